@@ -1,0 +1,1 @@
+"""What is run: matrices of cells, the runner, the `spikemark` command."""

@@ -1,0 +1,135 @@
+"""Cells: one configuration each, named by the hash of everything that determines its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import AnnError
+from benchmarks.spec import DatasetSpec, Matrix, NetworkSpec, TrainingSpec
+from conversion import Recipe, recipe_from
+
+# Raised whenever a change makes the same configuration give other results.
+EVALUATION_VERSION = 1
+
+
+@dataclass(frozen=True)
+class AnnSpec:
+    """One trained network: shared by every cell that names the same data, network and seed."""
+
+    dataset: DatasetSpec
+    network: NetworkSpec
+    training: TrainingSpec
+    seed: int
+    data_root: Path | None
+
+    @cached_property
+    def checkpoint(self) -> Path | None:
+        """File with the weights, if they are not trained here.
+
+        Raises:
+            AnnError: the file does not exist.
+        """
+        if self.network.checkpoint is None:
+            return None
+        given = Path(self.network.checkpoint).expanduser()
+        path = given if given.is_absolute() or self.data_root is None else self.data_root / given
+        if not path.is_file():
+            raise AnnError(
+                f"network '{self.network.name}': no checkpoint file {path}. Relative paths start at the "
+                "data root: pass --data-root DIR or set SPIKEMARK_DATA."
+            )
+        return path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Everything that determines the weights."""
+        origin: dict[str, Any]
+        if self.checkpoint is not None:
+            origin = {"checkpoint_sha256": hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()}
+        elif self.network.trained_here:
+            origin = {"training": self.training.model_dump(), "seed": self.seed}
+        else:
+            origin = {}  # the option "weights" names them
+        return {
+            "dataset": {"name": self.dataset.name, **self.dataset.options},
+            "network": {"name": self.network.name, **self.network.options},
+            **origin,
+        }
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the configuration."""
+        return content_hash(self.config)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a matrix."""
+
+    matrix: Matrix
+    ann: AnnSpec
+    recipe: Recipe
+    seed: int
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set on the leaderboard."""
+        return self.ann.dataset.label or self.ann.dataset.name
+
+    @property
+    def network(self) -> str:
+        """Name of the network on the leaderboard."""
+        return self.ann.network.label or self.ann.network.name
+
+    @property
+    def title(self) -> str:
+        """Short name for people."""
+        return f"{self.dataset} / {self.network} / {self.recipe.label} / seed {self.seed}"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Resolved configuration; where the work runs and who watches it is not part of it."""
+        evaluation = self.matrix.evaluation
+        return {
+            "version": EVALUATION_VERSION,
+            "task": self.matrix.task,
+            "ann": self.ann.config,
+            "recipe": {"name": self.recipe.name, **self.recipe.parts()},
+            "time_steps": self.matrix.time_steps,
+            "calibration_images": evaluation.calibration_images,
+            "test_images": evaluation.test_images,
+            "precision": "float32",
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the configuration: the cell's name on disk."""
+        return content_hash(self.config)
+
+
+def expand(matrix: Matrix, data_root: Path | None) -> list[Cell]:
+    """All cells of a matrix, cells of one network side by side.
+
+    Raises:
+        AnnError: a checkpoint file does not exist.
+    """
+    cells = []
+    for seed in matrix.seeds:
+        for dataset in matrix.datasets:
+            for network in matrix.networks:
+                training = network.training or matrix.training
+                ann = AnnSpec(dataset, network, training, seed, data_root)
+                cells += [Cell(matrix, ann, recipe_from(recipe), seed) for recipe in matrix.recipes]
+    return cells
+
+
+def content_hash(config: dict[str, Any]) -> str:
+    """First 16 hex digits of the sha256 of canonical JSON."""
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,167 @@
+"""The `spikemark` command.
+
+Everything that needs torch is imported inside the command that needs it, so that
+`spikemark leaderboard` and every --help answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from benchmarks.errors import AnnError, MatrixError
+
+RESULTS = click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    envvar="SPIKEMARK_RESULTS",
+    show_envvar=True,
+    help="Folder of records, trained networks, tracked runs and the page.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="spikemark")
+def main() -> None:
+    """Benchmark ANN-to-SNN conversion: accuracy versus time steps and energy, one leaderboard.
+
+    \b
+    Start here:
+      spikemark run quickstart          needs no data, a few minutes on two cores
+      spikemark leaderboard             rank everything measured so far
+      spikemark list recipes            what a matrix can name
+    """
+
+
+@main.command()
+@click.argument("matrix")
+@click.option(
+    "--data-root",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="SPIKEMARK_DATA",
+    show_envvar=True,
+    help="Folder that data sets and checkpoints of the matrix are relative to.",
+)
+@RESULTS
+@click.option(
+    "--tracking",
+    type=click.Choice(["off", "offline", "online"]),
+    help="Weights & Biases mode; overrides the matrix.",
+)
+def run(matrix: str, data_root: Path | None, results: Path, tracking: str | None) -> None:
+    """Run MATRIX, a YAML file or the name of a bundled matrix.
+
+    Trains or loads each network once, converts it with each recipe, evaluates at all time steps, and
+    writes one record a cell to RESULTS/records. Finished cells are not run again, so an interrupted
+    run continues where it stopped. Ends with the leaderboard and its page, RESULTS/leaderboard.html.
+    """
+    from benchmarks.matrix import load, locate
+
+    console = Console()
+    try:
+        chosen = load(locate(matrix))
+    except MatrixError as error:
+        _stop(str(error))
+    from benchmarks.runner import run as run_matrix
+    from leaderboard import StoreError
+
+    if tracking:
+        mode = chosen.tracking.model_copy(update={"wandb": tracking})
+        chosen = chosen.model_copy(update={"tracking": mode})
+    try:
+        outcome = run_matrix(chosen, data_root, results, console)
+    except (AnnError, StoreError) as error:
+        _stop(str(error))
+    if outcome.finished or outcome.skipped:
+        _show(results, results / "leaderboard.html", console)
+    if outcome.runs:
+        console.print(f"W&B run: {outcome.runs[-1]}", soft_wrap=True, highlight=False)
+        if len(outcome.runs) > 1:
+            console.print(f"         and {len(outcome.runs) - 1} more beside it, one a cell")
+    for what, why in outcome.failures:
+        click.echo(f"\nfailed: {what}\n{why}", err=True)
+    if outcome.interrupted:
+        kept = len(outcome.finished) + len(outcome.skipped)
+        _stop(f"interrupted; {kept} finished cell(s) are kept. The same command goes on from there.", 130)
+    if outcome.failures:
+        sys.exit(1)
+
+
+@main.command()
+@RESULTS
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a self-contained page to this file.",
+)
+def leaderboard(results: Path, html: Path | None) -> None:
+    """Rank every record in RESULTS.
+
+    Shows, per task, data set and network: the metric at the last time step, time steps to parity with
+    the ANN, energy there, and what a spike can be.
+    """
+    _show(results, html, Console())
+
+
+@main.command(name="list")
+@click.argument("what", type=click.Choice(["recipes", "networks", "datasets", "matrices"]))
+def list_(what: str) -> None:
+    """List the recipes, networks, datasets or matrices that can be named."""
+    for name, summary in _listing(what):
+        click.echo(f"{name:<18} {summary}")
+
+
+def _listing(what: str) -> list[tuple[str, str]]:
+    if what == "matrices":
+        import yaml
+
+        from benchmarks.matrix import bundled
+
+        read = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in bundled().items()}
+        return [(name, content.get("description", "")) for name, content in read.items()]
+    if what == "recipes":
+        from conversion import recipe_from, recipe_names
+
+        return [(name, recipe_from(name).summary) for name in recipe_names()]
+    if what == "networks":
+        from lightning_modules import networks
+
+        return [(name, networks.describe(name)) for name in networks.names()]
+    from datamodules import registry
+
+    return [(name, registry.describe(name)) for name in registry.names()]
+
+
+def _show(results: Path, html: Path | None, console: Console) -> None:
+    from leaderboard import ResultStore, StoreError, rank, render, write_page
+
+    try:
+        loaded = ResultStore(results).load()
+        boards = rank(loaded.records)
+        if not boards:
+            _stop(f"no records in {results}; run a matrix first, e.g. spikemark run quickstart")
+        render(boards, console)
+        for invalid in loaded.invalid:
+            click.echo(f"set aside: {invalid.path}: {invalid.reason}", err=True)
+        if html is not None:
+            write_page(boards, html, invalid=loaded.invalid)
+            console.print(f"page:    {html}", soft_wrap=True, highlight=False)
+    except StoreError as error:
+        _stop(str(error))
+
+
+def _stop(message: str, code: int = 1) -> None:
+    click.echo(f"spikemark: {message}", err=True)
+    sys.stdout.flush()
+    # A trainer that was interrupted may have left threads behind; nothing is pending here.
+    os._exit(code) if code == 130 else sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Evaluate one cell: test pass with the conversion callback, then its record."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from benchmarks.anns import TrainedAnn
+from benchmarks.cells import Cell
+from benchmarks.provenance import device_name, git_state, package_versions, peak_memory_mib
+from conversion import Recipe
+from datamodules import ClassificationData
+from leaderboard import Record, encode_outcomes
+from leaderboard.records import Ann, Method, Outcomes, Point, Provenance, SourceLayer, SynapticLayer
+from lightning_modules.callback import EvaluationResult, SpikingEvaluation
+from lightning_modules.classification import ClassificationModule
+
+
+def evaluate(
+    cell: Cell, ann: TrainedAnn, data: ClassificationData, callbacks: list[pl.Callback], logger: Any
+) -> Record:
+    """Test the ANN and its spiking twin on the same batches.
+
+    Args:
+        cell: what to evaluate.
+        ann: the trained network; left untouched.
+        data: its data module, set up.
+        callbacks: more callbacks for the trainer, e.g. a progress display.
+        logger: Lightning logger or None.
+    """
+    started = time.monotonic()
+    pl.seed_everything(cell.seed, workers=True, verbose=False)
+    matrix = cell.matrix
+    evaluation = SpikingEvaluation(cell.recipe, matrix.time_steps, chunk=matrix.evaluation.chunk)
+    trainer = pl.Trainer(
+        accelerator=matrix.trainer.accelerator,
+        devices=matrix.trainer.devices,
+        strategy=matrix.trainer.strategy,
+        callbacks=[evaluation, *callbacks],
+        logger=logger or False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    module = ClassificationModule(ann.network, len(data.classes), matrix.training.optimiser)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    trainer.test(module, datamodule=data, verbose=False)
+    seconds = {"train": ann.seconds, **evaluation.result.seconds, "cell": time.monotonic() - started}
+    device = trainer.strategy.root_device
+    return _record(cell, ann, evaluation.result, data.fingerprint(), seconds, device)
+
+
+def _record(
+    cell: Cell,
+    ann: TrainedAnn,
+    result: EvaluationResult,
+    data: dict[str, str],
+    seconds: dict[str, float],
+    device: torch.device,
+) -> Record:
+    commit, dirty = git_state()
+    return Record(
+        cell_id=cell.id,
+        matrix=cell.matrix.name,
+        task=cell.matrix.task,
+        dataset=cell.dataset,
+        network=cell.network,
+        seed=cell.seed,
+        metric=result.metric,
+        config=cell.config,
+        method=describe(cell.recipe),
+        ann=Ann(
+            metrics=result.ann,
+            macs=result.wiring.macs,
+            energy_pj=result.ann_energy_pj,
+            checkpoint_sha256=ann.checkpoint_sha256,
+        ),
+        sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
+        layers=[SynapticLayer(name=y.name, macs=y.macs, drive=y.drive) for y in result.wiring.layers],
+        curve=[Point(**vars(point)) for point in result.curve],
+        outcomes=Outcomes(
+            measure=result.metric,
+            count=len(result.ann_outcomes),
+            ann=encode_outcomes(result.ann_outcomes.numpy()),
+            at={t: encode_outcomes(outcomes.numpy()) for t, outcomes in result.outcomes.items()},
+        ),
+        provenance=Provenance(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            git_commit=commit,
+            git_dirty=dirty,
+            versions=package_versions(),
+            device=device_name(device),
+            precision="float32",
+            data=data,
+            wall_time_s={stage: round(value, 3) for stage, value in seconds.items()},
+            peak_memory_mib=round(peak_memory_mib(device), 1),
+            conversion=result.report,
+        ),
+    )
+
+
+def describe(recipe: Recipe) -> Method:
+    """What rankings need to know of a recipe."""
+    return Method(
+        name=recipe.name,
+        label=recipe.label,
+        parts=recipe.parts(),
+        alphabet=recipe.neuron.alphabet,  # type: ignore[arg-type]
+        max_per_step=recipe.neuron.max_per_step,
+        ann_untouched=True,
+        group=recipe.group,
+        paper=recipe.paper,
+    )

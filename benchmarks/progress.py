@@ -1,0 +1,92 @@
+"""Says what is running and what remains: live bars in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.cells import Cell
+
+
+class Display:
+    """Progress of a whole matrix and of the step that is running."""
+
+    def __init__(self, console: Console, cells: int) -> None:
+        self.console = console
+        self._live = console.is_terminal
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not self._live,
+            transient=True,
+        )
+        self._cells = self._bars.add_task("matrix", total=cells, unit="cells")
+        self._step = self._bars.add_task("", total=None, unit="", visible=False)
+        self._total = cells
+        self._done = 0
+
+    def __enter__(self) -> Display:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def note(self, message: str) -> None:
+        """Print a line that stays."""
+        self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def skipped(self, cell: Cell) -> None:
+        """A cell that was finished before."""
+        self._advance()
+        self.note(f"[{self._done}/{self._total}] {cell.title}: finished before, not run again")
+
+    def finished(self, cell: Cell, outcome: str) -> None:
+        """A cell that has just ended."""
+        self._advance()
+        self.note(f"[{self._done}/{self._total}] {cell.title}: {outcome}")
+
+    def training(self, what: str, epochs: int) -> None:
+        """A training begins."""
+        if not self._live:
+            self.note(f"training {what}, {epochs} epochs")
+        self._begin(f"  training {what}", epochs, "epochs")
+
+    def step_done(self, done: int, total: int) -> None:
+        """`done` of `total` epochs or batches are over."""
+        self._bars.update(self._step, completed=done, total=total)
+
+    def testing(self, cell: Cell) -> None:
+        """A cell begins."""
+        self._begin(f"  {cell.title}", None, "batches")
+
+    def _begin(self, what: str, total: int | None, unit: str) -> None:
+        self._bars.reset(self._step, total=total, description=what, unit=unit, visible=True)
+
+    def _advance(self) -> None:
+        self._done += 1
+        self._bars.update(self._cells, completed=self._done)
+        self._bars.update(self._step, visible=False)
+
+
+class BatchReport(pl.Callback):
+    """Feeds the batches of a test into the display."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        """One more batch."""
+        total = trainer.num_test_batches[0]
+        batch_idx = args[2]
+        self._display.step_done(batch_idx + 1, int(total))

@@ -1,0 +1,79 @@
+"""Where a record comes from: code, packages, device."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+import torch
+
+_PACKAGES = ("spikemark", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy")
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a result."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+@cache
+def git_state() -> tuple[str | None, bool | None]:
+    """Commit of SpikeMark's own source and whether it was modified; (None, None) outside a checkout."""
+    folder = Path(__file__).resolve().parent
+
+    def ask(*arguments: str) -> str | None:
+        command = ["git", "-C", str(folder), *arguments]
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    tracked = ask("ls-files", "--error-unmatch", "provenance.py")
+    commit = ask("rev-parse", "HEAD") if tracked else None
+    return (commit, bool(ask("status", "--porcelain"))) if commit else (None, None)
+
+
+def device_name(device: torch.device) -> str:
+    """Model name of the device, e.g. "cpu: AMD EPYC 9654, 2 threads" or "cuda: NVIDIA H100"."""
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    return f"{device.type}: {_processor()}, {torch.get_num_threads()} threads"
+
+
+@cache
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Peak memory in MiB: of the GPU since its counter was reset, else of this process so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    info = psutil.Process().memory_info()
+    return getattr(info, "peak_wset", _peak_resident()) / 2**20
+
+
+def _peak_resident() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows, where memory_info has peak_wset
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024

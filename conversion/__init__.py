@@ -1,0 +1,37 @@
+"""ANN-to-SNN conversion: graph surgery, recipes, neurons, the simulator, energy.
+
+    from conversion import convert
+
+    snn = convert(ann, recipe="spicalib", calibration=images)  # ann is left untouched
+    for readout in snn.simulate(images, time_steps=(1, 2, 4, 8)):
+        print(readout.t, readout.output.argmax(1))  # mean output of steps 1..t
+
+This room knows torch and nothing of Lightning, trackers or tuning, so it can be used alone.
+"""
+
+from conversion.convert import convert
+from conversion.errors import (
+    CalibrationError,
+    CaptureError,
+    ConversionError,
+    RecipeError,
+    UnsupportedOperations,
+)
+from conversion.network import Activity, Converted, Readout, SpikingNetwork
+from conversion.recipes import Recipe, recipe_from, recipe_names
+
+__all__ = [
+    "Activity",
+    "CalibrationError",
+    "CaptureError",
+    "ConversionError",
+    "Converted",
+    "Readout",
+    "Recipe",
+    "RecipeError",
+    "SpikingNetwork",
+    "UnsupportedOperations",
+    "convert",
+    "recipe_from",
+    "recipe_names",
+]

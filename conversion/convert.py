@@ -1,0 +1,160 @@
+"""Convert a trained network: capture, sort, calibrate, set thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from conversion.capture import capture, first_output
+from conversion.errors import CalibrationError, ConversionError
+from conversion.network import Converted, SpikingNetwork
+from conversion.operations import Kind
+from conversion.plan import Entry, Plan, last_uses
+from conversion.quantised import QuantisedNetwork
+from conversion.quantiser import Quantiser
+from conversion.recipes import Recipe, recipe_from
+from conversion.roles import Role, sort_into_roles
+from conversion.statistics import ActivationStatistics
+
+
+def convert(
+    ann: nn.Module,
+    recipe: str | Mapping[str, Any] | Recipe = "spicalib",
+    calibration: Tensor | Iterable[Any] = (),
+) -> Converted:
+    """Convert a trained network into a spiking one; the network itself is left untouched.
+
+    Args:
+        ann: trained network from images [B, C, H, W] to any nest of tensors.
+        recipe: a preset's name, a mapping such as {"preset": "burst", "neuron": {"gamma": 10}}, or
+            a `Recipe`.
+        calibration: images as the network expects them (normalised): one tensor [B, C, H, W], or an
+            iterable of such batches, or of (images, labels) pairs.
+
+    Returns:
+        Spiking network on the device of `ann`; its `report` says what became of every operation.
+
+    Raises:
+        RecipeError: the recipe names something unknown.
+        CaptureError: torch.fx cannot trace the network.
+        UnsupportedOperations: lists every operation that has no spiking counterpart.
+        CalibrationError: no calibration images, or unusable activations; names the layer.
+    """
+    chosen = recipe_from(recipe)
+    with torch.inference_mode(False), torch.no_grad():
+        captured = capture(ann)
+        roles = sort_into_roles(captured)
+        batches = _images(calibration, _device_of(ann))
+        _check_same_function(ann, captured, batches[0])
+        statistics, shapes = _calibrate(captured, roles, batches)
+        plan = Plan(captured, roles, chosen, shapes, last_uses(captured.graph))
+        if isinstance(chosen.neuron, Quantiser):
+            return QuantisedNetwork(plan, statistics, _report(plan, {}))
+        thresholds = {
+            role.name: _threshold(chosen, role, statistics[role.name], len(shapes[node]))
+            for node, role in roles.items()
+            if role.kind is Kind.NEURON
+        }
+        network = SpikingNetwork(plan, thresholds, _report(plan, thresholds))
+        return network.train(False)
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    tensors = [*network.parameters(), *network.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")
+
+
+def _images(calibration: Tensor | Iterable[Any], device: torch.device) -> list[Tensor]:
+    found = [calibration] if isinstance(calibration, Tensor) else list(calibration)
+    batches = [batch[0] if isinstance(batch, list | tuple) else batch for batch in found]
+    batches = [batch.clone().to(device) for batch in batches if len(batch)]
+    if not batches:
+        raise CalibrationError(
+            "no calibration images: pass a tensor [B, C, H, W] or batches of training images as `calibration`"
+        )
+    return batches
+
+
+def _check_same_function(ann: nn.Module, captured: fx.GraphModule, images: Tensor) -> None:
+    """The graph must compute what the network computes; guards against anything tracing missed."""
+    modes = {module: module.training for module in ann.modules()}
+    try:
+        ann.eval()
+        expected = first_output(ann(images[:2].clone()))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    found = first_output(captured(images[:2].clone()))
+    largest = float(expected.abs().max())
+    difference = float((expected - found).abs().max()) if expected.shape == found.shape else float("inf")
+    if not difference <= 1e-3 * max(largest, 1e-6):
+        raise ConversionError(
+            f"the captured graph of {type(ann).__name__} differs from the network by {difference:.3g} "
+            f"(outputs up to {largest:.3g}); in-place operations on shared tensors or state that "
+            "changes in eval mode can cause this"
+        )
+
+
+class _Observer(fx.Interpreter):
+    """Runs the ANN's graph and shows every neuron's activation to its statistics."""
+
+    def __init__(self, captured: fx.GraphModule, roles: Mapping[fx.Node, Role]) -> None:
+        super().__init__(captured)
+        neurons = {node: role for node, role in roles.items() if role.kind is Kind.NEURON}
+        self.statistics = {role.name: ActivationStatistics(role.name) for role in neurons.values()}
+        self.shapes: dict[fx.Node, torch.Size] = {}
+        self._neurons = neurons
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if isinstance(value, Tensor):
+            self.shapes[n] = value.shape
+        if n in self._neurons:
+            self.statistics[self._neurons[n].name].update(value)
+        return value
+
+
+def _calibrate(
+    captured: fx.GraphModule, roles: Mapping[fx.Node, Role], batches: list[Tensor]
+) -> tuple[dict[str, ActivationStatistics], dict[fx.Node, torch.Size]]:
+    observer = _Observer(captured, roles)
+    for images in batches:
+        observer.run(images)
+    return observer.statistics, observer.shapes
+
+
+def _threshold(recipe: Recipe, role: Role, statistics: ActivationStatistics, ndim: int) -> Tensor:
+    """Threshold of one neuron layer, [1, C, 1, ...] or [1, 1, ...].
+
+    A channel that is silent on the calibration images takes the layer's largest threshold; a layer
+    that is silent throughout takes 1. A bounded activation keeps its bound: with at most gamma
+    spikes a step, a threshold of bound / gamma saturates exactly there.
+    """
+    threshold = recipe.scale.thresholds(statistics)
+    if not torch.isfinite(threshold).all():
+        raise CalibrationError(f"layer '{role.name}': threshold is not finite")
+    fallback = threshold.max() if threshold.max() > 0 else threshold.new_ones(())
+    threshold = torch.where(threshold > 0, threshold, fallback)
+    if role.ceiling is not None:
+        threshold = threshold.clamp(max=role.ceiling / recipe.neuron.max_per_step)
+    return threshold.float().view(1, -1, *[1] * (ndim - 2))
+
+
+def _report(plan: Plan, thresholds: Mapping[str, Tensor]) -> list[Entry]:
+    recipe = plan.recipe
+    entries = []
+    for role in plan.roles.values():
+        became = f"kept ({role.kind.value})"
+        if role.kind is Kind.POOLING and not isinstance(recipe.neuron, Quantiser):
+            became = f"{recipe.pooling.name} pooling"
+        elif role.kind is Kind.NEURON:
+            became = f"{recipe.neuron.name}"
+            if role.name in thresholds:
+                low, high = float(thresholds[role.name].min()), float(thresholds[role.name].max())
+                became += f", threshold {low:.4g}" + (f" to {high:.4g}" if high > low else "")
+        if role.kind is not Kind.SHAPE:
+            entries.append(Entry(role.name, role.operation, became))
+    return entries

@@ -1,0 +1,46 @@
+"""What can go wrong when a network is converted, each with its way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ConversionError(Exception):
+    """The network, the recipe or the calibration data cannot be used as given."""
+
+
+class RecipeError(ConversionError, ValueError):
+    """A recipe names something unknown or combines parts that do not fit."""
+
+
+class CalibrationError(ConversionError):
+    """Calibration data are missing, or an activation statistic is unusable; names the layer."""
+
+
+class CaptureError(ConversionError):
+    """torch.fx cannot follow the network's Python code; names the statement."""
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """One operation without a spiking counterpart."""
+
+    operation: str  # e.g. "torch.nn.functional.silu"
+    path: str  # module path inside the network, "" for the network's own forward
+    source: str  # "file.py:12: x = F.silu(x)", or "" where unknown
+    advice: str
+
+    def __str__(self) -> str:
+        where = f"in module '{self.path}'" if self.path else "in the network's forward"
+        line = f"\n      {self.source}" if self.source else ""
+        return f"  - {self.operation} {where}{line}\n      instead: {self.advice}"
+
+
+class UnsupportedOperations(ConversionError):
+    """Some operations are neither affine, nor a bounded ReLU, nor max pooling; lists all of them."""
+
+    def __init__(self, operations: Sequence[Unsupported]) -> None:
+        self.operations = tuple(operations)
+        lines = "\n".join(str(operation) for operation in operations)
+        super().__init__(f"{len(operations)} operation(s) have no spiking counterpart:\n{lines}")

@@ -1,0 +1,179 @@
+"""The converted network: simulate it, read it out at any time step, ask what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from conversion.operations import Kind
+from conversion.plan import Entry, Plan, units
+from conversion.recipes import Recipe
+from conversion.signals import Signal, map_structure
+from conversion.simulator import Simulation
+from conversion.synapses import Connectivity, connectivity
+
+DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Spikes and synaptic operations of a batch, summed over its images and over time up to t."""
+
+    images: int
+    spikes: Mapping[str, float]  # source layer -> spikes; a burst of n counts n, a negative spike 1
+    synops: Mapping[str, float]  # synaptic layer -> synaptic operations
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What the network says after t time steps."""
+
+    t: int  # averaged output steps
+    t_total: int  # every step the network ran
+    output: Any  # mean output over steps 1..t, structured as the ANN's output
+    activity: Activity
+
+
+class Converted(nn.Module):
+    """Base of converted networks: the plan, the report, the exact connectivity.
+
+    Attributes:
+        recipe: the conversion method.
+        report: what became of every operation, in graph order.
+    """
+
+    def __init__(self, plan: Plan, report: list[Entry]) -> None:
+        super().__init__()
+        self.captured = plan.captured
+        self.plan = plan
+        self.report = report
+        self._connectivity: dict[torch.Size, Connectivity] = {}
+
+    @property
+    def recipe(self) -> Recipe:
+        """The conversion method."""
+        return self.plan.recipe
+
+    def connectivity(self, images: Tensor) -> Connectivity:
+        """Synapses of every layer for images of this size; measured once a size."""
+        size = images.shape[1:]
+        if size not in self._connectivity:
+            self._connectivity[size] = connectivity(self.plan, images[:1])
+        return self._connectivity[size]
+
+    def simulate(
+        self, images: Tensor, time_steps: Iterable[int], chunk: int = DEFAULT_CHUNK
+    ) -> Generator[Readout, None, None]:
+        """Read-outs at the given time steps, from one simulation."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor, time_steps: int = 64) -> Any:
+        """Mean output after `time_steps` steps, for images [B, C, H, W]."""
+        *_, last = self.simulate(images, (time_steps,))
+        return last.output
+
+
+class SpikingNetwork(Converted):
+    """A network whose activations are spike trains.
+
+    Args:
+        plan: captured graph with the role of every operation.
+        thresholds: per neuron layer, [1, C, 1, ...] or [1, 1, ...], in units of its activation.
+        report: what became of every operation.
+    """
+
+    def __init__(self, plan: Plan, thresholds: Mapping[str, Tensor], report: list[Entry]) -> None:
+        super().__init__(plan, report)
+        self._threshold_names = list(thresholds)
+        for index, name in enumerate(thresholds):
+            self.register_buffer(f"threshold_{index}", thresholds[name], persistent=True)
+
+    @property
+    def thresholds(self) -> dict[str, Tensor]:
+        """Threshold of each neuron layer, broadcastable to its activations [B, C, ...]."""
+        names = enumerate(self._threshold_names)
+        return {name: self.get_buffer(f"threshold_{index}") for index, name in names}
+
+    @torch.no_grad()
+    def simulate(
+        self, images: Tensor, time_steps: Iterable[int], chunk: int = DEFAULT_CHUNK
+    ) -> Generator[Readout, None, None]:
+        """Run the network on constant analog images and read it out.
+
+        Memory is bounded by `chunk`, not by the number of time steps. Stop iterating to stop early.
+
+        Args:
+            images: analog input [B, C, H, W], presented in every step.
+            time_steps: when to read out; sorted, duplicates removed.
+            chunk: most time steps that pass through a layer at once.
+
+        Yields:
+            One read-out per time step, in order.
+
+        Raises:
+            ValueError: a time step or the chunk is not positive.
+        """
+        readouts = checked_time_steps(time_steps)
+        if chunk < 1:
+            raise ValueError(f"chunk must be at least 1, got {chunk}")
+        thresholds = self.thresholds
+        on_wire = units(self.plan, thresholds)
+        simulation = Simulation(self.plan, thresholds, on_wire, images)
+        wiring = self.connectivity(images)
+        total: Any = None
+        now = 0
+        for t in readouts:
+            while now < t:
+                steps = min(chunk, t - now)
+                output = simulation.advance(steps)
+                charge = map_structure(partial(_summed, steps), Signal, output)
+                total = charge if total is None else _add(total, charge)
+                now += steps
+            mean = map_structure(partial(_divided, t), Tensor, total)
+            yield Readout(t, t, mean, measure(simulation.spike_maps, wiring, len(images)))
+
+
+def checked_time_steps(time_steps: Iterable[int]) -> list[int]:
+    """Sorted time steps without duplicates; ValueError unless all are positive whole numbers."""
+    steps = sorted(set(time_steps))
+    if not steps or any(not isinstance(t, int) or t < 1 for t in steps):
+        raise ValueError(f"time steps must be positive whole numbers, got {steps or 'none'}")
+    return steps
+
+
+def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int) -> Activity:
+    """Spikes and exact SynOps from spike maps [C, ...] summed over images and time."""
+    spikes = {name: float(spike_map.sum()) for name, spike_map in spike_maps.items()}
+    synops = {layer.name: layer.synops(spike_maps) for layer in wiring.layers}
+    return Activity(images, spikes, synops)
+
+
+def _summed(steps: int, signal: Signal) -> Tensor:
+    return signal.data * steps if signal.steps == 1 else signal.timed.sum(0)
+
+
+def _divided(t: int, tensor: Tensor) -> Tensor:
+    return tensor / t
+
+
+def _add(total: Any, more: Any) -> Any:
+    if isinstance(total, Tensor):
+        return total + more
+    if isinstance(total, dict):
+        return {key: _add(value, more[key]) for key, value in total.items()}
+    if isinstance(total, tuple) and hasattr(total, "_fields"):
+        return type(total)(*(_add(a, b) for a, b in zip(total, more, strict=True)))
+    if isinstance(total, list | tuple):
+        return type(total)(_add(a, b) for a, b in zip(total, more, strict=True))
+    return total
+
+
+def source_layers(network: Converted) -> list[tuple[str, Kind]]:
+    """Names and kinds of the layers that emit spikes."""
+    roles = network.plan.roles.values()
+    return [(role.name, role.kind) for role in roles if role.kind in (Kind.NEURON, Kind.POOLING)]

@@ -1,0 +1,89 @@
+"""Parts of a recipe: small frozen dataclasses, registered by kind and name.
+
+A part declares its parameters once, as dataclass fields; `searched(default, low, high)` adds the
+range that tuning explores. Parts are built from plain mappings, so a recipe is a line of YAML.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from conversion.errors import RecipeError
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One choice of a recipe."""
+
+    kind: ClassVar[str]  # the question it answers: "scale", "neuron", "initial", "pooling"
+    name: ClassVar[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Name and parameters as plain values, the form that `build_part` takes."""
+        return {"name": self.name, **dataclasses.asdict(self)}
+
+
+P = TypeVar("P", bound=type[Part])
+_REGISTRY: dict[str, dict[str, type[Part]]] = {}
+
+
+def register(cls: P) -> P:
+    """Make a part known under its kind and name; a second part of that name is refused."""
+    known = _REGISTRY.setdefault(cls.kind, {})
+    if cls.name in known:
+        raise ValueError(f"{cls.kind} '{cls.name}' is registered twice")
+    known[cls.name] = cls
+    return cls
+
+
+def searched(default: Any, low: float, high: float, log: bool = False) -> Any:
+    """Dataclass field with the range [low, high] that tuning searches."""
+    return dataclasses.field(default=default, metadata={"range": (low, high), "log": log})
+
+
+def part_names(kind: str) -> list[str]:
+    """Names of all parts that answer one question."""
+    return sorted(_REGISTRY.get(kind, {}))
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Hint for a misspelt name: the nearest valid one, then all of them."""
+    valid = sorted(valid)
+    close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}valid: {', '.join(valid)}"
+
+
+def build_part(kind: str, spec: str | Mapping[str, Any], base: Part | None = None) -> Part:
+    """Part from its name, or from a mapping of `name` and parameters.
+
+    A mapping without `name` changes parameters of `base`.
+
+    Raises:
+        RecipeError: unknown part, unknown parameter, or a value the part refuses.
+    """
+    values = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = values.pop("name", base.name if base else None)
+    known = _REGISTRY.get(kind, {})
+    if name not in known:
+        raise RecipeError(f"unknown {kind} '{name}'; {nearest(str(name), known)}")
+    cls = known[name]
+    fields = {field.name for field in dataclasses.fields(cls)}
+    for key in values:
+        if key not in fields:
+            raise RecipeError(f"{kind} '{name}' has no parameter '{key}'; {nearest(key, fields)}")
+    if base is not None and type(base) is cls:
+        values = {**dataclasses.asdict(base), **values}
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{kind} '{name}': {error}") from error
+
+
+def check(condition: bool, message: Callable[[], str] | str) -> None:
+    """Raise ValueError with `message` unless `condition` holds."""
+    if not condition:
+        raise ValueError(message if isinstance(message, str) else message())

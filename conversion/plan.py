@@ -1,0 +1,128 @@
+"""The plan of a converted network: captured graph, roles, thresholds, and what they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from conversion.operations import Kind
+from conversion.pooling import MaxPool
+from conversion.recipes import Recipe
+from conversion.roles import Role
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the conversion report: an operation and what became of it."""
+
+    name: str
+    operation: str
+    became: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.operation} -> {self.became}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a simulation needs besides the thresholds, which live on the network."""
+
+    captured: fx.GraphModule
+    roles: dict[fx.Node, Role]
+    recipe: Recipe
+    shapes: dict[fx.Node, torch.Size]  # per node, on one calibration batch
+    last_use: dict[fx.Node, list[fx.Node]]  # node -> values nobody needs after it
+
+    def nodes_of(self, kind: Kind) -> list[fx.Node]:
+        """Operations of one kind, in graph order."""
+        return [node for node, role in self.roles.items() if role.kind is kind]
+
+
+def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
+    """For each node, the values that it is the last to read."""
+    seen: set[fx.Node] = set()
+    table: dict[fx.Node, list[fx.Node]] = {}
+    for node in reversed(graph.nodes):
+        for source in node.all_input_nodes:
+            if source not in seen:
+                seen.add(source)
+                table.setdefault(node, []).append(source)
+    return table
+
+
+def attribute(module: nn.Module, path: str) -> Any:
+    """Value of a dotted attribute, such as a parameter that the forward uses directly."""
+    parent, _, name = path.rpartition(".")
+    return getattr(module.get_submodule(parent), name)
+
+
+def operation_of(captured: fx.GraphModule, node: fx.Node) -> Callable[..., Any]:
+    """Callable that runs a node's operation on plain tensors."""
+    if node.op == "call_module":
+        return captured.get_submodule(str(node.target))
+    if node.op == "call_method":
+        name = str(node.target)
+        return lambda value, *args, **kwargs: getattr(value, name)(*args, **kwargs)
+    return node.target  # type: ignore[return-value]
+
+
+_POOL_ARGUMENTS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+
+
+def max_pool_of(captured: fx.GraphModule, node: fx.Node) -> MaxPool:
+    """The max pooling that a node does."""
+    if node.op == "call_module":
+        return MaxPool.of_module(captured.get_submodule(str(node.target)))
+    name = getattr(node.target, "__name__", "")
+    names = ("output_size",) if "adaptive" in name else _POOL_ARGUMENTS
+    settings = dict(zip(names, node.args[1:], strict=False)) | {
+        key: value for key, value in node.kwargs.items() if key not in ("input", "return_indices")
+    }
+    return MaxPool.of_function(name, settings)
+
+
+def units(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | None]:
+    """Value of one spike on every wire, [1, C, 1, ...] or [1, 1, ...]; None where spikes of different
+    sizes mix or weights have been applied.
+    """
+    table: dict[fx.Node, Tensor | None] = {}
+    for node in plan.captured.graph.nodes:
+        role = plan.roles.get(node)
+        sources = [table.get(source) for source in node.all_input_nodes if source in table]
+        if role is None:
+            continue
+        if role.kind is Kind.NEURON:
+            table[node] = thresholds[role.name]
+        elif role.kind is Kind.POOLING:
+            table[node] = sources[0] if sources else None
+        elif role.kind is Kind.ROUTING:
+            table[node] = _routed_unit(plan, node, sources)
+        else:
+            table[node] = None
+    return table
+
+
+def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Tensor | None:
+    known = [unit for unit in sources if unit is not None]
+    if not known or len(known) < len(node.all_input_nodes):
+        return None
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    if name in ("cat", "concat") and plan.shapes[node][0] == plan.shapes[node.all_input_nodes[0]][0]:
+        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+        if axis == 1:
+            wide = zip(known, node.all_input_nodes, strict=True)
+            return torch.cat([u.expand(1, plan.shapes[n][1], *u.shape[2:]) for u, n in wide], 1)
+    if all(unit.numel() == 1 and bool(unit == known[0]) for unit in known):
+        return known[0]
+    same_channels = plan.shapes.get(node, ())[1:2] == plan.shapes.get(node.all_input_nodes[0], ())[1:2]
+    keeps_channels = name in _CHANNEL_KEEPING or (node.op == "call_module" and "flatten" not in name.lower())
+    if len(known) == 1 and same_channels and keeps_channels and known[0].ndim == len(plan.shapes[node]):
+        return known[0]
+    return None
+
+
+_CHANNEL_KEEPING = {"pad", "contiguous", "clone", "detach", "float", "dropout", "dropout2d"}

@@ -1,0 +1,71 @@
+"""Values of a simulation: tensors that carry time folded into their batch axis.
+
+A signal holds T time steps of a batch of B images as [T * B, ...], time first, so that every affine
+operation of the network runs on it unchanged. A value that does not change over time has T = 1 and
+is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """`steps` time steps of a value, [steps * B, ...]."""
+
+    data: Tensor
+    steps: int
+
+    @property
+    def timed(self) -> Tensor:
+        """The value as [T, B, ...]."""
+        return self.data.unflatten(0, (self.steps, -1))
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape in one time step, [B, ...]: what the network's own code sees."""
+        return torch.Size((self.data.shape[0] // self.steps, *self.data.shape[1:]))
+
+    def over(self, steps: int) -> Signal:
+        """The same value for `steps` steps; a constant value is repeated."""
+        if self.steps == steps:
+            return self
+        repeats = (steps, *([1] * (self.data.ndim - 1)))
+        return Signal(self.data.repeat(repeats), steps)
+
+
+def fold(timed: Tensor) -> Signal:
+    """Signal from [T, B, ...]."""
+    return Signal(timed.flatten(0, 1), timed.shape[0])
+
+
+def signals_in(values: Any) -> list[Signal]:
+    """All signals in nested arguments."""
+    if isinstance(values, Signal):
+        return [values]
+    if isinstance(values, dict):
+        values = list(values.values())
+    if isinstance(values, list | tuple):
+        return [signal for value in values for signal in signals_in(value)]
+    return []
+
+
+def map_structure(function: Callable[[Any], Any], kind: type, values: Any) -> Any:
+    """`values` with `function` applied to every leaf of type `kind`; structure is kept."""
+    if isinstance(values, kind):
+        return function(values)
+    if isinstance(values, dict):
+        return {key: map_structure(function, kind, value) for key, value in values.items()}
+    if isinstance(values, tuple) and hasattr(values, "_fields"):
+        return type(values)(*(map_structure(function, kind, value) for value in values))
+    if isinstance(values, list | tuple) and not isinstance(values, torch.Size):
+        return type(values)(map_structure(function, kind, value) for value in values)
+    if isinstance(values, slice):
+        return slice(*(map_structure(function, kind, v) for v in (values.start, values.stop, values.step)))
+    return values

@@ -1,0 +1,91 @@
+"""Activation statistics of a calibration set, in one pass and bounded memory.
+
+For each layer and channel: a histogram of the ANN's ReLU outputs whose range doubles when a larger
+value arrives. Quantiles and quantisation errors are read from it; their resolution is the bin
+width, at most 2 / BINS of the channel's maximum.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from conversion.errors import CalibrationError
+
+BINS = 2048
+
+
+class ActivationStatistics:
+    """Statistics of one layer's non-negative activations [N, C, ...], channel by channel."""
+
+    def __init__(self, layer: str) -> None:
+        self.layer = layer
+        self.maximum = torch.empty(0)  # [C], exact
+        self.count = 0  # values seen per channel
+        self._range = torch.empty(0)  # [C], upper edge of the histogram
+        self._histogram = torch.empty(0)  # [C, BINS], float64 counts
+
+    def update(self, activation: Tensor) -> None:
+        """Add a batch of activations [N, C, ...].
+
+        Raises:
+            CalibrationError: an activation is NaN or infinite; names the layer.
+        """
+        values = activation.detach().float().transpose(0, 1).flatten(1)  # [C, N * ...]
+        if not torch.isfinite(values).all():
+            raise CalibrationError(
+                f"layer '{self.layer}': activations on the calibration images are NaN or infinite; "
+                "check the checkpoint and the normalisation of the images"
+            )
+        largest = values.amax(1)
+        if self.count == 0:
+            self.maximum = torch.zeros_like(largest)
+            self._range = torch.zeros_like(largest)
+            self._histogram = values.new_zeros((len(values), BINS), dtype=torch.float64)
+        self.count += values.shape[1]
+        self.maximum = torch.maximum(self.maximum, largest)
+        self._widen(largest)
+        scale = torch.where(self._range > 0, BINS / self._range.clamp(min=1e-30), 0.0)
+        bins = (values * scale[:, None]).long().clamp_(0, BINS - 1)
+        bins += torch.arange(len(values), device=values.device)[:, None] * BINS
+        counts = torch.bincount(bins.flatten(), minlength=self._histogram.numel())
+        self._histogram += counts.view_as(self._histogram)
+
+    def _widen(self, largest: Tensor) -> None:
+        fresh = (self._range == 0) & (largest > 0)  # all earlier values were 0: they stay in bin 0
+        self._range = torch.where(fresh, largest, self._range)
+        while (small := largest > self._range).any():
+            merged = self._histogram[small].unflatten(1, (BINS // 2, 2)).sum(2)
+            self._histogram[small] = torch.cat([merged, torch.zeros_like(merged)], 1)
+            self._range[small] *= 2
+
+    @property
+    def histogram(self) -> tuple[Tensor, Tensor]:
+        """Bin centres and counts, both [C, BINS]."""
+        width = self._range / BINS
+        centres = (torch.arange(BINS, device=width.device) + 0.5) * width[:, None]
+        return centres, self._histogram
+
+    def quantile(self, p: float, per_channel: bool) -> Tensor:
+        """Value below which a share `p` of all activations lies, zeros included.
+
+        Args:
+            p: share in (0, 1]; 1 gives the exact maximum.
+            per_channel: one value a channel, or one for the layer.
+
+        Returns:
+            [C] if per channel, else [1].
+        """
+        if p >= 1:
+            return self.maximum if per_channel else self.maximum.max()[None]
+        centres, counts = self.histogram
+        upper = centres + self._range[:, None] / (2 * BINS)
+        if not per_channel:
+            order = upper.flatten().argsort()
+            upper, counts = upper.flatten()[order][None], counts.flatten()[order][None]
+        below = counts.cumsum(1)
+        rank = p * below[:, -1:]
+        index = torch.searchsorted(below, rank).clamp_(max=upper.shape[1] - 1)
+        return torch.minimum(
+            upper.gather(1, index)[:, 0], self.maximum if per_channel else self.maximum.max()
+        )

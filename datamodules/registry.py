@@ -1,0 +1,58 @@
+"""Data sets by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from datamodules.base import ClassificationData, LoaderConfig
+from datamodules.cifar import Cifar10, Cifar100
+from datamodules.digits import Digits
+from datamodules.errors import DataError
+from datamodules.image_folder import ImageFolder
+from datamodules.imagenet import ImageNet
+from datamodules.options import nearest, parse_options
+
+# A new data set is one more line: a class whose constructor takes (options, loader).
+_CLASSES: dict[str, type[ClassificationData]] = {
+    module.name: module for module in (Digits, Cifar10, Cifar100, ImageNet, ImageFolder)
+}
+
+
+def names() -> list[str]:
+    """Return the names of all data sets, built-in first."""
+    return list(_CLASSES)
+
+
+def describe(name: str) -> str:
+    """Return one line on a data set.
+
+    Raises:
+        DataError: there is no data set of that name; the nearest one is named.
+    """
+    return _find(name).summary
+
+
+def build(name: str, options: Mapping[str, Any], loader: LoaderConfig) -> ClassificationData:
+    """Make a data module; no file is touched yet.
+
+    Args:
+        name: one of `names`.
+        options: the data set's own options by name; lists stand for tuples.
+        loader: how to read.
+
+    Returns:
+        The data module.
+
+    Raises:
+        DataError: unknown name or option (the nearest valid one is named), or a bad value.
+    """
+    module = _find(name)
+    construct: Callable[[Any, LoaderConfig], ClassificationData] = module
+    return construct(parse_options(module.options_type, options, name), loader)
+
+
+def _find(name: str) -> type[ClassificationData]:
+    if name not in _CLASSES:
+        raise DataError(f"there is no data set {name!r}{nearest(name, _CLASSES)}")
+    return _CLASSES[name]

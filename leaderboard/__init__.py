@@ -1,0 +1,59 @@
+"""Records in, rankings out.
+
+A benchmark run leaves one JSON file per cell (one network, one recipe, one seed). This package reads
+those files and answers the question they were measured for: which recipe turns this trained network
+into a spiking one with the least loss, in the fewest time steps, for the least energy?
+
+    loaded = ResultStore("results").load()
+    boards = rank(loaded.records)
+    render(boards, Console())
+    write_page(boards, "results/index.html", invalid=loaded.invalid)
+
+The files, in reading order: `records` (what a record holds), `store` (the folder), `statistics` and
+`intervals` (derived figures), `rows` and `ranking` (boards), `tables` (terminal), `figures` and `page`
+(one HTML file). Nothing here needs torch, so it runs on any machine that has the JSON files.
+"""
+
+from leaderboard.files import StoreError
+from leaderboard.intervals import Difference, Interval, paired_bootstrap, wilson_interval
+from leaderboard.outcomes import decode_outcomes, encode_outcomes
+from leaderboard.page import write_page
+from leaderboard.ranking import Board, rank
+from leaderboard.records import SCHEMA_VERSION, Record
+from leaderboard.rows import Row
+from leaderboard.statistics import (
+    energy_at_parity,
+    metric_at,
+    pareto_front,
+    snn_minus_ann,
+    snn_minus_snn,
+    time_steps_to_parity,
+)
+from leaderboard.store import Invalid, Loaded, ResultStore
+from leaderboard.tables import render
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Board",
+    "Difference",
+    "Interval",
+    "Invalid",
+    "Loaded",
+    "Record",
+    "ResultStore",
+    "Row",
+    "StoreError",
+    "decode_outcomes",
+    "encode_outcomes",
+    "energy_at_parity",
+    "metric_at",
+    "paired_bootstrap",
+    "pareto_front",
+    "rank",
+    "render",
+    "snn_minus_ann",
+    "snn_minus_snn",
+    "time_steps_to_parity",
+    "wilson_interval",
+    "write_page",
+]

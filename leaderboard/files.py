@@ -1,0 +1,56 @@
+"""Writing a file so that a reader never sees half of it.
+
+The text goes to a temporary file in the same folder, is flushed to the disk, and then takes the
+place of the old file in one step (`os.replace`). A crash at any moment leaves either the old file
+or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+
+
+class StoreError(RuntimeError):
+    """A file of the leaderboard cannot be read or written; the message names it and the way out."""
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, all or nothing, creating missing folders.
+
+    Args:
+        path: file to create or replace.
+        text: whole content.
+
+    Raises:
+        StoreError: the folder cannot be written or the disk is full; an older file stays as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}. "
+            "Free some space there, make the folder writable, or choose another output folder."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable; not every platform lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,58 @@
+"""Per-image outcomes, packed: eight images a byte, base64 so that JSON can carry them.
+
+Ten thousand test images take 1.7 kB per readout. The order of the images is the order of the test
+set, so two records over the same test set can be compared image by image.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import numpy as np
+import numpy.typing as npt
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+def encode_outcomes(outcomes: npt.ArrayLike) -> str:
+    """Pack yes/no outcomes into text.
+
+    Args:
+        outcomes: [N] of bool or 0/1, one per test image in test order.
+
+    Returns:
+        base64 of `numpy.packbits(outcomes)`; the last byte is padded with zeros.
+
+    Raises:
+        ValueError: not one-dimensional, or a value other than 0 and 1.
+    """
+    values = np.asarray(outcomes)
+    if values.ndim != 1:
+        raise ValueError(f"outcomes must have shape [N], got {list(values.shape)}")
+    if values.dtype != np.bool_ and not np.isin(values, (0, 1)).all():
+        raise ValueError("outcomes must be 0 or 1 (wrong or right), got other values")
+    return base64.b64encode(np.packbits(values.astype(np.bool_)).tobytes()).decode("ascii")
+
+
+def decode_outcomes(text: str, count: int) -> BoolArray:
+    """Unpack what `encode_outcomes` packed.
+
+    Args:
+        text: base64 text from a record.
+        count: number of test images N.
+
+    Returns:
+        Outcomes [N], bool, in test order.
+
+    Raises:
+        ValueError: not base64, or not as many bytes as `count` images need.
+    """
+    try:
+        packed = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"outcomes are not base64: {error}") from error
+    expected = (count + 7) // 8
+    if count < 0 or packed.size != expected:
+        raise ValueError(f"outcomes of {count} images need {max(expected, 0)} bytes, got {packed.size}")
+    return np.unpackbits(packed, count=count).astype(np.bool_)

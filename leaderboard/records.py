@@ -1,0 +1,122 @@
+"""A record: what one cell measured, with everything needed to judge and repeat it.
+
+One JSON file a cell. Units stand in the names: energies are picojoules an image, counts are per
+image averages over the test set, fractions lie in [0, 1]. Derived figures (time steps to parity,
+energy at parity, intervals) are computed from records by `leaderboard.statistics`, never stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Alphabet = Literal["binary", "burst", "signed", "graded", "none"]
+Group = Literal["binary", "multi-level", "retrained", "baseline"]
+
+
+class Frozen(BaseModel):
+    """A value: unknown fields are refused, nothing changes after construction."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Method(Frozen):
+    """The recipe of a cell, as far as rankings need to know it."""
+
+    name: str  # preset the recipe started from, e.g. "spicalib"
+    label: str  # what the leaderboard shows; differs from the name when parameters were overridden
+    parts: dict[str, Any]  # every resolved choice: scale, neuron, initial, pooling, ...
+    alphabet: Alphabet  # what a spike can be; "none" for a network that does not spike
+    max_per_step: int = Field(ge=0)  # most spikes a neuron sends in one step; 0: does not spike
+    ann_untouched: bool  # the trained network was not retrained for conversion
+    group: Group  # fairness group: only members of one group compare directly
+    paper: str
+
+
+class SourceLayer(Frozen):
+    """Something that emits spikes: a neuron layer, or a pooling layer with graded increments."""
+
+    name: str
+    kind: Literal["neuron", "pooling"]
+    units: int  # per image
+
+
+class SynapticLayer(Frozen):
+    """A layer with weights, and what reaches it."""
+
+    name: str
+    macs: float  # dense multiply-accumulates an image, as the ANN runs it
+    drive: Literal["analog", "spikes", "current", "mixed"]
+
+
+class Point(Frozen):
+    """Everything measured at one readout."""
+
+    t: int = Field(ge=1)  # averaged output steps
+    t_total: int = Field(ge=1)  # every step the network had to run
+    metrics: dict[str, float]  # e.g. {"top1": 0.917, "kl": 0.03}
+    spikes: dict[str, float]  # source layer -> spikes an image up to t (a burst of n counts n)
+    rates: dict[str, float]  # source layer -> spikes per unit and step
+    synops: dict[str, float]  # synaptic layer -> synaptic operations an image up to t
+    energy_pj: dict[str, float]  # energy model -> picojoules an image up to t
+
+
+class Ann(Frozen):
+    """The network the cell started from."""
+
+    metrics: dict[str, float]
+    macs: float  # an image
+    energy_pj: dict[str, float]
+    checkpoint_sha256: str
+
+
+class Outcomes(Frozen):
+    """What happened to each test image, in test order, for paired intervals.
+
+    `encoding` "packbits-base64": numpy.packbits of 0/1 outcomes, base64.
+    """
+
+    measure: str  # the metric that is the mean of these outcomes, e.g. "top1"
+    encoding: Literal["packbits-base64"] = "packbits-base64"
+    count: int
+    ann: str
+    at: dict[int, str]  # t -> encoded outcomes
+
+
+class Provenance(Frozen):
+    """Where the numbers come from."""
+
+    created: str  # ISO 8601, UTC
+    git_commit: str | None
+    git_dirty: bool | None
+    versions: dict[str, str]
+    device: str
+    precision: str
+    data: dict[str, str]  # split -> fingerprint
+    wall_time_s: dict[str, float]  # stage -> seconds
+    peak_memory_mib: float
+    conversion: list[str]  # report: one line per replaced or kept layer
+
+
+class Record(Frozen):
+    """Result of one cell."""
+
+    schema_version: int = SCHEMA_VERSION
+    cell_id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    matrix: str
+    task: str
+    dataset: str
+    network: str
+    seed: int
+    metric: str  # the metric that ranks, higher is better, e.g. "top1"
+    config: dict[str, Any]  # resolved configuration whose hash is the cell id
+    method: Method
+    ann: Ann
+    sources: list[SourceLayer]
+    layers: list[SynapticLayer]
+    curve: list[Point] = Field(min_length=1)
+    outcomes: Outcomes | None = None
+    provenance: Provenance

@@ -1,0 +1,157 @@
+"""The result store: a folder with one JSON file per finished cell.
+
+    <folder>/records/<cell_id>.json
+
+The cell id is the hash of the cell's resolved configuration, so a file's name says what was
+measured, a finished cell is recognised without an index, and several workers can share a folder. A
+file that does not hold a sound record is set aside and named: it never stops the others from being
+read, and it is never passed over in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from leaderboard.checks import inconsistency
+from leaderboard.files import StoreError, write_text_atomically
+from leaderboard.records import SCHEMA_VERSION, Record
+
+CELL_ID = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """A file that was set aside."""
+
+    path: Path
+    reason: str  # one line
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Everything found in a store, in the order of the cell ids."""
+
+    records: list[Record]
+    invalid: list[Invalid]
+
+
+class ResultStore:
+    """Reads and writes the records of one folder.
+
+    Args:
+        folder: results folder; it need not exist before the first write.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def path_of(self, cell_id: str) -> Path:
+        """Where the record of a cell lies, whether or not it exists yet.
+
+        Raises:
+            ValueError: not a cell id; nothing else can name a file here.
+        """
+        if CELL_ID.fullmatch(cell_id) is None:
+            raise ValueError(f"a cell id is 16 characters of 0-9 and a-f, got {cell_id!r}")
+        return self.folder / "records" / f"{cell_id}.json"
+
+    def has(self, cell_id: str) -> bool:
+        """Whether a sound record of this cell exists; a damaged file counts as missing."""
+        return isinstance(_parse(self.path_of(cell_id)), Record)
+
+    def write(self, record: Record) -> Path:
+        """Store a record, all or nothing, replacing an older one of the same cell.
+
+        Returns:
+            The file written.
+
+        Raises:
+            StoreError: the folder cannot be written, or the record contradicts itself or holds
+                what JSON cannot.
+        """
+        path = self.path_of(record.cell_id)
+        reason = inconsistency(record)
+        if reason is not None:
+            raise StoreError(f"refused to write {path}: {reason}. The code that measured it has a bug.")
+        try:
+            # Not pydantic's own JSON, which turns a NaN in config or parts into null without a word.
+            text = json.dumps(record.model_dump(), indent=1, ensure_ascii=False, allow_nan=False)
+            text.encode("utf-8")
+        except (TypeError, ValueError) as error:
+            raise StoreError(
+                f"refused to write {path}: {error}. Replace such values in config, parts or names."
+            ) from error
+        write_text_atomically(path, text + "\n")
+        return path
+
+    def read(self, cell_id: str) -> Record:
+        """The record of a cell.
+
+        Raises:
+            StoreError: there is none, or the file is damaged; says which and what to do.
+        """
+        path = self.path_of(cell_id)
+        result = _parse(path)
+        if isinstance(result, str):
+            raise StoreError(f"{path}: {result}. Run the cell again to replace it.")
+        return result
+
+    def load(self) -> Loaded:
+        """Every record of the folder; a folder without any gives two empty lists."""
+        loaded = Loaded(records=[], invalid=[])
+        for path in sorted((self.folder / "records").glob("*.json")):
+            if path.name.startswith("."):
+                continue
+            result = _parse(path)
+            if isinstance(result, Record):
+                loaded.records.append(result)
+            else:
+                loaded.invalid.append(Invalid(path, result))
+        return loaded
+
+
+def _parse(path: Path) -> Record | str:
+    """The record in a file, or one line saying why there is none."""
+    if CELL_ID.fullmatch(path.stem) is None:
+        return "the file name is not a cell id (16 characters of 0-9 and a-f)"
+    try:
+        payload: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return "no such record"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    except (ValueError, RecursionError) as error:
+        return f"is not JSON: {_one_line(error)}"
+    if not isinstance(payload, dict):
+        return f"holds a JSON {type(payload).__name__}, not a record"
+    version = payload.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool):
+        return f"schema_version must be a whole number, got {version!r}"
+    if version > SCHEMA_VERSION:
+        return f"written by a newer SpikeMark (schema {version}, this one reads {SCHEMA_VERSION})"
+    if version < SCHEMA_VERSION:
+        return f"written by an older SpikeMark (schema {version}, this one reads {SCHEMA_VERSION})"
+    return _validate(payload, path)
+
+
+def _validate(payload: dict[str, Any], path: Path) -> Record | str:
+    try:
+        record = Record.model_validate(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        return _one_line(f"field {where}: {first['msg']}{more}")
+    if record.cell_id != path.stem:
+        return f"is named after another cell than it holds ({record.cell_id})"
+    return inconsistency(record) or record
+
+
+def _one_line(reason: object) -> str:
+    return " ".join(str(reason).split())

@@ -1,0 +1,100 @@
+"""The ranking in a terminal: one table per board, readable from 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from leaderboard import wording
+from leaderboard.ranking import GROUPS, Board
+from leaderboard.records import Group
+from leaderboard.rows import Row
+
+WIDE = 104  # columns from which the interval fits beside the metric instead of below it
+GROUP_NAMES: dict[Group, str] = {  # as wide as the narrowest recipe column
+    "binary": "binary",
+    "multi-level": "multi-level",
+    "retrained": "retrained",
+    "baseline": "reference",
+}
+
+
+def render(boards: Sequence[Board], console: Console) -> None:
+    """Print every board, then what the signs mean.
+
+    Args:
+        boards: from `leaderboard.ranking.rank`; text in them is printed as text, never as markup.
+        console: where to print; its width is respected down to 80 columns.
+    """
+    for board in boards:
+        console.print()
+        console.print(Text(wording.plain(board.title), style="bold"))
+        console.print(Text(wording.heading(board)))
+        console.print(_table(board, wide=console.width >= WIDE))
+    for line in _legend(boards):
+        console.print(Text(line, style="dim"))
+
+
+def _table(board: Board, *, wide: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0) if wide else 0, pad_edge=False, show_edge=False)
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("recipe", overflow="fold", min_width=12)
+    table.add_column("spikes", no_wrap=True)
+    table.add_column("T", justify="right", no_wrap=True)
+    table.add_column(Text(f"{wording.plain(board.metric)} %\n(95 %)"), justify="right", no_wrap=True)
+    table.add_column("gap\npoints", justify="right", no_wrap=True)
+    table.add_column("T parity\n1.0 / 0.5", justify="right", no_wrap=True)
+    table.add_column("energy\n× ANN", justify="right", no_wrap=True)
+    table.add_column("rate", justify="right", no_wrap=True)
+    for group in GROUPS:
+        rows = [row for row in board.rows if row.group == group]
+        if rows:
+            table.add_section()
+            table.add_row("", Text(GROUP_NAMES[group], style="bold"))
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in _cells(row, wide=wide)))
+    return table
+
+
+def _cells(row: Row, *, wide: bool) -> list[str]:
+    metric, interval = wording.percent(row.metric), wording.percent_range(row.interval)
+    lines = [f"{metric} ({interval})" if wide and interval else metric]
+    lines += [text for text in ("" if wide else interval, wording.runs(row)) if text]
+    label = wording.plain(row.label) + (" †" if row.own_ann else "")
+    one, half = row.steps_within_1_point, row.steps_within_half_point
+    parity = f"{wording.steps(row, one)} / {wording.steps(row, half)}"
+    return [
+        wording.place(row),
+        label,
+        wording.spikes(row),
+        str(row.final_t),
+        "\n".join(lines),
+        wording.points(row.gap_points),
+        wording.UNKNOWN if row.alphabet == "none" else parity,
+        wording.parity_energy(row, row.energy_at_parity).removesuffix("×"),
+        wording.rate(row.firing_rate),
+    ]
+
+
+def _legend(boards: Sequence[Board]) -> list[str]:
+    """Only the signs that occur."""
+    rows = [row for board in boards for row in board.rows]
+    if not rows:
+        return ["No records yet."]
+    cells = [cell for row in rows for cell in _cells(row, wide=True)[6:8]]
+    lines = [
+        "",
+        "T: time steps run. T parity: fewest measured steps from which the metric stays",
+        "within 1.0 / 0.5 points of the ANN's. Energy: at 1.0 parity, operations model.",
+    ]
+    if any(wording.NEVER in cell for cell in cells):
+        lines.append(f"{wording.NEVER} not reached at any measured T.")
+    if any(row.ties_first for row in rows):
+        lines.append("= the test set does not tell it from the first of its group (95 %).")
+    if any(row.own_ann for row in rows):
+        lines.append("† started from its own ANN, which the gap refers to.")
+    return lines

@@ -1,0 +1,98 @@
+"""How figures are said, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from leaderboard.intervals import Interval
+from leaderboard.ranking import Board
+from leaderboard.records import Group
+from leaderboard.rows import Row
+
+NEVER = "—"  # parity was not reached and kept at any measured number of steps
+UNKNOWN = "n/a"  # the figure does not exist for this row
+MINUS = "\N{MINUS SIGN}"
+
+GROUP_TITLES: dict[Group, str] = {
+    "binary": "binary spikes",
+    "multi-level": "multi-level spikes",
+    "retrained": "retrained networks",
+    "baseline": "reference, not ranked",
+}
+
+
+def plain(text: str) -> str:
+    """One line of printable characters, so that no name can steer a terminal or break a table."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def spikes(row: Row) -> str:
+    """What a spike can be and how many a neuron sends in a step, e.g. "burst ≤5"."""
+    if row.alphabet == "none":
+        return "no spikes"
+    if row.alphabet == "signed":
+        return f"signed ±{max(row.max_per_step, 1)}"
+    return row.alphabet if row.alphabet == "binary" else f"{row.alphabet} ≤{row.max_per_step}"
+
+
+def place(row: Row) -> str:
+    """Rank within the group; "=" if the test set does not tell the row from the first."""
+    return "" if row.rank is None else f"{row.rank}{'=' if row.ties_first else ''}"
+
+
+def percent(fraction: float) -> str:
+    """A fraction as a percentage with two digits, without the sign."""
+    return f"{100 * fraction:.2f}"
+
+
+def percent_range(interval: Interval | None) -> str:
+    """Bounds of a fraction as percentages, e.g. "90.6–91.7"; empty if unknown."""
+    return "" if interval is None else f"{100 * interval.low:.1f}–{100 * interval.high:.1f}"
+
+
+def points(value: float) -> str:
+    """Signed percentage points with two digits."""
+    text = f"{value:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text.replace("-", MINUS)
+
+
+def points_range(interval: Interval | None) -> str:
+    """Bounds in percentage points; empty if unknown."""
+    return "" if interval is None else f"{points(interval.low)} to {points(interval.high)}"
+
+
+def steps(row: Row, value: float | None) -> str:
+    """Time steps to parity; meaningless for a network without time."""
+    if row.alphabet == "none":
+        return UNKNOWN
+    return NEVER if value is None else f"{value:g}"
+
+
+def parity_energy(row: Row, value: float | None) -> str:
+    """Energy at parity as a multiple of the ANN's."""
+    if value is None and row.steps_within_1_point is None:
+        return NEVER
+    return times(value)
+
+
+def times(ratio: float | None) -> str:
+    """A multiple with three significant digits, e.g. "0.123×"."""
+    return UNKNOWN if ratio is None else f"{ratio:#.3g}".rstrip(".") + "×"
+
+
+def rate(value: float | None) -> str:
+    """Spikes per neuron and step."""
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def runs(row: Row) -> str:
+    """Spread over runs, e.g. "±0.12 (n=3)"; empty for a single run."""
+    return "" if row.metric_std is None else f"±{percent(row.metric_std)} (n={len(row.records)})"
+
+
+def heading(board: Board) -> str:
+    """The ANN's metric and the size of the test set."""
+    if board.ann_metric is None:
+        ann = "no common ANN"
+    else:
+        spread = "" if board.ann_metric_std is None else f" ±{percent(board.ann_metric_std)}"
+        ann = f"ANN {plain(board.metric)} {percent(board.ann_metric)}{spread} %"
+    return ann if board.images is None else f"{ann} · {board.images:,} test images"

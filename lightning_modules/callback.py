@@ -1,0 +1,230 @@
+"""Conversion as a callback: evaluate a spiking twin in the same test pass as its ANN.
+
+    evaluation = SpikingEvaluation("spicalib", time_steps=(1, 2, 4, 8, 16, 32, 64))
+    trainer = pl.Trainer(callbacks=[evaluation])
+    trainer.test(module, datamodule=data)
+    evaluation.result.curve  # metric, spikes and energy at every t
+
+Each test batch goes through the ANN, then through the spiking network, whose read-outs update one
+metric per time step. The module's weights are loaded by the time a test starts, so that is when it
+is converted; torch's inference mode is left for the conversion, because some recipes need gradients.
+
+Any module works that offers, like `ClassificationModule`: `network`, `new_metric()`, `ann_metric`,
+`inputs_and_targets(batch)`, and a `test_step` that returns {"output": ...}.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from conversion import Converted, Readout, convert
+from conversion.energy import ann_energy_pj, operations_energy_pj
+from conversion.network import DEFAULT_CHUNK, source_layers
+from conversion.recipes import Recipe, recipe_from
+from conversion.synapses import Connectivity
+from lightning_modules.metrics import TaskMetric
+
+Calibration = Callable[[], Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Everything measured at one read-out; counts are averages per image."""
+
+    t: int
+    t_total: int
+    metrics: dict[str, float]
+    spikes: dict[str, float]
+    rates: dict[str, float]  # spikes per unit and step
+    synops: dict[str, float]
+    energy_pj: dict[str, float]
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Outcome of one test pass: the ANN, and the spiking network at every read-out."""
+
+    metric: str  # the metric that ranks
+    ann: dict[str, float]
+    ann_energy_pj: dict[str, float]
+    curve: list[CurvePoint]
+    wiring: Connectivity
+    sources: list[tuple[str, str, int]]  # name, "neuron" or "pooling", units per image
+    report: list[str]
+    ann_outcomes: Tensor  # per image, in test order
+    outcomes: dict[int, Tensor]  # t -> per image, in test order
+    seconds: dict[str, float]
+
+
+@dataclass
+class _Totals:
+    """Sums over the test set at one read-out."""
+
+    t_total: int = 0
+    images: int = 0
+    spikes: dict[str, float] = field(default_factory=dict)
+    synops: dict[str, float] = field(default_factory=dict)
+
+    def add(self, readout: Readout) -> None:
+        self.t_total = readout.t_total
+        self.images += readout.activity.images
+        for mine, batch in ((self.spikes, readout.activity.spikes), (self.synops, readout.activity.synops)):
+            for name, count in batch.items():
+                mine[name] = mine.get(name, 0.0) + count
+
+
+class SpikingEvaluation(pl.Callback):
+    """Converts the module's network when a test starts and evaluates it on every test batch.
+
+    Logs "snn/<metric>", "snn/spikes", "snn/synops" and "snn/energy_uj" (per image) at every t, with
+    "time_step" beside them, to every logger of the trainer.
+
+    Args:
+        recipe: conversion method, as `conversion.convert` takes it.
+        time_steps: when to read out.
+        calibration: gives calibration batches; by default the trainer's data module does.
+        chunk: time steps simulated at once.
+
+    Attributes:
+        network: the spiking network of the latest test.
+        result: what the latest test measured; available after it.
+    """
+
+    def __init__(
+        self,
+        recipe: str | Mapping[str, Any] | Recipe,
+        time_steps: Sequence[int],
+        calibration: Calibration | None = None,
+        chunk: int = DEFAULT_CHUNK,
+    ) -> None:
+        self.recipe = recipe_from(recipe)
+        self.time_steps = tuple(sorted(set(time_steps)))
+        self.network: Converted | None = None
+        self._calibration = calibration
+        self._chunk = chunk
+        self._result: EvaluationResult | None = None
+
+    @property
+    def state_key(self) -> str:
+        """Distinguishes several evaluations in one trainer."""
+        return f"SpikingEvaluation[{self.recipe.label}]"
+
+    @property
+    def result(self) -> EvaluationResult:
+        """What the latest test measured.
+
+        Raises:
+            RuntimeError: no test has finished.
+        """
+        if self._result is None:
+            raise RuntimeError("no result yet: run trainer.test with this callback first")
+        return self._result
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Convert; the weights are loaded and on their device now."""
+        started = time.monotonic()
+        self._result = None
+        with torch.inference_mode(False):
+            images = self._calibration_images(trainer)
+            self.network = convert(pl_module.network, self.recipe, images)  # type: ignore[arg-type]
+        self._metrics: dict[int, TaskMetric] = {t: pl_module.new_metric() for t in self.time_steps}  # type: ignore[operator]
+        self._totals = {t: _Totals() for t in self.time_steps}
+        self._seconds = {"convert": time.monotonic() - started, "simulate": 0.0}
+        self._wiring: Connectivity | None = None
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Simulate the batch that the ANN has just seen."""
+        assert self.network is not None
+        started = time.monotonic()
+        images, targets = pl_module.inputs_and_targets(batch)  # type: ignore[operator]
+        self._wiring = self._wiring or self.network.connectivity(images)
+        for readout in self.network.simulate(images, self.time_steps, self._chunk):
+            self._metrics[readout.t].update(readout.output, targets, outputs["output"])
+            self._totals[readout.t].add(readout)
+        self._seconds["simulate"] += time.monotonic() - started
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compute every metric, log the curve, keep the result."""
+        if self._wiring is None:
+            raise RuntimeError("the test set has no images")
+        network, wiring = self.network, self._wiring
+        assert network is not None
+        curve = [self._point(trainer, t, wiring) for t in self.time_steps]
+        ann_metric: TaskMetric = pl_module.ann_metric  # type: ignore[assignment]
+        kinds = {name: kind.value for name, kind in source_layers(network)}
+        spiking = self.recipe.neuron.max_per_step > 0
+        self._result = EvaluationResult(
+            metric=ann_metric.primary,
+            ann=ann_metric.compute(),
+            ann_energy_pj={"operations": ann_energy_pj(wiring)},
+            curve=curve,
+            wiring=wiring,
+            sources=[(name, kinds[name], units) for name, units in wiring.units.items() if spiking],
+            report=[str(entry) for entry in network.report],
+            ann_outcomes=ann_metric.outcomes(),
+            outcomes={t: metric.outcomes() for t, metric in self._metrics.items()},
+            seconds=dict(self._seconds),
+        )
+        self._log(trainer, pl_module, curve)
+
+    def _calibration_images(self, trainer: pl.Trainer) -> Sequence[Tensor]:
+        if self._calibration is not None:
+            return self._calibration()
+        data = getattr(trainer, "datamodule", None)
+        if data is None or not hasattr(data, "calibration_batches"):
+            raise ValueError("no calibration images: test with a data module, or pass `calibration`")
+        images: Sequence[Tensor] = data.calibration_batches()
+        return images
+
+    def _point(self, trainer: pl.Trainer, t: int, wiring: Connectivity) -> CurvePoint:
+        totals = self._totals[t]
+        images = _over_ranks(trainer, float(totals.images))
+        spikes = {name: _over_ranks(trainer, n) / images for name, n in totals.spikes.items()}
+        synops = {name: _over_ranks(trainer, n) / images for name, n in totals.synops.items()}
+        energy = operations_energy_pj(wiring, synops, totals.t_total, self.recipe.neuron.alphabet)
+        return CurvePoint(
+            t=t,
+            t_total=totals.t_total,
+            metrics=self._metrics[t].compute(),
+            spikes=spikes,
+            rates={name: n / (wiring.units[name] * totals.t_total) for name, n in spikes.items()},
+            synops=synops,
+            energy_pj={"operations": energy},
+        )
+
+    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, curve: list[CurvePoint]) -> None:
+        for point in curve:
+            row = {f"snn/{name}": value for name, value in point.metrics.items()}
+            row |= {
+                "snn/spikes": sum(point.spikes.values()),
+                "snn/synops": sum(point.synops.values()),
+                "snn/energy_uj": point.energy_pj["operations"] * 1e-6,
+            }
+            for logger in trainer.loggers:
+                logger.log_metrics({**row, "time_step": point.t}, step=point.t)
+        last = curve[-1]
+        finals = {f"snn/{name}": value for name, value in last.metrics.items()}
+        pl_module.log_dict(finals, logger=False)
+
+
+def _over_ranks(trainer: pl.Trainer, value: float) -> float:
+    """Sum over processes; a distributed sampler's repeated images count twice, above and below."""
+    if trainer.world_size == 1:
+        return value
+    total = trainer.strategy.reduce(torch.tensor(value, dtype=torch.float64), reduce_op="sum")
+    return float(total)

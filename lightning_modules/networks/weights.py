@@ -1,0 +1,138 @@
+"""Weights from files: read safely, compared with the network, and loaded only if all of it fits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.networks.errors import CheckpointError
+
+# Put in front of every key by data parallelism, our Lightning modules and torch.compile.
+WRAPPERS = ("module.", "network.", "_orig_mod.")
+SHOWN_KEYS = 4  # of each kind of mismatch in a message
+
+
+def load_weights(network: nn.Module, path: Path) -> str:
+    """Load a file of weights into a network, in place.
+
+    Args:
+        network: the network to fill; left untouched on any error.
+        path: a state dict, ``{"state_dict": ...}``, or a Lightning checkpoint of our modules,
+            saved by ``torch.save``. Nothing but tensors and plain values is unpickled.
+
+    Returns:
+        The file's sha256 in hex, for provenance.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, or does not fit; names the first keys
+            that differ, their shapes, and what the file looks like instead.
+    """
+    path = Path(path)
+    state = _unwrap(_read_state(path), network)
+    if problems := _mismatches(network, state):
+        hint = _hint(network, state)
+        raise CheckpointError("\n".join([f"{path} does not fit {type(network).__name__}:", *problems, *hint]))
+    # Not strict: old files lack the batch counters of batch norm, which inference never reads.
+    network.load_state_dict(state, strict=False)
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"there is no file of weights {path}")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    except Exception as error:  # damaged bytes make the unpickler raise anything, KeyError included
+        raise CheckpointError(
+            f"{path} is not a file of weights, is damaged, or holds other Python objects than tensors and"
+            " plain values; save it again with torch.save(network.state_dict(), path)"
+        ) from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a state dict with weights")
+    if odd := [key for key, value in content.items() if not isinstance(value, Tensor)]:
+        raise CheckpointError(f"{path} is not a state dict: {odd[0]!r} is not a tensor")
+    return dict(content)
+
+
+def _unwrap(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Strip prefixes that all keys share, unless the network itself has them."""
+    own = network.state_dict().keys()
+    stripped = True
+    while stripped and not (state.keys() & own):
+        stripped = False
+        for prefix in WRAPPERS:
+            if all(key.startswith(prefix) for key in state):
+                state = {key.removeprefix(prefix): value for key, value in state.items()}
+                stripped = True
+    return state
+
+
+def _mismatches(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
+    own = network.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith(".num_batches_tracked")]
+    unexpected = [k for k in state if k not in own]
+    reshaped = [
+        f"{k} is {list(state[k].shape)} in the file, {list(own[k].shape)} in the network"
+        for k in own
+        if k in state and state[k].shape != own[k].shape
+    ]
+    kinds = (("missing", missing), ("unexpected", unexpected), ("wrongly shaped", reshaped))
+    return [f"  {kind}: {_shorten(keys)}" for kind, keys in kinds if keys]
+
+
+def _shorten(keys: list[str]) -> str:
+    rest = len(keys) - SHOWN_KEYS
+    return ", ".join(keys[:SHOWN_KEYS]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _hint(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
+    own = network.state_dict()
+    if own.keys() - state.keys() or state.keys() - own.keys():
+        name = looks_like(state)
+        return [f"Hint: the file looks like {name}."] if name else []
+    reshaped = [key for key in own if own[key].shape != state[key].shape]
+    last = [key for key in own if own[key].ndim == 2][-1:]
+    head = {key.rpartition(".")[0] for key in last}
+    if head == {key.rpartition(".")[0] for key in reshaped}:
+        return [
+            f"Hint: only the last layer differs; the file knows {state[last[0]].shape[0]} classes,"
+            f" the network {own[last[0]].shape[0]}."
+        ]
+    first = next((key for key in own if own[key].ndim == 4), None)
+    if first is not None and reshaped == [first]:
+        return [
+            f"Hint: only the first layer differs; the file takes {state[first].shape[1]} channel(s),"
+            f" the network {own[first].shape[1]}."
+        ]
+    return ["Hint: the same layers with other widths; check the network's options."]
+
+
+def looks_like(state: Mapping[str, Tensor]) -> str | None:
+    """Find the registered network whose parameters have the same names.
+
+    Args:
+        state: a state dict without prefixes.
+
+    Returns:
+        Its name in the registry; None where no network matches.
+    """
+    # Imported here because the registry's torchvision networks load weights themselves.
+    from lightning_modules.networks import registry
+
+    for name in registry.names():
+        with torch.device("meta"):  # names only, no memory
+            candidate = registry.build(name, num_classes=10, in_channels=3, options={})
+        keys = {key for key in candidate.state_dict() if not key.endswith(".num_batches_tracked")}
+        if keys == {key for key in state if not key.endswith(".num_batches_tracked")}:
+            return name
+    return None

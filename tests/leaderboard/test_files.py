@@ -1,0 +1,53 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from leaderboard.files import StoreError, write_text_atomically
+
+
+def test_writes_and_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "page.html"
+    write_text_atomically(path, "first")
+    write_text_atomically(path, "≤ second\n")
+    assert path.read_bytes() == "≤ second\n".encode()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_crash_before_the_replacement_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.json"
+    write_text_atomically(path, "old")
+    seen: list[str] = []
+
+    def crash(source: Path, target: Path) -> None:
+        seen.append(Path(source).read_text())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        write_text_atomically(path, "new")
+    assert seen == ["new"]  # the whole text had reached the temporary file
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "record.json"
+    write_text_atomically(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"cannot write .*record\.json: No space left on device\. Free some"):
+        write_text_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_exist_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StoreError, match=r"cannot write .*page\.html: .*another output folder"):
+        write_text_atomically(tmp_path / "file" / "page.html", "text")

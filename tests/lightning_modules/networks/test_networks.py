@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import fx, nn
+from torchvision import models
+
+from lightning_modules.networks.errors import NetworkError
+from lightning_modules.networks.registry import build, describe, names
+from lightning_modules.networks.resnet_cifar import ResNetCifar, ShrinkingShortcut
+
+SIZES = {"resnet18": 64, "resnet34": 64, "resnet50": 64, "vgg16_bn": 64}
+
+
+@pytest.fixture(scope="module", params=names())
+def named_network(request):
+    torch.manual_seed(0)
+    return request.param, build(request.param, num_classes=7, in_channels=3, options={}).eval()
+
+
+class TestEveryNetwork:
+    def test_maps_images_to_logits(self, named_network):
+        name, network = named_network
+        with torch.no_grad():
+            logits = network(torch.randn(2, 3, SIZES.get(name, 32), SIZES.get(name, 32)))
+        assert logits.shape == (2, 7)
+        assert logits.std() > 0
+
+    def test_symbolic_tracing_gives_the_same_function(self, named_network):
+        name, network = named_network
+        traced = fx.symbolic_trace(network)
+        images = torch.randn(2, 3, SIZES.get(name, 32), SIZES.get(name, 32))
+        with torch.no_grad():
+            torch.testing.assert_close(traced(images), network(images), rtol=0, atol=0)
+
+    def test_one_line_describes_it(self, named_network):
+        name, _ = named_network
+        assert len(describe(name)) > 20
+        assert "\n" not in describe(name)
+
+
+def resnet_parameters(depth: int, in_channels: int, num_classes: int) -> int:
+    """Closed form: kernels 9 c_in c_out, two numbers per channel of a batch norm, one linear layer."""
+    n = (depth - 2) // 6
+    kernels = 9 * (in_channels * 16 + 2 * n * 16 * 16)
+    kernels += 9 * (16 * 32 + (2 * n - 1) * 32 * 32)
+    kernels += 9 * (32 * 64 + (2 * n - 1) * 64 * 64)
+    norms = 2 * (16 + 2 * n * (16 + 32 + 64))
+    return kernels + norms + 64 * num_classes + num_classes
+
+
+@pytest.mark.parametrize("depth", [20, 32, 44, 56])
+def test_resnet_parameters_follow_the_closed_form(depth):
+    count = sum(p.numel() for p in build(f"resnet{depth}", 10, 3, {}).parameters())
+    assert count == resnet_parameters(depth, 3, 10)
+    # He et al. 2016, table 6, in millions.
+    assert round(count / 1e6, 2) == {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85}[depth]
+
+
+def test_resnet20_has_the_usual_keys():
+    keys = {
+        key for key in build("resnet20", 10, 3, {}).state_dict() if not key.endswith("num_batches_tracked")
+    }
+    norm = ("weight", "bias", "running_mean", "running_var")
+    expected = {"conv1.weight", "linear.weight", "linear.bias", *(f"bn1.{part}" for part in norm)}
+    for stage in (1, 2, 3):
+        for block in (0, 1, 2):
+            for half in (1, 2):
+                prefix = f"layer{stage}.{block}"
+                expected.add(f"{prefix}.conv{half}.weight")
+                expected.update(f"{prefix}.bn{half}.{part}" for part in norm)
+    assert keys == expected
+
+
+def test_the_shrinking_shortcut_by_hand():
+    x = torch.arange(18.0).reshape(1, 2, 3, 3)
+    out = ShrinkingShortcut(2)(x)
+    assert out.shape == (1, 4, 2, 2)
+    assert out[0, 0].eq(0).all()
+    assert out[0, 3].eq(0).all()
+    assert out[0, 1].tolist() == [[0, 2], [6, 8]]
+    assert out[0, 2].tolist() == [[9, 11], [15, 17]]
+
+
+@pytest.mark.parametrize("size", [9, 16, 33])
+def test_resnets_take_any_size(size):
+    assert build("resnet20", 4, 1, {}).eval()(torch.randn(1, 1, size, size)).shape == (1, 4)
+
+
+def test_options_change_the_networks():
+    small = build("small_cnn", 3, 1, {"channels": [4, 6]})
+    assert [m.out_channels for m in small.modules() if isinstance(m, nn.Conv2d)] == [4, 4, 6, 6]
+    assert build("vgg16", 3, 3, {"dropout": 0.0}).dropout.p == 0
+
+
+def test_names_and_options_that_do_not_exist_point_to_the_nearest():
+    with pytest.raises(NetworkError, match=r"no network 'resnet_20'; did you mean 'resnet20'\?"):
+        build("resnet_20", 10, 3, {})
+    with pytest.raises(NetworkError, match=r"'small_cnn' has no option 'chanels'; did you mean 'channels'\?"):
+        build("small_cnn", 10, 3, {"chanels": [1, 2]})
+    with pytest.raises(NetworkError, match=r"has no option 'x'\. Valid: none"):
+        build("resnet20", 10, 3, {"x": 1})
+    with pytest.raises(NetworkError, match="has depth"):
+        ResNetCifar(21, 10, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "channels", "options", "message"),
+    [
+        ("small_cnn", 10, 3, {"channels": [8]}, "two integers above 0"),
+        ("small_cnn", 10, 3, {"channels": [8, 0]}, "two integers above 0"),
+        ("vgg16", 10, 3, {"dropout": 1.0}, r"dropout must be in \[0, 1\)"),
+        ("small_cnn", 1, 3, {}, "num_classes must be at least 2"),
+        ("small_cnn", 10, 0, {}, "in_channels must be at least 1"),
+        ("resnet18", 10, 1, {}, "takes images of 3 channels, the data has 1"),
+        ("resnet18", 10, 3, {"weights": "IMAGENET1K_V1"}, "know 1000 classes, the data has 10; set new_head"),
+        ("resnet18", 1000, 3, {"weights": "IMAGENET_V9"}, "neither a file nor one of IMAGENET1K_V1"),
+        ("resnet18", 1000, 3, {"weights": 3}, "weights must be a name"),
+        ("resnet18", 1000, 3, {"new_head": "yes"}, "new_head must be true or false"),
+    ],
+)
+def test_bad_values_are_refused(name, classes, channels, options, message):
+    with pytest.raises(NetworkError, match=message):
+        build(name, classes, channels, options)
+
+
+class TestTorchvisionWeights:
+    def test_a_local_file(self, tmp_path):
+        torch.manual_seed(1)
+        source = models.resnet18(num_classes=5)
+        torch.save(source.state_dict(), tmp_path / "w.pt")
+        network = build("resnet18", 5, 3, {"weights": str(tmp_path / "w.pt")})
+        torch.testing.assert_close(network.state_dict(), source.state_dict())
+
+    def test_named_weights_with_a_new_head(self, monkeypatch):
+        torch.manual_seed(1)
+        stored = models.resnet18().state_dict()
+        monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", lambda self, *a, **k: stored)
+        same = build("resnet18", 1000, 3, {"weights": "IMAGENET1K_V1"})
+        torch.testing.assert_close(same.state_dict(), stored)
+        other = build("resnet18", 5, 3, {"weights": "IMAGENET1K_V1", "new_head": True})
+        assert other.fc.weight.shape == (5, 512)
+        torch.testing.assert_close(other.conv1.weight, stored["conv1.weight"])
+
+    def test_a_failed_download_names_the_address(self, monkeypatch):
+        def refuse(self, *args, **kwargs):
+            raise OSError("no route to host")
+
+        monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", refuse)
+        with pytest.raises(NetworkError, match=r"no route to host.*download https://.*resnet18.*\.pth"):
+            build("resnet18", 1000, 3, {"weights": "IMAGENET1K_V1"})
