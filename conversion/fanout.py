@@ -105,7 +105,7 @@ def reached(layer: Layer, counts: Tensor) -> Tensor:
     if layer.border is not None:
         grouped = F.pad(grouped, layer.border[1], mode=layer.border[0])
     name = f"conv_transpose{layer.dimensions}d" if layer.transposed else f"conv{layer.dimensions}d"
-    ones = torch.ones(layer.groups, 1, *layer.kernel, device=counts.device)
+    ones = counts.new_ones(layer.groups, 1, *layer.kernel)
     hit = getattr(F, name)(grouped, ones, groups=layer.groups, **dict(layer.settings))
     total: Tensor = hit.sum() * (layer.outputs // layer.groups)
     return total
@@ -152,7 +152,7 @@ def _touches(operation: Callable[..., Any], counts: Tensor, args: Any, kwargs: A
     n = counts.shape[axis]
     shape = [1] * counts.ndim
     shape[1], shape[axis] = n, n
-    basis = torch.eye(n, device=counts.device).reshape(shape)
+    basis = torch.eye(n, dtype=counts.dtype, device=counts.device).reshape(shape)
     # The other axes keep their size, so that windows fit and sizes given by the caller stay right.
     sizes = [size if i > 1 and i != axis else basis.shape[i] for i, size in enumerate(counts.shape)]
     probe = basis.expand(sizes)

@@ -64,8 +64,10 @@ def map_structure(function: Callable[[Any], Any], kind: type, values: Any) -> An
         return {key: map_structure(function, kind, value) for key, value in values.items()}
     if isinstance(values, tuple) and hasattr(values, "_fields"):
         return type(values)(*(map_structure(function, kind, value) for value in values))
-    if isinstance(values, list | tuple) and not isinstance(values, torch.Size):
-        return type(values)(map_structure(function, kind, value) for value in values)
+    if isinstance(values, list):  # plain, also where torch.fx holds an immutable list
+        return [map_structure(function, kind, value) for value in values]
+    if isinstance(values, tuple) and not isinstance(values, torch.Size):
+        return tuple(map_structure(function, kind, value) for value in values)
     if isinstance(values, slice):
         return slice(*(map_structure(function, kind, v) for v in (values.start, values.stop, values.step)))
     return values

@@ -78,7 +78,7 @@ class _Wire:
 def connectivity(plan: Plan, image: Tensor) -> Connectivity:
     """Measure the synapses of a network for one image [1, C, H, W] (only its size matters)."""
     with torch.inference_mode(False), torch.enable_grad():
-        survey = _Survey(plan, torch.zeros(image.shape, dtype=torch.float32, device=image.device))
+        survey = _Survey(plan, torch.zeros_like(image))
         return survey.run()
 
 
@@ -149,7 +149,7 @@ class _Survey:
         return map_structure(lambda counts: _Wire(counts, **kinds), Tensor, result)
 
     def _source(self, name: str, like: Tensor) -> _Wire:
-        leaf = torch.zeros(like.shape, device=like.device, requires_grad=True)
+        leaf = torch.zeros_like(like, requires_grad=True)
         self._leaves[name] = leaf
         return _Wire(leaf, spikes=True)
 

@@ -1,0 +1,171 @@
+"""The command as its user meets it: run, interrupt, run again, rank, and what goes wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import metadata
+
+import pytest
+import torch
+
+from benchmarks.cli import main
+
+COMMAND = [sys.executable, "-m", "benchmarks.cli"]
+
+
+def spikemark(*arguments, **options):
+    environment = {**os.environ, "COLUMNS": "120", "SPIKEMARK_DATA": "", "SPIKEMARK_RESULTS": ""}
+    words = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=300, check=False, env=environment, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of the tiny matrix, with tracking."""
+    import yaml
+
+    folder = tmp_path_factory.mktemp("run")
+    content = {
+        "name": "tiny",
+        "datasets": [{"name": "digits", "size": 8}],
+        "networks": ["small_cnn"],
+        "recipes": ["opi", "spicalib", "ptq"],
+        "time_steps": [1, 4],
+        "training": {"epochs": 1},
+        "evaluation": {"calibration_images": 32, "test_images": 40, "batch_size": 20},
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(content))
+    done = spikemark("run", folder / "tiny.yaml", "--results", folder / "results")
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_a_run_ends_with_ranking_page_and_tracked_run(finished):
+    folder, done = finished
+    assert "opi" in done.stdout
+    page = folder / "results" / "leaderboard.html"
+    assert str(page) in done.stdout
+    assert page.stat().st_size > 1e6  # carries its own plotting library
+    assert "W&B run:" in done.stdout
+    assert len(list((folder / "results" / "wandb").glob("offline-run-*/*.wandb"))) == 3
+
+
+def test_records_carry_what_was_asked(finished):
+    folder, _ = finished
+    records = [json.loads(path.read_text()) for path in (folder / "results" / "records").glob("*.json")]
+    assert {record["method"]["name"] for record in records} == {"opi", "spicalib", "ptq"}
+    assert len({record["ann"]["checkpoint_sha256"] for record in records}) == 1
+    for record in records:
+        assert [point["t"] for point in record["curve"]] == [1, 4]
+        assert set(record["provenance"]["data"]) == {"train", "test", "calibration"}
+        assert record["provenance"]["versions"]["torch"] == metadata.version("torch")
+        assert record["outcomes"]["count"] == 40
+
+
+def test_a_finished_cell_is_not_run_again(finished):
+    folder, _ = finished
+    records = folder / "results" / "records"
+    before = {path.name: path.read_bytes() for path in records.iterdir()}
+    again = spikemark("run", folder / "tiny.yaml", "--results", folder / "results")
+    assert again.returncode == 0
+    assert again.stdout.count("finished before") == 3
+    assert before == {path.name: path.read_bytes() for path in records.iterdir()}
+
+
+def test_the_leaderboard_is_quick_and_knows_no_torch(finished):
+    folder, _ = finished
+    code = (
+        "import sys; from benchmarks.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'wandb', 'plotly', 'pytorch_lightning'} & set(sys.modules)"
+    )
+    words = [sys.executable, "-c", code, "leaderboard", "--results", str(folder / "results")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "spicalib" in done.stdout
+
+
+def test_an_interrupt_keeps_finished_cells(finished, tmp_path):
+    folder, _ = finished
+    text = (folder / "tiny.yaml").read_text()
+    # A third of the cells is quick, the others would take minutes.
+    (tmp_path / "long.yaml").write_text(
+        text.replace("- 4\n", "- 4\n- 40000\n").replace("[1, 4]", "[1, 4, 40000]")
+    )
+    results = tmp_path / "results"
+    words = [*COMMAND, "run", str(tmp_path / "long.yaml"), "--results", str(results), "--tracking", "off"]
+    environment = {**os.environ, "COLUMNS": "120"}
+    # ptq first: its cell takes no time
+    (tmp_path / "long.yaml").write_text(
+        (tmp_path / "long.yaml").read_text().replace("- opi\n- spicalib\n- ptq\n", "- ptq\n- opi\n")
+    )
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    deadline = time.monotonic() + 120
+    while not list(results.glob("records/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "1 finished cell(s) are kept" in errors
+    assert len(list(results.glob("records/*.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "nowhere.yaml"], "no matrix file 'nowhere.yaml'"),
+        (["run", "cifar10", "--data-root", "/no/such/folder"], "/no/such/folder"),
+        (["leaderboard", "--results", "/no/such/results"], "no records in"),
+    ],
+)
+def test_what_is_missing_is_named(words, message, tmp_path):
+    done = spikemark(*words, cwd=tmp_path, **{})
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_checkpoint_that_does_not_fit(write_matrix, tiny, tmp_path):
+    torch.save({"conv1.weight": torch.zeros(3, 3)}, tmp_path / "wrong.pt")
+    matrix = write_matrix({**tiny, "networks": [{"name": "resnet20", "checkpoint": "wrong.pt"}]})
+    done = spikemark("run", matrix, "--data-root", tmp_path, "--results", tmp_path / "results")
+    assert done.returncode == 1
+    assert "wrong.pt does not fit" in done.stderr
+    assert done.stderr.count("wrong.pt does not fit") == 1  # once, not once a recipe
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_data_folder(write_matrix, tiny, tmp_path):
+    matrix = write_matrix({**tiny, "datasets": ["cifar10"]})
+    done = spikemark("run", matrix, "--data-root", tmp_path, "--results", tmp_path / "results")
+    assert done.returncode == 1
+    assert str(tmp_path) in done.stderr
+    assert "--data-root" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_everywhere():
+    from click.testing import CliRunner
+
+    for words in (["--help"], ["run", "--help"], ["leaderboard", "--help"], ["list", "--help"]):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0
+        assert "Usage:" in result.output
+
+
+@pytest.mark.parametrize("what", ["recipes", "networks", "datasets", "matrices"])
+def test_list(what):
+    from click.testing import CliRunner
+
+    expected = {"recipes": "spicalib", "networks": "resnet20", "datasets": "digits", "matrices": "quickstart"}
+    result = CliRunner().invoke(main, ["list", what])
+    assert result.exit_code == 0
+    assert expected[what] in result.output

@@ -1,0 +1,74 @@
+"""What is wrong in a matrix file is named: file, field, nearest valid name."""
+
+import pytest
+
+from benchmarks.errors import MatrixError
+from benchmarks.matrix import bundled, load, locate
+from conversion import recipe_from
+
+
+@pytest.mark.parametrize("name", list(bundled()))
+def test_bundled_matrices_are_valid(name):
+    matrix = load(locate(name))
+    assert matrix.name == name
+    assert matrix.description
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "hint"),
+    [
+        ({"recipes": ["brust"]}, "recipes", "did you mean 'burst'"),
+        ({"recipes": [{"preset": "burst", "neuron": {"gama": 3}}]}, "recipes", "did you mean 'gamma'"),
+        ({"recipes": [{"preset": "burst", "neuron": {"gamma": 0}}]}, "recipes", "gamma must be at least 1"),
+        ({"networks": ["small_cn"]}, "networks.0", "small_cnn"),
+        ({"networks": [{"name": "small_cnn", "chanels": 8}]}, "networks.0", "channels"),
+        ({"datasets": ["digit"]}, "datasets.0", "digits"),
+        ({"datasets": [{"name": "digits", "siz": 8}]}, "datasets.0", "size"),
+        ({"time_step": [1]}, "time_step", "did you mean 'time_steps'"),
+        ({"time_steps": [0, 4]}, "time_steps", "at least 1"),
+        ({"training": {"epoch": 3}}, "training.epoch", "did you mean 'epochs'"),
+        ({"training": {"epochs": "many"}}, "training.epochs", "integer"),
+        ({"evaluation": {"batchsize": 3}}, "evaluation.batchsize", "did you mean 'batch_size'"),
+        (
+            {"networks": [{"name": "small_cnn", "training": {"epoch": 1}}]},
+            "networks.0.training.epoch",
+            "did you mean 'epochs'",
+        ),
+        ({"tracking": {"wandb": "on"}}, "tracking.wandb", "offline"),
+        ({"seeds": [1, 1]}, "seeds", "different"),
+        ({"name": "../up"}, "name", "pattern"),
+    ],
+)
+def test_a_typo_is_named(tiny, write_matrix, change, field, hint):
+    path = write_matrix({**tiny, **change})
+    with pytest.raises(MatrixError) as error:
+        load(path)
+    message = str(error.value)
+    assert str(path) in message
+    assert f"{field}:" in message
+    assert hint in message
+
+
+def test_all_typos_are_named_at_once(tiny, write_matrix):
+    path = write_matrix({**tiny, "seed": [1], "recipes": ["brust"]})
+    with pytest.raises(MatrixError, match=r"(?s)recipes:.*seed:|seed:.*recipes:"):
+        load(path)
+
+
+@pytest.mark.parametrize("content", ["a: [1", "- 1", "", "name: !!python/object/apply:os.getcwd []"])
+def test_what_is_no_matrix(write_matrix, content):
+    path = write_matrix(content)
+    with pytest.raises(MatrixError, match="matrix.yaml"):
+        load(path)
+
+
+def test_an_unknown_matrix_names_the_nearest():
+    with pytest.raises(MatrixError, match="Did you mean 'quickstart'"):
+        locate("quikstart")
+
+
+def test_overrides_reach_the_recipe(tiny, write_matrix):
+    path = write_matrix({**tiny, "recipes": [{"preset": "burst", "neuron": {"gamma": 10}}]})
+    recipe = recipe_from(load(path).recipes[0])
+    assert recipe.neuron.gamma == 10
+    assert recipe.label == "burst gamma=10"

@@ -1,0 +1,139 @@
+"""Laws of the conversion callback: it measures what a plain simulation measures, on the same batches."""
+
+import csv
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger
+
+from conversion import convert
+from conversion.energy import ENERGY_PER_AC_PJ, ENERGY_PER_MAC_PJ
+from datamodules import LoaderConfig, registry
+from lightning_modules import networks
+from lightning_modules.callback import SpikingEvaluation
+from lightning_modules.classification import ClassificationModule
+
+TIME_STEPS = (1, 4, 16)
+
+
+@pytest.fixture
+def data():
+    module = registry.build(
+        "digits", {"size": 8}, LoaderConfig(batch_size=16, calibration_images=32, test_images=40)
+    )
+    module.setup()
+    return module
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    network = networks.build("small_cnn", 10, 1, {})
+    with torch.no_grad():  # batch-norm statistics of real images, so that activations are sane
+        network.train()
+        network(torch.rand(64, 1, 8, 8))
+    return ClassificationModule(network.eval(), 10)
+
+
+def test_pass(module, data, recipe="burst", logger=False, callbacks=()):
+    evaluation = SpikingEvaluation(recipe, TIME_STEPS)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        callbacks=[evaluation, *callbacks],
+        logger=logger,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.test(module, datamodule=data, verbose=False)
+    return evaluation, trainer
+
+
+test_pass.__test__ = False  # a helper
+
+
+@pytest.mark.parametrize("recipe", ["burst", "spicalib", "opi"])
+def test_agrees_with_a_plain_simulation(module, data, recipe):
+    result = test_pass(module, data, recipe)[0].result
+    images = torch.cat([images for images, _ in data.test_dataloader()])
+    labels = torch.cat([labels for _, labels in data.test_dataloader()])
+    snn = convert(module.network, recipe, data.calibration_batches())
+    for point, readout in zip(result.curve, snn.simulate(images, TIME_STEPS), strict=True):
+        right = (readout.output.argmax(1) == labels).float()
+        assert point.t == readout.t
+        assert point.metrics["top1"] == pytest.approx(right.mean().item())
+        assert torch.equal(result.outcomes[point.t].float(), right)
+        for name, spikes in readout.activity.spikes.items():
+            assert point.spikes[name] == pytest.approx(spikes / len(images), rel=1e-6)
+    with torch.no_grad():
+        ann = (module.network(images).argmax(1) == labels).float()
+    assert result.ann["top1"] == pytest.approx(ann.mean().item())
+    assert torch.equal(result.ann_outcomes.float(), ann)
+
+
+def test_energy_is_counted_from_the_records_own_counts(module, data):
+    result = test_pass(module, data)[0].result
+    first = next(layer for layer in result.wiring.layers if layer.drive == "analog")
+    assert all(layer.drive == "spikes" for layer in result.wiring.layers if layer is not first)
+    for point in result.curve:
+        expected = ENERGY_PER_MAC_PJ * first.macs + ENERGY_PER_AC_PJ * sum(point.synops.values())
+        assert point.energy_pj["operations"] == pytest.approx(expected)
+    assert result.ann_energy_pj["operations"] == pytest.approx(ENERGY_PER_MAC_PJ * result.wiring.macs)
+
+
+def test_rates_are_spikes_per_unit_and_step(module, data):
+    result = test_pass(module, data)[0].result
+    units = {name: count for name, _, count in result.sources}
+    last = result.curve[-1]
+    assert set(last.rates) == set(units)
+    for name, rate in last.rates.items():
+        assert rate * units[name] * last.t_total == pytest.approx(last.spikes[name])
+
+
+def test_logs_every_time_step_to_every_logger(module, data, tmp_path):
+    loggers = [CSVLogger(tmp_path, name="a"), CSVLogger(tmp_path, name="b")]
+    evaluation, _ = test_pass(module, data, logger=loggers)
+    for logger in loggers:
+        with open(f"{logger.log_dir}/metrics.csv") as file:
+            rows = {int(float(r["time_step"])): r for r in csv.DictReader(file) if r.get("time_step")}
+        assert sorted(rows) == list(TIME_STEPS)
+        for point in evaluation.result.curve:
+            assert float(rows[point.t]["snn/top1"]) == pytest.approx(point.metrics["top1"])
+
+
+def test_two_recipes_in_one_test_pass(module, data):
+    other = SpikingEvaluation("opi", TIME_STEPS)
+    first, _ = test_pass(module, data, "maxnorm", callbacks=[other])
+    alone, _ = test_pass(module, data, "opi")
+    assert [p.metrics for p in other.result.curve] == [p.metrics for p in alone.result.curve]
+    assert first.result.curve[0].spikes != other.result.curve[0].spikes
+
+
+def test_a_second_test_starts_afresh_and_leaves_the_ann_alone(module, data):
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    evaluation, trainer = test_pass(module, data)
+    first = evaluation.result
+    trainer.test(module, datamodule=data, verbose=False)
+    assert [p.metrics for p in evaluation.result.curve] == [p.metrics for p in first.curve]
+    assert [p.spikes for p in evaluation.result.curve] == [p.spikes for p in first.curve]
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+def test_no_result_before_a_test():
+    with pytest.raises(RuntimeError, match="no result yet"):
+        _ = SpikingEvaluation("opi", (1,)).result
+
+
+def test_needs_calibration_images(module, data):
+    evaluation = SpikingEvaluation("opi", (1,))
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        callbacks=[evaluation],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with pytest.raises(ValueError, match="calibration"):
+        trainer.test(module, dataloaders=data.test_dataloader(), verbose=False)
