@@ -58,7 +58,7 @@ def test_all_typos_are_named_at_once(tiny, write_matrix):
 @pytest.mark.parametrize("content", ["a: [1", "- 1", "", "name: !!python/object/apply:os.getcwd []"])
 def test_what_is_no_matrix(write_matrix, content):
     path = write_matrix(content)
-    with pytest.raises(MatrixError, match="matrix.yaml"):
+    with pytest.raises(MatrixError, match=r"matrix\.yaml"):
         load(path)
 
 

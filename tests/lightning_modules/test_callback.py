@@ -36,7 +36,7 @@ def module():
     return ClassificationModule(network.eval(), 10)
 
 
-def test_pass(module, data, recipe="burst", logger=False, callbacks=()):
+def run_pass(module, data, recipe="burst", logger=False, callbacks=()):
     evaluation = SpikingEvaluation(recipe, TIME_STEPS)
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -50,12 +50,9 @@ def test_pass(module, data, recipe="burst", logger=False, callbacks=()):
     return evaluation, trainer
 
 
-test_pass.__test__ = False  # a helper
-
-
 @pytest.mark.parametrize("recipe", ["burst", "spicalib", "opi"])
 def test_agrees_with_a_plain_simulation(module, data, recipe):
-    result = test_pass(module, data, recipe)[0].result
+    result = run_pass(module, data, recipe)[0].result
     images = torch.cat([images for images, _ in data.test_dataloader()])
     labels = torch.cat([labels for _, labels in data.test_dataloader()])
     snn = convert(module.network, recipe, data.calibration_batches())
@@ -73,7 +70,7 @@ def test_agrees_with_a_plain_simulation(module, data, recipe):
 
 
 def test_energy_is_counted_from_the_records_own_counts(module, data):
-    result = test_pass(module, data)[0].result
+    result = run_pass(module, data)[0].result
     first = next(layer for layer in result.wiring.layers if layer.drive == "analog")
     assert all(layer.drive == "spikes" for layer in result.wiring.layers if layer is not first)
     for point in result.curve:
@@ -83,7 +80,7 @@ def test_energy_is_counted_from_the_records_own_counts(module, data):
 
 
 def test_rates_are_spikes_per_unit_and_step(module, data):
-    result = test_pass(module, data)[0].result
+    result = run_pass(module, data)[0].result
     units = {name: count for name, _, count in result.sources}
     last = result.curve[-1]
     assert set(last.rates) == set(units)
@@ -93,7 +90,7 @@ def test_rates_are_spikes_per_unit_and_step(module, data):
 
 def test_logs_every_time_step_to_every_logger(module, data, tmp_path):
     loggers = [CSVLogger(tmp_path, name="a"), CSVLogger(tmp_path, name="b")]
-    evaluation, _ = test_pass(module, data, logger=loggers)
+    evaluation, _ = run_pass(module, data, logger=loggers)
     for logger in loggers:
         with open(f"{logger.log_dir}/metrics.csv") as file:
             rows = {int(float(r["time_step"])): r for r in csv.DictReader(file) if r.get("time_step")}
@@ -102,17 +99,17 @@ def test_logs_every_time_step_to_every_logger(module, data, tmp_path):
             assert float(rows[point.t]["snn/top1"]) == pytest.approx(point.metrics["top1"])
 
 
-def test_two_recipes_in_one_test_pass(module, data):
+def test_two_recipes_in_one_run_pass(module, data):
     other = SpikingEvaluation("opi", TIME_STEPS)
-    first, _ = test_pass(module, data, "maxnorm", callbacks=[other])
-    alone, _ = test_pass(module, data, "opi")
+    first, _ = run_pass(module, data, "maxnorm", callbacks=[other])
+    alone, _ = run_pass(module, data, "opi")
     assert [p.metrics for p in other.result.curve] == [p.metrics for p in alone.result.curve]
     assert first.result.curve[0].spikes != other.result.curve[0].spikes
 
 
 def test_a_second_test_starts_afresh_and_leaves_the_ann_alone(module, data):
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    evaluation, trainer = test_pass(module, data)
+    evaluation, trainer = run_pass(module, data)
     first = evaluation.result
     trainer.test(module, datamodule=data, verbose=False)
     assert [p.metrics for p in evaluation.result.curve] == [p.metrics for p in first.curve]
