@@ -103,7 +103,7 @@ class Cell:
             "time_steps": self.matrix.time_steps,
             "calibration_images": evaluation.calibration_images,
             "test_images": evaluation.test_images,
-            "precision": "float32",
+            "precision": evaluation.precision,
             "seed": self.seed,
         }
 

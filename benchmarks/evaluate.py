@@ -35,7 +35,10 @@ def evaluate(
     started = time.monotonic()
     pl.seed_everything(cell.seed, workers=True, verbose=False)
     matrix = cell.matrix
-    evaluation = SpikingEvaluation(cell.recipe, matrix.time_steps, chunk=matrix.evaluation.chunk)
+    settings = matrix.evaluation
+    evaluation = SpikingEvaluation(
+        cell.recipe, matrix.time_steps, chunk=settings.chunk, precision=settings.precision
+    )
     trainer = pl.Trainer(
         accelerator=matrix.trainer.accelerator,
         devices=matrix.trainer.devices,
@@ -95,7 +98,7 @@ def _record(
             git_dirty=dirty,
             versions=package_versions(),
             device=device_name(device),
-            precision="float32",
+            precision=result.precision,
             data=data,
             wall_time_s={stage: round(value, 3) for stage, value in seconds.items()},
             peak_memory_mib=round(peak_memory_mib(device), 1),

@@ -107,6 +107,7 @@ class EvaluationSpec(Strict):
     batch_size: int = Field(default=64, ge=1)
     num_workers: int = Field(default=0, ge=0)
     chunk: int = Field(default=16, ge=1)  # time steps simulated at once
+    precision: Literal["float32", "int16", "int8"] = "float32"  # of the weights that spikes meet
 
 
 class TrainerSpec(Strict):

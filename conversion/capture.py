@@ -7,6 +7,7 @@ image size free and keeps module paths and source lines, which error messages ne
 from __future__ import annotations
 
 import copy
+import os
 import traceback
 from typing import Any
 
@@ -20,6 +21,7 @@ from conversion.operations import OUT_OF_PLACE
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_TORCH = os.path.dirname(torch.__file__) + os.sep
 
 
 class _Tracer(fx.Tracer):
@@ -63,10 +65,8 @@ def capture(network: nn.Module) -> fx.GraphModule:
 
 
 def _explain(error: Exception, network: nn.Module) -> str:
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if "torch/fx" not in frame.filename
-    ]
-    own = [f for f in frames if "/torch/" not in f.filename and not f.filename.endswith("capture.py")]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(_TORCH) and f.filename != __file__]
     where = own[-1] if own else None
     place = f"{where.filename}:{where.lineno}: {where.line}" if where else "an unknown statement"
     return (
@@ -124,7 +124,7 @@ def _fold_batch_norms(captured: fx.GraphModule) -> None:
         layer = node.args[0]
         if not isinstance(layer, fx.Node) or layer.op != "call_module" or len(layer.users) > 1:
             continue
-        if calls[str(layer.target)] > 1:
+        if calls[str(layer.target)] > 1 or _reads_parameters(captured, str(layer.target)):
             continue
         fused = _fuse(captured.get_submodule(str(layer.target)), captured.get_submodule(str(node.target)))
         if fused is None:
@@ -132,6 +132,12 @@ def _fold_batch_norms(captured: fx.GraphModule) -> None:
         _replace_submodule(captured, str(layer.target), fused)
         node.replace_all_uses_with(layer)
         captured.graph.erase_node(node)
+
+
+def _reads_parameters(captured: fx.GraphModule, path: str) -> bool:
+    """True if the forward uses parameters of the module at `path` other than by calling it."""
+    used = [str(node.target) for node in captured.graph.nodes if node.op == "get_attr"]
+    return any(target.startswith(f"{path}.") for target in used)
 
 
 def _fuse(layer: nn.Module, norm: Any) -> nn.Module | None:
@@ -155,7 +161,7 @@ def source_line(node: fx.Node) -> str:
     """Last line of user code that created `node`, as "file:line: statement", or ""."""
     frames = [line.strip() for line in (node.stack_trace or "").splitlines() if line.strip()]
     for place, statement in zip(reversed(frames[:-1]), reversed(frames[1:]), strict=True):
-        if place.startswith("File ") and "/torch/nn/" not in place:
+        if place.startswith("File ") and not place.startswith(f'File "{_TORCH}'):
             file, line = place.split(",")[:2]
             return f"{file[6:-1]}:{line.strip().removeprefix('line ')}: {statement}"
     return ""

@@ -17,6 +17,7 @@ from conversion.quantised import QuantisedNetwork
 from conversion.quantiser import Quantiser
 from conversion.recipes import Recipe, recipe_from
 from conversion.roles import Role, sort_into_roles
+from conversion.signals import map_structure
 from conversion.statistics import ActivationStatistics
 
 
@@ -48,8 +49,9 @@ def convert(
         captured = capture(ann)
         roles = sort_into_roles(captured)
         batches = _images(calibration, _device_of(ann))
+        statistics, shapes = _calibrate(captured, roles, batches)  # first: it names the layer of a NaN
         _check_same_function(ann, captured, batches[0])
-        statistics, shapes = _calibrate(captured, roles, batches)
+        _check_independence(captured, batches[0][:1])
         plan = Plan(captured, roles, chosen, shapes, last_uses(captured.graph))
         if isinstance(chosen.neuron, Quantiser):
             return QuantisedNetwork(plan, statistics, _report(plan, {}))
@@ -98,6 +100,25 @@ def _check_same_function(ann: nn.Module, captured: fx.GraphModule, images: Tenso
         )
 
 
+def _check_independence(captured: fx.GraphModule, image: Tensor) -> None:
+    """What is said of one image must not depend on the others: time steps share their axis."""
+    alone, paired = _outputs(captured(image.clone())), _outputs(captured(torch.cat([image, -image])))
+    for one, two in zip(alone, paired, strict=True):
+        first = two if one.shape == two.shape else two[: len(two) // 2]  # same shape: a constant
+        tolerance = 1e-3 * max(float(one.abs().max()), 1e-6)
+        if one.shape != first.shape or not torch.allclose(one, first, rtol=0, atol=tolerance):
+            raise ConversionError(
+                "the network's output for one image depends on the other images of its batch; keep them "
+                "apart (no operation may mix, move or repeat the first axis)"
+            )
+
+
+def _outputs(nest: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    map_structure(found.append, Tensor, nest)
+    return [tensor for tensor in found if tensor.ndim and tensor.numel()]
+
+
 class _Observer(fx.Interpreter):
     """Runs the ANN's graph and shows every neuron's activation to its statistics."""
 
@@ -129,15 +150,17 @@ def _calibrate(
 def _threshold(recipe: Recipe, role: Role, statistics: ActivationStatistics, ndim: int) -> Tensor:
     """Threshold of one neuron layer, [1, C, 1, ...] or [1, 1, ...].
 
-    A channel that is silent on the calibration images takes the layer's largest threshold; a layer
-    that is silent throughout takes 1. A bounded activation keeps its bound: with at most gamma
-    spikes a step, a threshold of bound / gamma saturates exactly there.
+    Where the rule gives 0, because so many activations are 0, the channel's largest activation takes
+    its place, or the layer's, or 1 where nothing was ever active. A bounded activation keeps its
+    bound: with at most gamma spikes a step, a threshold of bound / gamma saturates exactly there.
     """
     threshold = recipe.scale.thresholds(statistics)
     if not torch.isfinite(threshold).all():
         raise CalibrationError(f"layer '{role.name}': threshold is not finite")
-    fallback = threshold.max() if threshold.max() > 0 else threshold.new_ones(())
-    threshold = torch.where(threshold > 0, threshold, fallback)
+    layer = statistics.maximum.max()
+    largest = statistics.maximum if len(threshold) > 1 else layer[None]
+    for fallback in (largest, layer, threshold.new_ones(())):
+        threshold = torch.where(threshold > 0, threshold, fallback)
     if role.ceiling is not None:
         threshold = threshold.clamp(max=role.ceiling / recipe.neuron.max_per_step)
     return threshold.float().view(1, -1, *[1] * (ndim - 2))

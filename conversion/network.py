@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from conversion import compiled_simulator
+from conversion.compiled_layers import PLANES
+from conversion.native import has_synapses
 from conversion.operations import Kind
 from conversion.plan import Entry, Plan, units
 from conversion.recipes import Recipe
@@ -17,6 +21,7 @@ from conversion.signals import Signal, map_structure
 from conversion.simulator import Simulation
 from conversion.synapses import Connectivity, connectivity
 
+Precision = Literal["float32", "int16", "int8"]
 DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
 
 
@@ -67,7 +72,11 @@ class Converted(nn.Module):
         return self._connectivity[size]
 
     def simulate(
-        self, images: Tensor, time_steps: Iterable[int], chunk: int = DEFAULT_CHUNK
+        self,
+        images: Tensor,
+        time_steps: Iterable[int],
+        chunk: int = DEFAULT_CHUNK,
+        precision: Precision = "float32",
     ) -> Generator[Readout, None, None]:
         """Read-outs at the given time steps, from one simulation."""
         raise NotImplementedError
@@ -90,6 +99,7 @@ class SpikingNetwork(Converted):
     def __init__(self, plan: Plan, thresholds: Mapping[str, Tensor], report: list[Entry]) -> None:
         super().__init__(plan, report)
         self._threshold_names = list(thresholds)
+        self._prepared: tuple[Any, compiled_simulator.Prepared] | None = None
         for index, name in enumerate(thresholds):
             self.register_buffer(f"threshold_{index}", thresholds[name], persistent=True)
 
@@ -99,9 +109,28 @@ class SpikingNetwork(Converted):
         names = enumerate(self._threshold_names)
         return {name: self.get_buffer(f"threshold_{index}") for index, name in names}
 
+    def _simulation(self, images: Tensor, precision: Precision) -> Simulation:
+        """A fresh simulation, compiled where that is possible."""
+        thresholds = self.thresholds
+        on_wire = units(self.plan, thresholds)
+        if not compiled_simulator.available(images):
+            return Simulation(self.plan, thresholds, on_wire, images)
+        tensors = [*self.captured.parameters(), *self.captured.buffers(), *thresholds.values()]
+        state = (precision, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
+        if self._prepared is None or self._prepared[0] != state:  # first run, or somebody changed a weight
+            prepared = compiled_simulator.Prepared(self.plan, thresholds, on_wire, precision)
+            self._prepared = (state, prepared)
+        return compiled_simulator.CompiledSimulation(
+            self.plan, thresholds, on_wire, images, self._prepared[1]
+        )
+
     @torch.no_grad()
     def simulate(
-        self, images: Tensor, time_steps: Iterable[int], chunk: int = DEFAULT_CHUNK
+        self,
+        images: Tensor,
+        time_steps: Iterable[int],
+        chunk: int = DEFAULT_CHUNK,
+        precision: Precision = "float32",
     ) -> Generator[Readout, None, None]:
         """Run the network on constant analog images and read it out.
 
@@ -111,19 +140,20 @@ class SpikingNetwork(Converted):
             images: analog input [B, C, H, W], presented in every step.
             time_steps: when to read out; sorted, duplicates removed.
             chunk: most time steps that pass through a layer at once.
+            precision: of the weights that spikes meet; "int16" and "int8" are faster fixed point,
+                where the machine has it (see `effective_precision`), with one scale per output
+                channel. Membranes and everything else stay float32.
 
         Yields:
             One read-out per time step, in order.
 
         Raises:
-            ValueError: a time step or the chunk is not positive.
+            ValueError: a time step or the chunk is not positive, or the precision is unknown.
         """
         readouts = checked_time_steps(time_steps)
         if chunk < 1:
             raise ValueError(f"chunk must be at least 1, got {chunk}")
-        thresholds = self.thresholds
-        on_wire = units(self.plan, thresholds)
-        simulation = Simulation(self.plan, thresholds, on_wire, images)
+        simulation = self._simulation(images, effective_precision(images, precision))
         wiring = self.connectivity(images)
         total: Any = None
         now = 0
@@ -138,6 +168,24 @@ class SpikingNetwork(Converted):
             yield Readout(t, t, mean, measure(simulation.spike_maps, wiring, len(images)))
 
 
+def effective_precision(images: Tensor, precision: Precision) -> Precision:
+    """Precision that `simulate` really uses: integers need the compiled kernel and AVX-512 VNNI.
+
+    Says so once where a faster precision is asked for in vain.
+    """
+    if precision not in PLANES:
+        raise ValueError(f"precision must be one of {', '.join(PLANES)}, got '{precision}'")
+    if precision == "float32" or (compiled_simulator.available(images) and has_synapses()):
+        return precision
+    _say_once(f"{precision} needs a C compiler and a CPU with AVX-512 VNNI; simulating in float32 instead")
+    return "float32"
+
+
+@cache
+def _say_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
 def checked_time_steps(time_steps: Iterable[int]) -> list[int]:
     """Sorted time steps without duplicates; ValueError unless all are positive whole numbers."""
     steps = sorted(set(time_steps))
@@ -147,8 +195,11 @@ def checked_time_steps(time_steps: Iterable[int]) -> list[int]:
 
 
 def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int) -> Activity:
-    """Spikes and exact SynOps from spike maps [C, ...] summed over images and time."""
-    spikes = {name: float(spike_map.sum()) for name, spike_map in spike_maps.items()}
+    """Spikes and exact SynOps from spike maps [C, ...] summed over images and time.
+
+    A pool that passes on currents or the image sends no spikes and is left out.
+    """
+    spikes = {name: float(spike_maps[name].sum()) for name in spike_maps if name in wiring.units}
     synops = {layer.name: layer.synops(spike_maps) for layer in wiring.layers}
     return Activity(images, spikes, synops)
 

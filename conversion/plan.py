@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +42,28 @@ class Plan:
         return [node for node, role in self.roles.items() if role.kind is kind]
 
 
-def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
-    """For each node, the values that it is the last to read."""
+def last_uses(
+    graph: fx.Graph, run_by: Mapping[fx.Node, Collection[fx.Node]] | None = None
+) -> dict[fx.Node, list[fx.Node]]:
+    """For each node, the values that it is the last to read.
+
+    Args:
+        graph: in execution order.
+        run_by: nodes that run others as part of themselves -> those others, which read their inputs
+            only then.
+    """
+    run_by = run_by or {}
+    inner = {node for others in run_by.values() for node in others}
     seen: set[fx.Node] = set()
     table: dict[fx.Node, list[fx.Node]] = {}
     for node in reversed(graph.nodes):
-        for source in node.all_input_nodes:
-            if source not in seen:
-                seen.add(source)
-                table.setdefault(node, []).append(source)
+        if node in inner:
+            continue
+        for reader in (node, *run_by.get(node, ())):
+            for source in reader.all_input_nodes:
+                if source not in seen and source not in inner:
+                    seen.add(source)
+                    table.setdefault(node, []).append(source)
     return table
 
 
@@ -68,6 +81,15 @@ def operation_of(captured: fx.GraphModule, node: fx.Node) -> Callable[..., Any]:
         name = str(node.target)
         return lambda value, *args, **kwargs: getattr(value, name)(*args, **kwargs)
     return node.target  # type: ignore[return-value]
+
+
+def shape_answer(node: fx.Node, shape: torch.Size, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What .size(), .dim() and .shape say of a value that has `shape` in one time step."""
+    if node.target == "dim":
+        return len(shape)
+    if node.target is getattr or not (args or kwargs):
+        return shape
+    return shape[args[0] if args else kwargs["dim"]]
 
 
 _POOL_ARGUMENTS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
@@ -114,15 +136,20 @@ def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Ten
     if name in ("cat", "concat") and plan.shapes[node][0] == plan.shapes[node.all_input_nodes[0]][0]:
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         if axis == 1:
-            wide = zip(known, node.all_input_nodes, strict=True)
-            return torch.cat([u.expand(1, plan.shapes[n][1], *u.shape[2:]) for u, n in wide], 1)
+            unit_of = dict(zip(node.all_input_nodes, known, strict=True))
+            parts: Any = node.args[0] if node.args else node.kwargs["tensors"]  # one may come twice
+            wide = [(unit_of[part], plan.shapes[part][1]) for part in parts]
+            return torch.cat([unit.expand(1, channels, *unit.shape[2:]) for unit, channels in wide], 1)
     if all(unit.numel() == 1 and bool(unit == known[0]) for unit in known):
         return known[0]
     same_channels = plan.shapes.get(node, ())[1:2] == plan.shapes.get(node.all_input_nodes[0], ())[1:2]
-    keeps_channels = name in _CHANNEL_KEEPING or (node.op == "call_module" and "flatten" not in name.lower())
+    keeps_channels = name in _CHANNEL_KEEPING
+    if node.op == "call_module":
+        keeps_channels = not isinstance(plan.captured.get_submodule(name), _CHANNEL_MIXING)
     if len(known) == 1 and same_channels and keeps_channels and known[0].ndim == len(plan.shapes[node]):
         return known[0]
     return None
 
 
+_CHANNEL_MIXING = (nn.ChannelShuffle, nn.PixelShuffle, nn.PixelUnshuffle, nn.Flatten, nn.Unflatten)
 _CHANNEL_KEEPING = {"pad", "contiguous", "clone", "detach", "float", "dropout", "dropout2d"}

@@ -12,7 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from conversion.network import DEFAULT_CHUNK, Activity, Converted, Readout, checked_time_steps
+from conversion.network import (
+    DEFAULT_CHUNK,
+    Activity,
+    Converted,
+    Precision,
+    Readout,
+    checked_time_steps,
+)
 from conversion.operations import Kind
 from conversion.plan import Entry, Plan
 from conversion.quantiser import Quantiser, quantise_activation, quantise_weight
@@ -49,7 +56,11 @@ class QuantisedNetwork(Converted):
 
     @torch.no_grad()
     def simulate(
-        self, images: Tensor, time_steps: Iterable[int], chunk: int = DEFAULT_CHUNK
+        self,
+        images: Tensor,
+        time_steps: Iterable[int],
+        chunk: int = DEFAULT_CHUNK,
+        precision: Precision = "float32",
     ) -> Generator[Readout, None, None]:
         """Outputs of the quantised ANN at as many levels as there are time steps.
 
@@ -57,6 +68,7 @@ class QuantisedNetwork(Converted):
             images: [B, C, H, W].
             time_steps: numbers of levels to read out.
             chunk: ignored; there is no time.
+            precision: ignored; activations and weights are rounded already.
 
         Yields:
             One read-out per time step; nothing spikes. `t_total` is t, the steps that it stands for.

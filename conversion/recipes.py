@@ -102,7 +102,8 @@ def _label(base: Recipe, recipe: Recipe) -> str:
         before, after = base.parts()[kind], recipe.parts()[kind]
         if before["name"] != after["name"]:
             changes.append(after["name"])
-        changes += [f"{k}={v}" for k, v in after.items() if k != "name" and before.get(k, v) != v]
+            before = build_part(kind, after["name"]).as_dict()
+        changes += [f"{k}={v}" for k, v in after.items() if before[k] != v]
     return " ".join([base.name, *changes])
 
 

@@ -104,7 +104,9 @@ def _role_of(
         raise _Refusal(operation)
     if kind is Kind.NEURON:
         return kind, operation, _ceiling_of_call(node, operation)
-    if kind in (Kind.SCALE, Kind.WEIGHTED) and len(signals) > 1:
+    factors: list[fx.Node] = []  # with repetition: x * x is a product of two signals
+    fx.map_arg((node.args, node.kwargs), factors.append)
+    if kind in (Kind.SCALE, Kind.WEIGHTED) and sum(factor in signals for factor in factors) > 1:
         raise _Refusal(operation, "a product of two signals is not affine; only constant factors convert")
     if node.target in (torch.div,) and node.kwargs.get("rounding_mode"):
         raise _Refusal(f"{operation} with rounding", "divide without rounding")
@@ -163,7 +165,8 @@ def _ceiling_of_call(node: fx.Node, operation: str) -> float | None:
 
 def _bounds(low: Any, high: Any, operation: str) -> float | None:
     floor_is_zero = isinstance(low, int | float) and low == 0
-    if not floor_is_zero or not (high is None or isinstance(high, int | float)) or (high or 1) <= 0:
+    top_is_positive = high is None or (isinstance(high, int | float) and high > 0)
+    if not (floor_is_zero and top_is_positive):
         raise _Refusal(f"{operation} between {low} and {high}", "clamp between 0 and a positive constant")
     return None if high is None else float(high)
 

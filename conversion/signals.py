@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signal:
     """`steps` time steps of a value, [steps * B, ...]."""
 
@@ -38,6 +38,34 @@ class Signal:
             return self
         repeats = (steps, *([1] * (self.data.ndim - 1)))
         return Signal(self.data.repeat(repeats), steps)
+
+
+class Spikes(Signal):
+    """A signal of spikes that all stand for the same value: small integers times their unit.
+
+    `data` gives the values themselves; whoever can work on the integers does that instead.
+    """
+
+    counts: Tensor
+    unit: Tensor
+    signed: bool
+
+    def __init__(self, counts: Tensor, steps: int, unit: Tensor, signed: bool) -> None:
+        object.__setattr__(self, "signed", signed)  # some counts may be negative
+        object.__setattr__(self, "counts", counts)  # int8, [T * B, C, ...]
+        object.__setattr__(self, "unit", unit)  # [1, C, 1, ...] or [1, 1, ...]
+        object.__setattr__(self, "steps", steps)
+
+    @property
+    def data(self) -> Tensor:
+        """Transmitted values, float32."""
+        unit = self.unit.flatten()[0] if self.unit.numel() == 1 else self.unit
+        return self.counts.float() * unit
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape in one time step, [B, ...]."""
+        return torch.Size((self.counts.shape[0] // self.steps, *self.counts.shape[1:]))
 
 
 def fold(timed: Tensor) -> Signal:

@@ -6,7 +6,7 @@ through one operation before the next one starts. Neurons and pools keep state a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, fx
 
 from conversion.neurons import Neuron, State, scan
 from conversion.operations import SHAPE_ARGUMENTS, Kind
-from conversion.plan import Plan, attribute, max_pool_of, operation_of
+from conversion.plan import Plan, attribute, max_pool_of, operation_of, shape_answer
 from conversion.pooling import MaxPool
 from conversion.signals import Signal, fold, map_structure, signals_in
 
@@ -46,6 +46,8 @@ class Simulation:
         self._constant: dict[fx.Node, Any] = {}  # values that do not change over time
         self._states: dict[fx.Node, State] = {}
         self._pools: dict[fx.Node, MaxPool] = {}
+        self._last_use = plan.last_use
+        self._absorbed: Set[fx.Node] = frozenset()  # computed inside a later operation
         self.spike_maps: dict[str, Tensor] = {}  # layer -> spikes so far, [C, ...], summed over images
 
     def advance(self, steps: int) -> Any:
@@ -58,6 +60,8 @@ class Simulation:
         values: dict[fx.Node, Any] = dict(self._constant)
         output: Any = None
         for node in self._plan.captured.graph.nodes:
+            if node in self._absorbed:
+                continue
             if node.op == "output":
                 output = fx.map_arg(node.args[0], lambda source: values[source])
                 output = map_structure(lambda constant: Signal(constant, 1), Tensor, output)
@@ -66,7 +70,7 @@ class Simulation:
                 values[node] = value
                 if self._is_constant(node):
                     self._constant[node] = value
-            for source in self._plan.last_use.get(node, ()):
+            for source in self._last_use.get(node, ()):
                 values.pop(source, None)
         return output
 
@@ -88,27 +92,31 @@ class Simulation:
         if role is None:
             return operation_of(self._plan.captured, node)(*args, **kwargs)
         if role.kind is Kind.NEURON:
-            return self._neuron(node, role.name, signals_in(args)[0], steps)
+            return self._neuron(node, role.name, signals_in([args, kwargs])[0], steps)
         if role.kind is Kind.POOLING:
             return self._pool(node, role.name, signals_in([args, kwargs])[0])
         if role.kind is Kind.SHAPE:
-            return _size(args, kwargs)
+            return shape_answer(node, signals_in([args, kwargs])[0].shape, args[1:], kwargs)
         if role.kind is Kind.SUM:
             return _sum(operation_of(self._plan.captured, node), args, kwargs)
         return _affine(operation_of(self._plan.captured, node), node, args, kwargs)
 
     def _neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         threshold = self._thresholds[name]
-        scaled = (current.data / threshold).unflatten(0, (current.steps, -1))
-        state = self._states.get(node)
-        if state is None:
-            state = self._neuron_type.start(torch.full_like(scaled[0], self._plan.recipe.initial.value))
-        spikes, self._states[node] = scan(self._neuron_type, scaled, steps, state)
+        spikes = self._fire(node, (current.data / threshold).unflatten(0, (current.steps, -1)), steps)
         self._count(name, spikes)
         return fold(spikes * threshold)
 
+    def _fire(self, node: fx.Node, current: Tensor, steps: int) -> Tensor:
+        """Spikes [T, B, ...] from currents in thresholds, [T, B, ...] or [1, B, ...] if constant."""
+        state = self._states.get(node)
+        if state is None:
+            state = self._neuron_type.start(torch.full_like(current[0], self._plan.recipe.initial.value))
+        spikes, self._states[node] = scan(self._neuron_type, current, steps, state)
+        return spikes
+
     def _pool(self, node: fx.Node, name: str, values: Signal) -> Signal:
-        pool = self._pools.setdefault(node, max_pool_of(self._plan.captured, node))
+        pool = self._pool_of(node)
         if node.all_input_nodes[0] in self._constant:  # the maximum of a constant is constant
             return Signal(pool(values.data), 1)
         pooled, self._states[node] = self._plan.recipe.pooling.scan(
@@ -118,19 +126,17 @@ class Simulation:
         self._count(name, (pooled != 0).to(pooled.dtype) if unit is None else (pooled / unit).round())
         return fold(pooled)
 
+    def _pool_of(self, node: fx.Node) -> MaxPool:
+        if node not in self._pools:
+            self._pools[node] = max_pool_of(self._plan.captured, node)
+        return self._pools[node]
+
     def _count(self, name: str, spikes: Tensor) -> None:
-        total = spikes.abs().sum((0, 1)).double()
+        self._add_to_map(name, spikes.abs().sum((0, 1)))
+
+    def _add_to_map(self, name: str, counts: Tensor) -> None:
+        total = counts.double()
         self.spike_maps[name] = self.spike_maps[name] + total if name in self.spike_maps else total
-
-
-def _size(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Answer of .size(), .dim() and .shape for one time step."""
-    signal, *rest = args
-    if rest == ["shape"]:
-        return signal.shape
-    if rest or kwargs:
-        return signal.shape[rest[0] if rest else kwargs["dim"]]
-    return signal.shape
 
 
 def _sum(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -147,16 +153,16 @@ def _affine(operation: Callable[..., Any], node: fx.Node | None, args: Any, kwar
     """Run an affine operation on all time steps at once."""
     steps = max(signal.steps for signal in signals_in([args, kwargs]))
     if node is not None and node.target in SHAPE_ARGUMENTS:
-        args = (args[0], *_with_time(args[1:], args[0].steps))
-        kwargs = {key: _with_time((value,), args[0].steps)[0] for key, value in kwargs.items()}
+        args = (args[0], *with_time(args[1:], args[0].steps))
+        kwargs = {key: with_time((value,), args[0].steps)[0] for key, value in kwargs.items()}
     args, kwargs = map_structure(lambda signal: signal.over(steps).data, Signal, (args, kwargs))
     result = operation(*args, **kwargs)
     return map_structure(lambda tensor: Signal(tensor, steps), Tensor, result)
 
 
-def _with_time(shape: tuple[Any, ...], steps: int) -> tuple[Any, ...]:
-    """A new shape whose batch size counts all time steps; -1 stays -1."""
+def with_time(shape: tuple[Any, ...], steps: int) -> tuple[Any, ...]:
+    """Arguments of a reshape: a new shape whose batch size counts all time steps; -1 stays -1."""
     first, *rest = shape
     if isinstance(first, list | tuple):
-        return (_with_time(tuple(first), steps), *rest)
+        return (with_time(tuple(first), steps), *rest)
     return (first if first == -1 else first * steps, *rest)

@@ -74,12 +74,14 @@ class ActivationStatistics:
             per_channel: one value a channel, or one for the layer.
 
         Returns:
-            [C] if per channel, else [1].
+            [C] if per channel, else [1]; 0 where the quantile lies in the histogram's first bin, so
+            that mostly silent channels are told from quiet ones.
         """
         if p >= 1:
             return self.maximum if per_channel else self.maximum.max()[None]
         centres, counts = self.histogram
         upper = centres + self._range[:, None] / (2 * BINS)
+        upper[:, 0] = 0
         if not per_channel:
             order = upper.flatten().argsort()
             upper, counts = upper.flatten()[order][None], counts.flatten()[order][None]

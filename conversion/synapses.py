@@ -16,7 +16,7 @@ strides, groups and dilation are thereby exact.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor, fx
 
 from conversion.fanout import dense_macs, reached, spread, squash
 from conversion.operations import Kind
-from conversion.plan import Plan, attribute, operation_of
+from conversion.plan import Plan, attribute, operation_of, shape_answer
 from conversion.signals import map_structure
 
 Drive = Literal["analog", "spikes", "current", "mixed"]
@@ -38,11 +38,20 @@ class SynapticLayer:
     macs: float  # dense multiply-accumulates for one image
     drive: Drive
     fanout: Mapping[str, Tensor]  # source layer -> synapses reached by one spike, [C, ...]
+    weights: int = 0  # number of weights, without biases
+    biases: int = 0
+    inputs: int = 0  # values that come in, for one image
+    outputs: int = 0  # values that go out, for one image
+    taps: int = 0  # kernel positions over all output channels; 0 for a linear layer
 
     def synops(self, spike_maps: Mapping[str, Tensor]) -> float:
         """Synaptic operations caused by spikes: each spike times the synapses it reaches."""
         totals = [(spike_maps[s] * fan).sum() for s, fan in self.fanout.items() if s in spike_maps]
         return float(sum(totals))
+
+    def arrivals(self, spikes: Mapping[str, float]) -> float:
+        """Spikes sent by the layers that this one listens to, whether or not each has a synapse."""
+        return sum(spikes.get(source, 0.0) for source in self.fanout)
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class _Survey:
         self._plan = plan
         self._image = image
         self._leaves: dict[str, Tensor] = {}
-        self._layers: list[tuple[str, float, Drive, Tensor | None]] = []
+        self._layers: list[tuple[SynapticLayer, Tensor | None]] = []
 
     def run(self) -> Connectivity:
         wires: dict[fx.Node, Any] = {}
@@ -97,15 +106,15 @@ class _Survey:
         layers = tuple(self._layer(*entry) for entry in self._layers)
         return Connectivity(layers, {name: leaf.numel() for name, leaf in self._leaves.items()})
 
-    def _layer(self, name: str, macs: float, drive: Drive, total: Tensor | None) -> SynapticLayer:
+    def _layer(self, layer: SynapticLayer, total: Tensor | None) -> SynapticLayer:
         fanout: dict[str, Tensor] = {}
-        if total is not None and total.requires_grad and drive in ("spikes", "mixed"):
+        if total is not None and total.requires_grad and layer.drive in ("spikes", "mixed"):
             leaves = list(self._leaves.values())
             gradients = torch.autograd.grad(total, leaves, retain_graph=True, allow_unused=True)
             for source, gradient in zip(self._leaves, gradients, strict=True):
                 if gradient is not None and bool(gradient.any()):
                     fanout[source] = gradient[0].double()
-        return SynapticLayer(name, macs, drive, fanout)
+        return replace(layer, fanout=fanout)
 
     def _visit(self, node: fx.Node, wires: dict[fx.Node, Any]) -> Any:
         if node.op == "placeholder":
@@ -128,7 +137,7 @@ class _Survey:
                 return self._source(role.name, pooled)
             return _Wire(torch.zeros_like(pooled), analog=wire.analog, current=wire.current)
         if role.kind is Kind.SHAPE:
-            return _size(args, kwargs)
+            return shape_answer(node, carried[0].counts.shape, args[1:], kwargs)
         if role.kind is Kind.WEIGHTED:
             return self._weighted(role.name, node, carried[0], operation, bare_args, bare_kwargs)
         kinds = {
@@ -160,7 +169,18 @@ class _Survey:
         with torch.no_grad():
             output = operation(*args, **kwargs)
         total = reached(layer, wire.counts) if wire.spikes and not wire.current else None
-        self._layers.append((name, dense_macs(layer, wire.counts, output), wire.drive(), total))
+        found = SynapticLayer(
+            name,
+            dense_macs(layer, wire.counts, output),
+            wire.drive(),
+            {},
+            weights=layer.weights,
+            biases=layer.outputs if layer.bias else 0,
+            inputs=wire.counts.numel(),
+            outputs=output.numel(),
+            taps=layer.taps,
+        )
+        self._layers.append((found, total))
         moving = wire.spikes or wire.current
         return _Wire(torch.zeros_like(output), analog=not moving, current=moving)
 
@@ -169,10 +189,3 @@ def _wires_in(values: Any) -> list[_Wire]:
     found: list[_Wire] = []
     map_structure(found.append, _Wire, values)
     return found
-
-
-def _size(args: Any, kwargs: Any) -> Any:
-    wire, *rest = args
-    if rest == ["shape"] or not (rest or kwargs):
-        return wire.counts.shape
-    return wire.counts.shape[rest[0] if rest else kwargs["dim"]]

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from conversion import Converted, Readout, convert
 from conversion.energy import ann_energy_pj, operations_energy_pj
-from conversion.network import DEFAULT_CHUNK, source_layers
+from conversion.network import DEFAULT_CHUNK, Precision, effective_precision, source_layers
 from conversion.recipes import Recipe, recipe_from
 from conversion.synapses import Connectivity
 from lightning_modules.metrics import TaskMetric
@@ -61,6 +61,7 @@ class EvaluationResult:
     ann_outcomes: Tensor  # per image, in test order
     outcomes: dict[int, Tensor]  # t -> per image, in test order
     seconds: dict[str, float]
+    precision: str  # of the simulation
 
 
 @dataclass
@@ -91,6 +92,7 @@ class SpikingEvaluation(pl.Callback):
         time_steps: when to read out.
         calibration: gives calibration batches; by default the trainer's data module does.
         chunk: time steps simulated at once.
+        precision: of the simulation, as `simulate` takes it.
 
     Attributes:
         network: the spiking network of the latest test.
@@ -103,12 +105,14 @@ class SpikingEvaluation(pl.Callback):
         time_steps: Sequence[int],
         calibration: Calibration | None = None,
         chunk: int = DEFAULT_CHUNK,
+        precision: Precision = "float32",
     ) -> None:
         self.recipe = recipe_from(recipe)
         self.time_steps = tuple(sorted(set(time_steps)))
         self.network: Converted | None = None
         self._calibration = calibration
         self._chunk = chunk
+        self._precision = precision
         self._result: EvaluationResult | None = None
 
     @property
@@ -153,7 +157,8 @@ class SpikingEvaluation(pl.Callback):
         started = time.monotonic()
         images, targets = pl_module.inputs_and_targets(batch)  # type: ignore[operator]
         self._wiring = self._wiring or self.network.connectivity(images)
-        for readout in self.network.simulate(images, self.time_steps, self._chunk):
+        self._used = effective_precision(images, self._precision)
+        for readout in self.network.simulate(images, self.time_steps, self._chunk, self._precision):
             self._metrics[readout.t].update(readout.output, targets, outputs["output"])
             self._totals[readout.t].add(readout)
         self._seconds["simulate"] += time.monotonic() - started
@@ -179,6 +184,7 @@ class SpikingEvaluation(pl.Callback):
             ann_outcomes=ann_metric.outcomes(),
             outcomes={t: metric.outcomes() for t, metric in self._metrics.items()},
             seconds=dict(self._seconds),
+            precision=self._used,
         )
         self._log(trainer, pl_module, curve)
 

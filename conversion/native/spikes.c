@@ -1,0 +1,212 @@
+/* Layers of spiking networks: integer synapses, fused with soft-reset neurons.
+ *
+ * Spikes are small integers, so the synaptic sum is integer arithmetic: weights are fixed-point numbers,
+ * written in signed base-256 digits, one byte plane a digit, and multiplied with spikes by the
+ * processor's byte dot product. One plane is 8-bit weights, three planes are as fine as float32. Integer
+ * sums are exact: results do not depend on the order of additions, on threads or on chunks of time.
+ *
+ * Spikes are bytes, channels last: [T * B, H, W, C]. Currents never leave the registers.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512VNNI__)
+#include <immintrin.h>
+#endif
+
+#define LANES 16
+#define TILE 4 /* neighbouring output pixels computed together, so that each weight is loaded once for all */
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
+typedef int8_t bvec __attribute__((vector_size(LANES)));
+
+#define MAX_ADDENDS 8
+
+typedef struct {
+    const void *values; /* float or int8, [T or 1, B, H', W', C'] */
+    const float *scale; /* [C'], multiplies the values */
+    int64_t step;       /* elements from one time step to the next; 0: constant over time */
+    int64_t is_spikes;  /* values are int8 */
+} addend;
+
+typedef struct {
+    const int8_t *spikes; /* input; channels = 0: no synapses, only addends */
+    int64_t steps, images, height, width, channels, is_signed; /* is_signed: some spikes are negative */
+    /* [blocks, kernel_h * kernel_w * channels / 4, planes, vectors, LANES, 4], scale and bias [outputs] */
+    const int8_t *weights;
+    const float *scale, *bias;
+    int64_t planes, vectors;
+    int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+    int64_t out_height, out_width, outputs;
+    int64_t addends;
+    addend add[MAX_ADDENDS];
+    int64_t fire, gamma; /* fire = 0: write currents instead of spikes */
+    float *membrane;     /* [B, H', W', C'], in and out, in thresholds */
+    int8_t *fired;       /* [T * B, H', W', C'] */
+    float *counts;       /* [H', W', C'], spikes summed over time and images, added to */
+    float *currents;     /* [T * B, H', W', C'] */
+} layer;
+
+static inline vec load(const float *from) {
+    vec value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+static inline void store(float *to, vec value) { memcpy(to, &value, sizeof value); }
+
+static inline vec load_spikes(const int8_t *from) {
+    bvec bytes;
+    memcpy(&bytes, from, sizeof bytes);
+    return __builtin_convertvector(bytes, vec);
+}
+
+#define INLINE static inline __attribute__((always_inline))
+
+#if defined(__AVX512VNNI__)
+#define HAS_SYNAPSES 1
+
+/* Add the products of one run of channels, for TILE pixels, to sums[pixel][plane][vector]. */
+INLINE void multiply(
+    __m512i sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels,
+    const int planes, const int vectors, const int is_signed) {
+    const __m512i zero = _mm512_setzero_si512();
+    for (int64_t c = 0; c < channels; c += 4) {
+        __m512i w[3][2];
+        for (int p = 0; p < planes; p++)
+            for (int k = 0; k < vectors; k++)
+                w[p][k] = _mm512_loadu_si512(weights + (c / 4 * planes * vectors + p * vectors + k) * 64);
+        for (int i = 0; i < TILE; i++) {
+            int32_t four;
+            memcpy(&four, pixels[i] + c, 4);
+            const __m512i s = _mm512_set1_epi32(four);
+            const __m512i sent = is_signed ? _mm512_max_epi8(s, zero) : s;
+            for (int p = 0; p < planes; p++)
+                for (int k = 0; k < vectors; k++) sums[i][p][k] = _mm512_dpbusd_epi32(sums[i][p][k], sent, w[p][k]);
+            if (is_signed) { /* spikes taken back: subtract their products */
+                const __m512i back = _mm512_max_epi8(_mm512_sub_epi8(zero, s), zero);
+                for (int p = 0; p < planes; p++)
+                    for (int k = 0; k < vectors; k++)
+                        sums[i][p][k] = _mm512_sub_epi32(sums[i][p][k], _mm512_dpbusd_epi32(zero, back, w[p][k]));
+            }
+        }
+    }
+}
+
+/* Synaptic currents of TILE neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
+INLINE void synapses(
+    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x,
+    const int planes, const int vectors, const int is_signed) {
+    static const int8_t silence[8192] = {0};
+    const int64_t row_bytes = l->channels / 4 * planes * vectors * 64;
+    const int8_t *weights = l->weights + block * l->kernel_h * l->kernel_w * row_bytes;
+    __m512i sums[TILE][3][2];
+    for (int i = 0; i < TILE; i++)
+        for (int p = 0; p < planes; p++)
+            for (int k = 0; k < vectors; k++) sums[i][p][k] = _mm512_setzero_si512();
+    for (int64_t ky = 0; ky < l->kernel_h; ky++) {
+        const int64_t row = y * l->stride_h - l->pad_h + ky * l->dilation_h;
+        if (row < 0 || row >= l->height) continue;
+        const int8_t *line = image + row * l->width * l->channels;
+        for (int64_t kx = 0; kx < l->kernel_w; kx++) {
+            const int8_t *pixels[TILE];
+            for (int i = 0; i < TILE; i++) {
+                const int64_t column = (x + i) * l->stride_w - l->pad_w + kx * l->dilation_w;
+                pixels[i] = column >= 0 && column < l->width ? line + column * l->channels : silence;
+            }
+            multiply(sums, pixels, weights + (ky * l->kernel_w + kx) * row_bytes, l->channels, planes,
+                     vectors, is_signed);
+        }
+    }
+    const int64_t channel = block * LANES * vectors;
+    for (int i = 0; i < TILE; i++)
+        for (int k = 0; k < vectors; k++) {
+            vec value = {0};
+            for (int p = planes - 1; p >= 0; p--)
+                value = value * 256.0f + (vec)_mm512_cvtepi32_ps(sums[i][p][k]);
+            currents[i][k] = value * load(l->scale + channel + k * LANES);
+        }
+}
+#else
+#define HAS_SYNAPSES 0
+INLINE void synapses(vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y,
+                     int64_t x, const int planes, const int vectors, const int is_signed) {}
+#endif
+
+/* Clamp(floor(v), 0, gamma), lane by lane. */
+INLINE vec fire(vec v, int64_t gamma) {
+    ivec above = v >= 1.0f;
+    if (gamma == 1) return (vec)(above & (ivec)((vec){0} + 1.0f));
+    const vec top = (vec){0} + (float)gamma;
+    ivec over = v >= top;
+    v = (vec)((over & (ivec)top) | (~over & above & (ivec)v));
+    return __builtin_convertvector(__builtin_convertvector(v, ivec), vec);
+}
+
+/* One row of output pixels of one block of channels. Time runs outside the pixels: a row's membranes
+ * stay in the nearest cache, and spikes are read and written as contiguous lines. */
+INLINE void run_row(
+    const layer *given, int64_t block, int64_t y, const int planes, const int vectors, const int is_signed) {
+    const layer own = *given, *l = &own; /* nothing written below can change it, and the compiler knows */
+    const int64_t channel = block * LANES * vectors;
+    const int64_t map = l->out_height * l->out_width * l->outputs;
+    const int64_t line = y * l->out_width * l->outputs + channel;
+    for (int64_t b = 0; b < l->images; b++)
+        for (int64_t t = 0; t < l->steps; t++) {
+            const int64_t image = (t * l->images + b) * l->height * l->width * l->channels;
+            for (int64_t x = 0; x < l->out_width; x += TILE) {
+                vec currents[TILE][2] = {{{0}}};
+                if (planes) synapses(currents, l, l->spikes + image, block, y, x, planes, vectors, is_signed);
+                const int64_t pixels = l->out_width - x < TILE ? l->out_width - x : TILE;
+                for (int64_t i = 0; i < pixels; i++)
+                    for (int k = 0; k < vectors; k++) {
+                        const int64_t c = channel + k * LANES;
+                        const int64_t place = line + (x + i) * l->outputs + k * LANES;
+                        const int64_t at = b * map + place, to = t * l->images * map + at;
+                        vec sum = currents[i][k] + load(l->bias + c);
+                        for (int64_t a = 0; a < l->addends; a++) {
+                            const addend *add = &l->add[a];
+                            const int64_t from = t * add->step + at;
+                            vec value = add->is_spikes ? load_spikes((const int8_t *)add->values + from)
+                                                       : load((const float *)add->values + from);
+                            sum += value * load(add->scale + c);
+                        }
+                        if (!l->fire) {
+                            store(l->currents + to, sum);
+                            continue;
+                        }
+                        const vec v = load(l->membrane + at) + sum;
+                        const vec spikes = fire(v, l->gamma);
+                        store(l->membrane + at, v - spikes);
+                        store(l->counts + place, load(l->counts + place) + spikes);
+                        const bvec bytes = __builtin_convertvector(spikes, bvec);
+                        memcpy(l->fired + to, &bytes, sizeof bytes);
+                    }
+            }
+        }
+}
+
+/* Size of `layer`, so that the caller can check that both sides agree on its layout. */
+int64_t layer_size(void) { return sizeof(layer); }
+
+/* 1 where the processor multiplies bytes fast; elsewhere only layers without synapses can run. */
+int64_t has_synapses(void) { return HAS_SYNAPSES; }
+
+#define CASE(P, V, S) \
+    case (P * 2 + V - 1) * 2 + S: run_row(l, block, y, P, V, S); break;
+
+/* Run a layer for a chunk of time. Rows and channel blocks are independent, so threads share nothing. */
+void run_layer(const layer *l, int64_t threads) {
+    const int64_t blocks = l->outputs / (LANES * l->vectors);
+    const int64_t items = blocks * l->out_height;
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int64_t item = 0; item < items; item++) {
+        const int64_t block = item / l->out_height, y = item % l->out_height;
+        switch ((l->planes * 2 + l->vectors - 1) * 2 + l->is_signed) {
+            CASE(0, 1, 0) CASE(0, 2, 0)
+            CASE(1, 1, 0) CASE(1, 2, 0) CASE(1, 1, 1) CASE(1, 2, 1)
+            CASE(2, 1, 0) CASE(2, 2, 0) CASE(2, 1, 1) CASE(2, 2, 1)
+            CASE(3, 1, 0) CASE(3, 2, 0) CASE(3, 1, 1) CASE(3, 2, 1)
+        }
+    }
+}

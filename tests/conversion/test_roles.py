@@ -1,0 +1,302 @@
+import inspect
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from conversion import UnsupportedOperations, convert
+from conversion.capture import capture
+from conversion.operations import Kind
+from conversion.roles import sort_into_roles
+
+
+class Sandwich(nn.Module):
+    """One operation, or a module, between two layers of spiking neurons."""
+
+    def __init__(self, operation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.operation = operation
+        self.factor = nn.Parameter(torch.tensor([0.5, -1.0, 2.0, 1.0])[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first(x))
+        if isinstance(self.operation, nn.Module):
+            return self.operation(x)
+        return self.operation(self, x)
+
+
+def shuffle(s: nn.Module, x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    return x.view(b, 2, c // 2, h, w).transpose(1, 2).contiguous().view(b, -1, h, w)
+
+
+def halves(s: nn.Module, x: Tensor) -> Tensor:
+    a, b = x.chunk(2, 1)
+    return torch.cat((b, torch.relu(a - b), x), dim=1)
+
+
+def in_size(s: nn.Module, x: Tensor) -> Tensor:
+    small = F.max_pool2d(x, 2)
+    return F.interpolate(small, size=x.shape[-2:], mode="nearest") + x
+
+
+def joined(s: nn.Module, x: Tensor) -> Tensor:
+    return torch.stack([x, 2 * x], dim=1).flatten(1, 2)
+
+
+def split(s: nn.Module, x: Tensor) -> Tensor:
+    return torch.split(x, [1, 3], dim=1)[1]
+
+
+def heads(s: nn.Module, x: Tensor) -> Tensor:
+    return x.view(x.size(0), 2, 2, x.size(2), x.size(3)).permute(0, 3, 4, 1, 2).reshape(x.size(0), -1, 2)
+
+
+FORMS = {
+    "relu module": nn.ReLU(),
+    "relu function": lambda s, x: F.relu(x - 0.3),
+    "torch.relu": lambda s, x: torch.relu(x - 0.3),
+    "relu method": lambda s, x: (x - 0.3).relu(),
+    "relu by keyword": lambda s, x: F.relu(input=x - 0.3),
+    "relu in place": lambda s, x: F.relu(x - 0.3, inplace=True),
+    "relu6 module": nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU6()),
+    "relu6 function": lambda s, x: F.relu6(9 * x),
+    "clamp": lambda s, x: torch.clamp(x - 0.3, min=0),
+    "clamp by position": lambda s, x: torch.clamp(x - 0.3, 0, 0.5),
+    "clamp by keyword": lambda s, x: torch.clamp(input=x - 0.3, min=0),
+    "clamp method": lambda s, x: (x - 0.3).clamp(min=0, max=0.4),
+    "clamp_min": lambda s, x: (x - 0.3).clamp_min(0.0),
+    "hardtanh": lambda s, x: F.hardtanh(x * 8, 0.0, 6.0),
+    "hardtanh module": nn.Hardtanh(0, 0.5),
+    "max pool module": nn.MaxPool2d(3, 2, 1),
+    "max pool function": lambda s, x: F.max_pool2d(x, 2),
+    "max pool settings": lambda s, x: F.max_pool2d(x, kernel_size=3, stride=2, padding=1, ceil_mode=True),
+    "torch.max_pool2d": lambda s, x: torch.max_pool2d(x, 3, 1),
+    "adaptive max pool": lambda s, x: F.adaptive_max_pool2d(x, (3, 2)),
+    "adaptive max pool module": nn.AdaptiveMaxPool2d(2),
+    "max pool of lines": lambda s, x: F.max_pool1d(x.flatten(2), 4),
+    "average pool": lambda s, x: F.avg_pool2d(x, 3, 2, 1),
+    "average pool module": nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False),
+    "adaptive average pool": lambda s, x: F.adaptive_avg_pool2d(x, (3, 2)),
+    "global average": lambda s, x: x.mean((2, 3)),
+    "mean with keepdim": lambda s, x: torch.mean(x, dim=[-1], keepdim=True),
+    "sum": lambda s, x: x.sum(1),
+    "nearest": lambda s, x: F.interpolate(x, scale_factor=2),
+    "to a size": in_size,
+    "bilinear": lambda s, x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False),
+    "upsample": nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+    "pixel shuffle": nn.PixelShuffle(2),
+    "channel shuffle": shuffle,
+    "channel shuffle module": nn.ChannelShuffle(2),
+    "chunk and cat": halves,
+    "split": split,
+    "stack": joined,
+    "detection head": heads,
+    "slices": lambda s, x: x[:, 1:3, ::2, 1:],
+    "ellipsis": lambda s, x: x[..., 2:],
+    "pad": lambda s, x: F.pad(x, (1, 0, 2, 1), value=0.5),
+    "reflection": nn.ReflectionPad2d(1),
+    "flatten and linear": nn.Sequential(nn.Flatten(), nn.Linear(144, 3)),
+    "view": lambda s, x: x.view(x.size(0), -1),
+    "reshape": lambda s, x: torch.reshape(x, (x.shape[0], x.shape[1], -1)),
+    "dim": lambda s, x: x.flatten(x.dim() - 2),
+    "whole shape": lambda s, x: x.view(x.size()).reshape(x.shape),
+    "images and channels": lambda s, x: x.view(-1, 36),
+    "unsqueeze and expand": lambda s, x: x.unsqueeze(1).expand(-1, 2, -1, -1, -1),
+    "repeat": lambda s, x: x.repeat(1, 2, 1, 1),
+    "permute": lambda s, x: x.permute(0, 2, 3, 1),
+    "constant factor": lambda s, x: x * 3 / 2,
+    "learned factor": lambda s, x: s.factor * x,
+    "constant first": lambda s, x: 1 - x,
+    "constant summand": lambda s, x: x + s.factor,
+    "scaled sum": lambda s, x: torch.add(x, torch.relu(x - 0.3), alpha=-2),
+    "in-place sum": lambda s, x: x.add_(1).sub_(x * 2),
+    "minus": lambda s, x: -x,
+    "batch norm": nn.BatchNorm2d(4).eval(),
+    "dropout": nn.Dropout(0.5),
+    "identity": nn.Identity(),
+    "transposed": nn.ConvTranspose2d(4, 2, 2, 2),
+    "functional convolution": lambda s, x: F.conv2d(x, s.first.weight.transpose(0, 1)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_operation_converts_and_converges(form) -> None:
+    network = Sandwich(form).double().eval()
+    images = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    expected = network(images.clone()).detach()
+    recipe = {"preset": "opi", "scale": "maximum", "pooling": "lateral-inhibition"}
+    snn = convert(network, recipe, images)
+    errors = []
+    for readout in snn.simulate(images, (6, 300), chunk=50):
+        assert readout.output.shape == expected.shape
+        errors.append(((readout.output - expected).abs().max() / expected.abs().max()).item())
+    assert errors[1] < 0.02
+    assert errors[1] < errors[0]
+
+
+def kinds_of(network: nn.Module) -> dict[str, str]:
+    return {role.name: role.kind.value for role in sort_into_roles(capture(network)).values()}
+
+
+def test_names_are_paths_and_unique() -> None:
+    class Repeats(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(self.block(self.block(x)) + x) + F.relu(x)
+
+    assert kinds_of(Repeats()) == {
+        "block.0": "weighted",
+        "block.1": "neuron",
+        "block.0#2": "weighted",
+        "block.1#2": "neuron",
+        "add": "sum",
+        "relu": "neuron",
+        "relu#2": "neuron",
+        "add#2": "sum",
+    }
+
+
+def test_operations_on_constants_have_no_role() -> None:
+    class Constants(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(2, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.linear(x, torch.tanh(self.weight) * torch.sigmoid(self.weight))
+
+    assert kinds_of(Constants()) == {"linear": "weighted"}
+
+
+@pytest.mark.parametrize(
+    ("form", "ceiling"),
+    [
+        (nn.ReLU(), None),
+        (nn.ReLU6(), 6.0),
+        (nn.Hardtanh(0, 2.5), 2.5),
+        (lambda s, x: F.relu6(x), 6.0),
+        (lambda s, x: F.hardtanh(x, 0, 2.5), 2.5),
+        (lambda s, x: F.hardtanh(x, min_val=0.0), 1.0),
+        (lambda s, x: torch.clamp(x, 0, max=4), 4.0),
+        (lambda s, x: x.clamp_min(0), None),
+        (lambda s, x: x.clip(min=0), None),
+    ],
+)
+def test_ceiling_of_a_neuron(form, ceiling: float | None) -> None:
+    *_, role = sort_into_roles(capture(Sandwich(form))).values()
+    assert (role.kind, role.ceiling) == (Kind.NEURON, ceiling)
+
+
+class Hopeless(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 1), nn.SiLU())
+        self.gate = Product()
+        self.norm = nn.GroupNorm(2, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.gate(self.stem(x)))
+        x = x.clamp(-1, 1)
+        x = F.softmax(x, 1)
+        return x.flatten(0)
+
+
+class Product(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * F.relu(x)
+
+
+def line_of(cls: type, statement: str) -> str:
+    lines, first = inspect.getsourcelines(cls)
+    number = first + next(i for i, line in enumerate(lines) if statement in line)
+    return f"{__file__}:{number}: {statement}"
+
+
+def test_all_unsupported_operations_are_listed_at_once() -> None:
+    with pytest.raises(UnsupportedOperations) as caught:
+        convert(Hopeless(), "opi", torch.randn(2, 3, 4, 4))
+    found = {operation.operation: operation for operation in caught.value.operations}
+    expected = {
+        "torch.nn.SiLU": ("stem.1", None, "train the network with ReLU"),
+        "operator.mul": ("gate", line_of(Product, "return x * F.relu(x)"), "a product of two signals"),
+        "torch.nn.GroupNorm": ("norm", line_of(Hopeless, "x = self.norm("), "use batch norm"),
+        "Tensor.clamp between -1 and 1": ("", line_of(Hopeless, "x = x.clamp(-1, 1)"), "clamp between 0"),
+        "torch.nn.functional.softmax": ("", line_of(Hopeless, "x = F.softmax(x, 1)"), "leave it out"),
+        "Tensor.flatten over the batch axis": (
+            "",
+            line_of(Hopeless, "return x.flatten(0)"),
+            "treat the images",
+        ),
+    }
+    assert set(found) == set(expected)
+    message = str(caught.value)
+    assert message.startswith("6 operation(s) have no spiking counterpart:")
+    for operation, (path, source, advice) in expected.items():
+        assert found[operation].path == path
+        assert source is None or found[operation].source.startswith(source)
+        assert found[operation].advice.startswith(advice)
+        assert operation in message
+        assert found[operation].source in message
+        assert found[operation].advice in message
+
+
+REFUSED = {
+    "max_pool2d_with_indices": lambda x: F.max_pool2d(x, 2, return_indices=True)[0],
+    "over the batch axis": lambda x: x.mean(),
+    "mean over the batch axis": lambda x: x.mean(0),
+    "mean over the batch axis ": lambda x: x.mean(dim=(0, 1)),
+    "cat over the batch axis": lambda x: torch.cat([x, x]),
+    "stack over the batch axis": lambda x: torch.stack([x, x]),
+    "chunk over the batch axis": lambda x: x.chunk(2)[0],
+    "transpose over the batch axis": lambda x: x.transpose(0, 1),
+    "permute over the batch axis": lambda x: x.permute(1, 0, 2, 3),
+    "getitem over the batch axis": lambda x: x[0],
+    "getitem over the batch axis ": lambda x: x[:1],
+    "a constant divided by a signal": lambda x: 1 / x,
+    "divide without rounding": lambda x: torch.div(x, 2, rounding_mode="floor"),
+    "attribute .T": lambda x: x.T,
+    "abs": lambda x: x.abs(),
+    "max": lambda x: torch.max(x, torch.relu(x)),
+    "pow": lambda x: x**2,
+    "matmul": lambda x: x @ x,
+    "sigmoid": torch.sigmoid,
+    "leaky_relu": F.leaky_relu,
+    "clamp between None and 1": lambda x: x.clamp(max=1),
+    "clamp between 0 and 0": lambda x: x.clamp(0, 0),
+    "product of two signals": lambda x: x * x,
+    "product of two signals ": lambda x: F.conv2d(x, x),
+}
+
+
+@pytest.mark.parametrize(("message", "operation"), REFUSED.items(), ids=[key.strip() for key in REFUSED])
+def test_what_is_not_affine_or_mixes_images_is_refused(message: str, operation) -> None:
+    class One(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return operation(x)
+
+    with pytest.raises(UnsupportedOperations, match=message.strip()):
+        sort_into_roles(capture(One()))
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.MaxPool2d(2, return_indices=True), "MaxPool2d with return_indices"),
+        (nn.BatchNorm2d(3, track_running_stats=False), "without running statistics"),
+        (nn.Flatten(0), "Flatten over the batch axis"),
+        (nn.Hardtanh(), "Hardtanh between -1.0 and 1.0"),
+        (nn.InstanceNorm2d(3), "use batch norm"),
+        (nn.LSTM(3, 3), "torch.nn.LSTM"),
+    ],
+    ids=str,
+)
+def test_modules_without_a_counterpart_are_refused(module: nn.Module, message: str) -> None:
+    with pytest.raises(UnsupportedOperations, match=message):
+        sort_into_roles(capture(nn.Sequential(module)))
