@@ -24,6 +24,13 @@ RESULTS = click.option(
     show_envvar=True,
     help="Folder of records, trained networks, tracked runs and the page.",
 )
+DATA_ROOT = click.option(
+    "--data-root",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="SPIKEMARK_DATA",
+    show_envvar=True,
+    help="Folder that data sets and checkpoints of the matrix are relative to.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,19 +42,14 @@ def main() -> None:
     Start here:
       spikemark run quickstart          needs no data, a few minutes on two cores
       spikemark leaderboard             rank everything measured so far
+      spikemark diagnose quickstart     where a conversion goes wrong, layer by layer
       spikemark list recipes            what a matrix can name
     """
 
 
 @main.command()
 @click.argument("matrix")
-@click.option(
-    "--data-root",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="SPIKEMARK_DATA",
-    show_envvar=True,
-    help="Folder that data sets and checkpoints of the matrix are relative to.",
-)
+@DATA_ROOT
 @RESULTS
 @click.option(
     "--tracking",
@@ -107,6 +109,82 @@ def leaderboard(results: Path, html: Path | None) -> None:
     the ANN, energy there, and what a spike can be.
     """
     _show(results, html, Console())
+
+
+@main.command()
+@click.argument("matrix")
+@DATA_ROOT
+@RESULTS
+@click.option("--network", help="Network of the matrix, by name or label.  [default: the first]")
+@click.option(
+    "--recipe", help="Recipe of the matrix, by label, or any preset's name.  [default: the matrix's first]"
+)
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Training images to compare the networks on; none of them is used for calibration.",
+)
+@click.option(
+    "--t",
+    "time_steps",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=(8, 32),
+    show_default=True,
+    help="Time step to compare at; may be given several times.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also draw the errors over depth into this file, e.g. errors.png.",
+)
+def diagnose(
+    matrix: str,
+    data_root: Path | None,
+    results: Path,
+    network: str | None,
+    recipe: str | None,
+    images: int,
+    time_steps: tuple[int, ...],
+    plot: Path | None,
+) -> None:
+    """Show where a conversion of MATRIX goes wrong, layer by layer.
+
+    Compares the activations of a network on the matrix's first data set with the rates of its spiking
+    twin, and splits the error into clipping, quantisation, wrong input from the layers before, and
+    unevenness (right input at the wrong time). A network that nobody has trained is trained first.
+    """
+    from benchmarks.matrix import load, locate
+
+    console = Console()
+    try:
+        chosen = load(locate(matrix))
+    except MatrixError as error:
+        _stop(str(error))
+    from benchmarks.diagnose import diagnose_matrix, show
+    from benchmarks.runner import EXPLAINED
+    from conversion.diagnostics_plot import check_format
+
+    try:
+        if plot is not None:
+            check_format(plot)
+    except (ImportError, ValueError) as error:
+        _stop(str(error))
+    try:
+        found = diagnose_matrix(chosen, data_root, results, console, network, recipe, images, time_steps)
+    except EXPLAINED as error:
+        _stop(str(error))
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns an interrupt into an exit
+        _stop("interrupted; the same command goes on from the last whole epoch.", 130)
+    show(found, console)
+    if plot is not None:
+        try:
+            found.plot(plot)
+        except OSError as error:
+            _stop(f"cannot write {plot}: {error}")
+        console.print(f"plot:    {plot}", soft_wrap=True, highlight=False)
 
 
 @main.command(name="list")

@@ -18,14 +18,14 @@ from rich.console import Console
 
 from benchmarks.anns import AnnStore, TrainedAnn
 from benchmarks.cells import AnnSpec, Cell, expand
+from benchmarks.data import evaluation_data, training_data
 from benchmarks.errors import AnnError
 from benchmarks.evaluate import evaluate
 from benchmarks.progress import BatchReport, Display
 from benchmarks.spec import Matrix
 from benchmarks.tracking import finish_run, start_run
 from conversion import ConversionError
-from datamodules import ClassificationData, DataError, LoaderConfig
-from datamodules import registry as datasets
+from datamodules import ClassificationData, DataError
 from leaderboard import Record, ResultStore, StoreError
 from lightning_modules.networks import CheckpointError, NetworkError
 
@@ -57,7 +57,7 @@ def run(matrix: Matrix, data_root: Path | None, results: Path, console: Console)
         AnnError: a checkpoint file does not exist.
         StoreError: the results folder cannot be used.
     """
-    _quieten()
+    quieten()
     cells = expand(matrix, data_root)
     outcome = Outcome()
     with Display(console, len(cells)) as display:
@@ -103,16 +103,7 @@ class _Session:
                 self._fail([cell], cell.title, error)
 
     def _data(self, spec: AnnSpec) -> ClassificationData:
-        evaluation = self._matrix.evaluation
-        loader = LoaderConfig(
-            root=spec.data_root,
-            batch_size=evaluation.batch_size,
-            num_workers=evaluation.num_workers,
-            calibration_images=evaluation.calibration_images,
-            seed=spec.seed,
-            test_images=evaluation.test_images,
-        )
-        data = datasets.build(spec.dataset.name, spec.dataset.options, loader)
+        data = evaluation_data(self._matrix, spec)
         data.setup()
         return data
 
@@ -120,12 +111,7 @@ class _Session:
         epochs = spec.training.epochs
         if spec.network.trained_here and not self._anns.path_of(spec).is_file():
             self._display.training(f"{cell.network} on {cell.dataset}", epochs)
-            loader = LoaderConfig(
-                root=spec.data_root,
-                batch_size=spec.training.batch_size,
-                num_workers=self._matrix.evaluation.num_workers,
-            )
-            data = datasets.build(spec.dataset.name, spec.dataset.options, loader)
+            data = training_data(self._matrix, spec)
         return self._anns.get(spec, data, self._matrix.trainer, self._display.step_done)
 
     def _run_cell(self, cell: Cell, ann: TrainedAnn, data: ClassificationData) -> None:
@@ -165,7 +151,7 @@ def _summary(record: Record) -> dict[str, float]:
     }
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Lightning's hints do not belong into a matrix's progress; errors still come through."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

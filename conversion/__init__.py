@@ -10,11 +10,14 @@ This room knows torch and nothing of Lightning, trackers or tuning, so it can be
 """
 
 from conversion.convert import convert
+from conversion.diagnostics import Diagnosis, diagnose
 from conversion.errors import (
     CalibrationError,
     CaptureError,
     ConversionError,
+    NirExportError,
     RecipeError,
+    SubmoduleError,
     UnsupportedOperations,
 )
 from conversion.network import Activity, Converted, Readout, SpikingNetwork
@@ -26,12 +29,16 @@ __all__ = [
     "CaptureError",
     "ConversionError",
     "Converted",
+    "Diagnosis",
+    "NirExportError",
     "Readout",
     "Recipe",
     "RecipeError",
     "SpikingNetwork",
+    "SubmoduleError",
     "UnsupportedOperations",
     "convert",
+    "diagnose",
     "recipe_from",
     "recipe_names",
 ]

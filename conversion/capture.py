@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
@@ -20,7 +21,8 @@ from conversion.operations import OUT_OF_PLACE
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_PARTS_NAMED = 4  # submodules that an error proposes
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 
 
@@ -34,7 +36,7 @@ class _Tracer(fx.Tracer):
         return super().is_leaf_module(m, module_qualified_name)
 
 
-def capture(network: nn.Module) -> fx.GraphModule:
+def capture(network: nn.Module, path: str = "") -> fx.GraphModule:
     """Graph of a copy of `network` in eval mode, equal to it in function.
 
     Batch norms that directly follow a convolution or linear layer are folded into it. In-place
@@ -42,6 +44,7 @@ def capture(network: nn.Module) -> fx.GraphModule:
 
     Args:
         network: trained network; left untouched, in its mode and its values.
+        path: where it is in a larger network, for messages.
 
     Returns:
         Graph module that owns copies of the network's parameters, in eval mode.
@@ -49,12 +52,12 @@ def capture(network: nn.Module) -> fx.GraphModule:
     Raises:
         CaptureError: the network's Python code depends on tensor values; names the statement.
     """
-    twin = copy.deepcopy(network).eval().requires_grad_(False)
+    twin = _plain(copy.deepcopy(network).eval().requires_grad_(False))
     tracer = _Tracer()
     try:
         graph = tracer.trace(twin)
     except Exception as error:  # fx raises many types; all mean the same to the caller
-        raise CaptureError(_explain(error, network)) from error
+        raise CaptureError(_explain(error, twin, path)) from error
     captured = fx.GraphModule(tracer.root, graph)
     _remove_in_place_effects(captured)
     _fold_batch_norms(captured)
@@ -64,17 +67,84 @@ def capture(network: nn.Module) -> fx.GraphModule:
     return captured
 
 
-def _explain(error: Exception, network: nn.Module) -> str:
+def _plain(twin: nn.Module) -> nn.Module:
+    """Exchange modules for plain ones of the same function in eval mode; parametrised weights are fixed.
+
+    Frozen batch norms become batch norms, which fold; stochastic depth becomes nothing.
+    """
+    replaced: dict[nn.Module, nn.Module] = {}
+    for module in list(twin.modules()):
+        if parametrize.is_parametrized(module):
+            _fix_parametrised(module)
+        kind = type(module).__name__
+        if kind == "FrozenBatchNorm2d":
+            replaced[module] = _thawed(module)
+        elif kind == "StochasticDepth" and type(module).__module__.startswith("torchvision."):
+            replaced[module] = nn.Identity()
+    for module in list(twin.modules()):
+        for name, child in module._modules.items():
+            if child in replaced:
+                module._modules[name] = replaced[child]
+    return replaced.get(twin, twin).eval().requires_grad_(False)
+
+
+def _fix_parametrised(module: Any) -> None:
+    """Make weights that are computed in every forward pass, as by spectral norm, plain parameters.
+
+    torch's own function for this also changes the class, which the original network still uses.
+    """
+    values = {name: getattr(module, name).detach() for name in module.parametrizations}
+    del module._modules["parametrizations"]
+    module.__class__ = type(module).__bases__[0]
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value, requires_grad=False))
+
+
+def _thawed(frozen: Any) -> nn.Module:
+    """Batch norm with the constants of a FrozenBatchNorm2d, which torchvision and others define alike."""
+    norm: Any = nn.BatchNorm2d(len(frozen.weight), eps=frozen.eps).to(frozen.weight)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(norm, name).data = getattr(frozen, name).data
+    return norm
+
+
+def _explain(error: Exception, network: nn.Module, path: str) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith(_TORCH) and f.filename != __file__]
     where = own[-1] if own else None
     place = f"{where.filename}:{where.lineno}: {where.line}" if where else "an unknown statement"
+    paths = [f"{path}.{part}".lstrip(".") for part in _traceable_parts(network)[:_PARTS_NAMED]]
+    parts = f" Parts that trace: {', '.join(paths)}." if paths else ""
     return (
         f"torch.fx cannot trace {type(network).__name__}: {error}\n"
         f"  at {place}\n"
         "  The network's Python code must not depend on tensor values. Convert the part that is a plain\n"
-        "  feed-forward network instead: pass that submodule to convert()."
+        f'  feed-forward network instead: convert(..., submodule="{paths[0] if paths else "path"}").{parts}'
     )
+
+
+def _traceable_parts(network: nn.Module) -> list[str]:
+    """Paths of the largest submodules that trace and take one input, those with most parameters first."""
+    sizes: dict[str, int] = {}
+    pending = list(network.named_children())
+    while pending:
+        path, module = pending.pop()
+        size = sum(parameter.numel() for parameter in module.parameters())
+        if not size:
+            continue
+        if _traces_alone(module):
+            sizes[path] = size
+        else:
+            pending += [(f"{path}.{name}", child) for name, child in module.named_children()]
+    return sorted(sizes, key=lambda path: -sizes[path])
+
+
+def _traces_alone(module: nn.Module) -> bool:
+    try:
+        graph = _Tracer().trace(module)
+    except Exception:  # as for the whole network
+        return False
+    return sum(node.op == "placeholder" for node in graph.nodes) == 1
 
 
 def _is_in_place(captured: fx.GraphModule, node: fx.Node) -> bool:
@@ -173,10 +243,3 @@ def module_path(node: fx.Node) -> str:
         return str(node.target)
     stack: dict[str, Any] = node.meta.get("nn_module_stack") or {}
     return list(stack)[-1] if stack else ""
-
-
-def first_output(value: Any) -> torch.Tensor:
-    """First tensor of a nested output, for checks that need one."""
-    while not isinstance(value, torch.Tensor):
-        value = next(iter(value.values() if isinstance(value, dict) else value))
-    return value

@@ -23,7 +23,19 @@ from conversion.simulator import Simulation, with_time
 # Operations that move integers as they move floats.
 _MOVES = frozenset(
     {
-        *("getitem", "pad", "flatten", "view", "reshape", "cat", "concat", "chunk", "split", "contiguous"),
+        *(
+            "getitem",
+            "pad",
+            "flatten",
+            "view",
+            "reshape",
+            "cat",
+            "concat",
+            "concatenate",
+            "chunk",
+            "split",
+            "contiguous",
+        ),
         *("dropout", "dropout2d", "Dropout", "Dropout2d", "Identity", "Flatten", "ZeroPad2d", "permute"),
     }
 )

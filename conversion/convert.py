@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from conversion.capture import capture, first_output
+from conversion.capture import capture
 from conversion.errors import CalibrationError, ConversionError
 from conversion.network import Converted, SpikingNetwork
 from conversion.operations import Kind
@@ -19,12 +19,14 @@ from conversion.recipes import Recipe, recipe_from
 from conversion.roles import Role, sort_into_roles
 from conversion.signals import map_structure
 from conversion.statistics import ActivationStatistics
+from conversion.submodules import find_submodule, in_eval_mode, inputs_of
 
 
 def convert(
     ann: nn.Module,
     recipe: str | Mapping[str, Any] | Recipe = "spicalib",
     calibration: Tensor | Iterable[Any] = (),
+    submodule: str | None = None,
 ) -> Converted:
     """Convert a trained network into a spiking one; the network itself is left untouched.
 
@@ -34,23 +36,29 @@ def convert(
             a `Recipe`.
         calibration: images as the network expects them (normalised): one tensor [B, C, H, W], or an
             iterable of such batches, or of (images, labels) pairs.
+        submodule: path of the part to convert, such as "backbone"; the whole network if None. The
+            calibration images run through the whole network; the result maps what the part maps.
 
     Returns:
         Spiking network on the device of `ann`; its `report` says what became of every operation.
 
     Raises:
         RecipeError: the recipe names something unknown.
+        SubmoduleError: there is no such submodule, or it does not take one tensor.
         CaptureError: torch.fx cannot trace the network.
         UnsupportedOperations: lists every operation that has no spiking counterpart.
         CalibrationError: no calibration images, or unusable activations; names the layer.
     """
     chosen = recipe_from(recipe)
     with torch.inference_mode(False), torch.no_grad():
-        captured = capture(ann)
+        part = ann if submodule is None else find_submodule(ann, submodule)
+        captured = capture(part, submodule or "")
         roles = sort_into_roles(captured)
         batches = _images(calibration, _device_of(ann))
+        if submodule is not None:
+            batches = inputs_of(ann, submodule, batches)
         statistics, shapes = _calibrate(captured, roles, batches)  # first: it names the layer of a NaN
-        _check_same_function(ann, captured, batches[0])
+        _check_same_function(part, captured, batches[0])
         _check_independence(captured, batches[0][:1])
         plan = Plan(captured, roles, chosen, shapes, last_uses(captured.graph))
         if isinstance(chosen.neuron, Quantiser):
@@ -82,22 +90,23 @@ def _images(calibration: Tensor | Iterable[Any], device: torch.device) -> list[T
 
 def _check_same_function(ann: nn.Module, captured: fx.GraphModule, images: Tensor) -> None:
     """The graph must compute what the network computes; guards against anything tracing missed."""
-    modes = {module: module.training for module in ann.modules()}
-    try:
-        ann.eval()
-        expected = first_output(ann(images[:2].clone()))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    found = first_output(captured(images[:2].clone()))
-    largest = float(expected.abs().max())
-    difference = float((expected - found).abs().max()) if expected.shape == found.shape else float("inf")
-    if not difference <= 1e-3 * max(largest, 1e-6):
+    with in_eval_mode(ann):
+        expected = _outputs(ann(images[:2].clone()))
+    found = _outputs(captured(images[:2].clone()))
+    if len(expected) != len(found):
         raise ConversionError(
-            f"the captured graph of {type(ann).__name__} differs from the network by {difference:.3g} "
-            f"(outputs up to {largest:.3g}); in-place operations on shared tensors or state that "
-            "changes in eval mode can cause this"
+            f"the captured graph of {type(ann).__name__} has {len(found)} outputs, "
+            f"the network has {len(expected)}"
         )
+    for one, two in zip(expected, found, strict=True):
+        largest = float(one.abs().max())
+        difference = float((one - two).abs().max()) if one.shape == two.shape else float("inf")
+        if not difference <= 1e-3 * max(largest, 1e-6):
+            raise ConversionError(
+                f"the captured graph of {type(ann).__name__} differs from the network by {difference:.3g} "
+                f"(outputs up to {largest:.3g}); in-place operations on shared tensors or state that "
+                "changes in eval mode can cause this"
+            )
 
 
 def _check_independence(captured: fx.GraphModule, image: Tensor) -> None:

@@ -12,15 +12,18 @@ What is counted for a spiking network, up to time step t:
   in every step.
 
 Left out, as in most papers: neuron updates, bias additions, comparisons in max pooling, memory.
+`conversion.memory_energy` has models with memory; `energy_by_layer` asks all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from conversion.memory_energy import MEMORY_MODELS, ann_memory_energy, memory_energy
 from conversion.neurons import Alphabet
-from conversion.synapses import Connectivity
+from conversion.synapses import Connectivity, SynapticLayer
 
+OPERATIONS = "operations"  # name of this model
 ENERGY_PER_MAC_PJ = 4.6  # 45 nm, fp32; Horowitz, ISSCC 2014
 ENERGY_PER_AC_PJ = 0.9  # 45 nm, fp32 add; Horowitz, ISSCC 2014
 ENERGY_PER_INT8_MAC_PJ = 0.23  # 45 nm, 0.2 multiply + 0.03 add; Horowitz, ISSCC 2014
@@ -41,23 +44,61 @@ def operations_energy_pj(wiring: Connectivity, synops: Mapping[str, float], t: i
         alphabet: what a spike is; "none" for the quantised ANN, which runs 8-bit multiply-
             accumulates once.
     """
+    return sum(_operations_pj(layer, synops.get(layer.name, 0.0), t, alphabet) for layer in wiring.layers)
+
+
+def _operations_pj(layer: SynapticLayer, synops: float, t: int, alphabet: str) -> float:
     if alphabet == "none":
-        return ENERGY_PER_INT8_MAC_PJ * wiring.macs
-    energy = 0.0
-    for layer in wiring.layers:
-        energy += ENERGY_PER_AC_PJ * synops.get(layer.name, 0.0)
-        if layer.drive in ("analog", "mixed"):
-            energy += ENERGY_PER_MAC_PJ * layer.macs
-        elif layer.drive == "current":
-            energy += ENERGY_PER_MAC_PJ * layer.macs * t
+        return ENERGY_PER_INT8_MAC_PJ * layer.macs
+    energy = ENERGY_PER_AC_PJ * synops
+    if layer.drive in ("analog", "mixed"):
+        energy += ENERGY_PER_MAC_PJ * layer.macs
+    elif layer.drive == "current":
+        energy += ENERGY_PER_MAC_PJ * layer.macs * t
     return energy
+
+
+def ann_energy_by_layer(wiring: Connectivity) -> dict[str, dict[str, float]]:
+    """Energy of the ANN for one image in picojoules: model -> layer -> energy, for all models."""
+    found = {OPERATIONS: {layer.name: ENERGY_PER_MAC_PJ * layer.macs for layer in wiring.layers}}
+    for model, assumptions in MEMORY_MODELS.items():
+        layers = ann_memory_energy(wiring, assumptions)
+        found[model] = {name: breakdown.total for name, breakdown in layers.items()}
+    return found
+
+
+def energy_by_layer(
+    wiring: Connectivity, spikes: Mapping[str, float], synops: Mapping[str, float], t: int, alphabet: str
+) -> dict[str, dict[str, float]]:
+    """Energy of a converted network for one image up to time step t: model -> layer -> picojoules.
+
+    Args:
+        wiring: layers, their dense operations and their sizes.
+        spikes: spikes an image up to t, by source layer.
+        synops: synaptic operations an image up to t, by layer.
+        t: time steps run.
+        alphabet: what a spike is; "none" for the quantised ANN.
+    """
+    found = {
+        OPERATIONS: {
+            layer.name: _operations_pj(layer, synops.get(layer.name, 0.0), t, alphabet)
+            for layer in wiring.layers
+        }
+    }
+    for model, assumptions in MEMORY_MODELS.items():
+        layers = memory_energy(wiring, spikes, synops, t, alphabet, assumptions)
+        found[model] = {name: breakdown.total for name, breakdown in layers.items()}
+    return found
 
 
 __all__ = [
     "ENERGY_PER_AC_PJ",
     "ENERGY_PER_INT8_MAC_PJ",
     "ENERGY_PER_MAC_PJ",
+    "OPERATIONS",
     "Alphabet",
+    "ann_energy_by_layer",
     "ann_energy_pj",
+    "energy_by_layer",
     "operations_energy_pj",
 ]

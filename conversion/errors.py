@@ -22,6 +22,10 @@ class CaptureError(ConversionError):
     """torch.fx cannot follow the network's Python code; names the statement."""
 
 
+class SubmoduleError(ConversionError, ValueError):
+    """The network has no such submodule, or it cannot be converted on its own."""
+
+
 @dataclass(frozen=True)
 class Unsupported:
     """One operation without a spiking counterpart."""
@@ -44,3 +48,12 @@ class UnsupportedOperations(ConversionError):
         self.operations = tuple(operations)
         lines = "\n".join(str(operation) for operation in operations)
         super().__init__(f"{len(operations)} operation(s) have no spiking counterpart:\n{lines}")
+
+
+class NirExportError(ConversionError):
+    """A converted network cannot be written in NIR; lists every reason."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"NIR cannot express this network, for {len(problems)} reason(s):\n{lines}")

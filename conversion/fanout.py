@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,17 @@ class Layer:
     settings: tuple[tuple[str, Any], ...] = ()  # stride, padding, dilation, output_padding
     border: tuple[str, tuple[int, ...]] | None = None  # padding mode and amounts, if not zeros
     inputs: int = 0
+    bias: bool = False
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions over all output channels; 0 for a linear layer."""
+        return self.outputs * math.prod(self.kernel) if self.dimensions else 0
+
+    @property
+    def weights(self) -> int:
+        """Number of weights, without the bias."""
+        return self.outputs * self.inputs // self.groups * math.prod(self.kernel)
 
 
 _CONVOLUTIONS = {
@@ -34,6 +46,7 @@ _CONVOLUTIONS = {
     "conv_transpose2d": (2, True),
     "conv_transpose3d": (3, True),
 }
+_LINEAR_ARGUMENTS = ("input", "weight", "bias")
 _CONV_ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _TRANSPOSED_ARGUMENTS = (
     "input",
@@ -50,11 +63,14 @@ _TRANSPOSED_ARGUMENTS = (
 def squash(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> Layer:
     """Geometry of the layer that a node runs."""
     if node.op == "call_module":
-        return _of_module(captured.get_submodule(str(node.target)))
+        return _of_module(captured.get_submodule(str(node.target)), args, kwargs)
+    if node.op == "call_method" or node.target in (operator.matmul, torch.matmul):
+        return _of_product(args[1] if len(args) > 1 else kwargs["other"])
     name = getattr(node.target, "__name__", "")
     if name == "linear":
-        weight = args[1] if len(args) > 1 else kwargs["weight"]
-        return Layer(0, weight.shape[0], inputs=weight.shape[1])
+        values = dict(zip(_LINEAR_ARGUMENTS, args, strict=False)) | kwargs
+        outputs, inputs = values["weight"].shape
+        return Layer(0, outputs, inputs=inputs, bias=values.get("bias") is not None)
     dimensions, transposed = _CONVOLUTIONS[name]
     names = _TRANSPOSED_ARGUMENTS if transposed else _CONV_ARGUMENTS
     values = dict(zip(names, args, strict=False)) | kwargs
@@ -71,15 +87,35 @@ def squash(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> L
         tuple(settings.items()),
         None,
         inputs,
+        values.get("bias") is not None,
     )
 
 
-def _of_module(module: nn.Module) -> Layer:
+def _of_product(weight: Tensor) -> Layer:
+    """A signal times a constant matrix [..., inputs, outputs] or vector [inputs]."""
+    matrix = weight if weight.ndim > 1 else weight[:, None]
+    return Layer(0, matrix.shape[-1], inputs=matrix.shape[-2])
+
+
+def _of_module(module: nn.Module, args: Any, kwargs: Any) -> Layer:
     if isinstance(module, nn.Linear):
-        return Layer(0, module.out_features, inputs=module.in_features)
+        return Layer(0, module.out_features, inputs=module.in_features, bias=module.bias is not None)
     conv: Any = module
     names = ["stride", "padding", "dilation"] + (["output_padding"] if conv.transposed else [])
     settings = {key: getattr(conv, key) for key in names}
+    output_size = args[1] if len(args) > 1 else kwargs.get("output_size")
+    if output_size is not None:  # asks for more border than the module's own setting
+        settings["output_padding"] = tuple(
+            conv._output_padding(
+                args[0] if args else kwargs["input"],
+                list(output_size),
+                conv.stride,
+                conv.padding,
+                conv.kernel_size,
+                len(conv.kernel_size),
+                conv.dilation,
+            )
+        )
     border = None
     if conv.padding_mode != "zeros":
         border = (conv.padding_mode, tuple(conv._reversed_padding_repeated_twice))
@@ -93,6 +129,7 @@ def _of_module(module: nn.Module) -> Layer:
         tuple(settings.items()),
         border,
         conv.in_channels,
+        conv.bias is not None,
     )
 
 
@@ -141,7 +178,9 @@ def spread(operation: Callable[..., Any], node: fx.Node, args: Any, kwargs: Any)
 
 def _summed(counts: Tensor, args: Any, kwargs: Any) -> Tensor:
     settings = dict(zip(("dim", "keepdim"), args, strict=False)) | {
-        key: value for key, value in kwargs.items() if key in ("dim", "keepdim")
+        {"axis": "dim"}.get(key, key): value
+        for key, value in kwargs.items()
+        if key in ("dim", "axis", "keepdim")
     }
     total: Tensor = counts.sum(**settings)
     return total

@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from conversion import compiled_simulator
+from conversion import compiled_simulator, nir_export
 from conversion.compiled_layers import PLANES
 from conversion.native import has_synapses
 from conversion.operations import Kind
@@ -58,6 +59,12 @@ class Converted(nn.Module):
         self.plan = plan
         self.report = report
         self._connectivity: dict[torch.Size, Connectivity] = {}
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of this module; the converted network itself always evaluates."""
+        super().train(mode)
+        self.captured.eval()
+        return self
 
     @property
     def recipe(self) -> Recipe:
@@ -108,6 +115,10 @@ class SpikingNetwork(Converted):
         """Threshold of each neuron layer, broadcastable to its activations [B, C, ...]."""
         names = enumerate(self._threshold_names)
         return {name: self.get_buffer(f"threshold_{index}") for index, name in names}
+
+    def to_nir(self, path: str | Path | None = None, accept_reset_to_value: bool = False) -> Any:
+        """NIR graph of this network, written to `path` if given; see `conversion.nir_export`."""
+        return nir_export.export(self.plan, self.thresholds, path, accept_reset_to_value)
 
     def _simulation(self, images: Tensor, precision: Precision) -> Simulation:
         """A fresh simulation, compiled where that is possible."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import numbers
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from conversion.errors import RecipeError
 
@@ -65,22 +66,42 @@ def build_part(kind: str, spec: str | Mapping[str, Any], base: Part | None = Non
     Raises:
         RecipeError: unknown part, unknown parameter, or a value the part refuses.
     """
+    if not isinstance(spec, str | Mapping):
+        raise RecipeError(f"{kind} must be a name or a mapping of parameters, got {spec!r}")
     values = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = values.pop("name", base.name if base else None)
     known = _REGISTRY.get(kind, {})
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise RecipeError(f"unknown {kind} '{name}'; {nearest(str(name), known)}")
     cls = known[name]
     fields = {field.name for field in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
             raise RecipeError(f"{kind} '{name}' has no parameter '{key}'; {nearest(key, fields)}")
+    _check_types(f"{kind} '{name}'", cls, values)
     if base is not None and type(base) is cls:
         values = {**dataclasses.asdict(base), **values}
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{kind} '{name}': {error}") from error
+
+
+_NUMBERS: dict[Any, tuple[type, str]] = {
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    bool: (bool, "true or false"),
+}
+
+
+def _check_types(part: str, cls: type[Part], values: Mapping[str, Any]) -> None:
+    """Refuse a value of another type than its field: half a spike would run, and mean nothing."""
+    hints = get_type_hints(cls)
+    for key, value in values.items():
+        expected, words = _NUMBERS.get(hints[key], (object, ""))
+        is_confused = isinstance(value, bool) and expected is not object and expected is not bool
+        if is_confused or not isinstance(value, expected):
+            raise RecipeError(f"{part}: {key} must be {words}, got {value!r}")
 
 
 def check(condition: bool, message: Callable[[], str] | str) -> None:

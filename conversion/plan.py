@@ -133,7 +133,12 @@ def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Ten
     if not known or len(known) < len(node.all_input_nodes):
         return None
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    if name in ("cat", "concat") and plan.shapes[node][0] == plan.shapes[node.all_input_nodes[0]][0]:
+    if _pads_with_values(plan, node, name):
+        return None
+    if (
+        name in ("cat", "concat", "concatenate")
+        and plan.shapes[node][0] == plan.shapes[node.all_input_nodes[0]][0]
+    ):
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         if axis == 1:
             unit_of = dict(zip(node.all_input_nodes, known, strict=True))
@@ -149,6 +154,14 @@ def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Ten
     if len(known) == 1 and same_channels and keeps_channels and known[0].ndim == len(plan.shapes[node]):
         return known[0]
     return None
+
+
+def _pads_with_values(plan: Plan, node: fx.Node, name: str) -> bool:
+    """True where a border of other values than 0 is put around spikes."""
+    if node.op == "call_module":
+        return bool(getattr(plan.captured.get_submodule(name), "value", 0))
+    value = node.kwargs.get("value", node.args[3] if len(node.args) > 3 else None)
+    return name == "pad" and bool(value)
 
 
 _CHANNEL_MIXING = (nn.ChannelShuffle, nn.PixelShuffle, nn.PixelUnshuffle, nn.Flatten, nn.Unflatten)

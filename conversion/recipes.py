@@ -80,9 +80,11 @@ def recipe_from(spec: str | Mapping[str, Any] | Recipe) -> Recipe:
     """
     if isinstance(spec, Recipe):
         return spec
+    if not isinstance(spec, str | Mapping):
+        raise RecipeError(f"a recipe is a preset's name, a mapping or a Recipe, got {spec!r}")
     values = {"preset": spec} if isinstance(spec, str) else dict(spec)
     name = values.pop("preset", None)
-    if name not in _PRESETS:
+    if not isinstance(name, str) or name not in _PRESETS:
         raise RecipeError(f"unknown recipe '{name}'; {nearest(str(name), _PRESETS)}")
     base = _PRESETS[name]
     label = values.pop("label", None)

@@ -7,7 +7,7 @@ sizes) are left as they are; every operation on a dynamic value must be in the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,7 @@ def sort_into_roles(captured: fx.GraphModule) -> dict[fx.Node, Role]:
     """
     roles: dict[fx.Node, Role] = {}
     refused: list[Unsupported] = []
+    nameless: set[fx.Node] = set()  # results of refused operations
     dynamic: set[fx.Node] = set()
     used: dict[str, int] = {}
     for node in captured.graph.nodes:
@@ -58,9 +59,11 @@ def sort_into_roles(captured: fx.GraphModule) -> dict[fx.Node, Role]:
         try:
             kind, operation, ceiling = _role_of(captured, node, inputs)
         except _Refusal as refusal:
-            refused.append(
-                Unsupported(refusal.operation, module_path(node), source_line(node), refusal.advice)
-            )
+            if node.target is not operator.getitem or node.args[0] not in nameless:  # told already
+                refused.append(
+                    Unsupported(refusal.operation, module_path(node), source_line(node), refusal.advice)
+                )
+            nameless.add(node)
             dynamic.add(node)
             continue
         if kind is not Kind.SHAPE:
@@ -98,24 +101,46 @@ def _role_of(
     else:
         operation = _function_name(node.target)
         kind = Kind.SHAPE if node.target is getattr else FUNCTIONS.get(node.target)  # type: ignore[arg-type]
+        if hasattr(node.target, "_fields"):  # a named tuple of outputs
+            kind = Kind.ROUTING
     if node.target is getattr and node.args[1] != "shape":
         raise _Refusal(f"attribute .{node.args[1]}", "use .shape or .size()")
     if kind is None:
         raise _Refusal(operation)
     if kind is Kind.NEURON:
         return kind, operation, _ceiling_of_call(node, operation)
-    factors: list[fx.Node] = []  # with repetition: x * x is a product of two signals
-    fx.map_arg((node.args, node.kwargs), factors.append)
-    if kind in (Kind.SCALE, Kind.WEIGHTED) and sum(factor in signals for factor in factors) > 1:
-        raise _Refusal(operation, "a product of two signals is not affine; only constant factors convert")
-    if node.target in (torch.div,) and node.kwargs.get("rounding_mode"):
-        raise _Refusal(f"{operation} with rounding", "divide without rounding")
-    if kind is Kind.SCALE and "div" in operation and node.args[0] not in signals:
-        raise _Refusal(operation, "a constant divided by a signal is not affine")
+    if kind in (Kind.SCALE, Kind.WEIGHTED):
+        _check_product(node, kind, operation, signals)
     if kind is Kind.POOLING and _argument(node, "return_indices", None):
         raise _Refusal(f"{operation} with return_indices", "pool without indices")
+    if "dropout" in operation and _argument(node, "training", 2, "alpha" not in operation) is not False:
+        raise _Refusal(f"{operation} in eval mode", "pass training=self.training")
+    if node.target == "to":
+        _check_float(node, operation)
     _check_batch_axis(node, operation)
     return kind, operation, None
+
+
+def _check_product(node: fx.Node, kind: Kind, operation: str, signals: list[fx.Node]) -> None:
+    """Refuse products that are not affine, or whose weights come before the signal."""
+    factors: list[fx.Node] = []  # with repetition: x * x is a product of two signals
+    fx.map_arg((node.args, node.kwargs), factors.append)
+    if sum(factor in signals for factor in factors) > 1:
+        raise _Refusal(operation, "a product of two signals is not affine; only constant factors convert")
+    first = _argument(node, "input", 0)
+    if kind is Kind.WEIGHTED and first not in signals:
+        raise _Refusal(f"{operation} with a signal as weights", "pass the signal first, then the weights")
+    if "div" in operation:
+        if node.kwargs.get("rounding_mode"):
+            raise _Refusal(f"{operation} with rounding", "divide without rounding")
+        if first not in signals:
+            raise _Refusal(operation, "a constant divided by a signal is not affine")
+
+
+def _check_float(node: fx.Node, operation: str) -> None:
+    kinds = [value for value in (*node.args, *node.kwargs.values()) if isinstance(value, torch.dtype)]
+    if any(not kind.is_floating_point for kind in kinds):
+        raise _Refusal(f"{operation} {kinds[0]}", "keep signals in floating point; whole numbers round them")
 
 
 def _function_name(target: Any) -> str:
@@ -179,38 +204,54 @@ def _argument(node: fx.Node, name: str, position: int | None, default: Any = Non
     return default
 
 
-_REDUCTIONS = {"mean", "sum"}
+# Operations that work along axes: where they say which, as (keyword, position, default).
+_AXES: dict[str, tuple[str, int, Any]] = {
+    **dict.fromkeys(("mean", "sum", "flip"), ("dim", 1, 0)),
+    **dict.fromkeys(("cat", "concat", "concatenate", "stack"), ("dim", 1, 0)),
+    **dict.fromkeys(("chunk", "split", "tensor_split"), ("dim", 2, 0)),
+    **dict.fromkeys(("unbind", "unsqueeze", "squeeze", "unflatten"), ("dim", 1, 0)),
+    **dict.fromkeys(("select", "index_select", "narrow"), ("dim", 1, 0)),
+    "flatten": ("start_dim", 1, 0),
+    "roll": ("dims", 2, 0),
+}
+_EXCHANGES = {"transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
 
 
 def _check_batch_axis(node: fx.Node, operation: str) -> None:
-    """Refuse operations that mix or move the images of a batch: time is folded into that axis."""
-    name = operation.rsplit(".", 1)[-1]
-    axes: Iterable[Any] = ()
-    if name in _REDUCTIONS:
-        axis = _argument(node, "dim", 1)
-        axes = [0] if axis is None else axis if isinstance(axis, list | tuple) else [axis]
-    elif name in ("cat", "concat", "stack"):
-        axes = [_argument(node, "dim", 1, 0)]
-    elif name in ("chunk", "split"):
-        axes = [_argument(node, "dim", 2, 0)]
-    elif name == "flatten":
-        axes = [_argument(node, "start_dim", 1, 0)]
-    elif name in ("unsqueeze", "squeeze"):
-        axes = [_argument(node, "dim", 1, 0)]
-    elif name in ("transpose", "narrow", "movedim"):
-        axes = [a for a in node.args[1:3] if isinstance(a, int)] if name != "narrow" else [node.args[1]]
-    elif name == "permute":
-        order = node.args[1:] if isinstance(node.args[1], int) else node.args[1]
-        axes = [] if order[0] == 0 else [0]  # type: ignore[index]
-    elif name == "getitem":
+    """Refuse operations that mix or move the images of a batch: time is folded into that axis.
+
+    Axes counted from the end are not looked at here; `convert` tries whether images are independent.
+    """
+    if 0 in _axes_of(node, operation.rsplit(".", 1)[-1]):
+        raise _Refusal(f"{operation} over the batch axis", "treat the images of a batch independently")
+
+
+def _axes_of(node: fx.Node, name: str) -> list[Any]:
+    """Axes that an operation works along; [0] where it says none and means all of them."""
+    if name in _AXES:
+        keyword, position, default = _AXES[name]
+        aliases = [key for key in (keyword, "dim", "dims", "axis") if key in node.kwargs]
+        axes = _argument(node, aliases[0] if aliases else keyword, position, default)
+        axes = 0 if axes is None else axes  # mean(dim=None) is over everything
+        if name == "flip" and isinstance(axes, int):
+            axes = node.args[position:] or axes
+        return list(axes) if isinstance(axes, list | tuple) else [axes]
+    if name in _EXCHANGES:
+        return _flat(node.args[1:3])
+    if name == "permute":
+        order = _flat(node.kwargs.get("dims", node.args[1:]))
+        return [] if order[0] == 0 else [0]
+    if name == "getitem" and not _yields_tuple(node.args[0]):
         index = node.args[1]
         first = index[0] if isinstance(index, tuple) else index
-        source_is_tuple = _yields_tuple(node.args[0])
-        axes = [] if source_is_tuple or first in (slice(None), Ellipsis) else [0]
-    if any(isinstance(axis, int) and axis == 0 for axis in axes):
-        raise _Refusal(f"{operation} over the batch axis", "treat the images of a batch independently")
+        return [] if first in (slice(None), Ellipsis) else [0]
+    return []
+
+
+def _flat(values: Any) -> list[Any]:
+    return [axis for value in values for axis in (value if isinstance(value, list | tuple) else [value])]
 
 
 def _yields_tuple(node: Any) -> bool:
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return name in ("chunk", "split", "size", "getattr", "shape")
+    return name in ("chunk", "split", "tensor_split", "unbind", "size", "getattr", "shape")

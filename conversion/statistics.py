@@ -83,8 +83,9 @@ class ActivationStatistics:
         upper = centres + self._range[:, None] / (2 * BINS)
         upper[:, 0] = 0
         if not per_channel:
-            order = upper.flatten().argsort()
-            upper, counts = upper.flatten()[order][None], counts.flatten()[order][None]
+            filled = counts > 0
+            upper, order = upper[filled].sort()
+            upper, counts = upper[None], counts[filled][order][None]
         below = counts.cumsum(1)
         rank = p * below[:, -1:]
         index = torch.searchsorted(below, rank).clamp_(max=upper.shape[1] - 1)

@@ -6,9 +6,12 @@ is written and when it is read, so rankings may rely on them.
 
 from __future__ import annotations
 
+import math
+
 from leaderboard.outcomes import decode_outcomes
 from leaderboard.records import Outcomes, Record
 
+ENERGY_TOLERANCE = 1e-6  # relative; sums of floats in another order
 OUTCOME_TOLERANCE = 1e-5  # a metric may be a float32 mean; half an image in 50,000 is 1e-5
 
 
@@ -32,6 +35,10 @@ def inconsistency(record: Record) -> str | None:
         unknown = sorted(set(point.rates) - set(units))
         if unknown:
             return f"curve at t={point.t} has rates of layers that are no source: {unknown}"
+        for model, layers in (point.energy_layers_pj or {}).items():
+            total, parts = point.energy_pj.get(model), math.fsum(layers.values())
+            if total is None or not math.isclose(total, parts, rel_tol=ENERGY_TOLERANCE):
+                return f"curve at t={point.t}: {model} energies of layers add up to {parts:.6g}, not {total}"
     if record.outcomes is not None:
         return _outcome_inconsistency(record, record.outcomes)
     return None

@@ -62,6 +62,7 @@ class Point(Frozen):
     rates: dict[str, float]  # source layer -> spikes per unit and step
     synops: dict[str, float]  # synaptic layer -> synaptic operations an image up to t
     energy_pj: dict[str, float]  # energy model -> picojoules an image up to t
+    energy_layers_pj: dict[str, dict[str, float]] | None = None  # energy model -> layer -> its part
 
 
 class Ann(Frozen):

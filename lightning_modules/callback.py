@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from conversion import Converted, Readout, convert
-from conversion.energy import ann_energy_pj, operations_energy_pj
+from conversion.energy import OPERATIONS, ann_energy_by_layer, energy_by_layer
 from conversion.network import DEFAULT_CHUNK, Precision, effective_precision, source_layers
 from conversion.recipes import Recipe, recipe_from
 from conversion.synapses import Connectivity
@@ -44,7 +44,8 @@ class CurvePoint:
     spikes: dict[str, float]
     rates: dict[str, float]  # spikes per unit and step
     synops: dict[str, float]
-    energy_pj: dict[str, float]
+    energy_pj: dict[str, float]  # energy model -> picojoules
+    energy_layers_pj: dict[str, dict[str, float]]  # energy model -> layer -> picojoules
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class SpikingEvaluation(pl.Callback):
         self._result = EvaluationResult(
             metric=ann_metric.primary,
             ann=ann_metric.compute(),
-            ann_energy_pj={"operations": ann_energy_pj(wiring)},
+            ann_energy_pj=_summed(ann_energy_by_layer(wiring)),
             curve=curve,
             wiring=wiring,
             sources=[(name, kinds[name], units) for name, units in wiring.units.items() if spiking],
@@ -202,7 +203,7 @@ class SpikingEvaluation(pl.Callback):
         images = _over_ranks(trainer, float(totals.images))
         spikes = {name: _over_ranks(trainer, n) / images for name, n in totals.spikes.items()}
         synops = {name: _over_ranks(trainer, n) / images for name, n in totals.synops.items()}
-        energy = operations_energy_pj(wiring, synops, totals.t_total, self.recipe.neuron.alphabet)
+        energy = energy_by_layer(wiring, spikes, synops, totals.t_total, self.recipe.neuron.alphabet)
         return CurvePoint(
             t=t,
             t_total=totals.t_total,
@@ -210,7 +211,8 @@ class SpikingEvaluation(pl.Callback):
             spikes=spikes,
             rates={name: n / (wiring.units[name] * totals.t_total) for name, n in spikes.items()},
             synops=synops,
-            energy_pj={"operations": energy},
+            energy_pj=_summed(energy),
+            energy_layers_pj=energy,
         )
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, curve: list[CurvePoint]) -> None:
@@ -219,13 +221,18 @@ class SpikingEvaluation(pl.Callback):
             row |= {
                 "snn/spikes": sum(point.spikes.values()),
                 "snn/synops": sum(point.synops.values()),
-                "snn/energy_uj": point.energy_pj["operations"] * 1e-6,
+                "snn/energy_uj": point.energy_pj[OPERATIONS] * 1e-6,
             }
             for logger in trainer.loggers:
                 logger.log_metrics({**row, "time_step": point.t}, step=point.t)
         last = curve[-1]
         finals = {f"snn/{name}": value for name, value in last.metrics.items()}
         pl_module.log_dict(finals, logger=False)
+
+
+def _summed(energy: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Energy model -> picojoules, from energy model -> layer -> picojoules."""
+    return {model: sum(layers.values()) for model, layers in energy.items()}
 
 
 def _over_ranks(trainer: pl.Trainer, value: float) -> float:

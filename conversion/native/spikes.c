@@ -66,7 +66,7 @@ static inline vec load_spikes(const int8_t *from) {
 #if defined(__AVX512VNNI__)
 #define HAS_SYNAPSES 1
 
-/* Add the products of one run of channels, for TILE pixels, to sums[pixel][plane][vector]. */
+/* Add the products of one run of channels, for a tile of pixels, to sums[pixel][plane][vector]. */
 INLINE void multiply(
     __m512i sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels,
     const int planes, const int vectors, const int is_signed) {
@@ -93,7 +93,7 @@ INLINE void multiply(
     }
 }
 
-/* Synaptic currents of TILE neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
+/* Synaptic currents of a tile of neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
 INLINE void synapses(
     vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x,
     const int planes, const int vectors, const int is_signed) {
@@ -104,18 +104,26 @@ INLINE void synapses(
     for (int i = 0; i < TILE; i++)
         for (int p = 0; p < planes; p++)
             for (int k = 0; k < vectors; k++) sums[i][p][k] = _mm512_setzero_si512();
+    const int64_t left = x * l->stride_w - l->pad_w, apart = l->stride_w * l->channels;
+    const int64_t right = left + (TILE - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w;
+    const int contiguous = left >= 0 && right < l->width && l->dilation_w == 1;
     for (int64_t ky = 0; ky < l->kernel_h; ky++) {
         const int64_t row = y * l->stride_h - l->pad_h + ky * l->dilation_h;
         if (row < 0 || row >= l->height) continue;
         const int8_t *line = image + row * l->width * l->channels;
+        const int8_t *taps = weights + ky * l->kernel_w * row_bytes;
+        const int8_t *pixels[TILE];
+        if (contiguous) { /* away from borders, a row of the kernel is one run */
+            for (int i = 0; i < TILE; i++) pixels[i] = line + left * l->channels + i * apart;
+            multiply(sums, pixels, taps, l->kernel_w * l->channels, planes, vectors, is_signed);
+            continue;
+        }
         for (int64_t kx = 0; kx < l->kernel_w; kx++) {
-            const int8_t *pixels[TILE];
             for (int i = 0; i < TILE; i++) {
-                const int64_t column = (x + i) * l->stride_w - l->pad_w + kx * l->dilation_w;
+                const int64_t column = left + i * l->stride_w + kx * l->dilation_w;
                 pixels[i] = column >= 0 && column < l->width ? line + column * l->channels : silence;
             }
-            multiply(sums, pixels, weights + (ky * l->kernel_w + kx) * row_bytes, l->channels, planes,
-                     vectors, is_signed);
+            multiply(sums, pixels, taps + kx * row_bytes, l->channels, planes, vectors, is_signed);
         }
     }
     const int64_t channel = block * LANES * vectors;
@@ -143,6 +151,46 @@ INLINE vec fire(vec v, int64_t gamma) {
     return __builtin_convertvector(__builtin_convertvector(v, ivec), vec);
 }
 
+/* Add what else flows into some neighbouring pixels, then fire their neurons or write their currents. */
+INLINE void finish(
+    vec currents[TILE][2], const layer *l, int64_t channel, int64_t place, int64_t at, int64_t t,
+    const int64_t pixels, const int vectors) {
+    for (int k = 0; k < vectors; k++) {
+        const vec bias = load(l->bias + channel + k * LANES);
+        for (int64_t i = 0; i < pixels; i++) currents[i][k] += bias;
+    }
+    for (int64_t a = 0; a < l->addends; a++) {
+        const addend add = l->add[a];
+        const int64_t from = t * add.step + at;
+        for (int k = 0; k < vectors; k++) {
+            const vec scale = load(add.scale + channel + k * LANES);
+            if (add.is_spikes) {
+                const int8_t *values = (const int8_t *)add.values + from + k * LANES;
+                for (int64_t i = 0; i < pixels; i++)
+                    currents[i][k] += scale * load_spikes(values + i * l->outputs);
+            } else {
+                const float *values = (const float *)add.values + from + k * LANES;
+                for (int64_t i = 0; i < pixels; i++) currents[i][k] += scale * load(values + i * l->outputs);
+            }
+        }
+    }
+    const int64_t to = t * l->images * l->out_height * l->out_width * l->outputs + at;
+    for (int64_t i = 0; i < pixels; i++)
+        for (int k = 0; k < vectors; k++) {
+            const int64_t c = i * l->outputs + k * LANES;
+            if (!l->fire) {
+                store(l->currents + to + c, currents[i][k]);
+                continue;
+            }
+            const vec v = load(l->membrane + at + c) + currents[i][k];
+            const vec spikes = fire(v, l->gamma);
+            store(l->membrane + at + c, v - spikes);
+            store(l->counts + place + c, load(l->counts + place + c) + spikes);
+            const bvec bytes = __builtin_convertvector(spikes, bvec);
+            memcpy(l->fired + to + c, &bytes, sizeof bytes);
+        }
+}
+
 /* One row of output pixels of one block of channels. Time runs outside the pixels: a row's membranes
  * stay in the nearest cache, and spikes are read and written as contiguous lines. */
 INLINE void run_row(
@@ -157,31 +205,11 @@ INLINE void run_row(
             for (int64_t x = 0; x < l->out_width; x += TILE) {
                 vec currents[TILE][2] = {{{0}}};
                 if (planes) synapses(currents, l, l->spikes + image, block, y, x, planes, vectors, is_signed);
-                const int64_t pixels = l->out_width - x < TILE ? l->out_width - x : TILE;
-                for (int64_t i = 0; i < pixels; i++)
-                    for (int k = 0; k < vectors; k++) {
-                        const int64_t c = channel + k * LANES;
-                        const int64_t place = line + (x + i) * l->outputs + k * LANES;
-                        const int64_t at = b * map + place, to = t * l->images * map + at;
-                        vec sum = currents[i][k] + load(l->bias + c);
-                        for (int64_t a = 0; a < l->addends; a++) {
-                            const addend *add = &l->add[a];
-                            const int64_t from = t * add->step + at;
-                            vec value = add->is_spikes ? load_spikes((const int8_t *)add->values + from)
-                                                       : load((const float *)add->values + from);
-                            sum += value * load(add->scale + c);
-                        }
-                        if (!l->fire) {
-                            store(l->currents + to, sum);
-                            continue;
-                        }
-                        const vec v = load(l->membrane + at) + sum;
-                        const vec spikes = fire(v, l->gamma);
-                        store(l->membrane + at, v - spikes);
-                        store(l->counts + place, load(l->counts + place) + spikes);
-                        const bvec bytes = __builtin_convertvector(spikes, bvec);
-                        memcpy(l->fired + to, &bytes, sizeof bytes);
-                    }
+                const int64_t place = line + x * l->outputs, at = b * map + place;
+                if (l->out_width - x >= TILE)
+                    finish(currents, l, channel, place, at, t, TILE, vectors);
+                else
+                    finish(currents, l, channel, place, at, t, l->out_width - x, vectors);
             }
         }
 }

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conversion.capture import capture, first_output, source_line
+from conversion.capture import capture, source_line
 from conversion.errors import CaptureError
 
 
@@ -205,7 +205,7 @@ def test_capture_error_names_the_statement() -> None:
     message = str(caught.value)
     assert f"{__file__}:{number}: if x.sum() > 0:" in message
     assert "cannot trace Sequential" in message
-    assert "pass that submodule to convert()" in message
+    assert 'convert(..., submodule="0"). Parts that trace: 0.' in message
 
 
 def test_every_operation_knows_its_source_line() -> None:
@@ -217,8 +217,3 @@ def test_every_operation_knows_its_source_line() -> None:
     nodes = {node.name: source_line(node) for node in capture(Lines()).graph.nodes}
     assert re.fullmatch(rf"{re.escape(__file__)}:\d+: x = x \+ 1", nodes["add"])
     assert re.fullmatch(rf"{re.escape(__file__)}:\d+: return F.relu\(x\)", nodes["relu"])
-
-
-def test_first_output_of_a_nest() -> None:
-    tensor = torch.ones(1)
-    assert first_output({"a": [(tensor, 2)], "b": 3}) is tensor

@@ -238,3 +238,30 @@ def test_without_a_compiler_results_stay_right(variables, images, monkeypatch, t
         monkeypatch.undo()
         kernel.cache_clear()
     assert kernel() is not None or os.environ.get("SPIKEMARK_NATIVE") == "0"
+
+
+def test_a_border_of_other_values_than_zero_is_kept(monkeypatch):
+    class Framed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(3, 16, 1)
+            self.second = nn.Conv2d(16, 16, 3)
+
+        def forward(self, x):
+            return self.second(F.pad(F.relu(self.first(x)), (1, 1, 1, 1), value=0.5))
+
+    images = torch.randint(-4, 8, (2, 3, 4, 4), generator=torch.Generator().manual_seed(1)) / 8
+    network = short_fractions(Framed())
+    fast = simulate(network, "opi", images, True, monkeypatch)
+    plain = simulate(network, "opi", images, False, monkeypatch)
+    for ours, theirs in zip(fast, plain, strict=True):
+        torch.testing.assert_close(ours.output, theirs.output, rtol=1e-6, atol=1e-6)
+
+
+def test_training_mode_changes_nothing(images):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU(), nn.BatchNorm2d(16), nn.Dropout(0.5))
+    snn = convert(network, "opi", images)
+    *_, before = snn.simulate(images, (4,))
+    *_, after = snn.train().simulate(images, (4,))
+    assert torch.equal(before.output, after.output)

@@ -43,6 +43,13 @@ def test_parts_survive_their_plain_form(part: Part) -> None:
         ("neuron", {"name": "burst", "gamma": 0}, "neuron 'burst': gamma must be at least 1, got 0"),
         ("neuron", {"name": "burst", "gamma": "many"}, "neuron 'burst': "),
         ("neuron", {"gamma": 3}, "unknown neuron 'None'"),
+        ("neuron", 5, "neuron must be a name or a mapping of parameters, got 5"),
+        ("neuron", None, "neuron must be a name or a mapping of parameters, got None"),
+        ("neuron", {"name": ["burst"]}, r"unknown neuron '\['burst'\]'"),
+        ("neuron", {"name": "burst", "gamma": 2.5}, "'burst': gamma must be a whole number, got 2.5"),
+        ("neuron", {"name": "burst", "gamma": True}, "'burst': gamma must be a whole number, got True"),
+        ("scale", {"name": "percentile", "p": "high"}, "'percentile': p must be a number, got 'high'"),
+        ("scale", {"name": "maximum", "per_channel": 1}, "per_channel must be true or false, got 1"),
     ],
 )
 def test_mistakes_are_named_with_the_nearest_valid_name(kind: str, spec, message: str) -> None:

@@ -107,3 +107,16 @@ def test_caller_keeps_the_mapping() -> None:
     spec = {"preset": "burst", "neuron": {"name": "burst", "gamma": 3}}
     recipe_from(spec)
     assert spec == {"preset": "burst", "neuron": {"name": "burst", "gamma": 3}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (5, "a recipe is a preset's name, a mapping or a Recipe, got 5"),
+        ({"preset": ["opi"]}, "unknown recipe"),
+        ({"preset": "opi", "neuron": 5}, "neuron must be a name or a mapping of parameters, got 5"),
+    ],
+)
+def test_a_recipe_of_the_wrong_type_is_a_recipe_error(spec, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe_from(spec)

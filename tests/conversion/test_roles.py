@@ -20,6 +20,7 @@ class Sandwich(nn.Module):
         self.first = nn.Conv2d(3, 4, 3, padding=1)
         self.operation = operation
         self.factor = nn.Parameter(torch.tensor([0.5, -1.0, 2.0, 1.0])[:, None, None])
+        self.matrix = nn.Parameter(torch.randn(36, 5) / 6)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.first(x))
@@ -120,6 +121,34 @@ FORMS = {
     "identity": nn.Identity(),
     "transposed": nn.ConvTranspose2d(4, 2, 2, 2),
     "functional convolution": lambda s, x: F.conv2d(x, s.first.weight.transpose(0, 1)),
+    "transposed to a size": lambda s, x: F.conv_transpose2d(x, s.first.weight, stride=2, output_padding=1),
+    "matrix product": lambda s, x: x.flatten(2) @ s.matrix,
+    "torch.matmul": lambda s, x: torch.matmul(x.flatten(2), s.matrix),
+    "matmul method": lambda s, x: x.flatten(2).matmul(s.matrix[:, 0]),
+    "clip in place": lambda s, x: (x - 0.3).clip_(0, 0.4),
+    "hardtanh in place": lambda s, x: F.hardtanh_(x - 0.3, 0.0, 0.4),
+    "torch.clamp_": lambda s, x: torch.clamp_(x - 0.3, min=0.0),
+    "torch.max_pool1d": lambda s, x: torch.max_pool1d(x.flatten(2), 3),
+    "dilated max pool": nn.MaxPool2d(2, 1, 1, dilation=2),
+    "mean along an axis": lambda s, x: x.mean(axis=(2, 3), keepdim=True),
+    "torch.mean along an axis": lambda s, x: torch.mean(x, axis=1),
+    "aliases of arithmetic": lambda s, x: torch.negative(torch.subtract(torch.multiply(x, 3), x).divide(2)),
+    "in-place aliases": lambda s, x: x.multiply_(3).subtract_(1).divide_(2).neg_(),
+    "true_divide": lambda s, x: torch.true_divide(x, 4).true_divide(s.factor),
+    "swapped axes": lambda s, x: torch.moveaxis(x.swapaxes(1, 2).swapdims(2, 3), 1, -1),
+    "concatenate": lambda s, x: torch.concatenate([x, torch.relu(x - 0.3)], dim=-1),
+    "unbind": lambda s, x: torch.stack(x.unbind(1)[::-1], 1),
+    "tensor split": lambda s, x: x.tensor_split(3, dim=2)[1] + torch.tensor_split(x, 3, dim=2)[0],
+    "select": lambda s, x: x.select(1, 2) + torch.select(x, 1, 0),
+    "index select": lambda s, x: x.index_select(2, torch.tensor([4, 0, 0])),
+    "flip and roll": lambda s, x: x.flip(2, 3) + torch.roll(x, (1, 2), dims=(2, 3)) + torch.flip(x, [1]),
+    "dropouts": lambda s, x: F.dropout1d(F.alpha_dropout(x, 0.5).flatten(2), 0.5, training=False),
+    "unfold": nn.Unfold(3, padding=1),
+    "constant border": nn.ConstantPad2d((1, 0, 2, 0), 0.7),
+    "circular border": nn.CircularPad2d(1),
+    "replicated border": nn.ReplicationPad2d(2),
+    "to and double": lambda s, x: x.to(torch.float64).double().detach(),
+    "to a place": lambda s, x: x.to("cpu", torch.float64),
 }
 
 
@@ -272,6 +301,19 @@ REFUSED = {
     "clamp between 0 and 0": lambda x: x.clamp(0, 0),
     "product of two signals": lambda x: x * x,
     "product of two signals ": lambda x: F.conv2d(x, x),
+    "conv2d with a signal as weights": lambda x: F.conv2d(torch.ones(1, 3, 4, 4), x),
+    "dropout in eval mode": lambda x: F.dropout(x, 0.5),
+    "matmul with a signal as weights": lambda x: torch.ones(4, 4) @ x,
+    "Tensor.to torch.int32": lambda x: x.to(torch.int32),
+    "concatenate over the batch axis": lambda x: torch.concatenate([x, x]),
+    "unbind over the batch axis": lambda x: x.unbind()[0],
+    "select over the batch axis": lambda x: x.select(0, 1),
+    "roll over the batch axis": lambda x: x.roll(1, 0),
+    "flip over the batch axis": lambda x: x.flip(0, 1),
+    "flip over the batch axis ": lambda x: torch.flip(x, dims=[2, 0]),
+    "mean over the batch axis  ": lambda x: x.mean(axis=0),
+    "swapaxes over the batch axis": lambda x: x.swapaxes(0, 1),
+    "unflatten over the batch axis": lambda x: x.unflatten(0, (1, -1)),
 }
 
 
@@ -283,6 +325,21 @@ def test_what_is_not_affine_or_mixes_images_is_refused(message: str, operation) 
 
     with pytest.raises(UnsupportedOperations, match=message.strip()):
         sort_into_roles(capture(One()))
+
+
+def test_what_is_taken_from_a_refused_result_is_not_told_again() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.LSTM(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            output, _ = self.cell(x)
+            return output[0]
+
+    with pytest.raises(UnsupportedOperations) as caught:
+        sort_into_roles(capture(Recurrent()))
+    assert [one.operation for one in caught.value.operations] == ["torch.nn.LSTM"]
 
 
 @pytest.mark.parametrize(

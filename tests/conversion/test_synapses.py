@@ -88,6 +88,42 @@ def test_fan_out_of_a_layer(layer: nn.Module) -> None:
     assert torch.equal(found.fanout["spikes"], expected.view(4, 6, 7))
 
 
+class ToSize(nn.Module):
+    """Transposed convolution that is asked for a size when it is called."""
+
+    def __init__(self, layer: nn.Module, size: tuple[int, ...], keyword: bool) -> None:
+        super().__init__()
+        self.layer, self.size, self.keyword = layer, size, keyword
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, output_size=self.size) if self.keyword else self.layer(x, self.size)
+
+
+@pytest.mark.parametrize("keyword", [False, True])
+def test_fan_out_of_a_transposed_convolution_to_a_size(keyword: bool) -> None:
+    layer = nn.ConvTranspose2d(4, 5, 3, stride=3, padding=1)
+    way = ToSize(layer, (18, 20), keyword)
+    found = layer_named(wiring_of(Between(straight, way)), "layer.layer")
+    reached = of_ones(layer)(one_spike_each((4, 6, 7)), [18, 20]).detach().flatten(1).sum(1)
+    assert reached.sum() > counted(layer, one_spike_each((4, 6, 7))).sum()
+    assert torch.equal(found.fanout["spikes"], reached.view(4, 6, 7))
+
+
+@pytest.mark.parametrize("outputs", [5, None])
+def test_matrix_product_counts_as_a_linear_layer(outputs: int | None) -> None:
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.matrix = nn.Parameter(torch.randn(7, outputs) if outputs else torch.randn(7))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.matrix
+
+    found = layer_named(wiring_of(Between(straight, Product())), "layer.matmul")
+    assert torch.equal(found.fanout["spikes"], torch.full((4, 6, 7), outputs or 1).double())
+    assert found.macs == 4 * 6 * 7 * (outputs or 1)
+
+
 @pytest.mark.parametrize(
     ("layer", "size"),
     [(nn.Conv1d(3, 4, 3, stride=2, padding=1), (9,)), (nn.Conv3d(3, 2, 2, stride=2, padding=1), (3, 4, 3))],
@@ -146,8 +182,13 @@ def doubled(x: Tensor) -> Tensor:
     return torch.cat([x, x[:, 1:]], 1)
 
 
+def mean_along_rows(x: Tensor) -> Tensor:
+    return x.mean(axis=-1, keepdim=True)
+
+
 WAYS = [
     average,
+    mean_along_rows,
     to_grid,
     nearest,
     shrink,

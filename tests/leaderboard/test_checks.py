@@ -64,3 +64,16 @@ def test_outcomes_must_agree_with_the_curve(make: Make, outcomes: dict[str, obje
     record = make({1: 0.5}, ann=0.5, outcomes=sound)
     assert inconsistency(record) is None
     assert inconsistency(record.model_copy(update={"outcomes": sound.model_copy(update=outcomes)})) == reason
+
+
+def test_energies_of_layers_must_add_up(make: Make) -> None:
+    def with_layers(layers: dict[str, dict[str, float]]) -> str | None:
+        record = make({1: 0.5}, pj_per_step=100.0)
+        point = record.curve[0].model_copy(update={"energy_layers_pj": layers})
+        return inconsistency(record.model_copy(update={"curve": [point]}))
+
+    assert with_layers({"operations": {"fc": 60.0, "relu": 40.00001}}) is None
+    found = with_layers({"operations": {"fc": 60.0}})
+    assert found == "curve at t=1: operations energies of layers add up to 60, not 100.0"
+    found = with_layers({"memory": {"fc": 60.0}})
+    assert found == "curve at t=1: memory energies of layers add up to 60, not None"

@@ -136,6 +136,8 @@ def test_other_energy_models_get_a_column(make: Make) -> None:
     assert "operations+memory</th>" in text
     assert "0.0100×" in text
     assert "1.70×" in text
+    assert "Lemaire et al. 2022" in text
+    assert "Lemaire" not in page_html(rank([record]))
 
 
 def test_the_whole_page_is_written_once_and_the_same_each_time(make: Make, tmp_path: Path) -> None:

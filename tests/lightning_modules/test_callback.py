@@ -8,13 +8,14 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 
 from conversion import convert
-from conversion.energy import ENERGY_PER_AC_PJ, ENERGY_PER_MAC_PJ
+from conversion.energy import ENERGY_PER_AC_PJ, ENERGY_PER_MAC_PJ, energy_by_layer
 from datamodules import LoaderConfig, registry
 from lightning_modules import networks
 from lightning_modules.callback import SpikingEvaluation
 from lightning_modules.classification import ClassificationModule
 
 TIME_STEPS = (1, 4, 16)
+MODELS = ("operations", "memory", "memory-clocked", "memory-reuse")
 
 
 @pytest.fixture
@@ -76,6 +77,12 @@ def test_energy_is_counted_from_the_records_own_counts(module, data):
     for point in result.curve:
         expected = ENERGY_PER_MAC_PJ * first.macs + ENERGY_PER_AC_PJ * sum(point.synops.values())
         assert point.energy_pj["operations"] == pytest.approx(expected)
+        layers = energy_by_layer(result.wiring, point.spikes, point.synops, point.t, "burst")
+        assert point.energy_layers_pj == layers
+        for model in MODELS:
+            assert point.energy_pj[model] == pytest.approx(sum(layers[model].values()))
+            assert result.ann_energy_pj[model] > 0
+        assert set(point.energy_pj) == set(result.ann_energy_pj) == set(MODELS)
     assert result.ann_energy_pj["operations"] == pytest.approx(ENERGY_PER_MAC_PJ * result.wiring.macs)
 
 

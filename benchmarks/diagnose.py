@@ -1,0 +1,140 @@
+"""Diagnose one network and recipe of a matrix: where, and why, the spiking twin departs from the ANN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks.anns import AnnStore
+from benchmarks.cells import AnnSpec, Cell, expand
+from benchmarks.data import evaluation_data, training_data
+from benchmarks.errors import AnnError
+from benchmarks.progress import Display
+from benchmarks.runner import quieten
+from benchmarks.spec import Matrix, TrainerSpec
+from conversion import Diagnosis, Recipe, RecipeError, convert, diagnose, recipe_from, recipe_names
+from conversion.error_parts import LayerError, Parts
+from conversion.parts import nearest
+from datamodules import ClassificationData
+
+
+def diagnose_matrix(
+    matrix: Matrix,
+    data_root: Path | None,
+    results: Path,
+    console: Console,
+    network: str | None,
+    recipe: str | None,
+    images: int,
+    time_steps: Iterable[int],
+) -> Diagnosis:
+    """Convert a network of the matrix as a run would, and compare both on other training images.
+
+    Args:
+        matrix: its first data set and first seed are used.
+        data_root: folder that data sets and checkpoints are relative to.
+        results: folder of trained networks; a missing one is trained and kept there.
+        console: where progress is shown.
+        network: label or name of one of the matrix's networks; None for the first.
+        recipe: label of one of the matrix's recipes, or a preset's name; None for the first.
+        images: how many to compare on; drawn after the calibration images, and never tested on.
+        time_steps: when to compare.
+
+    Raises:
+        AnnError: the matrix has no such network, or its checkpoint does not exist.
+        RecipeError: there is no such recipe.
+        ConversionError: the network cannot be converted, or the recipe sends no spikes.
+        DataError: the data are missing or too few.
+    """
+    quieten()
+    cell = _cell_of(matrix, data_root, network)
+    chosen = _recipe_of(matrix, recipe)
+    data = evaluation_data(matrix, cell.ann, more_images=images)
+    data.setup()
+    with Display(console, 1) as display:
+        ann = _trained(matrix, cell, data, AnnStore(results), display)
+        display.note(f"{cell.network} on {cell.dataset}, recipe {chosen.label}, {images} training images")
+    pool = torch.cat(data.calibration_batches()).to(_device(matrix.trainer))
+    calibration, fresh = pool[:-images], pool[-images:]
+    ann = ann.to(pool.device)
+    snn = convert(ann, chosen, calibration.split(matrix.evaluation.batch_size))
+    return diagnose(ann, snn, fresh, time_steps)
+
+
+def show(diagnosis: Diagnosis, console: Console) -> None:
+    """Print one table a time step."""
+    for t in diagnosis.time_steps:
+        table = Table(
+            title=f"t = {t}; everything from error on in %",
+            title_justify="left",
+            box=None,
+            header_style="bold",
+            padding=(0, 0, 0, 1),
+        )
+        table.add_column("layer", overflow="fold")
+        for name in ("theta", "rate", "error", *Parts.__dataclass_fields__, "SIN"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in diagnosis.at(t):
+            table.add_row(*_columns(row))
+        console.print(table)
+        console.print()
+    console.print(
+        "theta: mean threshold. rate: spikes per neuron and step.\n"
+        "error: ‖r − a‖ / ‖a‖ of rates r and activations a.\n"
+        "clipping to unevenness: parts of the error, mean |part| over mean a; where their\n"
+        "signs differ they cancel, so they may sum to more than the error.\n"
+        "SIN: share of the neurons silent in the ANN (a <= 0) whose output is positive.",
+        highlight=False,
+    )
+
+
+def _columns(row: LayerError) -> list[str]:
+    parts = [getattr(row.absolute, name) for name in Parts.__dataclass_fields__]
+    shares = [_percent(part / row.ann_mean) if row.ann_mean else "-" for part in parts]
+    error, silent = _percent(row.relative_error), _percent(row.sin_neurons)
+    return [escape(row.layer), f"{row.threshold:.3g}", f"{row.rate:.3f}", error, *shares, silent]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _cell_of(matrix: Matrix, data_root: Path | None, name: str | None) -> Cell:
+    cells = expand(matrix, data_root)
+    first = cells[0].ann
+    cells = [cell for cell in cells if (cell.ann.dataset, cell.ann.seed) == (first.dataset, first.seed)]
+    found = [cell for cell in cells if name in (None, cell.network, cell.ann.network.name)]
+    if not found:
+        valid = {cell.network for cell in cells}
+        raise AnnError(f"matrix '{matrix.name}' has no network '{name}'; {nearest(str(name), valid)}")
+    return found[0]
+
+
+def _recipe_of(matrix: Matrix, name: str | None) -> Recipe:
+    listed = [recipe_from(recipe) for recipe in matrix.recipes]
+    if name is None:
+        return listed[0]
+    known = {**{preset: recipe_from(preset) for preset in recipe_names()}, **{r.label: r for r in listed}}
+    if name not in known:
+        raise RecipeError(f"unknown recipe '{name}'; {nearest(name, known)}")
+    return known[name]
+
+
+def _trained(
+    matrix: Matrix, cell: Cell, data: ClassificationData, anns: AnnStore, display: Display
+) -> torch.nn.Module:
+    spec: AnnSpec = cell.ann
+    if spec.network.trained_here and not anns.path_of(spec).is_file():
+        display.training(f"{cell.network} on {cell.dataset}", spec.training.epochs)
+        data = training_data(matrix, spec)
+    return anns.get(spec, data, matrix.trainer, display.step_done).network
+
+
+def _device(trainer: TrainerSpec) -> torch.device:
+    wanted = trainer.accelerator in ("auto", "gpu", "cuda")
+    return torch.device("cuda" if wanted and torch.cuda.is_available() else "cpu")

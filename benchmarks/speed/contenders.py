@@ -1,0 +1,150 @@
+"""Who takes part: functions that simulate all images for T steps and return the mean output."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.speed.work import Work
+from conversion import SpikingNetwork, convert
+from conversion.capture import capture
+from conversion.compiled_layers import PLANES
+from conversion.native import has_synapses, kernel
+from lightning_modules.networks.resnet_cifar import ShrinkingShortcut
+
+Contender = Callable[[Tensor, int], Tensor]  # (images, time steps) -> mean output
+BASELINE = "SpikingJelly"
+
+
+def contenders(work: Work) -> dict[str, Contender]:
+    """Everyone who can take part on this machine, by name; a `BASELINE` only where it is installed."""
+    found: dict[str, Contender] = {}
+    for precision in PLANES:
+        if precision == "float32" or has_synapses():
+            found[f"SpikeMark {precision}"] = _spikemark(work, precision)
+    if kernel() is not None:
+        found["SpikeMark float32, not compiled"] = _spikemark(work, "float32", compiled=False)
+    found["plain PyTorch loop"] = _plain_loop(work)
+    if find_spec("spikingjelly") is not None:
+        found[BASELINE] = _spikingjelly(work)
+    return found
+
+
+def _spikemark(work: Work, precision: Any, compiled: bool = True) -> Contender:
+    snn = convert(work.network, "percentile", work.calibration)
+
+    def run(images: Tensor, steps: int) -> Tensor:
+        with _compiled(compiled):
+            *_, last = snn.simulate(images, (steps,), precision=precision)
+        output: Tensor = last.output
+        return output
+
+    return run
+
+
+@contextmanager
+def _compiled(wanted: bool) -> Iterator[None]:
+    from conversion import compiled_simulator
+
+    original = compiled_simulator.available
+    if not wanted:
+        compiled_simulator.available = lambda images: False
+    try:
+        yield
+    finally:
+        compiled_simulator.available = original
+
+
+class _Neuron(nn.Module):
+    """Soft-reset integrate-and-fire neuron, one step a call: the loop everyone writes first."""
+
+    def __init__(self, threshold: Tensor) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.v: Tensor | float = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        v = self.v + x
+        spikes = (v >= self.threshold) * self.threshold
+        self.v = v - spikes
+        return spikes
+
+
+def _plain_loop(work: Work) -> Contender:
+    """Batch norms folded, every ReLU replaced by a neuron, one forward pass a time step."""
+    snn = convert(work.network, "percentile", work.calibration)
+    assert isinstance(snn, SpikingNetwork)
+    network: Any = capture(work.network)
+    thresholds = iter(snn.thresholds.values())
+    neurons = []
+    for node in list(network.graph.nodes):
+        if node.op == "call_module" and isinstance(network.get_submodule(str(node.target)), nn.ReLU):
+            neurons.append(_Neuron(next(thresholds)))
+            name = f"neuron_{len(neurons)}"
+            network.add_module(name, neurons[-1])
+            node.target = name
+    network.recompile()
+
+    @torch.no_grad()
+    def run(images: Tensor, steps: int) -> Tensor:
+        for neuron in neurons:
+            neuron.v = 0.0
+        total = network(images)
+        for _ in range(steps - 1):
+            total = total + network(images)
+        mean: Tensor = total / steps
+        return mean
+
+    return run
+
+
+def _spikingjelly(work: Work) -> Contender:
+    """SpikingJelly's own converter and single-step inference, as its documentation shows it."""
+    from spikingjelly.activation_based import ann2snn, functional
+    from spikingjelly.activation_based.ann2snn.recipes import RateCodingRecipe
+
+    batches = [(batch, torch.zeros(len(batch))) for batch in work.calibration.split(16)]
+    recipe = RateCodingRecipe(batches, mode="99.9%", fuse_flag=True)
+    traceable = _without_functions(copy.deepcopy(work.network))
+    snn = ann2snn.Converter(recipe).convert(traceable).eval()
+
+    @torch.no_grad()
+    def run(images: Tensor, steps: int) -> Tensor:
+        functional.reset_net(snn)
+        total = snn(images)
+        for _ in range(steps - 1):
+            total = total + snn(images)
+        mean: Tensor = total / steps
+        return mean
+
+    return run
+
+
+class _Shortcut(nn.Module):
+    """Option A shortcut as a fixed convolution: SpikingJelly's converter refuses slicing and padding."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 1, stride=2, bias=False)
+        before = (outputs - inputs) // 2
+        with torch.no_grad():
+            self.conv.weight.zero_()
+            self.conv.weight[before : before + inputs, :, 0, 0] = torch.eye(inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.conv(x)
+        return output
+
+
+def _without_functions(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        shortcut = getattr(module, "shortcut", None)
+        if isinstance(shortcut, ShrinkingShortcut):
+            module.shortcut = _Shortcut(2 * shortcut.padding, 4 * shortcut.padding)
+    return network

@@ -1,0 +1,62 @@
+"""The work that every contender does: a network with weights, images, and a number of time steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from datamodules import LoaderConfig, registry
+from lightning_modules import networks
+
+
+@dataclass(frozen=True)
+class Work:
+    """One network with its images."""
+
+    name: str
+    network: nn.Module  # eval mode
+    images: Tensor  # [B, 3, H, W]
+    calibration: Tensor
+    labels: Tensor | None  # [B], where the images are real
+
+
+def resnet20(images: int, data_root: Path | None) -> Work:
+    """ResNet-20 at 32x32: the CIFAR-10 checkpoint and images below the data root, else random ones."""
+    if data_root is None:
+        network = _random(networks.build("resnet20", 10, 3, {}), 32)
+        return Work("ResNet-20, 32x32, random weights", network, *_noise(images, 32), None)
+    network = networks.build("resnet20", 10, 3, {})
+    networks.load_weights(network, data_root / "checkpoints" / "resnet20_cifar10.pt")
+    options = {"path": "cifar10", "image_size": 32}
+    loader = LoaderConfig(root=data_root, batch_size=images, calibration_images=128, test_images=images)
+    data = registry.build("image_folder", options, loader)
+    test, labels = next(iter(data.test_dataloader()))
+    calibration = torch.cat(data.calibration_batches())
+    return Work("ResNet-20, 32x32, CIFAR-10 weights", network.eval(), test, calibration, labels)
+
+
+def resnet18(images: int) -> Work:
+    """torchvision's ResNet-18 at 224x224, random weights with batch-norm statistics of noise."""
+    network = _random(networks.build("resnet18", 1000, 3, {}), 224)
+    return Work("ResNet-18, 224x224, random weights", network, *_noise(images, 224), None)
+
+
+def _noise(images: int, size: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return (
+        torch.randn(images, 3, size, size, generator=generator),
+        torch.randn(min(images, 16), 3, size, size, generator=generator),
+    )
+
+
+def _random(network: nn.Module, size: int) -> nn.Module:
+    """Give the batch norms statistics, so that activations keep a sane scale."""
+    torch.manual_seed(0)
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(8, 3, size, size))
+    return network.eval()
