@@ -23,6 +23,7 @@ from conversion.simulator import Simulation
 from conversion.synapses import Connectivity, connectivity
 
 Precision = Literal["float32", "int16", "int8"]
+CACHE_BYTES = 4 * 2**20  # spikes of one layer and one chunk that stay close to the cores
 DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
 
 
@@ -164,19 +165,33 @@ class SpikingNetwork(Converted):
         readouts = checked_time_steps(time_steps)
         if chunk < 1:
             raise ValueError(f"chunk must be at least 1, got {chunk}")
-        simulation = self._simulation(images, effective_precision(images, precision))
+        precision = effective_precision(images, precision)
+        parts = images.split(self._images_at_once(images, chunk))
+        simulations = [self._simulation(part, precision) for part in parts]
         wiring = self.connectivity(images)
-        total: Any = None
+        totals: list[Any] = [None] * len(parts)
         now = 0
         for t in readouts:
             while now < t:
                 steps = min(chunk, t - now)
-                output = simulation.advance(steps)
-                charge = map_structure(partial(_summed, steps), Signal, output)
-                total = charge if total is None else _add(total, charge)
+                for index, simulation in enumerate(simulations):
+                    charge = map_structure(partial(_summed, steps), Signal, simulation.advance(steps))
+                    totals[index] = charge if totals[index] is None else _add(totals[index], charge)
                 now += steps
-            mean = map_structure(partial(_divided, t), Tensor, total)
-            yield Readout(t, t, mean, measure(simulation.spike_maps, wiring, len(images)))
+            mean = map_structure(partial(_divided, t), Tensor, _joined(totals, [len(part) for part in parts]))
+            spike_maps = _summed_maps([simulation.spike_maps for simulation in simulations])
+            yield Readout(t, t, mean, measure(spike_maps, wiring, len(images)))
+
+    def _images_at_once(self, images: Tensor, chunk: int) -> int:
+        """How many images go through a layer together: what they leave behind should stay in cache."""
+        if images.device.type != "cpu":
+            return len(images) or 1
+        neurons = [self.plan.shapes[node] for node in self.plan.nodes_of(Kind.NEURON)]
+        largest: float = max((shape[1:].numel() for shape in neurons), default=1)
+        calibrated = next(shape for node, shape in self.plan.shapes.items() if node.op == "placeholder")
+        largest = largest * images[0].numel() / calibrated[1:].numel() if len(images) else largest
+        value_bytes = 1 if compiled_simulator.available(images) else 4
+        return max(1, int(CACHE_BYTES / (largest * value_bytes * chunk)))
 
 
 def effective_precision(images: Tensor, precision: Precision) -> Precision:
@@ -213,6 +228,25 @@ def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int)
     spikes = {name: float(spike_maps[name].sum()) for name in spike_maps if name in wiring.units}
     synops = {layer.name: layer.synops(spike_maps) for layer in wiring.layers}
     return Activity(images, spikes, synops)
+
+
+def _summed_maps(maps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([part[name] for part in maps]).sum(0) for name in maps[0]}
+
+
+def _joined(parts: list[Any], sizes: list[int]) -> Any:
+    """One output for all images from those of its parts; what has no axis of images is the same in all."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        if all(part.ndim and len(part) == size for part, size in zip(parts, sizes, strict=True)):
+            return torch.cat(parts)
+        return first
+    if isinstance(first, dict):
+        return {key: _joined([part[key] for part in parts], sizes) for key in first}
+    if isinstance(first, list | tuple):
+        items = [_joined(list(column), sizes) for column in zip(*parts, strict=True)]
+        return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
+    return first
 
 
 def _summed(steps: int, signal: Signal) -> Tensor:

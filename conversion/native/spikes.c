@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -55,11 +55,26 @@ static inline vec load(const float *from) {
 
 static inline void store(float *to, vec value) { memcpy(to, &value, sizeof value); }
 
+#if defined(__AVX512F__)
+static inline vec load_spikes(const int8_t *from) {
+    return (vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from)));
+}
+
+static inline void store_spikes(int8_t *to, vec spikes) {
+    _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32((__m512)spikes)));
+}
+#else
 static inline vec load_spikes(const int8_t *from) {
     bvec bytes;
     memcpy(&bytes, from, sizeof bytes);
-    return __builtin_convertvector(bytes, vec);
+    return __builtin_convertvector(__builtin_convertvector(bytes, ivec), vec);
 }
+
+static inline void store_spikes(int8_t *to, vec spikes) {
+    const bvec bytes = __builtin_convertvector(__builtin_convertvector(spikes, ivec), bvec);
+    memcpy(to, &bytes, sizeof bytes);
+}
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -186,8 +201,7 @@ INLINE void finish(
             const vec spikes = fire(v, l->gamma);
             store(l->membrane + at + c, v - spikes);
             store(l->counts + place + c, load(l->counts + place + c) + spikes);
-            const bvec bytes = __builtin_convertvector(spikes, bvec);
-            memcpy(l->fired + to + c, &bytes, sizeof bytes);
+            store_spikes(l->fired + to + c, spikes);
         }
 }
 

@@ -265,3 +265,19 @@ def test_training_mode_changes_nothing(images):
     *_, before = snn.simulate(images, (4,))
     *_, after = snn.train().simulate(images, (4,))
     assert torch.equal(before.output, after.output)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_images_that_take_turns_give_what_they_give_together(compiled, images, monkeypatch):
+    network = short_fractions(Branchy())
+    together = simulate(network, "burst", images, compiled, monkeypatch)
+    monkeypatch.setattr("conversion.network.CACHE_BYTES", 1)  # one image at a time
+    snn = convert(network, "burst", images)
+    assert snn._images_at_once(images, 16) == 1
+    for index, threshold in enumerate(snn.thresholds.values()):
+        threshold.fill_((0.5, 2.0, 4.0)[index % 3])
+    if not compiled:
+        monkeypatch.setattr("conversion.compiled_simulator.available", lambda images: False)
+    for ours, theirs in zip(snn.simulate(images, TIME_STEPS), together, strict=True):
+        torch.testing.assert_close(ours.output, theirs.output)
+        assert ours.activity == theirs.activity
