@@ -155,7 +155,13 @@ def test_a_missing_data_folder(write_matrix, tiny, tmp_path):
 def test_help_everywhere():
     from click.testing import CliRunner
 
-    for words in (["--help"], ["run", "--help"], ["leaderboard", "--help"], ["list", "--help"]):
+    for words in (
+        ["--help"],
+        ["run", "--help"],
+        ["leaderboard", "--help"],
+        ["list", "--help"],
+        ["diagnose", "--help"],
+    ):
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 0
         assert "Usage:" in result.output
