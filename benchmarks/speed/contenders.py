@@ -91,17 +91,11 @@ def _plain_loop(work: Work) -> Contender:
             node.target = name
     network.recompile()
 
-    @torch.no_grad()
-    def run(images: Tensor, steps: int) -> Tensor:
+    def reset() -> None:
         for neuron in neurons:
             neuron.v = 0.0
-        total = network(images)
-        for _ in range(steps - 1):
-            total = total + network(images)
-        mean: Tensor = total / steps
-        return mean
 
-    return run
+    return _one_step_a_pass(network, reset)
 
 
 def _spikingjelly(work: Work) -> Contender:
@@ -114,14 +108,19 @@ def _spikingjelly(work: Work) -> Contender:
     traceable = _without_functions(copy.deepcopy(work.network))
     snn = ann2snn.Converter(recipe).convert(traceable).eval()
 
+    return _one_step_a_pass(snn, lambda: functional.reset_net(snn))
+
+
+def _one_step_a_pass(network: Callable[[Tensor], Tensor], reset: Callable[[], None]) -> Contender:
+    """Mean output of a network that does one time step in each forward pass."""
+
     @torch.no_grad()
     def run(images: Tensor, steps: int) -> Tensor:
-        functional.reset_net(snn)
-        total = snn(images)
+        reset()
+        total = network(images)
         for _ in range(steps - 1):
-            total = total + snn(images)
-        mean: Tensor = total / steps
-        return mean
+            total = total + network(images)
+        return total / steps
 
     return run
 
