@@ -16,9 +16,11 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
-from benchmarks.cells import AnnSpec
+from benchmarks.cells import AnnSpec, Cell
+from benchmarks.data import training_data
 from benchmarks.errors import AnnError
-from benchmarks.spec import TrainerSpec
+from benchmarks.progress import Display
+from benchmarks.spec import Matrix, TrainerSpec
 from datamodules import ClassificationData
 from lightning_modules import networks
 from lightning_modules.classification import ClassificationModule
@@ -110,6 +112,17 @@ class AnnStore:
             raise AnnError(
                 f"cannot write {path}: {error}. Choose another folder with --results DIR."
             ) from error
+
+
+def trained_ann(
+    matrix: Matrix, cell: Cell, data: ClassificationData, anns: AnnStore, display: Display
+) -> TrainedAnn:
+    """The network of a cell; where it has to be trained first, the display shows it."""
+    spec = cell.ann
+    if spec.network.trained_here and not anns.path_of(spec).is_file():
+        display.training(f"{cell.network} on {cell.dataset}", spec.training.epochs)
+        data = training_data(matrix, spec)
+    return anns.get(spec, data, matrix.trainer, display.step_done)
 
 
 class _EpochReport(pl.Callback):

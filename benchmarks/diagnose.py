@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.anns import AnnStore
-from benchmarks.cells import AnnSpec, Cell, expand
-from benchmarks.data import evaluation_data, training_data
+from benchmarks.anns import AnnStore, trained_ann
+from benchmarks.cells import Cell, expand
+from benchmarks.data import evaluation_data
 from benchmarks.errors import AnnError
 from benchmarks.progress import Display
 from benchmarks.runner import quieten
@@ -20,7 +20,6 @@ from benchmarks.spec import Matrix, TrainerSpec
 from conversion import Diagnosis, Recipe, RecipeError, convert, diagnose, recipe_from, recipe_names
 from conversion.error_parts import LayerError, Parts
 from conversion.parts import nearest
-from datamodules import ClassificationData
 
 
 def diagnose_matrix(
@@ -57,7 +56,7 @@ def diagnose_matrix(
     data = evaluation_data(matrix, cell.ann, more_images=images)
     data.setup()
     with Display(console, 1) as display:
-        ann = _trained(matrix, cell, data, AnnStore(results), display)
+        ann = trained_ann(matrix, cell, data, AnnStore(results), display).network
         display.note(f"{cell.network} on {cell.dataset}, recipe {chosen.label}, {images} training images")
     pool = torch.cat(data.calibration_batches()).to(_device(matrix.trainer))
     calibration, fresh = pool[:-images], pool[-images:]
@@ -123,16 +122,6 @@ def _recipe_of(matrix: Matrix, name: str | None) -> Recipe:
     if name not in known:
         raise RecipeError(f"unknown recipe '{name}'; {nearest(name, known)}")
     return known[name]
-
-
-def _trained(
-    matrix: Matrix, cell: Cell, data: ClassificationData, anns: AnnStore, display: Display
-) -> torch.nn.Module:
-    spec: AnnSpec = cell.ann
-    if spec.network.trained_here and not anns.path_of(spec).is_file():
-        display.training(f"{cell.network} on {cell.dataset}", spec.training.epochs)
-        data = training_data(matrix, spec)
-    return anns.get(spec, data, matrix.trainer, display.step_done).network
 
 
 def _device(trainer: TrainerSpec) -> torch.device:

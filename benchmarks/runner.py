@@ -16,9 +16,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.anns import AnnStore, TrainedAnn
+from benchmarks.anns import AnnStore, TrainedAnn, trained_ann
 from benchmarks.cells import AnnSpec, Cell, expand
-from benchmarks.data import evaluation_data, training_data
+from benchmarks.data import evaluation_data
 from benchmarks.errors import AnnError
 from benchmarks.evaluate import evaluate
 from benchmarks.progress import BatchReport, Display
@@ -92,7 +92,7 @@ class _Session:
             return
         try:
             data = self._data(spec)
-            ann = self._ann(spec, missing[0], data)
+            ann = trained_ann(self._matrix, missing[0], data, self._anns, self._display)
         except Exception as error:
             self._fail(missing, f"{missing[0].dataset} / {missing[0].network}", error)
             return
@@ -106,13 +106,6 @@ class _Session:
         data = evaluation_data(self._matrix, spec)
         data.setup()
         return data
-
-    def _ann(self, spec: AnnSpec, cell: Cell, data: ClassificationData) -> TrainedAnn:
-        epochs = spec.training.epochs
-        if spec.network.trained_here and not self._anns.path_of(spec).is_file():
-            self._display.training(f"{cell.network} on {cell.dataset}", epochs)
-            data = training_data(self._matrix, spec)
-        return self._anns.get(spec, data, self._matrix.trainer, self._display.step_done)
 
     def _run_cell(self, cell: Cell, ann: TrainedAnn, data: ClassificationData) -> None:
         self._display.testing(cell)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from conversion import RecipeError, recipe_from
+from conversion.network import Precision
 from datamodules import DataError, LoaderConfig
 from datamodules import registry as datasets
 from lightning_modules import networks
@@ -107,7 +108,7 @@ class EvaluationSpec(Strict):
     batch_size: int = Field(default=64, ge=1)
     num_workers: int = Field(default=0, ge=0)
     chunk: int = Field(default=16, ge=1)  # time steps simulated at once
-    precision: Literal["float32", "int16", "int8"] = "float32"  # of the weights that spikes meet
+    precision: Precision = "float32"  # of the weights that spikes meet
 
 
 class TrainerSpec(Strict):

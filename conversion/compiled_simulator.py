@@ -21,24 +21,9 @@ from conversion.signals import Signal, Spikes, map_structure, signals_in
 from conversion.simulator import Simulation, with_time
 
 # Operations that move integers as they move floats.
-_MOVES = frozenset(
-    {
-        *(
-            "getitem",
-            "pad",
-            "flatten",
-            "view",
-            "reshape",
-            "cat",
-            "concat",
-            "concatenate",
-            "chunk",
-            "split",
-            "contiguous",
-        ),
-        *("dropout", "dropout2d", "Dropout", "Dropout2d", "Identity", "Flatten", "ZeroPad2d", "permute"),
-    }
-)
+_MOVES = {"getitem", "pad", "flatten", "view", "reshape", "permute", "cat", "concat", "concatenate"}
+_MOVES |= {"chunk", "split", "contiguous", "dropout", "dropout2d"}
+_MOVES |= {"Dropout", "Dropout2d", "Identity", "Flatten", "ZeroPad2d"}
 
 
 class Prepared:

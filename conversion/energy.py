@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from conversion.memory_energy import MEMORY_MODELS, ann_memory_energy, memory_energy
-from conversion.neurons import Alphabet
 from conversion.synapses import Connectivity, SynapticLayer
 
 OPERATIONS = "operations"  # name of this model
@@ -96,7 +95,6 @@ __all__ = [
     "ENERGY_PER_INT8_MAC_PJ",
     "ENERGY_PER_MAC_PJ",
     "OPERATIONS",
-    "Alphabet",
     "ann_energy_by_layer",
     "ann_energy_pj",
     "energy_by_layer",

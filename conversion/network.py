@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -121,20 +121,22 @@ class SpikingNetwork(Converted):
         """NIR graph of this network, written to `path` if given; see `conversion.nir_export`."""
         return nir_export.export(self.plan, self.thresholds, path, accept_reset_to_value)
 
-    def _simulation(self, images: Tensor, precision: Precision) -> Simulation:
-        """A fresh simulation, compiled where that is possible."""
+    def _simulations(self, parts: Sequence[Tensor], precision: Precision) -> list[Simulation]:
+        """Fresh simulations of parts of one batch, compiled where that is possible."""
         thresholds = self.thresholds
         on_wire = units(self.plan, thresholds)
-        if not compiled_simulator.available(images):
-            return Simulation(self.plan, thresholds, on_wire, images)
+        if not compiled_simulator.available(parts[0]):
+            return [Simulation(self.plan, thresholds, on_wire, part) for part in parts]
         tensors = [*self.captured.parameters(), *self.captured.buffers(), *thresholds.values()]
         state = (precision, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
         if self._prepared is None or self._prepared[0] != state:  # first run, or somebody changed a weight
             prepared = compiled_simulator.Prepared(self.plan, thresholds, on_wire, precision)
             self._prepared = (state, prepared)
-        return compiled_simulator.CompiledSimulation(
-            self.plan, thresholds, on_wire, images, self._prepared[1]
-        )
+        compiled = self._prepared[1]
+        return [
+            compiled_simulator.CompiledSimulation(self.plan, thresholds, on_wire, part, compiled)
+            for part in parts
+        ]
 
     @torch.no_grad()
     def simulate(
@@ -167,7 +169,7 @@ class SpikingNetwork(Converted):
             raise ValueError(f"chunk must be at least 1, got {chunk}")
         precision = effective_precision(images, precision)
         parts = images.split(self._images_at_once(images, chunk))
-        simulations = [self._simulation(part, precision) for part in parts]
+        simulations = self._simulations(parts, precision)
         wiring = self.connectivity(images)
         totals: list[Any] = [None] * len(parts)
         now = 0
