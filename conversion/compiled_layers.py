@@ -5,16 +5,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from conversion.native import LANES, Addend, Layer, kernel
+from conversion.fixed_point import PLANES, FixedPoint, Precision, fixed_point
+from conversion.native import kernel
+from conversion.native.structures import LANES, Addend, Layer
 from conversion.signals import Signal, Spikes
-
-# Digits of a weight in base 256, by precision: how many bytes of fixed point.
-PLANES = {"float32": 3, "int16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)
@@ -25,9 +23,8 @@ class Synapses:
     neither spikes nor membranes need scaling; in fixed point with one scale per output channel.
     """
 
+    fixed: FixedPoint
     weights: Tensor  # int8 [blocks, kernel_h * kernel_w * inputs / 4, planes, vectors, LANES, 4]
-    scale: Tensor  # [outputs], value of one unit of the lowest digit
-    bias: Tensor  # [outputs]
     planes: int
     vectors: int
     geometry: dict[str, int]
@@ -39,43 +36,31 @@ class Synapses:
             (n + 2 * g[f"pad_{a}"] - g[f"dilation_{a}"] * (g[f"kernel_{a}"] - 1) - 1) // g[f"stride_{a}"] + 1
             for n, a in zip(shape[2:], "hw", strict=False)
         ]
-        return [shape[0], len(self.bias), *sides]
+        return [shape[0], len(self.fixed.bias), *sides]
 
 
-def pack(module: nn.Module, unit: Tensor, threshold: Tensor, planes: int) -> Synapses:
+def pack(module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1) -> Synapses:
     """Pack a Conv2d (ungrouped, zero padding) or Linear layer.
 
     Args:
         module: the layer; outputs are a multiple of LANES, inputs of 4.
         unit: value of one incoming spike, [1, C, ...] or [1, 1, ...].
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
-        planes: bytes of fixed point, 1 to 3. A weight is off by at most half of `scale`, which is
-            the largest weight of its output channel over 127, 32639 or (for 3) at least 2^22.
+        precision: how fine weights are, see `conversion.fixed_point`.
+        most: most spikes of one neuron in one step.
     """
-    layer: Any = module
-    weight = layer.weight.detach().double()
-    if weight.ndim == 2:
-        weight = weight[:, :, None, None]
-    outputs, inputs = weight.shape[:2]
-    in_thresholds = 1.0 / threshold.double().flatten().expand(outputs)
-    weight = weight * unit.double().flatten().expand(inputs)[None, :, None, None]
-    weight = weight * in_thresholds[:, None, None, None]
-    bias = torch.zeros(outputs) if layer.bias is None else layer.bias.detach() * in_thresholds
+    fixed = fixed_point(module, unit, threshold, precision, most)
+    outputs, planes = len(fixed.bias), PLANES[precision]
     vectors = 2 if outputs % (2 * LANES) == 0 else 1
-    top = 127 * sum(256**plane for plane in range(planes))  # largest number of balanced digits
-    scale = weight.abs().amax((1, 2, 3)).clamp(min=1e-30) / top
-    if planes == 3:  # digits to spare: a power of two keeps short binary fractions exact
-        scale = torch.exp2(scale.log2().ceil())
-    fixed = (weight / scale[:, None, None, None]).round().long()
-    digits = torch.stack(_digits(fixed.permute(2, 3, 1, 0).reshape(-1, outputs), planes))
+    digits = torch.stack(_digits(fixed.weights.permute(2, 3, 1, 0).reshape(-1, outputs), planes))
     # [planes, rows, outputs] -> [blocks, rows / 4, planes, vectors, LANES, 4]
     shaped = digits.view(planes, -1, 4, outputs // (LANES * vectors), vectors, LANES)
     packed = shaped.permute(3, 1, 0, 4, 5, 2).contiguous()
-    geometry = {"kernel_h": weight.shape[2], "kernel_w": weight.shape[3]}
+    geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
-        given = getattr(layer, name, (default, default))
+        given = getattr(module, name, (default, default))
         geometry |= {f"{short}_h": given[0], f"{short}_w": given[1]}
-    return Synapses(packed, scale.float(), bias.float().contiguous(), planes, vectors, geometry)
+    return Synapses(fixed, packed, planes, vectors, geometry)
 
 
 def _digits(numbers: Tensor, planes: int) -> list[Tensor]:
@@ -144,8 +129,8 @@ def run_layer(
         layer.spikes = pointer(spikes)
         layer.height, layer.width, layer.channels = spikes.shape[1:]
         layer.is_signed = int(source.signed)
-        layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.scale)
-        layer.bias = pointer(synapses.bias)
+        layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
+        layer.bias = pointer(synapses.fixed.bias)
         layer.planes, layer.vectors = synapses.planes, synapses.vectors
         for name, value in synapses.geometry.items():
             setattr(layer, name, value)

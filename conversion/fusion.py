@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from conversion.native import LANES, MAX_ADDENDS, MAX_CHANNELS, has_synapses
+from conversion.native import has_synapses
+from conversion.native.structures import LANES, MAX_ADDENDS, MAX_CHANNELS
 from conversion.operations import Kind
 from conversion.plan import Plan
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmarks.speed.work import Work
 from conversion import SpikingNetwork, convert
 from conversion.capture import capture
-from conversion.compiled_layers import PLANES
+from conversion.fixed_point import PRECISIONS
 from conversion.native import has_synapses, kernel
 from lightning_modules.networks.resnet_cifar import ShrinkingShortcut
 
@@ -25,7 +25,7 @@ BASELINE = "SpikingJelly"
 def contenders(work: Work) -> dict[str, Contender]:
     """Everyone who can take part on this machine, by name; a `BASELINE` only where it is installed."""
     found: dict[str, Contender] = {}
-    for precision in PLANES:
+    for precision in PRECISIONS:
         if precision == "float32" or has_synapses():
             found[f"SpikeMark {precision}"] = _spikemark(work, precision)
     if kernel() is not None:

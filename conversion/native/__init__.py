@@ -17,50 +17,19 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-_SOURCE = Path(__file__).with_name("spikes.c")
+from conversion.native.structures import IndexJob, Layer, PoolJob, TableLayer
+
+_FOLDER = Path(__file__).parent
+_SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c")]
+_HEADERS = [_FOLDER / name for name in ("tables.h", "tables_kernel.h", "tables_pool.h")]
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-fopenmp")
 _WIDE = "-mprefer-vector-width=512"  # x86 only: use the full registers
-
-MAX_ADDENDS = 8
-LANES = 16  # output channels computed together
-MAX_CHANNELS = 8192  # most input channels of a layer with synapses
-
-
-class Addend(ctypes.Structure):
-    """See `addend` in spikes.c."""
-
-    _fields_ = [
-        ("values", ctypes.c_void_p),
-        ("scale", ctypes.c_void_p),
-        ("step", ctypes.c_int64),
-        ("is_spikes", ctypes.c_int64),
-    ]
-
-
-_SIZES = ("steps", "images", "height", "width", "channels", "is_signed")
-_GEOMETRY = (
-    *("planes", "vectors"),
-    *("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w", "dilation_h", "dilation_w"),
-    *("out_height", "out_width", "outputs", "addends"),
-)
-
-
-class Layer(ctypes.Structure):
-    """See `layer` in spikes.c."""
-
-    _fields_ = [
-        ("spikes", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in _SIZES),
-        *((name, ctypes.c_void_p) for name in ("weights", "scale", "bias")),
-        *((name, ctypes.c_int64) for name in _GEOMETRY),
-        ("add", Addend * MAX_ADDENDS),
-        ("fire", ctypes.c_int64),
-        ("gamma", ctypes.c_int64),
-        ("membrane", ctypes.c_void_p),
-        ("fired", ctypes.c_void_p),
-        ("counts", ctypes.c_void_p),
-        ("currents", ctypes.c_void_p),
-    ]
+_STRUCTURES: dict[str, type[ctypes.Structure]] = {
+    "layer_size": Layer,
+    "table_layer_size": TableLayer,
+    "index_job_size": IndexJob,
+    "pool_job_size": PoolJob,
+}
 
 
 @cache
@@ -70,9 +39,15 @@ def kernel() -> ctypes.CDLL | None:
         return None
     try:
         library = ctypes.CDLL(str(_compiled()))
-        library.layer_size.restype = library.has_synapses.restype = ctypes.c_int64
+        for name in ("has_synapses", "has_tables", *_STRUCTURES):
+            getattr(library, name).restype = ctypes.c_int64
         library.run_layer.argtypes = [ctypes.POINTER(Layer), ctypes.c_int64]
-        library.run_layer.restype = None
+        library.run_tables.argtypes = [ctypes.POINTER(TableLayer), ctypes.c_int64]
+        library.index_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_int64]
+        library.sum_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_void_p, ctypes.c_int64]
+        library.pool_spikes.argtypes = [ctypes.POINTER(PoolJob), ctypes.c_int64]
+        for name in ("run_layer", "run_tables", "index_spikes", "sum_spikes", "pool_spikes"):
+            getattr(library, name).restype = None
     except (OSError, subprocess.SubprocessError) as error:
         warnings.warn(
             f"no compiled kernel on this machine, simulating with PyTorch's operations instead: {error}",
@@ -80,7 +55,8 @@ def kernel() -> ctypes.CDLL | None:
             stacklevel=2,
         )
         return None
-    assert library.layer_size() == ctypes.sizeof(Layer), "spikes.c and Layer disagree"
+    for name, structure in _STRUCTURES.items():
+        assert getattr(library, name)() == ctypes.sizeof(structure), f"C and {structure.__name__} disagree"
     return library
 
 
@@ -90,12 +66,18 @@ def has_synapses() -> bool:
     return library is not None and bool(library.has_synapses())
 
 
+def has_tables() -> bool:
+    """True where sums can be looked up (x86 with AVX-512BW)."""
+    library = kernel()
+    return library is not None and bool(library.has_tables())
+
+
 def _compiled() -> Path:
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise OSError("no C compiler found (cc, gcc or clang)")
     flags = (*_FLAGS, _WIDE) if platform.machine() in ("x86_64", "AMD64") else _FLAGS
-    source = _SOURCE.read_bytes()
+    source = b"".join(path.read_bytes() for path in (*_SOURCES, *_HEADERS))
     key = hashlib.sha256(source + repr((compiler, flags, _processor())).encode()).hexdigest()[:16]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikemark"
     target = folder / f"spikes-{key}.so"
@@ -104,7 +86,7 @@ def _compiled() -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         unfinished = Path(scratch) / "spikes.so"
-        command = [compiler, *flags, str(_SOURCE), "-o", str(unfinished)]
+        command = [compiler, *flags, *map(str, _SOURCES), "-o", str(unfinished)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode:
             raise OSError(f"{' '.join(command)}: {done.stderr.strip()[:500]}")

@@ -56,6 +56,11 @@ static inline vec load(const float *from) {
 static inline void store(float *to, vec value) { memcpy(to, &value, sizeof value); }
 
 #if defined(__AVX512F__)
+/* a * b + c, rounded once. */
+static inline vec multiply_add(vec a, vec b, vec c) {
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+
 static inline vec load_spikes(const int8_t *from) {
     return (vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from)));
 }
@@ -64,6 +69,8 @@ static inline void store_spikes(int8_t *to, vec spikes) {
     _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32((__m512)spikes)));
 }
 #else
+static inline vec multiply_add(vec a, vec b, vec c) { return a * b + c; }
+
 static inline vec load_spikes(const int8_t *from) {
     bvec bytes;
     memcpy(&bytes, from, sizeof bytes);
@@ -108,7 +115,7 @@ INLINE void multiply(
     }
 }
 
-/* Synaptic currents of a tile of neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
+/* Synaptic currents and biases of a tile of neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
 INLINE void synapses(
     vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x,
     const int planes, const int vectors, const int is_signed) {
@@ -144,10 +151,11 @@ INLINE void synapses(
     const int64_t channel = block * LANES * vectors;
     for (int i = 0; i < TILE; i++)
         for (int k = 0; k < vectors; k++) {
-            vec value = {0};
-            for (int p = planes - 1; p >= 0; p--)
-                value = value * 256.0f + (vec)_mm512_cvtepi32_ps(sums[i][p][k]);
-            currents[i][k] = value * load(l->scale + channel + k * LANES);
+            __m512i sum = sums[i][planes - 1][k]; /* weights are such that the whole sum fits 32 bits */
+            for (int p = planes - 2; p >= 0; p--)
+                sum = _mm512_add_epi32(_mm512_slli_epi32(sum, 8), sums[i][p][k]);
+            const vec scale = load(l->scale + channel + k * LANES), bias = load(l->bias + channel + k * LANES);
+            currents[i][k] = (vec)_mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), (__m512)scale, (__m512)bias);
         }
 }
 #else
@@ -170,10 +178,6 @@ INLINE vec fire(vec v, int64_t gamma) {
 INLINE void finish(
     vec currents[TILE][2], const layer *l, int64_t channel, int64_t place, int64_t at, int64_t t,
     const int64_t pixels, const int vectors) {
-    for (int k = 0; k < vectors; k++) {
-        const vec bias = load(l->bias + channel + k * LANES);
-        for (int64_t i = 0; i < pixels; i++) currents[i][k] += bias;
-    }
     for (int64_t a = 0; a < l->addends; a++) {
         const addend add = l->add[a];
         const int64_t from = t * add.step + at;
@@ -182,10 +186,11 @@ INLINE void finish(
             if (add.is_spikes) {
                 const int8_t *values = (const int8_t *)add.values + from + k * LANES;
                 for (int64_t i = 0; i < pixels; i++)
-                    currents[i][k] += scale * load_spikes(values + i * l->outputs);
+                    currents[i][k] = multiply_add(scale, load_spikes(values + i * l->outputs), currents[i][k]);
             } else {
                 const float *values = (const float *)add.values + from + k * LANES;
-                for (int64_t i = 0; i < pixels; i++) currents[i][k] += scale * load(values + i * l->outputs);
+                for (int64_t i = 0; i < pixels; i++)
+                    currents[i][k] = multiply_add(scale, load(values + i * l->outputs), currents[i][k]);
             }
         }
     }
@@ -217,7 +222,9 @@ INLINE void run_row(
         for (int64_t t = 0; t < l->steps; t++) {
             const int64_t image = (t * l->images + b) * l->height * l->width * l->channels;
             for (int64_t x = 0; x < l->out_width; x += TILE) {
-                vec currents[TILE][2] = {{{0}}};
+                vec currents[TILE][2];
+                for (int i = 0; i < TILE; i++)
+                    for (int k = 0; k < vectors; k++) currents[i][k] = load(l->bias + channel + k * LANES);
                 if (planes) synapses(currents, l, l->spikes + image, block, y, x, planes, vectors, is_signed);
                 const int64_t place = line + x * l->outputs, at = b * map + place;
                 if (l->out_width - x >= TILE)

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from conversion import convert
-from conversion.compiled_layers import PLANES, Neurons, Summand, pack, run_layer
+from conversion.compiled_layers import Neurons, Summand, pack, run_layer
+from conversion.fixed_point import PRECISIONS
 from conversion.native import has_synapses, kernel
 from conversion.network import _say_once, effective_precision
 from conversion.signals import Signal, Spikes
@@ -95,7 +96,7 @@ def test_agrees_with_plain_operations_to_the_last_spike(recipe, images, monkeypa
 
 
 @pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 3}, {"chunk": 64}])
-@pytest.mark.parametrize("precision", list(PLANES))
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_chunks_do_not_matter(options, precision, images, monkeypatch):
     torch.manual_seed(0)
     network = Branchy().eval()  # any weights: integer sums do not depend on their order
@@ -146,7 +147,7 @@ LAYERS = [
 
 @needs_synapses
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
-@pytest.mark.parametrize("precision", list(PLANES))
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("low", [0, -3])
 def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, precision, low):
     torch.manual_seed(0)
@@ -156,7 +157,7 @@ def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, p
     spikes = torch.randint(low, 5, shape, dtype=torch.int8)
     unit = torch.rand(1, inputs, *[1] * (len(shape) - 2)) + 0.5
     threshold = torch.rand(layer.weight.shape[0]) + 0.5
-    synapses = pack(layer, unit, threshold, PLANES[precision])
+    synapses = pack(layer, unit, threshold, precision, most=4)
     source = Spikes(spikes, steps, unit, signed=low < 0)
     output_shape = synapses.output_shape(source.shape)
     currents, counts = run_layer(output_shape, steps, (source, synapses), (), None)
@@ -164,7 +165,8 @@ def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, p
     with torch.no_grad():
         layer = layer.double()
         exact = layer(spikes.double() * unit) / threshold.view(1, -1, *[1] * (len(shape) - 2))
-        weight = synapses.scale.double().view(-1, *[1] * (layer.weight.ndim - 1)).expand_as(layer.weight)
+        scale = synapses.fixed.scale.double()
+        weight = scale.view(-1, *[1] * (layer.weight.ndim - 1)).expand_as(layer.weight)
         settings = {k: getattr(layer, k) for k in ("stride", "padding", "dilation") if hasattr(layer, k)}
         run = F.linear if isinstance(layer, nn.Linear) else F.conv2d
         bound = run(spikes.abs().double(), weight / 2, **settings)
@@ -271,9 +273,9 @@ def test_training_mode_changes_nothing(images):
 def test_images_that_take_turns_give_what_they_give_together(compiled, images, monkeypatch):
     network = short_fractions(Branchy())
     together = simulate(network, "burst", images, compiled, monkeypatch)
-    monkeypatch.setattr("conversion.network.CACHE_BYTES", 1)  # one image at a time
+    monkeypatch.setattr("conversion.schedule.CACHE_BYTES", 1)  # one image at a time
     snn = convert(network, "burst", images)
-    assert snn._images_at_once(images, 16) == 1
+    assert snn._images_at_once(images, 16, "float32") == 1
     for index, threshold in enumerate(snn.thresholds.values()):
         threshold.fill_((0.5, 2.0, 4.0)[index % 3])
     if not compiled:

@@ -1,0 +1,108 @@
+"""Weights as fixed-point numbers, the same for every kernel that adds them up.
+
+A weight is an integer times one scale per output channel. Integers are chosen so that no sum can
+overflow, whichever spikes arrive; so every kernel gives the same sums, and results depend neither on
+the kernel nor on the order of additions.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Precision = Literal["float32", "int16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+# Bytes of a weight: planes of the byte kernel. Three are as fine as float32.
+PLANES = {"float32": 3, "int16": 2, "int8": 1}
+# Binary spikes that index one table: 64 sums of 16 bits, or 32 sums of 32 bits.
+GROUPED = {"float32": 5, "int16": 6, "int8": 6}
+# Groups whose sums are added up in 16 bits, and whose tables and indices stay in the nearest cache.
+BLOCK = 36
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """Weights of a Conv2d or Linear layer, w * unit / threshold = integer * scale."""
+
+    weights: Tensor  # int32 [C', C, kernel_h, kernel_w]
+    scale: Tensor  # float32 [C']
+    bias: Tensor  # float32 [C'], in thresholds
+    precision: Precision
+
+
+def fixed_point(
+    module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1
+) -> FixedPoint:
+    """Fixed-point weights of a Conv2d (ungrouped) or Linear layer.
+
+    A weight is off by at most half of `scale`. For int8, scale is the largest weight of its output
+    channel over 127. For int16 it is as fine as sums over a block of inputs (see `blocks`) allow. For
+    float32 it is a power of two, which keeps short binary fractions exact, and as fine as three bytes
+    and 32-bit sums allow: the largest weight is at least 2^22 of it in all but very wide layers.
+
+    Args:
+        module: the layer.
+        unit: value of one incoming spike, [1, C, ...] or [1, 1, ...].
+        threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
+        precision: how fine.
+        most: most spikes of one neuron in one step.
+    """
+    layer: Any = module
+    weight = layer.weight.detach().double()
+    weight = weight.view(*weight.shape, *[1] * (4 - weight.ndim))
+    outputs, inputs = weight.shape[:2]
+    in_thresholds = 1.0 / threshold.double().flatten().expand(outputs)
+    weight = weight * unit.double().flatten().expand(inputs)[None, :, None, None]
+    weight = weight * in_thresholds[:, None, None, None]
+    bias = torch.zeros(outputs) if layer.bias is None else layer.bias.detach() * in_thresholds
+    scale = _scale(weight, precision, most)
+    fixed = (weight / scale[:, None, None, None]).round().int()
+    return FixedPoint(fixed, scale.float(), bias.float().contiguous(), precision)
+
+
+def _scale(weight: Tensor, precision: Precision, most: int) -> Tensor:
+    """One unit of the fixed-point weights of each output channel, float64 [C']."""
+    planes = PLANES[precision]
+    top = 127 * sum(256**plane for plane in range(planes))  # largest number of balanced digits
+    scale = weight.abs().amax((1, 2, 3)).clamp(min=1e-30) / top
+    if precision == "int16":
+        groups = grouped(weight, GROUPED[precision])
+        sums = [_largest_sum(groups[:, a:b, c:d]) for a, b, c, d in blocks(*groups.shape[1:3])]
+        rounding = BLOCK * GROUPED[precision] / 2  # rounded weights add up to this much more
+        scale = torch.maximum(scale, torch.stack(sums).amax(0) / (2**15 - 1 - rounding))
+    if precision == "float32":
+        rounding = weight[0].numel() / 2
+        scale = torch.maximum(scale, _largest_sum(weight) * most / (2**31 - 1 - rounding * most))
+        scale = torch.exp2(scale.log2().ceil())
+    return scale
+
+
+def _largest_sum(weight: Tensor) -> Tensor:
+    """Largest magnitude of a sum of some of the weights of each output channel [C', ...]."""
+    flat = weight.flatten(1)
+    return torch.maximum(flat.clamp(min=0).sum(1), -flat.clamp(max=0).sum(1))
+
+
+def grouped(weight: Tensor, group: int) -> Tensor:
+    """Weights [C', C, kernel_h, kernel_w] as [C', taps, groups, group], zeros where no channel is left."""
+    by_tap = weight.flatten(2).transpose(1, 2)
+    by_tap = F.pad(by_tap, (0, -by_tap.shape[2] % group))
+    return by_tap.unflatten(2, (-1, group))
+
+
+def blocks(taps: int, groups: int) -> list[tuple[int, int, int, int]]:
+    """Blocks of at most BLOCK groups that cover all taps: (tap from, to, group from, to)."""
+    if groups <= BLOCK:
+        count = -(-taps // (BLOCK // groups))
+        edges = [taps * i // count for i in range(count + 1)]
+        return [(a, b, 0, groups) for a, b in itertools.pairwise(edges)]
+    count = -(-groups // BLOCK)
+    edges = [groups * i // count for i in range(count + 1)]
+    pairs = list(itertools.pairwise(edges))
+    return [(tap, tap + 1, a, b) for tap in range(taps) for a, b in pairs]

@@ -1,0 +1,85 @@
+"""What the compiled kernels are passed: the structures of spikes.c and tables.h."""
+
+from __future__ import annotations
+
+import ctypes
+
+MAX_ADDENDS = 8
+MAX_PLANES = 4
+MAX_KERNEL = 16  # of a pool in the table kernel
+LANES = 16  # output channels computed together by the byte kernel
+MAX_CHANNELS = 8192  # most input channels of a layer with synapses
+
+
+def _numbers(*names: str) -> list[tuple[str, type[ctypes.c_int64]]]:
+    return [(name, ctypes.c_int64) for name in names]
+
+
+def _pointers(*names: str) -> list[tuple[str, type[ctypes.c_void_p]]]:
+    return [(name, ctypes.c_void_p) for name in names]
+
+
+_KERNEL = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w", "dilation_h", "dilation_w")
+_OUTPUT = ("out_height", "out_width", "outputs", "addends")
+_WEIGHTS = ctypes.c_int64 * MAX_PLANES
+
+
+class Addend(ctypes.Structure):
+    """See `addend` in spikes.c."""
+
+    _fields_ = (*_pointers("values", "scale"), *_numbers("step", "is_spikes"))
+
+
+class Layer(ctypes.Structure):
+    """See `layer` in spikes.c."""
+
+    _fields_ = (
+        *_pointers("spikes"),
+        *_numbers("steps", "images", "height", "width", "channels", "is_signed"),
+        *_pointers("weights", "scale", "bias"),
+        *_numbers("planes", "vectors", *_KERNEL, *_OUTPUT),
+        ("add", Addend * MAX_ADDENDS),
+        *_numbers("fire", "gamma"),
+        *_pointers("membrane", "fired", "counts", "currents"),
+    )
+
+
+class IndexJob(ctypes.Structure):
+    """See `index_job` in tables.h."""
+
+    _fields_ = (
+        *_pointers("bits", "index", "counts"),
+        *_numbers("planes", "steps", "images", "height", "width", "channels", "group", "vectors"),
+        ("weights", _WEIGHTS),
+    )
+
+
+class TableAddend(ctypes.Structure):
+    """See `table_addend` in tables.h."""
+
+    _fields_ = (*_pointers("values", "scale"), *_numbers("step", "pixel", "planes"), ("weights", _WEIGHTS))
+
+
+class TableLayer(ctypes.Structure):
+    """See `table_layer` in tables.h."""
+
+    _fields_ = (
+        *_pointers("index"),
+        *_numbers("planes", "steps", "images", "vectors", "height", "width", "groups"),
+        ("plane_weights", _WEIGHTS),
+        *_pointers("weights", "scale", "bias", "blocks"),
+        *_numbers("block_count", "wide", *_KERNEL, *_OUTPUT),
+        ("add", TableAddend * MAX_ADDENDS),
+        *_numbers("fire", "gamma", "out_planes"),
+        *_pointers("membrane", "fired", "currents"),
+    )
+
+
+class PoolJob(ctypes.Structure):
+    """See `pool_job` in tables.h."""
+
+    _fields_ = (
+        *_pointers("bits", "pooled", "totals", "sent"),
+        *_numbers("planes", "steps", "images", "height", "width", "blocks"),
+        *_numbers(*_KERNEL, "out_height", "out_width", "gate"),
+    )

@@ -1,0 +1,83 @@
+/* Max pooling of spike trains by what arrived so far; see tables.c.
+ *
+ * Lossless: what was sent so far is the maximum of what arrived so far. Gate: the spikes of the input that
+ * sent most so far, the first of them. A sum is kept together with the spikes of its last step, as
+ * sum * 8 + spikes, so that the winner's spikes are at hand.
+ */
+
+#define UNIT 16 /* neurons of one register of running sums */
+
+/* Running sums and spikes of one input row over a chunk, [W, T, 16]. */
+INLINE void sum_row(const pool_job *j, int32_t *sums, int64_t block, int64_t unit, int64_t y, const int images) {
+    const int64_t row = CHANNELS * images;
+    for (int64_t x = 0; x < j->width; x++) {
+        const int64_t place = (block * j->height + y) * j->width + x;
+        const int64_t from = place * j->planes * j->steps * row + unit * UNIT;
+        int32_t *state = j->totals + place * row + unit * UNIT;
+        __m512i total = _mm512_loadu_si512(state);
+        for (int64_t t = 0; t < j->steps; t++) {
+            __m512i now = _mm512_setzero_si512();
+            for (int64_t p = 0; p < j->planes; p++) {
+                const __mmask16 spikes = load_bits(j->bits, from + (p * j->steps + t) * row, images);
+                now = _mm512_mask_add_epi32(now, spikes, now, _mm512_set1_epi32(1 << p));
+            }
+            total = _mm512_add_epi32(total, now);
+            _mm512_store_si512(
+                sums + (x * j->steps + t) * UNIT, _mm512_or_si512(_mm512_slli_epi32(total, 3), now));
+        }
+        _mm512_storeu_si512(state, total);
+    }
+}
+
+/* What one output pixel sends. `rows` hold the running sums of the rows of its window. */
+INLINE void pool_pixel(
+    const pool_job *j, const int32_t *const *rows, int64_t count, int64_t block, int64_t unit, int64_t y, int64_t x,
+    const int images) {
+    const int64_t row = CHANNELS * images, place = (block * j->out_height + y) * j->out_width + x;
+    const int64_t to = place * j->planes * j->steps * row + unit * UNIT;
+    int64_t left = x * j->stride_w - j->pad_w, right = left + (j->kernel_w - 1) * j->dilation_w;
+    while (left < 0) left += j->dilation_w;
+    while (right >= j->width) right -= j->dilation_w;
+    int32_t *state = j->sent + place * row + unit * UNIT;
+    const __m512i seven = _mm512_set1_epi32(7);
+    __m512i sent = _mm512_loadu_si512(state);
+    for (int64_t t = 0; t < j->steps; t++) {
+        __m512i most = _mm512_load_si512(rows[0] + (left * j->steps + t) * UNIT);
+        for (int64_t r = 0; r < count; r++)
+            for (int64_t column = left; column <= right; column += j->dilation_w) {
+                const __m512i sum = _mm512_load_si512(rows[r] + (column * j->steps + t) * UNIT);
+                const __mmask16 more = _mm512_cmpgt_epi32_mask(sum, _mm512_or_si512(most, seven));
+                most = _mm512_mask_mov_epi32(most, more, sum);
+            }
+        const __m512i total = _mm512_srai_epi32(most, 3);
+        const __m512i now = j->gate ? _mm512_and_si512(most, seven) : _mm512_sub_epi32(total, sent);
+        for (int64_t p = 0; p < j->planes; p++)
+            store_bits(
+                j->pooled, to + (p * j->steps + t) * row, _mm512_test_epi32_mask(now, _mm512_set1_epi32(1 << p)),
+                images);
+        sent = total;
+    }
+    _mm512_storeu_si512(state, sent);
+}
+
+/* One register's width of channels and images: rows of running sums are made once and kept while needed. */
+INLINE void pool_unit(const pool_job *given, int64_t block, int64_t unit, const int images) {
+    const pool_job own = *given, *j = &own;
+    const int64_t reach = (j->kernel_h - 1) * j->dilation_h + 1, size = j->width * j->steps * UNIT;
+    int32_t *kept = room(reach * size * sizeof(int32_t));
+    const int32_t *rows[MAX_KERNEL];
+    int64_t done = 0; /* input rows summed so far */
+    for (int64_t y = 0; y < j->out_height; y++) {
+        const int64_t top = y * j->stride_h - j->pad_h;
+        for (; done < j->height && done < top + reach; done++)
+            sum_row(j, kept + done % reach * size, block, unit, done, images);
+        int64_t count = 0;
+        for (int64_t ky = 0; ky < j->kernel_h; ky++) {
+            const int64_t row = top + ky * j->dilation_h;
+            if (row >= 0 && row < j->height) rows[count++] = kept + row % reach * size;
+        }
+        for (int64_t x = 0; x < j->out_width; x++) pool_pixel(j, rows, count, block, unit, y, x, images);
+    }
+    for (; done < j->height; done++) sum_row(j, kept, block, unit, done, images); /* rows no window reaches */
+    free(kept);
+}
