@@ -9,7 +9,8 @@
 This room knows torch and nothing of Lightning, trackers or tuning, so it can be used alone.
 """
 
-from conversion.convert import convert
+from conversion import presets as _presets  # registers the published methods
+from conversion.convert import PreparedNetwork, convert, prepare
 from conversion.diagnostics import Diagnosis, diagnose
 from conversion.errors import (
     CalibrationError,
@@ -31,6 +32,7 @@ __all__ = [
     "Converted",
     "Diagnosis",
     "NirExportError",
+    "PreparedNetwork",
     "Readout",
     "Recipe",
     "RecipeError",
@@ -39,6 +41,9 @@ __all__ = [
     "UnsupportedOperations",
     "convert",
     "diagnose",
+    "prepare",
     "recipe_from",
     "recipe_names",
 ]
+
+del _presets

@@ -16,6 +16,7 @@ from torch import fx, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from conversion.activations import TrainedActivation
 from conversion.errors import CaptureError
 from conversion.operations import OUT_OF_PLACE
 
@@ -27,13 +28,13 @@ _TORCH = os.path.dirname(torch.__file__) + os.sep
 
 
 class _Tracer(fx.Tracer):
-    """Traces down to torch.nn modules and remembers the source line of every operation."""
+    """Traces down to torch.nn modules and ours, and remembers the source line of every operation."""
 
     record_stack_traces = True
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Keep torch.nn modules whole; look inside everything else."""
-        return super().is_leaf_module(m, module_qualified_name)
+        """Keep torch.nn modules and trained activations whole; look inside everything else."""
+        return isinstance(m, TrainedActivation) or super().is_leaf_module(m, module_qualified_name)
 
 
 def capture(network: nn.Module, path: str = "") -> fx.GraphModule:

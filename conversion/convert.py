@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from conversion.capture import capture
+from conversion.corrections import NoCorrection
+from conversion.early_exit import EarlyExit
 from conversion.errors import CalibrationError, ConversionError
-from conversion.network import Converted, SpikingNetwork
+from conversion.exits import EntropyExit
+from conversion.facts import Calibration
+from conversion.fitting import PerLength, copied, fit, report
+from conversion.network import Converted
 from conversion.operations import Kind
-from conversion.plan import Entry, Plan, last_uses
+from conversion.plan import Plan, last_uses
+from conversion.pool_order import pools_first
 from conversion.quantised import QuantisedNetwork
 from conversion.quantiser import Quantiser
-from conversion.recipes import Recipe, recipe_from
+from conversion.recipes import Recipe, check_combination, recipe_from
 from conversion.roles import Role, sort_into_roles
 from conversion.signals import map_structure
 from conversion.statistics import ActivationStatistics
@@ -40,36 +50,110 @@ def convert(
             calibration images run through the whole network; the result maps what the part maps.
 
     Returns:
-        Spiking network on the device of `ann`; its `report` says what became of every operation.
+        Spiking network on the device of `ann`; its `report` says what became of every operation. Where
+        the recipe must know the number of time steps, one is fitted for each t when it is read out.
 
     Raises:
-        RecipeError: the recipe names something unknown.
+        RecipeError: the recipe names something unknown, or its parts do not fit this network.
         SubmoduleError: there is no such submodule, or it does not take one tensor.
         CaptureError: torch.fx cannot trace the network.
         UnsupportedOperations: lists every operation that has no spiking counterpart.
         CalibrationError: no calibration images, or unusable activations; names the layer.
     """
     chosen = recipe_from(recipe)
+    return prepare(ann, calibration, submodule, chosen).convert(chosen)
+
+
+@dataclass(frozen=True)
+class PreparedNetwork:
+    """A captured network and its activations on the calibration images: all that no recipe changes.
+
+    Converting one network with many recipes runs its calibration images once.
+    """
+
+    captured: fx.GraphModule
+    roles: dict[fx.Node, Role]
+    shapes: dict[fx.Node, torch.Size]  # per node, on one calibration batch
+    batches: list[Tensor]  # calibration images
+    statistics: dict[str, ActivationStatistics]  # per neuron layer
+
+    def plan(self, recipe: str | Mapping[str, Any] | Recipe) -> Plan:
+        """Plan of a recipe, on the captured graph itself.
+
+        Raises:
+            RecipeError: the recipe names something unknown, or its parts do not fit this network.
+        """
+        chosen = recipe_from(recipe)
+        check_combination(chosen, self.roles)
+        if chosen.pooling.takes_currents and self.pooling_first is not None:
+            return self.pooling_first.plan(chosen)
+        return Plan(self.captured, self.roles, chosen, self.shapes, last_uses(self.captured.graph))
+
+    @cached_property
+    def pooling_first(self) -> PreparedNetwork | None:
+        """The same network with max pooling before neurons where that is possible; None: nowhere."""
+        captured = copy.deepcopy(self.captured)
+        if not pools_first(captured):
+            return None
+        roles = sort_into_roles(captured)
+        statistics, shapes = _calibrate(captured, roles, self.batches)
+        return PreparedNetwork(captured, roles, shapes, self.batches, statistics)
+
+    def convert(self, recipe: str | Mapping[str, Any] | Recipe) -> Converted:
+        """Spiking network of one recipe; errors and result are those of `convert`.
+
+        Networks converted from here share the graph and its weights, unless their recipe changes weights.
+        """
+        with torch.inference_mode(False), torch.no_grad():
+            plan = self.plan(recipe)
+            chosen = plan.recipe
+            if plan.captured is not self.captured and self.pooling_first is not None:
+                return self.pooling_first.convert(chosen)
+            if isinstance(chosen.neuron, Quantiser):
+                return QuantisedNetwork(copied(plan), self.statistics, report(plan, {}))
+            network = self._spiking(plan)
+            if isinstance(chosen.exit, EntropyExit):
+                network = EarlyExit(network, chosen.exit, self.captured, self.batches)
+            return network.train(False)
+
+    def _spiking(self, plan: Plan) -> Converted:
+        if plan.recipe.needs_time_steps:
+            return PerLength(plan, self.batches, self.statistics)
+        if not isinstance(plan.recipe.correction, NoCorrection):
+            plan = copied(plan)
+        return fit(Calibration(plan, self.batches, self.statistics, None))
+
+
+def prepare(
+    ann: nn.Module,
+    calibration: Tensor | Iterable[Any],
+    submodule: str | None = None,
+    recipe: str | Mapping[str, Any] | Recipe | None = None,
+) -> PreparedNetwork:
+    """Capture a trained network, check it and observe its activations; arguments as for `convert`.
+
+    Args:
+        ann: trained network; left untouched.
+        calibration: images as the network expects them.
+        submodule: path of the part to convert; the whole network if None.
+        recipe: is refused before any image is run, if it does not fit the network.
+
+    Raises:
+        ConversionError: the network cannot be converted, whatever the recipe; see `convert`.
+    """
     with torch.inference_mode(False), torch.no_grad():
         part = ann if submodule is None else find_submodule(ann, submodule)
-        captured = capture(part, submodule or "")
-        roles = sort_into_roles(captured)
         batches = _images(calibration, _device_of(ann))
         if submodule is not None:
             batches = inputs_of(ann, submodule, batches)
+        captured = capture(part, submodule or "")
+        roles = sort_into_roles(captured)
+        if recipe is not None:
+            check_combination(recipe_from(recipe), roles)
         statistics, shapes = _calibrate(captured, roles, batches)  # first: it names the layer of a NaN
         _check_same_function(part, captured, batches[0])
         _check_independence(captured, batches[0][:1])
-        plan = Plan(captured, roles, chosen, shapes, last_uses(captured.graph))
-        if isinstance(chosen.neuron, Quantiser):
-            return QuantisedNetwork(plan, statistics, _report(plan, {}))
-        thresholds = {
-            role.name: _threshold(chosen, role, statistics[role.name], len(shapes[node]))
-            for node, role in roles.items()
-            if role.kind is Kind.NEURON
-        }
-        network = SpikingNetwork(plan, thresholds, _report(plan, thresholds))
-        return network.train(False)
+        return PreparedNetwork(captured, roles, shapes, batches, statistics)
 
 
 def _device_of(network: nn.Module) -> torch.device:
@@ -137,13 +221,32 @@ class _Observer(fx.Interpreter):
         self.statistics = {role.name: ActivationStatistics(role.name) for role in neurons.values()}
         self.shapes: dict[fx.Node, torch.Size] = {}
         self._neurons = neurons
+        self._first: dict[str, Tensor] = {}  # activations of the first image
+        self._seen = 0  # images
+        self._varying: set[str] = set()
+
+    def show(self, images: Tensor) -> None:
+        """Run a batch of calibration images."""
+        self._seen += len(images)
+        self.run(images)
+
+    @property
+    def dead(self) -> list[str]:
+        """Layers whose neurons answered the same to every image, where there were several."""
+        return [name for name in self.statistics if name not in self._varying and self._seen > 1]
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if isinstance(value, Tensor):
             self.shapes[n] = value.shape
         if n in self._neurons:
-            self.statistics[self._neurons[n].name].update(value)
+            name = self._neurons[n].name
+            self.statistics[name].update(value, self.env[n.all_input_nodes[0]])
+            if name not in self._varying:
+                first = self._first.setdefault(name, value[:1].clone())
+                if first.shape[1:] != value.shape[1:] or bool((value != first).any()):
+                    self._varying.add(name)
+                    del self._first[name]
         return value
 
 
@@ -152,41 +255,12 @@ def _calibrate(
 ) -> tuple[dict[str, ActivationStatistics], dict[fx.Node, torch.Size]]:
     observer = _Observer(captured, roles)
     for images in batches:
-        observer.run(images)
+        observer.show(images)
+    if observer.dead:
+        warnings.warn(
+            "these layers answer the same to every calibration image, so nothing passes through them: "
+            f"{', '.join(observer.dead)}; check the checkpoint and the calibration images",
+            UserWarning,
+            stacklevel=2,
+        )
     return observer.statistics, observer.shapes
-
-
-def _threshold(recipe: Recipe, role: Role, statistics: ActivationStatistics, ndim: int) -> Tensor:
-    """Threshold of one neuron layer, [1, C, 1, ...] or [1, 1, ...].
-
-    Where the rule gives 0, because so many activations are 0, the channel's largest activation takes
-    its place, or the layer's, or 1 where nothing was ever active. A bounded activation keeps its
-    bound: with at most gamma spikes a step, a threshold of bound / gamma saturates exactly there.
-    """
-    threshold = recipe.scale.thresholds(statistics)
-    if not torch.isfinite(threshold).all():
-        raise CalibrationError(f"layer '{role.name}': threshold is not finite")
-    layer = statistics.maximum.max()
-    largest = statistics.maximum if len(threshold) > 1 else layer[None]
-    for fallback in (largest, layer, threshold.new_ones(())):
-        threshold = torch.where(threshold > 0, threshold, fallback)
-    if role.ceiling is not None:
-        threshold = threshold.clamp(max=role.ceiling / recipe.neuron.max_per_step)
-    return threshold.float().view(1, -1, *[1] * (ndim - 2))
-
-
-def _report(plan: Plan, thresholds: Mapping[str, Tensor]) -> list[Entry]:
-    recipe = plan.recipe
-    entries = []
-    for role in plan.roles.values():
-        became = f"kept ({role.kind.value})"
-        if role.kind is Kind.POOLING and not isinstance(recipe.neuron, Quantiser):
-            became = f"{recipe.pooling.name} pooling"
-        elif role.kind is Kind.NEURON:
-            became = f"{recipe.neuron.name}"
-            if role.name in thresholds:
-                low, high = float(thresholds[role.name].min()), float(thresholds[role.name].max())
-                became += f", threshold {low:.4g}" + (f" to {high:.4g}" if high > low else "")
-        if role.kind is not Kind.SHAPE:
-            entries.append(Entry(role.name, role.operation, became))
-    return entries

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,15 @@ import torch
 from torch import Tensor, fx, nn
 
 from conversion.capture import capture
+from conversion.coding import RATE
 from conversion.error_parts import LayerError, Observation, Tally
 from conversion.errors import ConversionError
+from conversion.layers import SpikingLayer
 from conversion.network import DEFAULT_CHUNK, Converted, SpikingNetwork, checked_time_steps
 from conversion.operations import Kind
 from conversion.plan import units
+from conversion.pool_order import pools_first
+from conversion.quantiser import Quantiser
 from conversion.roles import sort_into_roles
 from conversion.signals import Signal
 from conversion.simulator import Simulation
@@ -87,7 +91,7 @@ def diagnose(
         chunk: most time steps that pass through a layer at once; bounds memory.
 
     Raises:
-        ConversionError: `snn` sends no spikes, or has other layers than `ann`.
+        ConversionError: `snn` sends no spikes, or none that are rates, or has other layers than `ann`.
         ValueError: there are no images, or a time step, the batch size or the chunk is not positive.
     """
     steps = checked_time_steps(time_steps)
@@ -95,28 +99,37 @@ def diagnose(
         raise ValueError("no images to compare the networks on")
     if batch_size < 1 or chunk < 1:
         raise ValueError(f"batch size and chunk must be at least 1, got {batch_size} and {chunk}")
-    if not isinstance(snn, SpikingNetwork):
+    if isinstance(snn.recipe.neuron, Quantiser):
         raise ConversionError(
             f"recipe '{snn.recipe.label}' sends no spikes, so there are no rates to compare"
         )
-    thresholds = snn.thresholds
+    coding = snn.plan.neuron.coding
+    if coding is not RATE:
+        raise ConversionError(
+            f"recipe '{snn.recipe.label}': spikes of neuron '{snn.recipe.neuron.name}' are coded by "
+            f"{coding.name}; only rates can be compared"
+        )
+    networks = {t: network for t in steps if isinstance(network := snn.at(t), SpikingNetwork)}
+    thresholds = networks[steps[0]].thresholds
     device = next((threshold.device for threshold in thresholds.values()), images.device)
-    observer = _Observer(capture(ann).to(device))
+    captured = capture(ann).to(device)
+    if snn.recipe.pooling.takes_currents:
+        pools_first(captured)
+    observer = _Observer(captured)
     if observer.layers != list(thresholds):
         raise ConversionError(
             f"neuron layers of the two networks differ: {_first_difference(observer.layers, thresholds)}; "
             "pass the network that was converted"
         )
-    initial, most = snn.recipe.initial.value, snn.recipe.neuron.max_per_step
     tallies = {
-        (t, layer): Tally(threshold, t, initial, most)
-        for t in steps
-        for layer, threshold in thresholds.items()
+        (t, name): Tally(layer.threshold, t, _all_added(layer, t), layer.neuron)
+        for t, network in networks.items()
+        for name, layer in network.layers.items()
     }
     for batch in images.split(batch_size):
         batch = batch.to(device)
         observer.run(batch)
-        for t, recorder in _recordings(snn, batch, steps, chunk):
+        for t, recorder in _recordings(networks, batch, chunk):
             for layer in thresholds:
                 tallies[t, layer].add(recorder.observation(layer, *observer.seen[layer]))
     rows = (
@@ -164,10 +177,19 @@ class _Recorder(Simulation):
     def _neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         output = super()._neuron(node, name, current, steps)
         arrived = current.timed.sum(0, dtype=torch.float64) * (steps / current.steps)
-        spikes = output.timed / self._thresholds[name]
-        counts = [total.round().double() for total in (spikes.sum(0), spikes.abs().sum(0))]
+        neuron = self._layers[name].neuron
+        spikes = output.timed / self._layers[name].threshold
+        if neuron.integral:
+            spikes = spikes.round()
+        counts = [total.double() for total in (spikes.sum(0), neuron.events(spikes).sum(0))]
         totals = torch.stack([arrived, *counts])
         self._totals[name] = self._totals[name] + totals if name in self._totals else totals
+        return output
+
+    def begin(self) -> Any:
+        """Run the steps before the read-out, and forget what was seen in them."""
+        output = super().begin()
+        self._totals.clear()
         return output
 
     def observation(self, layer: str, activation: Tensor, drive: Tensor) -> Observation:
@@ -175,16 +197,25 @@ class _Recorder(Simulation):
         return Observation(activation, drive, *self._totals[layer])
 
 
+def _all_added(layer: SpikingLayer, t: int) -> Tensor:
+    """Initial membrane, and what a constant current of the neurons' own adds to it in t steps."""
+    return layer.initial if layer.offset is None else layer.initial + layer.offset / layer.threshold * t
+
+
 def _recordings(
-    snn: SpikingNetwork, images: Tensor, steps: list[int], chunk: int
+    networks: Mapping[int, SpikingNetwork], images: Tensor, chunk: int
 ) -> Iterator[tuple[int, _Recorder]]:
-    """One simulation, handed out at each of the time steps."""
-    thresholds = snn.thresholds
-    recorder = _Recorder(snn.plan, thresholds, units(snn.plan, thresholds), images)
-    now = 0
-    for t in steps:
+    """A simulation of each network, handed out at its time steps; one for each step, if windows are whole."""
+    recorder, simulated, now = None, None, 0
+    for t, network in networks.items():
+        whole = network.plan.neuron.whole_window
+        if recorder is None or whole or network is not simulated:
+            on_wire = units(network.plan, network.thresholds)
+            recorder, now = _Recorder(network.plan, network.layers, on_wire, images), 0
+            recorder.begin()
+            simulated = network
         while now < t:
-            advanced = min(chunk, t - now)
+            advanced = t if whole else min(chunk, t - now)
             recorder.advance(advanced)
             now += advanced
         yield t, recorder

@@ -6,10 +6,17 @@ accumulate costs 4.6 pJ (3.7 multiply + 0.9 add), an accumulate 0.9 pJ. Source: 
 
 What is counted for a spiking network, up to time step t:
 
-* each spike costs one accumulate per synapse it reaches; a burst of n counts n, a negative spike 1;
+* each event costs one accumulate per synapse it reaches; what an event is, the neuron says
+  (`Neuron.events`): a burst of n is n events, a negative spike 1, a power of two ("graded",
+  "weighted") 1, because the weight is shifted and then added;
+* an event that carries a real number (alphabet "real") costs a multiply-accumulate per synapse;
 * a layer driven by the analog image is computed once per image, by multiply-accumulates;
 * a layer driven by another layer's current, no neuron between, multiplies and accumulates densely
   in every step.
+
+The other convention for bursts, one event that carries an integer and costs one multiply-accumulate of
+integers (3.2 pJ), is not offered: it needs the number of bursts, where records count their spikes. It
+has at most as many events.
 
 Left out, as in most papers: neuron updates, bias additions, comparisons in max pooling, memory.
 `conversion.memory_energy` has models with memory; `energy_by_layer` asks all of them.
@@ -33,7 +40,7 @@ def ann_energy_pj(wiring: Connectivity) -> float:
     return ENERGY_PER_MAC_PJ * wiring.macs
 
 
-def operations_energy_pj(wiring: Connectivity, synops: Mapping[str, float], t: int, alphabet: str) -> float:
+def operations_energy_pj(wiring: Connectivity, synops: Mapping[str, float], t: float, alphabet: str) -> float:
     """Energy of a converted network for one image up to time step t.
 
     Args:
@@ -46,10 +53,10 @@ def operations_energy_pj(wiring: Connectivity, synops: Mapping[str, float], t: i
     return sum(_operations_pj(layer, synops.get(layer.name, 0.0), t, alphabet) for layer in wiring.layers)
 
 
-def _operations_pj(layer: SynapticLayer, synops: float, t: int, alphabet: str) -> float:
+def _operations_pj(layer: SynapticLayer, synops: float, t: float, alphabet: str) -> float:
     if alphabet == "none":
         return ENERGY_PER_INT8_MAC_PJ * layer.macs
-    energy = ENERGY_PER_AC_PJ * synops
+    energy = (ENERGY_PER_MAC_PJ if alphabet == "real" else ENERGY_PER_AC_PJ) * synops
     if layer.drive in ("analog", "mixed"):
         energy += ENERGY_PER_MAC_PJ * layer.macs
     elif layer.drive == "current":
@@ -67,7 +74,7 @@ def ann_energy_by_layer(wiring: Connectivity) -> dict[str, dict[str, float]]:
 
 
 def energy_by_layer(
-    wiring: Connectivity, spikes: Mapping[str, float], synops: Mapping[str, float], t: int, alphabet: str
+    wiring: Connectivity, spikes: Mapping[str, float], synops: Mapping[str, float], t: float, alphabet: str
 ) -> dict[str, dict[str, float]]:
     """Energy of a converted network for one image up to time step t: model -> layer -> picojoules.
 

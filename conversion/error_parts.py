@@ -6,7 +6,8 @@ r = θ (net spikes up to t) / t, let
 
     q(x) = (θ / t) clip(floor(x t / θ + v0), 0, γ t)
 
-be the rate at constant input x. It is exact for integrate-and-fire and burst neurons at 0 <= v0 < 1.
+be the rate at constant input x. It is exact for integrate-and-fire and burst neurons at 0 <= v0 < 1;
+neurons with another closed form bring it along (`Neuron.constant`).
 The error r - a then is the sum of
 
     clipping      min(a, γθ) - a       what no spike train can reach; never positive
@@ -32,6 +33,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from conversion.neurons import Neuron
 
 
 @dataclass(frozen=True)
@@ -88,19 +91,6 @@ class Observation:
     sent: Tensor  # spikes and negative spikes
 
 
-def constant_rate(charge: Tensor, threshold: Tensor, t: int, initial: float, most: int) -> Tensor:
-    """Rate after t steps of constant input, q(charge / t).
-
-    Args:
-        charge: sum of the input currents.
-        threshold: broadcastable to the charge.
-        t: time steps.
-        initial: initial membrane potential, in thresholds.
-        most: most spikes in one step.
-    """
-    return (charge / threshold + initial).floor().clamp(0, most * t) * threshold / t
-
-
 class Tally:
     """Sums over batches for one layer and time step, in double precision.
 
@@ -108,14 +98,14 @@ class Tally:
         threshold: broadcastable to the layer's activations.
         t: time steps.
         initial: initial membrane potential, in thresholds.
-        most: most spikes in one step.
+        neuron: its rate at constant input is q.
     """
 
-    def __init__(self, threshold: Tensor, t: int, initial: float, most: int) -> None:
+    def __init__(self, threshold: Tensor, t: int, initial: Tensor | float, neuron: Neuron) -> None:
         self._threshold = threshold.double()
         self._t = t
         self._initial = initial
-        self._most = most
+        self._neuron = neuron
         self._sums: defaultdict[str, float] = defaultdict(float)
         self._neurons = 0
 
@@ -123,9 +113,10 @@ class Tally:
         """Add one batch."""
         t, theta = self._t, self._threshold
         a, z, net = seen.activation.double(), seen.drive.double(), seen.net.double()
-        reachable = torch.minimum(a, self._most * theta)
-        ideal = constant_rate(z * t, theta, t, self._initial, self._most)
-        driven = constant_rate(seen.charge.double(), theta, t, self._initial, self._most)
+        most, least = self._neuron.max_per_step, self._neuron.least_per_step
+        reachable = a.clamp(least * theta, most * theta)
+        ideal = self._constant_rate(z * t)
+        driven = self._constant_rate(seen.charge.double())
         rate = net * theta / t
         parts = {
             "clipping": reachable - a,
@@ -134,7 +125,7 @@ class Tally:
             "unevenness": rate - driven,
             "error": rate - a,
         }
-        silent = a <= 0
+        silent = a == 0 if least else a <= 0
         sums = {f"{name}+": part for name, part in parts.items()}
         sums |= {f"{name}|": part.abs() for name, part in parts.items()}
         sums |= {
@@ -147,11 +138,16 @@ class Tally:
             "silent but firing": silent & (net > 0),
             "sent": seen.sent,
             "sent by silent": seen.sent * silent,
-            "saturated": net >= self._most * t,
+            "saturated": (net >= most * t) | (net <= least * t) if least else net >= most * t,
         }
         for name, value in sums.items():
             self._sums[name] += float(value.sum(dtype=torch.float64))
         self._neurons = a[0].numel()
+
+    def _constant_rate(self, charge: Tensor) -> Tensor:
+        """Rate after t steps of constant input, q(charge / t)."""
+        theta = self._threshold
+        return self._neuron.constant(charge / theta, self._initial, self._t) * theta / self._t
 
     def result(self, layer: str, depth: int) -> LayerError:
         """Means over everything added."""

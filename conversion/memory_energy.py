@@ -15,6 +15,7 @@ Dense layers (all layers of the ANN):
 Layers driven by spikes, with N spikes sent by the layers they listen to:
 
 * operations: one addition a synaptic operation, and one an output and step for the neuron (1.4, 2.4);
+  spikes that carry real numbers (alphabet "real") also one multiplication a synaptic operation;
 * addressing: one addition a synaptic operation; in a convolution also two MACs a spike (16.2 to 17.2);
 * weights: one read a synaptic operation, and one an output for a bias (7, 8);
 * inputs and outputs: one read of a queue a spike (5);
@@ -139,7 +140,7 @@ def memory_energy(
     wiring: Connectivity,
     spikes: Mapping[str, float],
     synops: Mapping[str, float],
-    t: int,
+    t: float,
     alphabet: Alphabet | str,
     assumptions: Assumptions = MEMORY_MODELS["memory"],
 ) -> dict[str, Breakdown]:
@@ -163,6 +164,8 @@ def memory_energy(
         energy = _membranes(layer, synops.get(layer.name, 0.0), t, assumptions)
         if layer.drive in ("spikes", "mixed"):
             energy += _events(layer, layer.arrivals(spikes), synops.get(layer.name, 0.0), t, assumptions)
+            if alphabet == "real":
+                energy += Breakdown(operations=synops.get(layer.name, 0.0) * MULTIPLY_PJ)
         if layer.drive != "spikes":
             runs = t if layer.drive == "current" else 1
             held = Breakdown(inputs_outputs=t * layer.outputs * _INT32.access(layer.outputs))
@@ -192,10 +195,10 @@ def _dense(layer: SynapticLayer, assumptions: Assumptions, arithmetic: _Arithmet
 
 
 def _events(
-    layer: SynapticLayer, arrivals: float, synops: float, t: int, assumptions: Assumptions
+    layer: SynapticLayer, arrivals: float, synops: float, t: float, assumptions: Assumptions
 ) -> Breakdown:
     """Spikes on their way through the synapses of a layer, without the membranes they end at."""
-    bias_reads = 0  # a mixed layer has read its biases with the image
+    bias_reads = 0.0  # a mixed layer has read its biases with the image
     if layer.biases and layer.drive == "spikes":
         bias_reads = layer.outputs * (t if assumptions.membrane == "clocked" else 1)
     located = 2 * (MULTIPLY_PJ + ADD_PJ) if layer.taps else 0.0
@@ -207,7 +210,7 @@ def _events(
     )
 
 
-def _membranes(layer: SynapticLayer, synops: float, t: int, assumptions: Assumptions) -> Breakdown:
+def _membranes(layer: SynapticLayer, synops: float, t: float, assumptions: Assumptions) -> Breakdown:
     """Neurons that a layer drives: one addition a step, and their potentials in memory."""
     steps = t * layer.outputs
     if assumptions.membrane == "clocked" or layer.drive != "spikes":

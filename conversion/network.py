@@ -7,23 +7,27 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from conversion import compiled_simulator, nir_export
-from conversion.compiled_layers import PLANES
+from conversion.coding import Coding
+from conversion.errors import ConversionError
+from conversion.fixed_point import PLANES, Precision
+from conversion.layers import SpikingLayer
 from conversion.native import has_synapses
 from conversion.operations import Kind
 from conversion.plan import Entry, Plan, units
+from conversion.readouts import FROM_START, Window
 from conversion.recipes import Recipe
+from conversion.schedule import images_at_once, uses_tables
 from conversion.signals import Signal, map_structure
 from conversion.simulator import Simulation
 from conversion.synapses import Connectivity, connectivity
+from conversion.table_simulator import TableSimulation
 
-Precision = Literal["float32", "int16", "int8"]
-CACHE_BYTES = 4 * 2**20  # spikes of one layer and one chunk that stay close to the cores
 DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
 
 
@@ -40,8 +44,9 @@ class Activity:
 class Readout:
     """What the network says after t time steps."""
 
-    t: int  # averaged output steps
-    t_total: int  # every step the network ran
+    t: int  # time steps of the read-out, as asked for
+    averaged: int  # output steps that were averaged; fewer than t where the first are left out
+    t_total: float  # every step the network ran, averaged over images
     output: Any  # mean output over steps 1..t, structured as the ANN's output
     activity: Activity
 
@@ -89,6 +94,10 @@ class Converted(nn.Module):
         """Read-outs at the given time steps, from one simulation."""
         raise NotImplementedError
 
+    def at(self, t: int) -> Converted:
+        """The network that is read out at t: itself, unless the recipe fits one for each t."""
+        return self
+
     def forward(self, images: Tensor, time_steps: int = 64) -> Any:
         """Mean output after `time_steps` steps, for images [B, C, H, W]."""
         *_, last = self.simulate(images, (time_steps,))
@@ -100,43 +109,72 @@ class SpikingNetwork(Converted):
 
     Args:
         plan: captured graph with the role of every operation.
-        thresholds: per neuron layer, [1, C, 1, ...] or [1, 1, ...], in units of its activation.
+        layers: fitted neuron layers by name.
         report: what became of every operation.
+        window: which steps each read-out averages.
     """
 
-    def __init__(self, plan: Plan, thresholds: Mapping[str, Tensor], report: list[Entry]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        layers: Mapping[str, SpikingLayer],
+        report: list[Entry],
+        window: Window = FROM_START,
+    ) -> None:
         super().__init__(plan, report)
-        self._threshold_names = list(thresholds)
+        self.window = window
+        self._neurons = {name: layer.neuron for name, layer in layers.items()}
         self._prepared: tuple[Any, compiled_simulator.Prepared] | None = None
-        for index, name in enumerate(thresholds):
-            self.register_buffer(f"threshold_{index}", thresholds[name], persistent=True)
+        for index, layer in enumerate(layers.values()):
+            self.register_buffer(f"threshold_{index}", layer.threshold, persistent=True)
+            self.register_buffer(f"initial_{index}", layer.initial, persistent=True)
+            self.register_buffer(f"offset_{index}", layer.offset, persistent=True)
+
+    @property
+    def layers(self) -> dict[str, SpikingLayer]:
+        """Fitted neuron layers by name, in the order of computation."""
+        return {
+            name: SpikingLayer(
+                neuron,
+                self.get_buffer(f"threshold_{index}"),
+                self.get_buffer(f"initial_{index}"),
+                getattr(self, f"offset_{index}"),
+            )
+            for index, (name, neuron) in enumerate(self._neurons.items())
+        }
 
     @property
     def thresholds(self) -> dict[str, Tensor]:
         """Threshold of each neuron layer, broadcastable to its activations [B, C, ...]."""
-        names = enumerate(self._threshold_names)
-        return {name: self.get_buffer(f"threshold_{index}") for index, name in names}
+        return {name: layer.threshold for name, layer in self.layers.items()}
+
+    def with_layers(self, layers: Mapping[str, SpikingLayer]) -> SpikingNetwork:
+        """The same network with other fitted layers; both share the graph and its weights."""
+        return SpikingNetwork(self.plan, layers, self.report, self.window)
 
     def to_nir(self, path: str | Path | None = None, accept_reset_to_value: bool = False) -> Any:
         """NIR graph of this network, written to `path` if given; see `conversion.nir_export`."""
-        return nir_export.export(self.plan, self.thresholds, path, accept_reset_to_value)
+        return nir_export.export(self.plan, self.layers, path, accept_reset_to_value)
 
-    def _simulations(self, parts: Sequence[Tensor], precision: Precision) -> list[Simulation]:
+    def _simulations(self, parts: Sequence[Tensor], chunk: int, precision: Precision) -> list[Simulation]:
         """Fresh simulations of parts of one batch, compiled where that is possible."""
-        thresholds = self.thresholds
-        on_wire = units(self.plan, thresholds)
+        layers = self.layers
+        on_wire = units(self.plan, self.thresholds)
         if not compiled_simulator.available(parts[0]):
-            return [Simulation(self.plan, thresholds, on_wire, part) for part in parts]
-        tensors = [*self.captured.parameters(), *self.captured.buffers(), *thresholds.values()]
+            return [Simulation(self.plan, layers, on_wire, part) for part in parts]
+        fitted = [tensor for name, tensor in self.named_buffers(recurse=False)]
+        tensors = [*self.captured.parameters(), *self.captured.buffers(), *fitted]
         state = (precision, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
         if self._prepared is None or self._prepared[0] != state:  # first run, or somebody changed a weight
-            prepared = compiled_simulator.Prepared(self.plan, thresholds, on_wire, precision)
-            self._prepared = (state, prepared)
+            self._prepared = (state, compiled_simulator.Prepared(self.plan, layers, on_wire, precision))
         compiled = self._prepared[1]
-        return [
-            compiled_simulator.CompiledSimulation(self.plan, thresholds, on_wire, part, compiled)
-            for part in parts
-        ]
+        most = self._most_spikes
+        simulations: list[Simulation] = []
+        for part in parts:
+            tables = uses_tables(len(part), chunk, precision, most)
+            kind = TableSimulation if tables else compiled_simulator.CompiledSimulation
+            simulations.append(kind(self.plan, layers, on_wire, part, compiled))
+        return simulations
 
     @torch.no_grad()
     def simulate(
@@ -152,7 +190,8 @@ class SpikingNetwork(Converted):
 
         Args:
             images: analog input [B, C, H, W], presented in every step.
-            time_steps: when to read out; sorted, duplicates removed.
+            time_steps: when to read out, counted from the end of steps that the recipe runs before;
+                sorted, duplicates removed.
             chunk: most time steps that pass through a layer at once.
             precision: of the weights that spikes meet; "int16" and "int8" are faster fixed point,
                 where the machine has it (see `effective_precision`), with one scale per output
@@ -163,37 +202,80 @@ class SpikingNetwork(Converted):
 
         Raises:
             ValueError: a time step or the chunk is not positive, or the precision is unknown.
+            ConversionError: initial potentials were fitted for images of another size; names the layer.
         """
         readouts = checked_time_steps(time_steps)
         if chunk < 1:
             raise ValueError(f"chunk must be at least 1, got {chunk}")
+        self._check_size(images)
         precision = effective_precision(images, precision)
-        parts = images.split(self._images_at_once(images, chunk))
-        simulations = self._simulations(parts, precision)
+        if any(neuron.whole_window for neuron in self._neurons.values()):
+            for t in readouts:
+                yield from self._run(images, [t], t, precision)
+        else:
+            yield from self._run(images, readouts, chunk, precision)
+
+    def _check_size(self, images: Tensor) -> None:
+        """Potentials of single neurons, unlike those of channels, fit images of one size."""
+        (image,) = (node for node in self.plan.captured.graph.nodes if node.op == "placeholder")
+        fitted = self.plan.shapes[image][1:]
+        if images.shape[1:] == fitted:
+            return
+        for name, layer in self.layers.items():
+            if layer.initial[0, :1].numel() > 1:
+                raise ConversionError(
+                    f"layer '{name}': initial potentials were fitted neuron by neuron for images of size "
+                    f"{tuple(fitted)}, got {tuple(images.shape[1:])}; fit them by channel, with "
+                    "{correction: {name: layerwise, per_channel: true}}"
+                )
+
+    def _run(
+        self, images: Tensor, readouts: list[int], chunk: int, precision: Precision
+    ) -> Generator[Readout, None, None]:
+        """One simulation, read out at the given steps."""
+        coding = self.plan.neuron.coding
+        parts = images.split(self._images_at_once(images, chunk, precision))
+        sizes = [len(part) for part in parts]
+        simulations = self._simulations(parts, chunk, precision)
         wiring = self.connectivity(images)
         totals: list[Any] = [None] * len(parts)
+        rest = _joined([simulation.begin() for simulation in simulations], sizes)
+        starts = {t: self.window.start(t) for t in readouts}
+        at: dict[int, Any] = {}  # weighted sums up to the steps where windows start
         now = 0
-        for t in readouts:
-            while now < t:
-                steps = min(chunk, t - now)
+        for stop in sorted({*readouts, *starts.values()} - {0}):
+            while now < stop:
+                steps = min(chunk, stop - now)
+                weights = coding.weights(now, steps)
                 for index, simulation in enumerate(simulations):
-                    charge = map_structure(partial(_summed, steps), Signal, simulation.advance(steps))
+                    output = simulation.advance(steps)
+                    charge = map_structure(partial(_summed, steps, weights), Signal, output)
                     totals[index] = charge if totals[index] is None else _add(totals[index], charge)
                 now += steps
-            mean = map_structure(partial(_divided, t), Tensor, _joined(totals, [len(part) for part in parts]))
-            spike_maps = _summed_maps([simulation.spike_maps for simulation in simulations])
-            yield Readout(t, t, mean, measure(spike_maps, wiring, len(images)))
+            total = _joined(totals, sizes)
+            if stop in starts.values():
+                at[stop] = total
+            if stop in starts:
+                start = starts[stop]
+                if start:
+                    total = _add(total, map_structure(torch.neg, Tensor, at[start]))
+                decoded = _decoded(coding, total, rest, stop - start)
+                spike_maps = _summed_maps([simulation.spike_maps for simulation in simulations])
+                activity = measure(spike_maps, wiring, len(images))
+                yield Readout(stop, stop - start, self.plan.steps_run(stop), decoded, activity)
 
-    def _images_at_once(self, images: Tensor, chunk: int) -> int:
-        """How many images go through a layer together: what they leave behind should stay in cache."""
-        if images.device.type != "cpu":
-            return len(images) or 1
-        neurons = [self.plan.shapes[node] for node in self.plan.nodes_of(Kind.NEURON)]
-        largest: float = max((shape[1:].numel() for shape in neurons), default=1)
-        calibrated = next(shape for node, shape in self.plan.shapes.items() if node.op == "placeholder")
-        largest = largest * images[0].numel() / calibrated[1:].numel() if len(images) else largest
-        value_bytes = 1 if compiled_simulator.available(images) else 4
-        return max(1, int(CACHE_BYTES / (largest * value_bytes * chunk)))
+    def _images_at_once(self, images: Tensor, chunk: int, precision: Precision) -> int:
+        """How many images go through a layer together; see `conversion.schedule`."""
+        compiled = precision if compiled_simulator.available(images) else None
+        return images_at_once(self.plan, images, chunk, compiled, self._most_spikes)
+
+    @property
+    def _most_spikes(self) -> int:
+        """Most spikes of a neuron in one step; more than any kernel packs where neurons fire outside it."""
+        layers = self.layers.values()
+        if not all(compiled_simulator.runs_in_kernel(self.plan, layer) for layer in layers):
+            return compiled_simulator.MOST_IN_BYTES
+        return max((layer.neuron.max_per_step for layer in layers), default=1)
 
 
 def effective_precision(images: Tensor, precision: Precision) -> Precision:
@@ -251,12 +333,24 @@ def _joined(parts: list[Any], sizes: list[int]) -> Any:
     return first
 
 
-def _summed(steps: int, signal: Signal) -> Tensor:
-    return signal.data * steps if signal.steps == 1 else signal.timed.sum(0)
+def _summed(steps: int, weights: Tensor | None, signal: Signal) -> Tensor:
+    """Sum of an output over the steps of a chunk."""
+    if weights is None:
+        return signal.data * steps if signal.steps == 1 else signal.timed.sum(0)
+    weights = weights.to(signal.data)
+    if signal.steps == 1:
+        return signal.data * weights.sum()
+    return torch.tensordot(weights, signal.timed, 1)
 
 
-def _divided(t: int, tensor: Tensor) -> Tensor:
-    return tensor / t
+def _decoded(coding: Coding, total: Any, rest: Any, t: int) -> Any:
+    """Decoded output after t steps, tensor by tensor."""
+    if rest is None:
+        return map_structure(lambda tensor: coding.decode(tensor, None, t), Tensor, total)
+    at_rest: list[Tensor] = []
+    map_structure(at_rest.append, Tensor, rest)
+    following = iter(at_rest)
+    return map_structure(lambda tensor: coding.decode(tensor, next(following), t), Tensor, total)
 
 
 def _add(total: Any, more: Any) -> Any:

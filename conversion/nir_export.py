@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from conversion.errors import NirExportError
+from conversion.layers import SpikingLayer
 from conversion.neurons import Burst, IntegrateAndFire
 from conversion.nir_layers import Refusal, average_window, convolution_of, factor_of, is_identity, linear_of
 from conversion.operations import Kind
@@ -35,7 +36,7 @@ Wire = dict[str, Tensor]  # NIR nodes whose outputs are added, each times a fact
 
 def export(
     plan: Plan,
-    thresholds: Mapping[str, Tensor],
+    layers: Mapping[str, SpikingLayer],
     path: str | Path | None = None,
     accept_reset_to_value: bool = False,
 ) -> Any:
@@ -43,7 +44,7 @@ def export(
 
     Args:
         plan: the converted network.
-        thresholds: per neuron layer, broadcastable to [B, C, ...].
+        layers: fitted neuron layers by name.
         path: file to write, or None.
         accept_reset_to_value: write neurons with soft reset as NIR's IF, which resets to a value.
 
@@ -58,7 +59,7 @@ def export(
         import nir
     except ImportError as error:
         raise ImportError("NIR export needs the package nir: pip install 'spikemark[nir]'") from error
-    exporter = _Exporter(nir, plan, thresholds, accept_reset_to_value)
+    exporter = _Exporter(nir, plan, layers, accept_reset_to_value)
     graph = exporter.run()
     if path is not None:
         nir.write(str(path), graph)
@@ -67,11 +68,11 @@ def export(
 
 class _Exporter:
     def __init__(
-        self, nir: Any, plan: Plan, thresholds: Mapping[str, Tensor], accept_reset_to_value: bool
+        self, nir: Any, plan: Plan, layers: Mapping[str, SpikingLayer], accept_reset_to_value: bool
     ) -> None:
         self._nir = nir
         self._plan = plan
-        self._thresholds = thresholds
+        self._layers = layers
         self._accept = accept_reset_to_value
         self._nodes: dict[str, Any] = {}
         self._edges: list[tuple[str, str]] = []
@@ -153,13 +154,14 @@ class _Exporter:
 
     def _neuron(self, node: fx.Node, name: str, wire: Wire) -> Wire:
         shape = self._shape(node)
-        threshold = self._thresholds[name][0]
+        layer = self._layers[name]
+        threshold = layer.threshold[0]
         full = _array(threshold.expand(shape))
-        initial = self._plan.recipe.initial.value
+        initial = _array(layer.initial[0].expand(shape))
         neuron = self._nir.IF(
             r=np.ones_like(full),
             v_threshold=full,
-            metadata={"v_initial": initial * full} if initial else {},
+            metadata={"v_initial": initial * full} if initial.any() else {},
         )
         (spikes,) = self._add(name, neuron, self._multiplied(wire, shape))
         return {spikes: threshold}

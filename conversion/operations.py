@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from conversion.activations import TrainedActivation
+
 
 class Kind(Enum):
     """The part an operation plays in a spiking network."""
 
-    NEURON = "neuron"  # ReLU and its bounded relatives: becomes a spiking neuron
+    NEURON = "neuron"  # ReLU and its bounded and leaky relatives: becomes a spiking neuron
     POOLING = "pooling"  # max pooling: becomes a stateful spiking pool
     WEIGHTED = "weighted"  # affine with learned weights: where synaptic operations happen
     SCALE = "scale"  # affine, element by element: constant factors, batch norm in eval mode
@@ -30,7 +32,13 @@ class Kind(Enum):
     SHAPE = "shape"  # asks a signal for its size
 
 
-NEURON_MODULES: tuple[type[nn.Module], ...] = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
+NEURON_MODULES: tuple[type[nn.Module], ...] = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.Hardtanh,
+    nn.LeakyReLU,
+    TrainedActivation,
+)
 
 MODULES: dict[type[nn.Module], Kind] = {
     **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), Kind.POOLING),
@@ -56,6 +64,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((F.relu, torch.relu, torch.relu_, F.relu_, F.relu6), Kind.NEURON),
     **dict.fromkeys((F.hardtanh, F.hardtanh_, torch.clamp, torch.clamp_), Kind.NEURON),
     **dict.fromkeys((torch.clamp_min, torch.clamp_min_, torch.clip, torch.clip_), Kind.NEURON),
+    **dict.fromkeys((F.leaky_relu, F.leaky_relu_), Kind.NEURON),
     **dict.fromkeys((F.max_pool1d, F.max_pool2d, F.max_pool3d), Kind.POOLING),
     **dict.fromkeys((torch.max_pool1d, torch.max_pool2d, torch.max_pool3d), Kind.POOLING),
     **dict.fromkeys((F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d), Kind.POOLING),
@@ -109,6 +118,7 @@ OUT_OF_PLACE: dict[Any, Any] = {
     torch.relu_: torch.relu,
     F.relu_: F.relu,
     F.hardtanh_: F.hardtanh,
+    F.leaky_relu_: F.leaky_relu,
     torch.clamp_: torch.clamp,
     torch.clamp_min_: torch.clamp_min,
     torch.clip_: torch.clip,
@@ -144,7 +154,6 @@ ADVICE: dict[str, str] = {
     **dict.fromkeys(("layernorm", "layer_norm", "groupnorm", "group_norm"), _BATCH_NORM),
     **dict.fromkeys(("instancenorm1d", "instancenorm2d", "instancenorm3d", "instance_norm"), _BATCH_NORM),
     **dict.fromkeys(("localresponsenorm", "local_response_norm", "rmsnorm", "rms_norm"), _BATCH_NORM),
-    **dict.fromkeys(("leakyrelu", "leaky_relu"), "use ReLU"),
 }
 DEFAULT_ADVICE = f"use an affine operation, ReLU or max pooling, or {_SUBMODULE}"
 

@@ -40,14 +40,37 @@ def register(cls: P) -> P:
     return cls
 
 
-def searched(default: Any, low: float, high: float, log: bool = False) -> Any:
-    """Dataclass field with the range [low, high] that tuning searches."""
-    return dataclasses.field(default=default, metadata={"range": (low, high), "log": log})
+def searched(default: Any, low: float, high: float, log: bool = False, of_time_steps: bool = False) -> Any:
+    """Dataclass field with the range [low, high] that tuning searches.
+
+    Args:
+        default: of the field.
+        low: lower end of the range.
+        high: upper end of the range.
+        log: search evenly over the logarithm.
+        of_time_steps: the range counts in multiples of T, the time steps of the read-out tuned for.
+
+    Fields that are true or false, or one of a few words, are searched over all of them without this.
+    """
+    meta = {"range": (low, high), "log": log, "of_time_steps": of_time_steps}
+    return dataclasses.field(default=default, metadata=meta)
 
 
 def part_names(kind: str) -> list[str]:
     """Names of all parts that answer one question."""
     return sorted(_REGISTRY.get(kind, {}))
+
+
+def part_type(kind: str, name: str) -> type[Part]:
+    """Class of a part.
+
+    Raises:
+        RecipeError: there is none of this kind and name.
+    """
+    known = _REGISTRY.get(kind, {})
+    if name not in known:
+        raise RecipeError(f"unknown {kind} '{name}'; {nearest(name, known)}")
+    return known[name]
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from conversion.neurons import Neuron
 from conversion.operations import Kind
-from conversion.pooling import MaxPool
-from conversion.recipes import Recipe
+from conversion.pooling import MaxPool, Pooling
 from conversion.roles import Role
+
+if TYPE_CHECKING:  # parts of a recipe may simulate a plan
+    from conversion.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,47 @@ class Plan:
         """Operations of one kind, in graph order."""
         return [node for node, role in self.roles.items() if role.kind is kind]
 
+    @property
+    def neuron(self) -> Neuron:
+        """The recipe's neuron.
+
+        Raises:
+            TypeError: nothing spikes in this recipe.
+        """
+        if not isinstance(self.recipe.neuron, Neuron):
+            raise TypeError(f"{self.recipe.neuron.name} does not spike; it cannot be simulated over time")
+        return self.recipe.neuron
+
+    @cached_property
+    def depth(self) -> int:
+        """Most neuron layers on one path from image to output."""
+        depths: dict[fx.Node, int] = {}
+        for node in self.captured.graph.nodes:
+            role = self.roles.get(node)
+            before = max((depths[source] for source in node.all_input_nodes), default=0)
+            depths[node] = before + (role is not None and role.kind is Kind.NEURON)
+        return max(depths.values(), default=0)
+
+    def pooling_of(self, node: fx.Node) -> Pooling:
+        """Rule of one max pool, which may depend on whether spikes reach it with no weights between."""
+        pending, seen = list(node.all_input_nodes), set[fx.Node]()
+        while pending:
+            source = pending.pop()
+            role = self.roles.get(source)
+            if role is None or role.kind is Kind.WEIGHTED or source in seen:
+                continue
+            if role.kind is Kind.NEURON:
+                return self.recipe.pooling.rule(spikes=True)
+            seen.add(source)
+            pending += source.all_input_nodes
+        return self.recipe.pooling.rule(spikes=False)
+
+    def steps_run(self, t: int) -> int:
+        """Every step that a read-out at t takes: those before it, its own, and the delays of layers."""
+        neuron, initial = self.neuron, self.recipe.initial
+        before = initial.steps_counted + neuron.coding.needs_rest
+        return before + t * neuron.steps_per_t + self.depth * neuron.delay(t)
+
 
 def last_uses(
     graph: fx.Graph, run_by: Mapping[fx.Node, Collection[fx.Node]] | None = None
@@ -67,6 +112,18 @@ def last_uses(
     return table
 
 
+def last_sources(plan: Plan) -> frozenset[fx.Node]:
+    """Neuron layers after which nothing fires or pools: their mean over time is all that counts."""
+    firing: set[fx.Node] = set()  # or before something that does
+    for node in reversed(plan.captured.graph.nodes):
+        role = plan.roles.get(node)
+        fires = role is not None and role.kind in (Kind.NEURON, Kind.POOLING)
+        if fires or any(user in firing for user in node.users):
+            firing.add(node)
+    neurons = plan.nodes_of(Kind.NEURON)
+    return frozenset(node for node in neurons if not any(user in firing for user in node.users))
+
+
 def attribute(module: nn.Module, path: str) -> Any:
     """Value of a dotted attribute, such as a parameter that the forward uses directly."""
     parent, _, name = path.rpartition(".")
@@ -78,7 +135,8 @@ def operation_of(captured: fx.GraphModule, node: fx.Node) -> Callable[..., Any]:
     if node.op == "call_module":
         return captured.get_submodule(str(node.target))
     if node.op == "call_method":
-        name = str(node.target)
+        # Layers may leave their result in another memory layout than the ANN's, where view fails.
+        name = "reshape" if node.target == "view" else str(node.target)
         return lambda value, *args, **kwargs: getattr(value, name)(*args, **kwargs)
     return node.target  # type: ignore[return-value]
 
@@ -130,30 +188,34 @@ def units(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | N
 
 def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Tensor | None:
     known = [unit for unit in sources if unit is not None]
-    if not known or len(known) < len(node.all_input_nodes):
+    inputs = [source for source in node.all_input_nodes if not _is_size(plan, source)]
+    if not known or len(known) < len(inputs):
         return None
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     if _pads_with_values(plan, node, name):
         return None
-    if (
-        name in ("cat", "concat", "concatenate")
-        and plan.shapes[node][0] == plan.shapes[node.all_input_nodes[0]][0]
-    ):
+    if name in ("cat", "concat", "concatenate") and plan.shapes[node][0] == plan.shapes[inputs[0]][0]:
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         if axis == 1:
-            unit_of = dict(zip(node.all_input_nodes, known, strict=True))
+            unit_of = dict(zip(inputs, known, strict=True))
             parts: Any = node.args[0] if node.args else node.kwargs["tensors"]  # one may come twice
             wide = [(unit_of[part], plan.shapes[part][1]) for part in parts]
             return torch.cat([unit.expand(1, channels, *unit.shape[2:]) for unit, channels in wide], 1)
     if all(unit.numel() == 1 and bool(unit == known[0]) for unit in known):
         return known[0]
-    same_channels = plan.shapes.get(node, ())[1:2] == plan.shapes.get(node.all_input_nodes[0], ())[1:2]
+    same_channels = plan.shapes.get(node, ())[1:2] == plan.shapes.get(inputs[0], ())[1:2]
     keeps_channels = name in _CHANNEL_KEEPING
     if node.op == "call_module":
         keeps_channels = not isinstance(plan.captured.get_submodule(name), _CHANNEL_MIXING)
     if len(known) == 1 and same_channels and keeps_channels and known[0].ndim == len(plan.shapes[node]):
         return known[0]
     return None
+
+
+def _is_size(plan: Plan, node: fx.Node) -> bool:
+    """True for a number that is read off the shape of a value."""
+    role = plan.roles.get(node)
+    return role is not None and role.kind is Kind.SHAPE
 
 
 def _pads_with_values(plan: Plan, node: fx.Node, name: str) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conversion.parts import Part, register
+from conversion.parts import Part, check, register
 
 State = dict[str, Tensor]
 
@@ -24,7 +24,7 @@ class MaxPool:
 
     def __init__(self, function: Callable[..., Any], **settings: Any) -> None:
         self._function = function
-        self._settings = settings
+        self.settings = settings
 
     @classmethod
     def of_module(cls, module: nn.Module) -> MaxPool:
@@ -40,12 +40,12 @@ class MaxPool:
 
     def __call__(self, values: Tensor) -> Tensor:
         """Maximum of each window."""
-        pooled: Tensor = self._function(values, **self._settings)
+        pooled: Tensor = self._function(values, **self.settings)
         return pooled
 
     def winners(self, values: Tensor) -> Tensor:
         """Flat position of the maximum of each window, in its input map."""
-        indices: Tensor = self._function(values, **self._settings, return_indices=True)[1]
+        indices: Tensor = self._function(values, **self.settings, return_indices=True)[1]
         return indices
 
 
@@ -62,6 +62,11 @@ class Pooling(Part):
 
     kind: ClassVar[str] = "pooling"
     graded: ClassVar[bool]  # sends sums of spikes rather than one of its input spikes
+    takes_currents: ClassVar[bool] = False  # pools come before the neurons that feed them, where they can
+
+    def rule(self, spikes: bool) -> Pooling:
+        """The rule for a pool that receives spikes, or else currents."""
+        return self
 
     def scan(self, pool: MaxPool, values: Tensor, state: State) -> tuple[Tensor, State]:
         """Pool a chunk of time.
@@ -147,3 +152,42 @@ class PerStep(Pooling):
     def scan(self, pool: MaxPool, values: Tensor, state: State) -> tuple[Tensor, State]:
         """o_t = maxpool(x_t)."""
         return pool(values.flatten(0, 1)).unflatten(0, values.shape[:2]), state
+
+
+@register
+@dataclass(frozen=True)
+class BeforeNeuron(Pooling):
+    """Pool the currents before the neuron fires, so that what is sent stays binary.
+
+    A neuron that feeds nothing but one max pool changes places with it, which leaves the ANN as it
+    was. A pool whose input others read too, or that receives something else than one layer's spikes,
+    stays where it is and lets through the spikes of its leader, as `Gate`.
+
+    Parameters:
+        currents: what the pool sends on. "per-step": the largest current of each step, whose mean is
+            at least the largest mean; "cumulative": increments of the largest sum so far, as
+            `LateralInhibition` sends, whose mean is exactly the largest mean.
+
+    Source: Bu, Li, Yu 2025 (CVPR), arXiv 2409.03368 ("per-step").
+    """
+
+    name: ClassVar[str] = "before-neuron"
+    graded: ClassVar[bool] = False
+    takes_currents: ClassVar[bool] = True
+    currents: Literal["per-step", "cumulative"] = "per-step"
+
+    def __post_init__(self) -> None:
+        check(
+            self.currents in ("per-step", "cumulative"),
+            f"currents must be per-step or cumulative, got {self.currents}",
+        )
+
+    def rule(self, spikes: bool) -> Pooling:
+        """Gate for spikes; maximum of each step, or increments of the cumulative maximum, for currents."""
+        if spikes:
+            return Gate()
+        return PerStep() if self.currents == "per-step" else LateralInhibition()
+
+    def scan(self, pool: MaxPool, values: Tensor, state: State) -> tuple[Tensor, State]:
+        """As the rule for currents does."""
+        return self.rule(spikes=False).scan(pool, values, state)

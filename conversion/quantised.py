@@ -1,7 +1,8 @@
 """The quantised ANN behind the recipe `ptq`: read out like a spiking network, run in one pass.
 
 Read out at t, it is the ANN with activations of min(t, 255) levels and 8-bit weights, the network
-that carries as many bits per activation as t binary time steps (see `conversion.quantiser`).
+that carries as many bits per activation as t binary time steps (see `conversion.quantiser`). The
+activations of a leaky ReLU have as many levels below zero, as t steps of signed spikes have.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class QuantisedNetwork(Converted):
         for t in checked_time_steps(time_steps):
             levels = self._quantiser.levels(t)
             run = _QuantisedRun(self.plan, self._thresholds_for(levels, images.device), levels)
-            yield Readout(t, t, run.run(images), silent)
+            yield Readout(t, t, t, run.run(images), silent)
 
 
 class _QuantisedRun(fx.Interpreter):
@@ -96,7 +97,7 @@ class _QuantisedRun(fx.Interpreter):
             return value
         threshold = self._thresholds[role.name].clamp(min=1e-12)
         shape = (1, -1, *[1] * (value.ndim - 2))
-        return quantise_activation(value, threshold.view(shape), self._levels)
+        return quantise_activation(value, threshold.view(shape), self._levels, signed=role.slope > 0)
 
 
 def _round_weights(plan: Plan, bits: int) -> None:

@@ -49,10 +49,10 @@ class Quantiser(Part):
         return min(t, self.max_levels)
 
 
-def quantise_activation(z: Tensor, threshold: Tensor, levels: int) -> Tensor:
-    """(threshold / levels) clip(floor(levels z / threshold + 1/2), 0, levels)."""
+def quantise_activation(z: Tensor, threshold: Tensor, levels: int, signed: bool = False) -> Tensor:
+    """(threshold / levels) clip(floor(levels z / threshold + 1/2), 0, levels); from -levels if signed."""
     step = threshold / levels
-    return (z / step + 0.5).floor_().clamp_(0, levels) * step
+    return (z / step + 0.5).floor_().clamp_(-levels if signed else 0, levels) * step
 
 
 def quantise_weight(weight: Tensor, bits: int, channel_axis: int = 0) -> Tensor:

@@ -10,17 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from conversion import initial, neurons, pooling, scales  # noqa: F401 (registers the parts)
+from conversion.allocation import Allocation, Uniform
+from conversion.coding import RATE
+from conversion.corrections import Correction, NoCorrection
 from conversion.errors import RecipeError
-from conversion.initial import Fraction, Initial, Zero
-from conversion.neurons import Burst, IntegrateAndFire, Neuron, SpikeCalibrated
+from conversion.exits import Exit, NoExit
+from conversion.initial import Initial, Zero
+from conversion.neurons import IntegrateAndFire, Neuron
+from conversion.operations import Kind
 from conversion.parts import Part, build_part, nearest
-from conversion.pooling import Gate, LateralInhibition, Pooling
+from conversion.pooling import Gate, Pooling
 from conversion.quantiser import Quantiser
-from conversion.scales import Maximum, Percentile, Scale
+from conversion.readouts import Average, ReadoutRule
+from conversion.roles import Role
+from conversion.scales import Percentile, Scale
 
 Group = Literal["binary", "multi-level", "retrained", "baseline"]
-KINDS = ("scale", "neuron", "initial", "pooling")
+KINDS = ("scale", "neuron", "initial", "pooling", "correction", "allocation", "readout", "exit")
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,10 @@ class Recipe:
     neuron: Neuron | Quantiser = IntegrateAndFire()
     initial: Initial = Zero()
     pooling: Pooling = Gate()
+    correction: Correction = NoCorrection()
+    allocation: Allocation = Uniform()
+    readout: ReadoutRule = Average()
+    exit: Exit = NoExit()
     label: str = ""  # shown on the leaderboard; the name unless parameters were overridden
 
     def __post_init__(self) -> None:
@@ -41,16 +51,92 @@ class Recipe:
             object.__setattr__(self, "label", self.name)
 
     @property
+    def retrains(self) -> bool:
+        """True where the ANN must have been trained with an activation made for conversion."""
+        return self.scale.needs_training
+
+    @property
     def group(self) -> Group:
-        """Fairness group: only recipes of one group compare directly."""
+        """Fairness group on an ANN as it is: only recipes of one group compare directly."""
         if isinstance(self.neuron, Quantiser):
             return "baseline"
+        if self.retrains:
+            return "retrained"
         # Graded pooling does not count here: what a *neuron* sends decides.
         return "binary" if self.neuron.alphabet == "binary" else "multi-level"
+
+    @property
+    def needs_time_steps(self) -> bool:
+        """True where T must be known: the network is fitted anew for every t it is read out at."""
+        fitted = (self.scale, self.initial, self.correction, self.allocation)
+        return any(part.needs_time_steps for part in fitted)
 
     def parts(self) -> dict[str, Any]:
         """Every resolved choice with its parameters, as plain values."""
         return {kind: getattr(self, kind).as_dict() for kind in KINDS}
+
+
+def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
+    """Refuse parts that do not fit each other or the network, before any work starts.
+
+    Raises:
+        RecipeError: names the parts and the layer.
+    """
+    neuron = recipe.neuron
+    if recipe.exit.name != "none" and (isinstance(neuron, Quantiser) or neuron.whole_window):
+        raise RecipeError(
+            f"recipe '{recipe.label}': exit '{recipe.exit.name}' reads out in every step, which neuron "
+            f"'{neuron.name}' does not allow; it answers only after the last one"
+        )
+    if isinstance(neuron, Quantiser):
+        return
+    if recipe.initial.steps and neuron.coding.needs_rest:
+        raise RecipeError(
+            f"recipe '{recipe.label}': initial '{recipe.initial.name}' runs rate-coded steps before "
+            f"the read-out, neuron '{neuron.name}' is coded by {neuron.coding.name}"
+        )
+    if recipe.initial.steps and neuron.whole_window:
+        raise RecipeError(
+            f"recipe '{recipe.label}': initial '{recipe.initial.name}' runs steps before the read-out, but "
+            f"neuron '{neuron.name}' waits for a whole window"
+        )
+    if not recipe.initial.fits(neuron):
+        raise RecipeError(
+            f"recipe '{recipe.label}': initial '{recipe.initial.name}' does not fit neuron '{neuron.name}'; "
+            "it judges a membrane by what integrate-and-fire, burst, signed and spike-calibrated neurons "
+            "leave in it"
+        )
+    for part in (recipe.scale, recipe.correction):
+        if part.runs_spikes and neuron.coding is not RATE:
+            raise RecipeError(
+                f"recipe '{recipe.label}': {part.kind} '{part.name}' compares firing rates with activations, "
+                f"neuron '{neuron.name}' is coded by {neuron.coding.name}"
+            )
+    if recipe.readout.name != "average" and (neuron.coding.needs_rest or neuron.whole_window):
+        raise RecipeError(
+            f"recipe '{recipe.label}': read-out '{recipe.readout.name}' needs spikes that mean the same in "
+            f"every step, which those of neuron '{neuron.name}' do not"
+        )
+    for role in roles.values():
+        if role.kind is Kind.POOLING and neuron.coding.needs_rest and not recipe.pooling.graded:
+            raise RecipeError(
+                f"recipe '{recipe.label}': pooling '{recipe.pooling.name}' of layer '{role.name}' picks "
+                f"among spikes, but those of neuron '{neuron.name}' are changes of an estimate; use pooling "
+                "lateral-inhibition"
+            )
+        if recipe.retrains and role.kind is Kind.NEURON and role.levels is None:
+            raise RecipeError(
+                f"recipe '{recipe.label}': scale '{recipe.scale.name}' takes the threshold that a layer has "
+                f"learned in training, and layer '{role.name}' ({role.operation}) has none; train the "
+                "network with `activation: qcfs`, an option of networks in a matrix, or with "
+                "conversion.activations.QCFS in place of ReLU, or choose another scale: "
+                f"{{preset: {recipe.name}, scale: percentile}}"
+            )
+        if role.slope and not neuron.leaky:
+            raise RecipeError(
+                f"recipe '{recipe.label}': neuron '{neuron.name}' cannot send the negative values of layer "
+                f"'{role.name}' ({role.operation}, slope {role.slope:g}); use recipe spiking-yolo"
+            )
 
 
 _PRESETS: dict[str, Recipe] = {}
@@ -107,54 +193,3 @@ def _label(base: Recipe, recipe: Recipe) -> str:
             before = build_part(kind, after["name"]).as_dict()
         changes += [f"{k}={v}" for k, v in after.items() if before[k] != v]
     return " ".join([base.name, *changes])
-
-
-preset(
-    Recipe(
-        "maxnorm",
-        "Threshold at the largest activation of each layer; safe and slow.",
-        "Diehl et al. 2015, doi:10.1109/IJCNN.2015.7280696 (soft reset in place of hard reset)",
-        scale=Maximum(),
-    )
-)
-preset(
-    Recipe(
-        "percentile",
-        "Threshold at the 99.9th percentile of activations, so outliers do not slow the layer.",
-        "Rueckauer et al. 2017, doi:10.3389/fnins.2017.00682",
-    )
-)
-preset(
-    Recipe(
-        "opi",
-        "Percentile thresholds and membranes that start half full.",
-        "Bu et al. 2022 (AAAI), arXiv 2202.01440",
-        initial=Fraction(),
-    )
-)
-preset(
-    Recipe(
-        "burst",
-        "Up to five spikes a step, and lossless lateral-inhibition pooling.",
-        "Li & Zeng 2022 (IJCAI), arXiv 2204.13271",
-        neuron=Burst(),
-        pooling=LateralInhibition(),
-    )
-)
-preset(
-    Recipe(
-        "spicalib",
-        "Burst neurons that take wrong spikes back, and lossless pooling for any max pooling.",
-        "Li, He, Dong, Kong, Zeng 2022, arXiv 2207.02702",
-        neuron=SpikeCalibrated(),
-        pooling=LateralInhibition(),
-    )
-)
-preset(
-    Recipe(
-        "ptq",
-        "No spikes: the ANN with activations of t levels and 8-bit weights, the baseline to beat.",
-        "Post-training quantisation; thresholds by least squared error",
-        neuron=Quantiser(),
-    )
-)

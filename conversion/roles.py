@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from conversion.activations import TrainedActivation
 from conversion.capture import module_path, source_line
 from conversion.errors import Unsupported, UnsupportedOperations
 from conversion.operations import FUNCTIONS, METHODS, MODULES, NEURON_MODULES, Kind, advice_for
@@ -27,6 +28,8 @@ class Role:
     name: str  # unique and readable, e.g. "layer1.0.relu" or "layer1.0.relu#2" at its second use
     operation: str  # e.g. "torch.nn.ReLU"
     ceiling: float | None = None  # upper bound of a neuron's activation, e.g. 6 for ReLU6
+    slope: float = 0.0  # of a neuron's activation below 0, e.g. 0.1 for a leaky ReLU
+    levels: int | None = None  # steps up to the ceiling of an activation trained for conversion
 
 
 class _Refusal(Exception):
@@ -58,6 +61,8 @@ def sort_into_roles(captured: fx.GraphModule) -> dict[fx.Node, Role]:
             continue
         try:
             kind, operation, ceiling = _role_of(captured, node, inputs)
+            slope = _slope(captured, node, operation)
+            levels = _levels(captured, node)
         except _Refusal as refusal:
             if node.target is not operator.getitem or node.args[0] not in nameless:  # told already
                 refused.append(
@@ -68,7 +73,7 @@ def sort_into_roles(captured: fx.GraphModule) -> dict[fx.Node, Role]:
             continue
         if kind is not Kind.SHAPE:
             dynamic.add(node)
-        roles[node] = Role(kind, _unique(_name_of(node), used), operation, ceiling)
+        roles[node] = Role(kind, _unique(_name_of(node), used), operation, ceiling, slope, levels)
     if refused:
         raise UnsupportedOperations(refused)
     return roles
@@ -151,7 +156,8 @@ def _function_name(target: Any) -> str:
 
 
 def _module_role(module: nn.Module) -> tuple[Kind, str, float | None]:
-    operation = f"torch.nn.{type(module).__name__}"
+    room = "conversion.activations" if isinstance(module, TrainedActivation) else "torch.nn"
+    operation = f"{room}.{type(module).__name__}"
     if isinstance(module, NEURON_MODULES):
         return Kind.NEURON, operation, _ceiling_of_module(module, operation)
     for parent in type(module).__mro__:
@@ -171,12 +177,14 @@ def _module_role(module: nn.Module) -> tuple[Kind, str, float | None]:
 def _ceiling_of_module(module: nn.Module, operation: str) -> float | None:
     if isinstance(module, nn.Hardtanh):  # ReLU6 is one
         return _bounds(float(module.min_val), float(module.max_val), operation)
+    if isinstance(module, TrainedActivation):
+        return float(module.ceiling)
     return None
 
 
 def _ceiling_of_call(node: fx.Node, operation: str) -> float | None:
     name = operation.rsplit(".", 1)[-1].rstrip("_")
-    if name == "relu":
+    if name in ("relu", "leaky_relu"):
         return None
     if name == "relu6":
         return 6.0
@@ -186,6 +194,23 @@ def _ceiling_of_call(node: fx.Node, operation: str) -> float | None:
         low = _argument(node, "min", 1)
         high = None if "clamp_min" in name else _argument(node, "max", 2)
     return _bounds(low, high, operation)
+
+
+def _slope(captured: fx.GraphModule, node: fx.Node, operation: str) -> float:
+    """Slope of a leaky ReLU below 0; 0 for everything else."""
+    if node.op == "call_module":
+        module = captured.get_submodule(str(node.target))
+        slope = module.negative_slope if isinstance(module, nn.LeakyReLU) else 0.0
+    else:
+        slope = _argument(node, "negative_slope", 1, 0.01) if "leaky_relu" in operation else 0.0
+    if not (isinstance(slope, int | float) and 0 <= slope < 1):
+        raise _Refusal(f"{operation} with slope {slope}", "use a constant slope of at least 0 and below 1")
+    return float(slope)
+
+
+def _levels(captured: fx.GraphModule, node: fx.Node) -> int | None:
+    module = captured.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return int(module.levels) if isinstance(module, TrainedActivation) else None
 
 
 def _bounds(low: Any, high: Any, operation: str) -> float | None:

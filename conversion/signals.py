@@ -67,6 +67,19 @@ class Spikes(Signal):
         """Shape in one time step, [B, ...]."""
         return torch.Size((self.counts.shape[0] // self.steps, *self.counts.shape[1:]))
 
+    @property
+    def carrier(self) -> Tensor:
+        """What an operation that only moves spikes is run on, [N, C, ...]."""
+        return self.counts
+
+    def moved(self, carrier: Tensor, unit: Tensor) -> Spikes:
+        """These spikes after such an operation."""
+        return Spikes(carrier, self.steps, unit, self.signed)
+
+    def travels_with(self, other: Spikes) -> bool:
+        """True where carriers can be joined into one."""
+        return type(self) is type(other) is Spikes
+
 
 def fold(timed: Tensor) -> Signal:
     """Signal from [T, B, ...]."""

@@ -16,17 +16,25 @@ BINS = 2048
 
 
 class ActivationStatistics:
-    """Statistics of one layer's non-negative activations [N, C, ...], channel by channel."""
+    """Statistics of one layer's activations [N, C, ...], channel by channel.
+
+    Where a leaky ReLU makes activations negative, maximum, histogram and quantiles are of their
+    magnitudes, because a threshold bounds what a neuron can send on both sides; the mean is signed.
+    """
 
     def __init__(self, layer: str) -> None:
         self.layer = layer
         self.maximum = torch.empty(0)  # [C], exact
         self.count = 0  # values seen per channel
+        self._sum = torch.empty(0)  # [C], float64, of activations
+        self._images = 0
+        self._by_neuron: Tensor | None = None  # [C, ...], float64, sum over images; None: sizes differ
+        self._drive = torch.empty(0)  # [2, C], float64, sums of the neuron's input and of its square
         self._range = torch.empty(0)  # [C], upper edge of the histogram
         self._histogram = torch.empty(0)  # [C, BINS], float64 counts
 
-    def update(self, activation: Tensor) -> None:
-        """Add a batch of activations [N, C, ...].
+    def update(self, activation: Tensor, drive: Tensor | None = None) -> None:
+        """Add a batch of activations [N, C, ...], and the inputs of the same neurons.
 
         Raises:
             CalibrationError: an activation is NaN or infinite; names the layer.
@@ -37,19 +45,34 @@ class ActivationStatistics:
                 f"layer '{self.layer}': activations on the calibration images are NaN or infinite; "
                 "check the checkpoint and the normalisation of the images"
             )
-        largest = values.amax(1)
+        magnitudes = values.abs()
+        largest = magnitudes.amax(1)
         if self.count == 0:
             self.maximum = torch.zeros_like(largest)
             self._range = torch.zeros_like(largest)
             self._histogram = values.new_zeros((len(values), BINS), dtype=torch.float64)
+            self._sum = torch.zeros_like(largest, dtype=torch.float64)
+            self._drive = values.new_zeros((2, len(values)), dtype=torch.float64)
+        self._add_neurons(activation.detach())
         self.count += values.shape[1]
+        self._sum += values.sum(1, dtype=torch.float64)
+        inputs = values if drive is None else drive.detach().float().transpose(0, 1).flatten(1)
+        self._drive += torch.stack([inputs.sum(1, dtype=torch.float64), inputs.double().square().sum(1)])
         self.maximum = torch.maximum(self.maximum, largest)
         self._widen(largest)
         scale = torch.where(self._range > 0, BINS / self._range.clamp(min=1e-30), 0.0)
-        bins = (values * scale[:, None]).long().clamp_(0, BINS - 1)
+        bins = (magnitudes * scale[:, None]).long().clamp_(0, BINS - 1)
         bins += torch.arange(len(values), device=values.device)[:, None] * BINS
         counts = torch.bincount(bins.flatten(), minlength=self._histogram.numel())
         self._histogram += counts.view_as(self._histogram)
+
+    def _add_neurons(self, activation: Tensor) -> None:
+        total = activation.sum(0, dtype=torch.float64)
+        if self.count == 0:
+            self._by_neuron = total
+        elif self._by_neuron is not None:
+            self._by_neuron = self._by_neuron + total if self._by_neuron.shape == total.shape else None
+        self._images += len(activation)
 
     def _widen(self, largest: Tensor) -> None:
         fresh = (self._range == 0) & (largest > 0)  # all earlier values were 0: they stay in bin 0
@@ -58,6 +81,24 @@ class ActivationStatistics:
             merged = self._histogram[small].unflatten(1, (BINS // 2, 2)).sum(2)
             self._histogram[small] = torch.cat([merged, torch.zeros_like(merged)], 1)
             self._range[small] *= 2
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean activation [C]."""
+        return self._sum / self.count
+
+    @property
+    def fastest_mean(self) -> Tensor:
+        """Largest mean activation of one neuron, by channel [C]; of all of them where image sizes differ."""
+        if self._by_neuron is None:
+            return self.mean
+        return self._by_neuron.reshape(len(self._by_neuron), -1).amax(1) / self._images
+
+    @property
+    def drive_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the neurons' inputs, before the ReLU, both [C] in float64."""
+        mean, square = self._drive / self.count
+        return mean, (square - mean.square()).clamp(min=0).sqrt()
 
     @property
     def histogram(self) -> tuple[Tensor, Tensor]:

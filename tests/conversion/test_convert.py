@@ -6,9 +6,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from conversion import CalibrationError, ConversionError, Converted, RecipeError, convert, recipe_names
+from conversion import (
+    CalibrationError,
+    ConversionError,
+    Converted,
+    RecipeError,
+    convert,
+    recipe_from,
+    recipe_names,
+)
+from conversion.early_exit import EarlyExit
+from conversion.fitting import PerLength
 from conversion.neurons import Burst
 from conversion.quantiser import Quantiser
+
+ANY_ANN = [name for name in recipe_names() if not recipe_from(name).retrains]
 
 
 def thresholds_of(ann: nn.Module, calibration) -> list[float]:
@@ -47,7 +59,7 @@ def test_no_calibration_images_are_refused(calibration, branchy) -> None:
         convert(branchy, "opi")
 
 
-@pytest.mark.parametrize("preset", recipe_names())
+@pytest.mark.parametrize("preset", ANY_ANN)
 def test_ann_is_untouched_and_trainable(preset: str, branchy, calibration, images) -> None:
     branchy.train()
     branchy.head.eval()
@@ -74,7 +86,7 @@ def test_calibration_images_are_left_as_they_are(calibration) -> None:
     assert torch.equal(calibration, kept)
 
 
-@pytest.mark.parametrize("preset", recipe_names())
+@pytest.mark.parametrize("preset", ANY_ANN)
 def test_report_tells_what_became_of_every_operation(preset: str, branchy, calibration) -> None:
     snn = convert(branchy, preset, calibration)
     became = {entry.name: entry.became for entry in snn.report}
@@ -87,8 +99,13 @@ def test_report_tells_what_became_of_every_operation(preset: str, branchy, calib
         assert became["joined"] == "quantiser"
         assert became["pool"] == "kept (pooling)"
     else:
-        threshold = float(snn.thresholds["joined"])
-        assert became["joined"] == f"{snn.recipe.neuron.name}, threshold {threshold:.4g}"
+        if isinstance(snn, PerLength | EarlyExit):
+            assert became["joined"] == f"{snn.recipe.neuron.name}, fitted for each number of time steps"
+            snn = snn.at(3)
+            became |= {entry.name: entry.became for entry in snn.report}
+        low, high = snn.thresholds["joined"].aminmax()
+        told = f"{float(low):.4g} to {float(high):.4g}" if high > low else f"{float(low):.4g}"
+        assert became["joined"] == f"{snn.recipe.neuron.name}, threshold {told}"
         assert became["pool"] == f"{snn.recipe.pooling.name} pooling"
     assert str(snn.report[0]) == "stem.0: torch.nn.Conv2d -> kept (weighted)"
     assert not any("BatchNorm" in entry.operation for entry in snn.report)
@@ -197,7 +214,10 @@ def test_converted_network_moves_and_calls_like_a_module(branchy, calibration, i
     assert not any(parameter.requires_grad for parameter in snn.parameters())
     (readout,) = snn.simulate(images, (32,))
     torch.testing.assert_close(snn(images, 32), readout.output)
-    assert {name.partition("_")[0] for name, _ in snn.named_buffers() if "." not in name} == {"threshold"}
+    assert {name.partition("_")[0] for name, _ in snn.named_buffers() if "." not in name} == {
+        "threshold",
+        "initial",
+    }
 
 
 def test_a_sparse_layer_is_not_cut_off():

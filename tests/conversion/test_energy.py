@@ -29,6 +29,14 @@ def test_break_even_is_at_five_spikes_a_synapse() -> None:
         assert energy / ann_energy_pj(network) == pytest.approx(ratio)
 
 
+def test_events_that_carry_real_numbers_multiply() -> None:
+    network, synops = wiring(image="analog", spikes="spikes"), {"image": 0.0, "spikes": 1000.0}
+    for alphabet in ("binary", "burst", "signed", "graded", "weighted"):
+        energy = operations_energy_pj(network, synops, 8, alphabet)
+        assert energy == pytest.approx(4.6 * 100 + 0.9 * 1000)
+    assert operations_energy_pj(network, synops, 8, "real") == pytest.approx(4.6 * 100 + 4.6 * 1000)
+
+
 def test_quantised_ann_runs_once_in_eight_bits() -> None:
     network = wiring(image="analog", spikes="spikes")
     for t in (1, 64):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from conversion.initial import Fraction, Zero
-from conversion.neurons import IntegrateAndFire, scan
+from conversion.neurons import IntegrateAndFire
 
 
 def test_values() -> None:
@@ -21,7 +21,7 @@ def test_half_full_has_the_least_squared_error() -> None:
     z = torch.linspace(0, 1, 2001, dtype=torch.float64).view(1, 1, -1)
     errors = {}
     for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
-        spikes, _ = scan(IntegrateAndFire(), z, 8, {"v": torch.full_like(z[0], Fraction(fraction).value)})
+        spikes, _ = IntegrateAndFire().scan(z, 8, {"v": torch.full_like(z[0], Fraction(fraction).value)})
         errors[fraction] = (spikes.mean(0) - z[0]).square().mean().item()
     assert min(errors, key=errors.__getitem__) == 0.5
     assert errors[0.5] == pytest.approx(1 / (12 * 64), rel=0.02)  # rounding to the nearest 1/8

@@ -157,6 +157,13 @@ def test_a_mixed_layer_pays_for_the_image_and_for_the_spikes() -> None:
     )
 
 
+def test_real_numbers_cost_a_multiplication_a_synaptic_operation() -> None:
+    counts = {"relu": 10.0}, {"conv": 300.0}
+    binary, real = (memory_energy(network_of(CONV), *counts, 4, name)["conv"] for name in ("binary", "real"))
+    assert real.operations == pytest.approx(binary.operations + 300 * 3.1)
+    assert real.total == pytest.approx(binary.total + 300 * 3.1)
+
+
 def test_sending_a_spike_costs_its_neuron_a_reset_and_a_write() -> None:
     found = memory_energy(network_of(FC), {"relu": 10.0}, {}, 4, "burst")
     assert list(found) == ["fc", "relu"]

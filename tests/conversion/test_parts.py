@@ -6,6 +6,7 @@ import pytest
 from conversion.errors import RecipeError
 from conversion.neurons import Burst, IntegrateAndFire, SpikeCalibrated
 from conversion.parts import Part, build_part, nearest, part_names, register, searched
+from conversion.recipes import KINDS
 from conversion.scales import Percentile
 
 
@@ -34,7 +35,7 @@ def test_parts_survive_their_plain_form(part: Part) -> None:
     ("kind", "spec", "message"),
     [
         ("neuron", "brust", "unknown neuron 'brust'; did you mean 'burst'"),
-        ("scale", "nothing like it", "unknown scale 'nothing like it'; valid: maximum, percentile"),
+        ("scale", "nothing like it", "unknown scale 'nothing like it'; valid: .*maximum, percentile"),
         (
             "neuron",
             {"name": "burst", "gama": 3},
@@ -57,11 +58,31 @@ def test_mistakes_are_named_with_the_nearest_valid_name(kind: str, spec, message
         build_part(kind, spec)
 
 
-def test_names_of_every_kind() -> None:
-    assert part_names("neuron") == ["burst", "integrate-and-fire", "quantiser", "spike-calibrated"]
-    assert part_names("pooling") == ["gate", "lateral-inhibition", "per-step"]
-    assert part_names("scale") == ["maximum", "percentile"]
-    assert part_names("initial") == ["fraction", "zero"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_part_of_every_question_builds_from_its_name(kind: str) -> None:
+    names = part_names(kind)
+    assert len(names) == len(set(names)) >= 1
+    for name in names:
+        part = build_part(kind, name)
+        assert (part.kind, part.name) == (kind, name)
+        assert build_part(kind, part.as_dict()) == part
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("neuron", {"burst", "integrate-and-fire", "quantiser", "spike-calibrated"}),
+        ("pooling", {"gate", "lateral-inhibition", "per-step"}),
+        ("scale", {"maximum", "percentile"}),
+        ("initial", {"fraction", "shift", "zero"}),
+        ("correction", {"none"}),
+        ("allocation", {"uniform"}),
+        ("readout", {"average", "delayed"}),
+        ("exit", {"none"}),
+    ],
+)
+def test_what_matrices_rely_on_keeps_its_name(kind: str, names: set[str]) -> None:
+    assert names <= set(part_names(kind))
 
 
 def test_a_name_is_taken_once() -> None:

@@ -296,7 +296,9 @@ REFUSED = {
     "pow": lambda x: x**2,
     "matmul": lambda x: x @ x,
     "sigmoid": torch.sigmoid,
-    "leaky_relu": F.leaky_relu,
+    "leaky_relu with slope 1.0": lambda x: F.leaky_relu(x, 1.0),
+    "leaky_relu with slope -0.1": lambda x: F.leaky_relu(x, negative_slope=-0.1),
+    "prelu": lambda x: F.prelu(x, torch.ones(1)),
     "clamp between None and 1": lambda x: x.clamp(max=1),
     "clamp between 0 and 0": lambda x: x.clamp(0, 0),
     "product of two signals": lambda x: x * x,
@@ -325,6 +327,37 @@ def test_what_is_not_affine_or_mixes_images_is_refused(message: str, operation) 
 
     with pytest.raises(UnsupportedOperations, match=message.strip()):
         sort_into_roles(capture(One()))
+
+
+@pytest.mark.parametrize(
+    ("operation", "slope"),
+    [
+        (F.leaky_relu, 0.01),
+        (F.leaky_relu_, 0.01),
+        (lambda x: F.leaky_relu(x, 0.2), 0.2),
+        (lambda x: F.leaky_relu(x, negative_slope=0.3, inplace=True), 0.3),
+        (nn.LeakyReLU(0.125), 0.125),
+        (nn.LeakyReLU(0.0, inplace=True), 0.0),
+        (F.relu, 0.0),
+    ],
+)
+def test_leaky_relu_is_a_neuron_with_a_slope(operation, slope: float) -> None:
+    class One(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.operation = operation
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.operation(x)
+
+    (role,) = sort_into_roles(capture(One())).values()
+    assert (role.kind, role.slope, role.ceiling) == (Kind.NEURON, slope, None)
+
+
+def test_module_with_too_steep_a_slope_is_refused() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.LeakyReLU(1.5))
+    with pytest.raises(UnsupportedOperations, match=r"LeakyReLU with slope 1.5 in module '1'"):
+        sort_into_roles(capture(network))
 
 
 def test_what_is_taken_from_a_refused_result_is_not_told_again() -> None:

@@ -101,3 +101,14 @@ def test_a_quantile_among_zeros_is_zero(per_channel):
     statistics.update(activation)
     assert torch.equal(statistics.quantile(0.95, per_channel), torch.zeros(2 if per_channel else 1))
     assert bool((statistics.quantile(0.995, per_channel) > 0.1).all())
+
+
+def test_of_negative_activations_magnitudes_count_and_the_mean_has_a_sign() -> None:
+    values = torch.randn(64, 3, 50) * torch.tensor([1.0, 5.0, 0.1])[:, None]
+    values[:, 2] -= 10  # never positive
+    signed, magnitudes = statistics_of(values), statistics_of(values.abs())
+    assert torch.equal(signed.maximum, values.abs().amax((0, 2)))
+    assert torch.equal(signed.histogram[1], magnitudes.histogram[1])
+    assert torch.equal(signed.quantile(0.9, True), magnitudes.quantile(0.9, True))
+    torch.testing.assert_close(signed.mean.float(), values.mean((0, 2)))
+    assert signed.mean[2] < -9

@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from conversion.facts import LayerFacts
+from conversion.neurons import IntegrateAndFire
 from conversion.scales import Maximum, Percentile, least_squares_thresholds
 from conversion.statistics import BINS, ActivationStatistics
 
@@ -17,15 +19,22 @@ def statistics(activations) -> ActivationStatistics:
     return statistics
 
 
+def facts(statistics):
+    return LayerFacts("layer", statistics, IntegrateAndFire())
+
+
 def test_maximum(activations, statistics) -> None:
-    assert torch.equal(Maximum().thresholds(statistics), activations.max()[None])
-    assert torch.equal(Maximum(per_channel=True).thresholds(statistics), activations.amax((0, 2)))
+    assert torch.equal(Maximum().thresholds(facts(statistics)), activations.max()[None])
+    assert torch.equal(Maximum(per_channel=True).thresholds(facts(statistics)), activations.amax((0, 2)))
 
 
 @pytest.mark.parametrize("p", [0.95, 0.999])
 def test_percentile_counts_zeros(p: float, activations, statistics) -> None:
     width = 2 * activations.amax((0, 2)) / BINS
-    layer, channels = Percentile(p).thresholds(statistics), Percentile(p, True).thresholds(statistics)
+    layer, channels = (
+        Percentile(p).thresholds(facts(statistics)),
+        Percentile(p, True).thresholds(facts(statistics)),
+    )
     values = activations.transpose(0, 1).flatten(1)
     low, high = (torch.quantile(values, p, dim=1, interpolation=i) for i in ("lower", "higher"))
     assert (low - 1e-6 <= channels).all()

@@ -1,0 +1,40 @@
+"""What every correction is, and the one that does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from conversion.facts import Calibration
+from conversion.layers import SpikingLayer
+from conversion.parts import Part, register
+
+
+@dataclass(frozen=True)
+class Correction(Part):
+    """Base of all corrections."""
+
+    kind: ClassVar[str] = "correction"
+    runs_spikes: ClassVar[bool] = False  # simulates the network to fit it, which takes rate-coded neurons
+
+    @property
+    def needs_time_steps(self) -> bool:
+        """True where the correction depends on T, which must then be known."""
+        return False
+
+    def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
+        """Corrected layers; may also change weights of the captured network."""
+        raise NotImplementedError
+
+
+@register
+@dataclass(frozen=True)
+class NoCorrection(Correction):
+    """Leave everything as it was."""
+
+    name: ClassVar[str] = "none"
+
+    def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
+        """The layers as they were."""
+        return dict(layers)

@@ -1,0 +1,106 @@
+"""Bias, initial potential and weights refitted so that spiking rates meet the ANN's activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor
+
+from conversion.corrections.base import Correction
+from conversion.corrections.weights import fit_weights
+from conversion.facts import Calibration
+from conversion.layers import SpikingLayer
+from conversion.parts import check, register, searched
+from conversion.spiking_pass import Arrival, SpikingPass
+
+
+@register
+@dataclass(frozen=True)
+class Layerwise(Correction):
+    """Layer by layer, with all earlier layers spiking, take away the difference to the ANN.
+
+    With a the ANN's activations on the same images and r the rates after T steps, in each round
+
+        weights     minimise the mean of (q(W r_in) - a)² over the layer's weights; see `fit_weights`
+        potential   v0 <- v0 + (T / θ) mean over images of (a - r), for each neuron
+        bias        current of every step <- current + mean over images and places of (a - r)
+
+    in this order, each with r measured anew.
+
+    Parameters:
+        bias, potential, weights: which of them.
+        per_channel: one potential for each channel, so that images of any size can be run, in place of
+            one for each neuron, which fixes the size of images.
+        rounds: how often. One in Li et al.; repeated, the means of rates and activations come closer.
+        iterations, batch, learning_rate: of the weights (Adam, cosine down to 0), in each round. Papers:
+            5000 steps of 32 images at 4e-5 (Li et al.), 1000 steps at 3e-4 (Wang et al.).
+        images: calibration images that take part. Papers: one batch for bias and potential, 1024
+            (Li et al.) or 256 (Wang et al.) for weights. Memory and time grow with images times T.
+        time_steps: T; 0: the T of each read-out, for which the network is then fitted anew.
+
+    Sources: Li et al. 2021 (ICML), arXiv 2106.06984, "light" (bias) and "advanced" (all three);
+    Wang et al. 2022, arXiv 2205.07473, phase II (potential and weights in turn). The papers' scripts
+    differ in the order, the former's text leaves it open.
+    """
+
+    name: ClassVar[str] = "layerwise"
+    runs_spikes: ClassVar[bool] = True
+    bias: bool = True
+    potential: bool = False
+    weights: bool = False
+    per_channel: bool = False
+    rounds: int = searched(1, 1, 5)
+    iterations: int = 150
+    batch: int = 32
+    learning_rate: float = searched(3e-4, 1e-5, 3e-3, log=True)
+    images: int = 32
+    time_steps: int = 0
+
+    def __post_init__(self) -> None:
+        for field in ("rounds", "iterations", "batch", "images"):
+            check(getattr(self, field) >= 1, f"{field} must be at least 1, got {getattr(self, field)}")
+        check(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
+        check(self.time_steps >= 0, f"time_steps must be positive, or 0 for T, got {self.time_steps}")
+
+    @property
+    def needs_time_steps(self) -> bool:
+        """True unless T is given."""
+        return not self.time_steps
+
+    def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
+        """Corrected layers; with `weights`, the captured network's weights change too."""
+        steps = self.time_steps or calibration.time_steps
+        assert steps is not None
+        images = calibration.images(self.images)
+        return SpikingPass(calibration.plan, layers, images, steps, self._settle).fit()
+
+    def _settle(self, arrival: Arrival) -> None:
+        for _ in range(self.rounds):
+            if self.weights:
+                fit_weights(arrival, self.iterations, self.batch, self.learning_rate)
+            if self.potential:
+                correct_potential(arrival, self.per_channel)
+            if self.bias:
+                correct_bias(arrival)
+
+
+def correct_bias(arrival: Arrival) -> None:
+    """Add to the current of each channel [1, C, 1, ...] what its mean rate lacks."""
+    layer = arrival.layer
+    lacking = channel_means(arrival.activation - arrival.rate()).to(layer.threshold.dtype)
+    arrival.layer = replace(layer, offset=lacking if layer.offset is None else layer.offset + lacking)
+
+
+def correct_potential(arrival: Arrival, per_channel: bool) -> None:
+    """Put into each membrane, [1, C, ...] or [1, C, 1, ...], the charge that its rate lacks on average."""
+    layer = arrival.layer
+    lacking = (arrival.activation - arrival.rate()) * (arrival.steps / layer.threshold)
+    lacking = channel_means(lacking) if per_channel else lacking.mean(0, keepdim=True)
+    arrival.layer = replace(layer, initial=layer.initial + lacking.to(layer.initial.dtype))
+
+
+def channel_means(values: Tensor) -> Tensor:
+    """Means [1, C, 1, ...] over all axes of [B, C, ...] but the channels."""
+    return values.mean([axis for axis in range(values.ndim) if axis != 1], keepdim=True)

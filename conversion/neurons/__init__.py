@@ -1,0 +1,33 @@
+"""What a neuron does with its input current and its membrane potential: one file per idea."""
+
+from conversion.neurons.adaptive import AdaptiveThreshold
+from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.neurons.compressed import TimestepCompression
+from conversion.neurons.delayed import DelaySpike
+from conversion.neurons.differential import DifferentialMultiThreshold
+from conversion.neurons.imbalanced import ImbalancedThreshold
+from conversion.neurons.integer import Integer
+from conversion.neurons.integrate_and_fire import Burst, IntegrateAndFire
+from conversion.neurons.multi_threshold import MultiThreshold
+from conversion.neurons.signed import Signed
+from conversion.neurons.spike_calibrated import SpikeCalibrated
+from conversion.neurons.weighted import TemporalWeight
+
+__all__ = [
+    "AdaptiveThreshold",
+    "Alphabet",
+    "Burst",
+    "DelaySpike",
+    "DifferentialMultiThreshold",
+    "ImbalancedThreshold",
+    "Integer",
+    "IntegrateAndFire",
+    "MultiThreshold",
+    "Neuron",
+    "Signed",
+    "SpikeCalibrated",
+    "State",
+    "TemporalWeight",
+    "TimestepCompression",
+    "fire",
+]

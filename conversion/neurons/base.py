@@ -1,0 +1,121 @@
+"""What every spiking neuron is: input currents and a state in, spikes and the next state out.
+
+Every neuron works in units of its own threshold: the simulator divides the current by the threshold
+before and multiplies the spikes by it after. A neuron is a pure step `(current, state) -> (spikes,
+state)` on tensors [B, ...]; spikes are integers held as floats, unless the alphabet says otherwise.
+Soft reset throughout: a spike takes what it sends off the membrane, so no charge is lost and
+
+    sum of currents = sum of spikes + change of the membrane potential          (conservation)
+
+holds for every rate-coded neuron that does not take spikes back for free (see `SpikeCalibrated`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from conversion.coding import RATE, Coding
+from conversion.parts import Part
+
+State = dict[str, Tensor]
+# What one spike can be: 0 or 1; 0 to gamma; with a sign; the index of a level; a time-dependent power
+# of two; any real number (which costs a multiplication at every synapse); none.
+Alphabet = Literal["binary", "burst", "signed", "graded", "weighted", "real", "none"]
+
+
+@dataclass(frozen=True)
+class Neuron(Part):
+    """Base of all neurons."""
+
+    kind: ClassVar[str] = "neuron"
+    coding: ClassVar[Coding] = RATE  # how the receiver decodes its spikes
+    whole_window: ClassVar[bool] = False  # fires only when all input has arrived: T must be known
+    leaky: ClassVar[bool] = False  # can send the negative values of a leaky ReLU
+    integral: ClassVar[bool] = True  # what it sends is a whole number of thresholds
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """What one spike can be."""
+        raise NotImplementedError
+
+    @property
+    def max_per_step(self) -> int:
+        """Largest value sent in a step, in thresholds; of a whole window, the largest mean of one."""
+        return 1
+
+    @property
+    def least_per_step(self) -> int:
+        """Least mean value that steady input can bring about, in thresholds; negative if leaky."""
+        return 0
+
+    def levels_in(self, time_steps: int) -> int:
+        """Number of values above zero that `time_steps` steps can mean."""
+        return self.max_per_step * time_steps
+
+    def constant(self, charge: Tensor, initial: Tensor | float, time_steps: int) -> Tensor:
+        """What is sent in all, in thresholds, in `time_steps` steps of a constant current.
+
+        The closed form clip(floor(charge + initial), 0, gamma T), exact for soft reset at
+        0 <= initial < 1; neurons that do something else have their own.
+
+        Args:
+            charge: the current times the number of steps, in thresholds.
+            initial: membrane potential before the first step.
+            time_steps: T.
+        """
+        return (charge + initial).floor().clamp(0, self.max_per_step * time_steps)
+
+    @property
+    def steps_per_t(self) -> int:
+        """Time steps that one step stands for, where a step is sent as several binary ones."""
+        return 1
+
+    def delay(self, time_steps: int) -> int:
+        """Steps that a layer of these neurons adds to the latency of a window of `time_steps`."""
+        return 0
+
+    def with_slope(self, slope: float) -> Neuron:
+        """The neuron for a ReLU with this negative slope; asked only of neurons that are `leaky`."""
+        return self
+
+    def start(self, membrane: Tensor) -> State:
+        """State before the first step, from the initial membrane potential [B, ...] (in thresholds)."""
+        return {"v": membrane}
+
+    def at_rest(self, current: Tensor, state: State) -> State:
+        """State after a step in which nobody sent anything; differential coding starts from it."""
+        return state
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """One time step: input current [B, ...] to spikes [B, ...] and the next state."""
+        raise NotImplementedError
+
+    def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """Push a chunk of time steps through the neuron.
+
+        Args:
+            current: input currents in units of the threshold, [T, B, ...], or [1, B, ...] if constant.
+            steps: T, the number of steps to run.
+            state: state before the first step.
+
+        Returns:
+            Spikes [T, B, ...] and the state after the last step; `state` itself is left as it was.
+        """
+        spikes = torch.empty((steps, *current.shape[1:]), dtype=current.dtype, device=current.device)
+        constant = current.shape[0] == 1
+        for t in range(steps):
+            spikes[t], state = self.step(current[0 if constant else t], state)
+        return spikes, state
+
+    def events(self, spikes: Tensor) -> Tensor:
+        """Spikes as energy counts them, from what was sent: a burst of n counts n, a negative spike 1."""
+        return spikes.abs()
+
+
+def fire(v: Tensor, gamma: int) -> Tensor:
+    """Spikes of a membrane potential in units of the threshold: clamp(floor(v), 0, gamma)."""
+    return (v >= 1).to(v.dtype) if gamma == 1 else v.floor().clamp_(0, gamma)

@@ -1,0 +1,95 @@
+"""Neurons that send changes of what they have said, with a threshold for every power of two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from conversion.coding import DIFFERENTIAL, Coding
+from conversion.neurons.base import Alphabet, Neuron, State
+from conversion.parts import check, register, searched
+
+ROUNDING = 1e-4  # of a level: sums of 1 / t miss whole numbers by so little
+
+
+@register
+@dataclass(frozen=True)
+class DifferentialMultiThreshold(Neuron):
+    """Multi-threshold neuron of differential graded coding: silent where the receiver is right.
+
+    A spike s in step t changes the receiver's estimate of this neuron's activation by s / t (see
+    `conversion.coding`). The neuron keeps the estimates of its own input and output, E and O, and with
+    c the input at rest, in step t:
+
+        v += (x - c) + E - O;  fire s;  v -= s;  E += (x - c) / t;  O += s / t
+
+    so that v - v0 = t (E - O) after every step: the neuron is an integrate-and-fire neuron for what
+    the estimates stand for. It starts with E = c and O = 0.
+
+    Levels are 1, 2, 4, ..., 2^(n - 1) smallest levels. The largest level k with v >= share k is sent;
+    or -k for the largest k with v <= -share k that leaves the output non-negative, t O >= k. The
+    threshold of the layer is the smallest level.
+
+    Parameters:
+        levels: n, number of levels. With one level, share 1 and membranes that start half full give
+            the variant for plain signed spikes.
+        share: of a level that the membrane must reach for it to be sent. 3/4 sends the nearest power
+            of two.
+
+    Source: Huang et al. 2025 (ICML), arXiv 2503.00301, and the authors' code. The memory M of the
+    code, which gains O before a spike and s after it, is t O.
+    """
+
+    name: ClassVar[str] = "differential-multi-threshold"
+    coding: ClassVar[Coding] = DIFFERENTIAL
+    levels: int = searched(4, 1, 8)  # number of levels
+    share: float = 0.75  # of a level that makes it fire
+
+    def __post_init__(self) -> None:
+        check(1 <= self.levels <= 16, f"levels must be in [1, 16], got {self.levels}")
+        check(0.5 <= self.share <= 1, f"share must be in [0.5, 1], got {self.share}")
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """Powers of two with a sign."""
+        return "graded" if self.levels > 1 else "signed"
+
+    @property
+    def max_per_step(self) -> int:
+        """The largest level, 2^(n - 1)."""
+        return 2 ** (self.levels - 1)
+
+    def start(self, membrane: Tensor) -> State:
+        """Membrane v, estimates of input and output, input at rest, steps done."""
+        zero = torch.zeros_like(membrane)
+        step = torch.zeros((), dtype=membrane.dtype, device=membrane.device)
+        return {"v": membrane, "input": zero, "output": zero, "rest": zero, "step": step}
+
+    def at_rest(self, current: Tensor, state: State) -> State:
+        """c, and E = c."""
+        return state | {"rest": current, "input": current}
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step as above."""
+        step, told, said = state["step"] + 1, state["input"], state["output"]
+        change = current - state["rest"]
+        v = state["v"] + change + told - said
+        spikes = self._fire(v, step * said)
+        following = {"input": told + change / step, "output": said + spikes / step}
+        return spikes, state | following | {"v": v - spikes, "step": step}
+
+    def _fire(self, v: Tensor, most: Tensor) -> Tensor:
+        """The largest level that the membrane has reached; below 0, of those up to `most`."""
+        reached = v.abs() / self.share
+        reached = torch.where(v < 0, torch.minimum(reached, most + ROUNDING), reached)
+        size = torch.zeros_like(v)
+        for level in range(self.levels):
+            size = torch.where(reached >= 2**level, 2.0**level, size)
+        return size * v.sign()
+
+    def events(self, spikes: Tensor) -> Tensor:
+        """One event, whichever level it stands for."""
+        return (spikes != 0).to(spikes.dtype)

@@ -1,0 +1,59 @@
+"""Neurons with a threshold for every power of two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.parts import check, register, searched
+
+
+@register
+@dataclass(frozen=True)
+class MultiThreshold(Neuron):
+    """Multi-threshold neuron: every threshold that fits fires in the same step, largest first.
+
+    Thresholds are 1, 2, 4, ..., 2^(n - 1) smallest levels. Taking the largest that fits, then the next,
+    spells the membrane out in binary: what is sent is what a burst neuron with gamma = 2^n - 1 sends,
+    in at most n events instead of up to gamma spikes. The threshold of the layer is the smallest
+    level; a spike says which power of two it stands for.
+
+    Parameters:
+        levels: n, number of thresholds.
+
+    Source: "harmony multi-threshold" neuron, 2025/26, follow-up of Huang et al. 2025 (ICML), arXiv
+    2503.00301; membranes start half a smallest level full.
+    """
+
+    name: ClassVar[str] = "multi-threshold"
+    levels: int = searched(4, 1, 8)  # number of thresholds
+
+    def __post_init__(self) -> None:
+        check(1 <= self.levels <= 16, f"levels must be in [1, 16], got {self.levels}")
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """Powers of two."""
+        return "graded" if self.levels > 1 else "binary"
+
+    @property
+    def max_per_step(self) -> int:
+        """All thresholds at once, 2^n - 1."""
+        return 2**self.levels - 1
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """v += x; s = clamp(floor(v), 0, 2^n - 1); v -= s."""
+        v = state["v"] + current
+        spikes = fire(v, self.max_per_step)
+        return spikes, {"v": v - spikes}
+
+    def events(self, spikes: Tensor) -> Tensor:
+        """One event a threshold that fired: the number of ones in binary."""
+        left = spikes.int()
+        ones = left & 1
+        for bit in range(1, self.levels):
+            ones = ones + (left >> bit & 1)
+        return ones.to(spikes.dtype)

@@ -1,0 +1,71 @@
+"""Neurons that take a spike back when their membrane says that it was one too many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.parts import check, register, searched
+
+
+@register
+@dataclass(frozen=True)
+class Signed(Neuron):
+    """Signed neuron with memory: negative spikes take back spikes that were sent too early.
+
+    The state is the membrane potential `v` and the memory `sent`, the spikes sent so far less those
+    taken back. In each step v gains the current and loses what is sent, a positive or a negative
+    number of spikes, so conservation holds; and no more is taken back than was sent, so `sent`, like
+    the ReLU that the neuron stands for, is never negative.
+
+    Parameters:
+        gamma: most spikes sent in one step.
+        lower: membrane potential, in thresholds, at or below which spikes are taken back. At 0 it
+            means strictly below: a neuron whose membrane is exactly 0 owes nothing. -1 is Wang et
+            al.'s, whose neuron owes a whole spike before it takes one back; just below 0 is Hu et
+            al.'s (-0.001 in their code), whose neuron takes the spike back at once.
+        back: most spikes taken back in one step; each only while the membrane, raised by those
+            before it, is still at or below `lower`.
+
+    Source: Wang Y. et al. 2022 (IJCAI, 2501-2508), gamma = back = 1 and lower = -1; Hu et al. 2023
+    (TPAMI), arXiv 2305.19868, with lower just below 0. Bursts both ways are an extension.
+    """
+
+    name: ClassVar[str] = "signed"
+    gamma: int = searched(1, 1, 8)  # most spikes sent in one step
+    lower: float = searched(-1.0, -1.0, 0.0)  # membrane at which spikes are taken back
+    back: int = 1  # most spikes taken back in one step
+
+    def __post_init__(self) -> None:
+        check(self.gamma >= 1, f"gamma must be at least 1, got {self.gamma}")
+        check(self.lower <= 0, f"lower must not be positive, got {self.lower}")
+        check(self.back >= 1, f"back must be at least 1, got {self.back}")
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """Spikes with a sign."""
+        return "signed"
+
+    @property
+    def max_per_step(self) -> int:
+        """Gamma."""
+        return self.gamma
+
+    def start(self, membrane: Tensor) -> State:
+        """Membrane v, and sent: spikes sent so far, less those taken back."""
+        return {"v": membrane, "sent": torch.zeros_like(membrane)}
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """v += x; s = fire(v), or minus what is owed and was sent; v -= s; sent += s."""
+        v = state["v"] + current
+        spikes = fire(v, self.gamma) - torch.minimum(self._owed(v), state["sent"])
+        return spikes, {"v": v - spikes, "sent": state["sent"] + spikes}
+
+    def _owed(self, v: Tensor) -> Tensor:
+        """Spikes to take back if they were sent: the fewest that lift v above `lower`, `back` at most."""
+        owed = (-v).ceil() if self.lower == 0 else (self.lower - v).floor() + 1
+        return owed.clamp_(0, self.back)

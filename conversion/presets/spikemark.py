@@ -1,0 +1,41 @@
+"""The project's own recipes: least-squares thresholds, matched to the spike trains that arrive."""
+
+from dataclasses import replace
+
+from conversion.corrections.matching import RateMatching
+from conversion.initial import Fraction
+from conversion.neurons import IntegrateAndFire, Signed
+from conversion.pooling import LateralInhibition
+from conversion.recipes import Recipe, preset
+from conversion.scales import LeastSquares
+
+_SIGNED_BURSTS = preset(
+    Recipe(
+        "spikemark",
+        "Signed bursts up to four, every channel fitted to the spike trains that really arrive.",
+        "this project, docs/spikemark.md",
+        scale=LeastSquares(),
+        neuron=Signed(gamma=4, lower=0.0, back=4),
+        initial=Fraction(),
+        pooling=LateralInhibition(),
+        correction=RateMatching(),
+    )
+)
+preset(
+    replace(
+        _SIGNED_BURSTS,
+        name="spikemark-signed",
+        label="spikemark-signed",
+        summary="As spikemark, with spikes -1, 0 and 1.",
+        neuron=Signed(lower=0.0),
+    )
+)
+preset(
+    replace(
+        _SIGNED_BURSTS,
+        name="spikemark-binary",
+        label="spikemark-binary",
+        summary="As spikemark, with one spike or none.",
+        neuron=IntegrateAndFire(),
+    )
+)

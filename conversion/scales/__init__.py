@@ -1,0 +1,20 @@
+"""The threshold of each layer or channel: which activation one spike per step stands for."""
+
+from conversion.scales.balance import Balance
+from conversion.scales.base import Maximum, Percentile, Scale
+from conversion.scales.iteration import ThresholdIteration
+from conversion.scales.learned import Learned
+from conversion.scales.least_squares import LeastSquares, least_squares_thresholds
+from conversion.scales.local import ClipClimb
+
+__all__ = [
+    "Balance",
+    "ClipClimb",
+    "Learned",
+    "LeastSquares",
+    "Maximum",
+    "Percentile",
+    "Scale",
+    "ThresholdIteration",
+    "least_squares_thresholds",
+]

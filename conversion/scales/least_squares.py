@@ -1,0 +1,130 @@
+"""Thresholds whose grid of representable values is nearest to the activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from conversion.facts import LayerFacts
+from conversion.parts import check, register
+from conversion.scales.base import Scale
+from conversion.statistics import ActivationStatistics
+
+
+@register
+@dataclass(frozen=True)
+class LeastSquares(Scale):
+    """Threshold with the least squared error of what the neuron can send in T steps.
+
+    A neuron with threshold θ and at most γ spikes a step that starts from v0 (in thresholds) answers
+    a constant input a with q(a) = (θ / T) clip(floor(T a / θ + v0), 0, γ T): γ T levels above zero.
+    The threshold minimises the mean of (a - q(a))² over the calibration images. At few steps it comes
+    out well below the largest activation, at many steps close to it.
+
+    Parameters:
+        levels: number of levels above zero, reached at γθ; 0: γ T, so that T must be known.
+        rounding: "floor" or "nearest" multiple of θ / T; "initial": what v0, and all that a constant
+            current adds to it over T steps, makes of it. Initial potentials that are fitted later
+            (correction "layerwise") do not count.
+        time_steps: T; 0: the T of each read-out, for which the network is then fitted anew.
+        per_channel: one threshold for each channel, or one for the layer.
+        candidates: size of the grid that is searched, from the largest activation down; around its
+            best value a second grid ten times finer follows.
+
+    Source: Li et al. 2021 (ICML), arXiv 2106.06984, and the authors' code: rounding down, 95 candidates
+    max (1 - 0.01 i) for each channel, and an exponential average of the best ones of about five batches
+    where one search over all calibration images is done here.
+    """
+
+    name: ClassVar[str] = "least-squares"
+    levels: int = 0
+    rounding: Literal["initial", "nearest", "floor"] = "initial"
+    time_steps: int = 0
+    per_channel: bool = True
+    candidates: int = 100
+
+    def __post_init__(self) -> None:
+        check(self.levels >= 0, f"levels must be positive, or 0 for all of T steps, got {self.levels}")
+        check(
+            self.rounding in ("initial", "nearest", "floor"),
+            f"rounding must be initial, nearest or floor, got {self.rounding}",
+        )
+        check(self.time_steps >= 0, f"time_steps must be positive, or 0 for T, got {self.time_steps}")
+        check(self.candidates >= 1, f"candidates must be at least 1, got {self.candidates}")
+
+    @property
+    def needs_time_steps(self) -> bool:
+        """True unless the number of levels, or of time steps, is given."""
+        return not (self.levels or self.time_steps)
+
+    def thresholds(self, layer: LayerFacts) -> Tensor:
+        """Thresholds [C], or [1] for the layer; 0 for a silent channel."""
+        most = layer.neuron.max_per_step
+        levels = self.levels or layer.neuron.levels_in(self.time_steps or layer.time_steps or 0)
+        start = {"nearest": 0.5, "floor": 0.0, "initial": layer.initial}[self.rounding]
+        tops = best_range(layer.statistics, levels, start, self.candidates, self.per_channel, refine=True)
+        return tops / most
+
+
+def least_squares_thresholds(statistics: ActivationStatistics, levels: int, candidates: int = 40) -> Tensor:
+    """Thresholds [C] whose `levels`-level rounding of the activations has least squared error.
+
+    Minimises the mean of (a - q(a))² with q(a) = (range / levels) clip(round(levels a / range), 0,
+    levels) over `candidates` ranges, evenly spaced up to the channel's maximum; the threshold is the
+    largest value q can take. Used by the quantised ANN.
+    """
+    return best_range(statistics, levels, 0.5, candidates)
+
+
+def best_range(
+    statistics: ActivationStatistics,
+    levels: int,
+    start: float = 0.5,
+    candidates: int = 40,
+    per_channel: bool = True,
+    refine: bool = False,
+) -> Tensor:
+    """Largest values [C] or [1] of the grids that represent the activations with least squared error.
+
+    Args:
+        statistics: of the activations.
+        levels: number of levels above zero.
+        start: added before rounding down: 0 rounds down, 0.5 to the nearest level.
+        candidates: ranges tried, evenly spaced up to the largest activation.
+        per_channel: one range a channel, or one for the layer.
+        refine: search once more, ten times finer, between the neighbours of the best range.
+    """
+    if levels < 1:
+        raise ValueError("the number of levels, or of time steps, must be known")
+    maximum = statistics.maximum if per_channel else statistics.maximum.max()[None]
+    shares = [torch.full_like(maximum, i / candidates) for i in range(1, candidates + 1)]
+    best = _least(statistics, levels, start, maximum, shares)
+    if refine:
+        finer = [best + i / (10 * candidates) for i in range(-9, 10)]
+        best = _least(
+            statistics, levels, start, maximum, [share.clamp(0.1 / candidates, 1) for share in finer]
+        )
+    return maximum * best
+
+
+def _least(
+    statistics: ActivationStatistics, levels: int, start: float, maximum: Tensor, shares: list[Tensor]
+) -> Tensor:
+    """The share of the maximum, [C] or [1], whose grid has the least squared error."""
+    centres, counts = statistics.histogram
+    centres = torch.cat([torch.zeros_like(centres[:, :1]), centres[:, 1:]], 1)  # nearly all of bin 0 is 0
+    least = torch.full_like(maximum, torch.inf, dtype=torch.float64)
+    best = shares[0]
+    for share in shares:
+        step = (maximum * share / levels).clamp(min=1e-30)[:, None]
+        rounded = (centres / step + start).floor_().clamp_(0, levels) * step
+        error = ((centres - rounded).double().square_() * counts).sum(1)
+        if len(maximum) == 1:
+            error = error.sum()[None]
+        better = error < least
+        least = torch.where(better, error, least)
+        best = torch.where(better, share, best)
+    return best
