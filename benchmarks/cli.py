@@ -6,7 +6,6 @@ Everything that needs torch is imported inside the command that needs it, so tha
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -14,23 +13,10 @@ import click
 from rich.console import Console
 
 from benchmarks.errors import AnnError, MatrixError
-
-RESULTS = click.option(
-    "--results",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    envvar="SPIKEMARK_RESULTS",
-    show_envvar=True,
-    help="Folder of records, trained networks, tracked runs and the page.",
-)
-DATA_ROOT = click.option(
-    "--data-root",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="SPIKEMARK_DATA",
-    show_envvar=True,
-    help="Folder that data sets and checkpoints of the matrix are relative to.",
-)
+from benchmarks.options import DATA_ROOT, RESULTS, stop
+from benchmarks.pictures import pictures
+from benchmarks.reading import leaderboard, published, results, show
+from benchmarks.tuning.command import tune
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -44,6 +30,7 @@ def main() -> None:
       spikemark leaderboard             rank everything measured so far
       spikemark diagnose quickstart     where a conversion goes wrong, layer by layer
       spikemark list recipes            what a matrix can name
+      spikemark describe spicalib       what a recipe does, and what is known of it
     """
 
 
@@ -69,7 +56,7 @@ def run(matrix: str, data_root: Path | None, results: Path, tracking: str | None
     try:
         chosen = load(locate(matrix))
     except MatrixError as error:
-        _stop(str(error))
+        stop(str(error))
     from benchmarks.runner import run as run_matrix
     from leaderboard import StoreError
 
@@ -79,9 +66,9 @@ def run(matrix: str, data_root: Path | None, results: Path, tracking: str | None
     try:
         outcome = run_matrix(chosen, data_root, results, console)
     except (AnnError, StoreError) as error:
-        _stop(str(error))
+        stop(str(error))
     if outcome.finished or outcome.skipped:
-        _show(results, results / "leaderboard.html", console)
+        show(results, results / "leaderboard.html", console)
     if outcome.runs:
         console.print(f"W&B run: {outcome.runs[-1]}", soft_wrap=True, highlight=False)
         if len(outcome.runs) > 1:
@@ -90,25 +77,9 @@ def run(matrix: str, data_root: Path | None, results: Path, tracking: str | None
         click.echo(f"\nfailed: {what}\n{why}", err=True)
     if outcome.interrupted:
         kept = len(outcome.finished) + len(outcome.skipped)
-        _stop(f"interrupted; {kept} finished cell(s) are kept. The same command goes on from there.", 130)
+        stop(f"interrupted; {kept} finished cell(s) are kept. The same command goes on from there.", 130)
     if outcome.failures:
         sys.exit(1)
-
-
-@main.command()
-@RESULTS
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write a self-contained page to this file.",
-)
-def leaderboard(results: Path, html: Path | None) -> None:
-    """Rank every record in RESULTS.
-
-    Shows, per task, data set and network: the metric at the last time step, time steps to parity with
-    the ANN, energy there, and what a spike can be.
-    """
-    _show(results, html, Console())
 
 
 @main.command()
@@ -162,7 +133,7 @@ def diagnose(
     try:
         chosen = load(locate(matrix))
     except MatrixError as error:
-        _stop(str(error))
+        stop(str(error))
     from benchmarks.diagnose import diagnose_matrix, show
     from benchmarks.runner import EXPLAINED
     from conversion.diagnostics_plot import check_format
@@ -171,75 +142,85 @@ def diagnose(
         if plot is not None:
             check_format(plot)
     except (ImportError, ValueError) as error:
-        _stop(str(error))
+        stop(str(error))
     try:
         found = diagnose_matrix(chosen, data_root, results, console, network, recipe, images, time_steps)
     except EXPLAINED as error:
-        _stop(str(error))
+        stop(str(error))
     except (KeyboardInterrupt, SystemExit):  # Lightning turns an interrupt into an exit
-        _stop("interrupted; the same command goes on from the last whole epoch.", 130)
+        stop("interrupted; the same command goes on from the last whole epoch.", 130)
     show(found, console)
     if plot is not None:
         try:
             found.plot(plot)
         except OSError as error:
-            _stop(f"cannot write {plot}: {error}")
+            stop(f"cannot write {plot}: {error}")
         console.print(f"plot:    {plot}", soft_wrap=True, highlight=False)
 
 
 @main.command(name="list")
 @click.argument("what", type=click.Choice(["recipes", "networks", "datasets", "matrices"]))
 def list_(what: str) -> None:
-    """List the recipes, networks, datasets or matrices that can be named."""
-    for name, summary in _listing(what):
-        click.echo(f"{name:<18} {summary}")
+    """List the recipes (by fairness group), networks, datasets or matrices that can be named."""
+    for heading, entries in _listing(what).items():
+        if heading:
+            click.echo(f"{heading}:")
+        for name, summary in entries:
+            click.echo(f"{'  ' if heading else ''}{name:<18} {summary}")
 
 
-def _listing(what: str) -> list[tuple[str, str]]:
+@main.command()
+@click.argument("recipe")
+@RESULTS
+def describe(recipe: str, results: Path) -> None:
+    """Say what RECIPE does and needs, and what is known of it.
+
+    RECIPE is a preset's name, or a mapping as matrices have it, e.g. "{preset: burst, neuron: {gamma: 10}}".
+    Shows its parts with parameters and search ranges, its spikes and fairness group, what it needs before
+    it can convert, what was measured in RESULTS, and what papers report.
+    """
+    from benchmarks.describe import parse, show_known, show_recipe
+    from conversion import RecipeError
+    from leaderboard import StoreError
+
+    console = Console()
+    try:
+        chosen = parse(recipe)
+        show_recipe(chosen, console)
+        show_known(chosen.name, results, console)
+    except (RecipeError, StoreError) as error:
+        stop(str(error))
+
+
+def _listing(what: str) -> dict[str, list[tuple[str, str]]]:
+    """Heading -> names with one line each."""
     if what == "matrices":
         import yaml
 
         from benchmarks.matrix import bundled
 
         read = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in bundled().items()}
-        return [(name, content.get("description", "")) for name, content in read.items()]
+        return {"": [(name, content.get("description", "")) for name, content in read.items()]}
     if what == "recipes":
         from conversion import recipe_from, recipe_names
+        from leaderboard.wording import GROUP_TITLES
 
-        return [(name, recipe_from(name).summary) for name in recipe_names()]
+        recipes = [recipe_from(name) for name in recipe_names()]
+        return {
+            GROUP_TITLES[group]: [(each.name, each.summary) for each in recipes if each.group == group]
+            for group in GROUP_TITLES
+        }
     if what == "networks":
         from lightning_modules import networks
 
-        return [(name, networks.describe(name)) for name in networks.names()]
+        return {"": [(name, networks.describe(name)) for name in networks.names()]}
     from datamodules import registry
 
-    return [(name, registry.describe(name)) for name in registry.names()]
+    return {"": [(name, registry.describe(name)) for name in registry.names()]}
 
 
-def _show(results: Path, html: Path | None, console: Console) -> None:
-    from leaderboard import ResultStore, StoreError, rank, render, write_page
-
-    try:
-        loaded = ResultStore(results).load()
-        boards = rank(loaded.records)
-        if not boards:
-            _stop(f"no records in {results}; run a matrix first, e.g. spikemark run quickstart")
-        render(boards, console)
-        for invalid in loaded.invalid:
-            click.echo(f"set aside: {invalid.path}: {invalid.reason}", err=True)
-        if html is not None:
-            write_page(boards, html, invalid=loaded.invalid)
-            console.print(f"page:    {html}", soft_wrap=True, highlight=False)
-    except StoreError as error:
-        _stop(str(error))
-
-
-def _stop(message: str, code: int = 1) -> None:
-    click.echo(f"spikemark: {message}", err=True)
-    sys.stdout.flush()
-    # A trainer that was interrupted may have left threads behind; nothing is pending here.
-    os._exit(code) if code == 130 else sys.exit(code)
-
+for command in (leaderboard, published, results, tune, pictures):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -11,14 +11,17 @@ into a spiking one with the least loss, in the fewest time steps, for the least 
 
 The files, in reading order: `records` (what a record holds), `store` (the folder), `statistics` and
 `intervals` (derived figures), `rows` and `ranking` (boards), `tables` (terminal), `figures` and `page`
-(one HTML file). Nothing here needs torch, so it runs on any machine that has the JSON files.
+(one HTML file), `markdown` (one Markdown file); beside them `published`, what papers report. Nothing here
+needs torch, so it runs on any machine that has the JSON files.
 """
 
 from leaderboard.files import StoreError
 from leaderboard.intervals import Difference, Interval, paired_bootstrap, wilson_interval
+from leaderboard.markdown import markdown_report, write_report
 from leaderboard.outcomes import decode_outcomes, encode_outcomes
 from leaderboard.page import write_page
-from leaderboard.ranking import Board, rank
+from leaderboard.published import load_published, render_published, select_published
+from leaderboard.ranking import Board, only_groups, rank
 from leaderboard.records import SCHEMA_VERSION, Record
 from leaderboard.rows import Row
 from leaderboard.statistics import (
@@ -46,14 +49,20 @@ __all__ = [
     "decode_outcomes",
     "encode_outcomes",
     "energy_at_parity",
+    "load_published",
+    "markdown_report",
     "metric_at",
+    "only_groups",
     "paired_bootstrap",
     "pareto_front",
     "rank",
     "render",
+    "render_published",
+    "select_published",
     "snn_minus_ann",
     "snn_minus_snn",
     "time_steps_to_parity",
     "wilson_interval",
     "write_page",
+    "write_report",
 ]

@@ -12,6 +12,7 @@ import importlib.util
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,9 +20,12 @@ from markupsafe import Markup
 from leaderboard import wording
 from leaderboard.figures import metric_over_energy, metric_over_time
 from leaderboard.files import StoreError, write_text_atomically
+from leaderboard.published import PublishedCurve, beside
+from leaderboard.published.table import EVIDENCE, comparison_cells
 from leaderboard.ranking import GROUPS, Board
 from leaderboard.statistics import OPERATIONS
 from leaderboard.store import Invalid
+from leaderboard.studies import Study, history, views
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -31,6 +35,8 @@ def write_page(
     path: str | Path,
     *,
     invalid: Sequence[Invalid] = (),
+    published: Sequence[PublishedCurve] = (),
+    studies: Sequence[Study] = (),
     title: str = "SpikeMark leaderboard",
 ) -> Path:
     """Write the leaderboard to one self-contained HTML file, all or nothing.
@@ -39,6 +45,8 @@ def write_page(
         boards: from `leaderboard.ranking.rank`; may be empty.
         path: the file to write; missing folders are created.
         invalid: files that were set aside, named at the end of the page.
+        published: figures of papers, shown apart, beside what was measured on the same pairing.
+        studies: how tuned recipes were found.
         title: heading of the page.
 
     Returns:
@@ -48,18 +56,29 @@ def write_page(
         StoreError: the file cannot be written, or plotly is not installed.
     """
     target = Path(path)
-    write_text_atomically(target, page_html(boards, invalid=invalid, title=title))
+    text = page_html(boards, invalid=invalid, published=published, studies=studies, title=title)
+    write_text_atomically(target, text)
     return target
 
 
 def page_html(
-    boards: Sequence[Board], *, invalid: Sequence[Invalid] = (), title: str = "SpikeMark leaderboard"
+    boards: Sequence[Board],
+    *,
+    invalid: Sequence[Invalid] = (),
+    published: Sequence[PublishedCurve] = (),
+    studies: Sequence[Study] = (),
+    title: str = "SpikeMark leaderboard",
 ) -> str:
     """The page as text; arguments and errors are those of `write_page`."""
-    figures = {}
+    models = _energy_models(boards)
+    figures: dict[str, Any] = {}
     for number, board in enumerate(boards, start=1):
         figures[f"time-{number}"] = metric_over_time(board)
-        figures[f"energy-{number}"] = metric_over_energy(board)
+        figures[f"energy-{number}"] = {
+            "models": {model: metric_over_energy(board, model) for model in models}
+        }
+    for number, study in enumerate(studies, start=1):
+        figures[f"study-{number}"] = history(study)
     records = [record for board in boards for row in board.rows for record in row.records]
     return (
         _environment()
@@ -68,8 +87,13 @@ def page_html(
             title=title,
             boards=boards,
             groups=GROUPS,
-            models=_other_models(boards),
+            models=models,
+            operations=OPERATIONS,
+            comparisons=[beside(board, published) for board in boards],
+            comparison_cells=comparison_cells,
+            evidence=EVIDENCE,
             invalid=invalid,
+            studies=views(studies),
             figures=figures,
             count=len(records),
             newest=max((record.provenance.created for record in records), default=""),
@@ -99,10 +123,10 @@ def plotly_javascript() -> str:
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
-def _other_models(boards: Sequence[Board]) -> list[str]:
-    """Energy models beside operations that any row has a figure for."""
-    names = {model for board in boards for row in board.rows for model in row.energy_at_parity_by_model}
-    return sorted(names - {OPERATIONS})
+def _energy_models(boards: Sequence[Board]) -> list[str]:
+    """Operations, then every other energy model that any row has a figure for."""
+    names = {model for board in boards for row in board.rows for model in row.energy_at_parity}
+    return [OPERATIONS, *sorted(names - {OPERATIONS})]
 
 
 def _environment() -> Environment:

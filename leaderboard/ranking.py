@@ -17,7 +17,7 @@ Such boards say in `Board.note` why they stand alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -72,6 +72,25 @@ def rank(records: Iterable[Record]) -> list[Board]:
             note = _test_note(test) if len(tests) > 1 else ""
             boards += _boards_of_one_test_set(members, note)
     return boards
+
+
+def only_groups(boards: Iterable[Board], groups: Collection[Group]) -> list[Board]:
+    """Boards with the rows of these groups alone; ranks, which count within a group, stay as they were.
+
+    Boards without such a row are left out. No groups stand for all of them.
+    """
+    kept = set(groups or GROUPS)
+    return _only(boards, lambda row: row.group in kept)
+
+
+def only_recipe(boards: Iterable[Board], name: str) -> list[Board]:
+    """Boards with the rows of one recipe alone, whatever its parameters; the others are left out."""
+    return _only(boards, lambda row: row.method == name)
+
+
+def _only(boards: Iterable[Board], kept: Callable[[Row], bool]) -> list[Board]:
+    chosen = [replace(board, rows=tuple(filter(kept, board.rows))) for board in boards]
+    return [board for board in chosen if board.rows]
 
 
 def _boards_of_one_test_set(members: Sequence[Record], note: str) -> list[Board]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 
-Alphabet = Literal["binary", "burst", "signed", "graded", "none"]
+Alphabet = Literal["binary", "burst", "signed", "graded", "weighted", "real", "none"]
 Group = Literal["binary", "multi-level", "retrained", "baseline"]
 
 
@@ -36,6 +36,28 @@ class Method(Frozen):
     paper: str
 
 
+class Tuning(Frozen):
+    """How the parameters of a tuned recipe were found, and what that cost."""
+
+    study: str  # its id: the file in results/tuning
+    dataset: str  # what it was tuned on, by label; elsewhere the values mean nothing
+    network: str
+    seed: int
+    objective: str  # "kl", or the metric
+    t: int = Field(ge=1)  # read-out
+    images: int = Field(ge=1)  # training images that every trial was judged on
+    sampler: str
+    sampler_seed: int
+    trials: int = Field(ge=1)  # pruned ones counted
+    pruned: int = Field(ge=0)
+    seconds: float = Field(ge=0)  # of all trials
+    image_steps: float = Field(ge=0)  # time steps simulated, summed over images and trials
+    ann_forwards: float = Field(ge=0)  # how many times the ANN could have run one image in these seconds
+    value: float  # of the objective, at the best trial
+    default: float | None  # at the recipe's own values; the best of several that a search started from
+    constraint: str | None = None  # that the recipe was searched under
+
+
 class SourceLayer(Frozen):
     """Something that emits spikes: a neuron layer, or a pooling layer with graded increments."""
 
@@ -55,8 +77,9 @@ class SynapticLayer(Frozen):
 class Point(Frozen):
     """Everything measured at one readout."""
 
-    t: int = Field(ge=1)  # averaged output steps
-    t_total: int = Field(ge=1)  # every step the network had to run
+    t: int = Field(ge=1)  # the read-out, in steps from the end of phases that come before it
+    averaged: int | None = Field(None, ge=1)  # output steps averaged, at most t; None: t
+    t_total: int | float = Field(ge=1)  # every step run, mean over images: an exit makes it fractional
     metrics: dict[str, float]  # e.g. {"top1": 0.917, "kl": 0.03}
     spikes: dict[str, float]  # source layer -> spikes an image up to t (a burst of n counts n)
     rates: dict[str, float]  # source layer -> spikes per unit and step
@@ -77,12 +100,15 @@ class Ann(Frozen):
 class Outcomes(Frozen):
     """What happened to each test image, in test order, for paired intervals.
 
-    `encoding` "packbits-base64": numpy.packbits of 0/1 outcomes, base64.
+    `encoding` "packbits-base64": numpy.packbits of 0/1 outcomes, base64; their mean is the metric.
+    "detections-npz-base64": what became of every detection, see `image_scores`.
+    "pixels-npz-base64": pixels of each class, see `overlap_scores`.
     """
 
-    measure: str  # the metric that is the mean of these outcomes, e.g. "top1"
-    encoding: Literal["packbits-base64"] = "packbits-base64"
+    measure: str  # the metric that these outcomes give, e.g. "top1"
+    encoding: Literal["packbits-base64", "detections-npz-base64", "pixels-npz-base64"] = "packbits-base64"
     count: int
+    common: str | None = None  # what all read-outs share, where the encoding has it
     ann: str
     at: dict[int, str]  # t -> encoded outcomes
 
@@ -115,6 +141,7 @@ class Record(Frozen):
     metric: str  # the metric that ranks, higher is better, e.g. "top1"
     config: dict[str, Any]  # resolved configuration whose hash is the cell id
     method: Method
+    tuning: Tuning | None = None  # None: the recipe was run as it is
     ann: Ann
     sources: list[SourceLayer]
     layers: list[SynapticLayer]

@@ -2,12 +2,13 @@
 
 Pooling rules, the same for every recipe:
 - metric: mean over runs, with the sample standard deviation if there is more than one run;
-- interval: Wilson's, of the mean metric over one test set. Runs share their images, so more seeds do
-  not make it narrower; how far seeds spread is what the standard deviation says;
+- interval: Wilson's of the mean metric over one test set, or by resampling images where the metric is no
+  proportion of images. Runs share their images, so more seeds do not make it narrower; how far seeds
+  spread is what the standard deviation says;
 - gap: mean of each run's metric minus its own ANN's, bounds from the paired bootstrap over images;
 - parity: computed per run, then the median; None as soon as one run never reaches it, because a
   median over the lucky runs would flatter the recipe;
-- final energy ratio and firing rate: mean over runs.
+- final time steps, energy ratio and firing rate: mean over runs.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.intervals import Interval, wilson_interval
+from leaderboard.intervals import Interval
 from leaderboard.records import Alphabet, Group, Record
+from leaderboard.resampling import metric_interval
 from leaderboard.statistics import (
-    OPERATIONS,
     energy_at_parity,
     energy_ratio,
     final_point,
     mean_firing_rate,
-    readouts,
+    output_steps,
     snn_minus_ann,
+    snn_scores,
     time_steps_to_parity,
 )
 
+DIVERGENCE = "kl"  # metric: Kullback-Leibler divergence from the ANN's outputs, nats
 PARITY_POINTS = 1.0  # percentage points below the ANN at which energy is compared
 CLOSE_PARITY_POINTS = 0.5
 
@@ -40,9 +43,12 @@ CLOSE_PARITY_POINTS = 0.5
 class CurvePoint:
     """One readout of a row, averaged over its runs."""
 
-    t: int  # every step run, t_total
+    readout: int  # what the records call t
+    t: float  # every step run, t_total
+    averaged: float  # output steps averaged
     metric: float  # fraction
-    energy_pj: float | None  # an image, operations model
+    kl: float | None  # divergence from the ANN's outputs, nats
+    energy_pj: dict[str, float]  # energy model -> picojoules an image
 
 
 @dataclass(frozen=True)
@@ -55,18 +61,18 @@ class Row:
     alphabet: Alphabet
     max_per_step: int
     seeds: tuple[int, ...]
-    final_t: int  # every step run, t_total
+    final_t: float  # every step run, t_total
+    final_averaged: float  # output steps averaged there, T of most papers
     metric: float
     metric_std: float | None  # None for a single run
-    interval: Interval | None  # 95 %; None if the metric is not a proportion of images
+    interval: Interval | None  # 95 %; None if outcomes were not recorded
     ann_metric: float  # of the network this recipe started from
     gap_points: float  # metric minus ann_metric, percentage points
     gap_interval: Interval | None  # 95 %, percentage points
     steps_within_1_point: float | None
     steps_within_half_point: float | None
-    energy_at_parity: float | None  # at 1 point, operations model, multiple of the ANN's
-    energy_at_parity_by_model: dict[str, float | None]
-    final_energy_ratio: float | None  # operations model, multiple of the ANN's
+    energy_at_parity: dict[str, float | None]  # energy model -> multiple of the ANN's, at 1 point
+    final_energy: dict[str, float | None]  # energy model -> multiple of the ANN's, at the final readout
     firing_rate: float | None  # spikes per neuron and step at the final readout
     records: tuple[Record, ...]
     rank: int | None = None  # within the group, from 1; None for a baseline
@@ -95,7 +101,7 @@ def row_of(pool: Sequence[Record]) -> Row:
     metric, ann_metric = _mean(metrics), _mean([record.ann.metrics[record.metric] for record in pool])
     gap = snn_minus_ann(pool)
     models = sorted({model for record in pool for model in record.ann.energy_pj})
-    by_model = {m: _median([energy_at_parity(r, PARITY_POINTS, m) for r in pool]) for m in models}
+    ends = list(zip(pool, finals, strict=True))
     return Row(
         label=first.method.label,
         method=first.method.name,
@@ -103,40 +109,47 @@ def row_of(pool: Sequence[Record]) -> Row:
         alphabet=first.method.alphabet,
         max_per_step=first.method.max_per_step,
         seeds=tuple(sorted({record.seed for record in pool})),
-        final_t=max(point.t_total for point in finals),
+        final_t=_mean([point.t_total for point in finals]),
+        final_averaged=_mean([output_steps(point) for point in finals]),
         metric=metric,
         metric_std=float(np.std(metrics, ddof=1)) if len(pool) > 1 else None,
-        interval=_interval(metric, first),
+        interval=_interval(pool),
         ann_metric=ann_metric,
         gap_points=100 * (metric - ann_metric),
         gap_interval=None if gap is None else Interval(100 * gap.low, 100 * gap.high),
         steps_within_1_point=_median([time_steps_to_parity(r, PARITY_POINTS) for r in pool]),
         steps_within_half_point=_median([time_steps_to_parity(r, CLOSE_PARITY_POINTS) for r in pool]),
-        energy_at_parity=by_model.get(OPERATIONS),
-        energy_at_parity_by_model=by_model,
-        final_energy_ratio=_mean_or_none([energy_ratio(r, p) for r, p in zip(pool, finals, strict=True)]),
-        firing_rate=_mean_or_none([mean_firing_rate(r, p) for r, p in zip(pool, finals, strict=True)]),
+        energy_at_parity={m: _median([energy_at_parity(r, PARITY_POINTS, m) for r in pool]) for m in models},
+        final_energy={m: _mean_or_none([energy_ratio(r, p, m) for r, p in ends]) for m in models},
+        firing_rate=_mean_or_none([mean_firing_rate(r, p) for r, p in ends]),
         records=tuple(pool),
     )
 
 
 def curve_of(row: Row) -> list[CurvePoint]:
     """Metric and energy at every readout that all runs of the row share, fewest steps first."""
-    runs = [{point.t_total: point for point in readouts(record)} for record in row.records]
-    shared = sorted(set(runs[0]).intersection(*runs[1:]))
+    runs = [{point.t: point for point in record.curve} for record in row.records]
+    metric = row.records[0].metric
     curve = []
-    for t in shared:
-        metrics = [run[t].metrics[r.metric] for run, r in zip(runs, row.records, strict=True)]
-        energy = _mean_or_none([run[t].energy_pj.get(OPERATIONS) for run in runs])
-        curve.append(CurvePoint(t, _mean(metrics), energy))
-    return curve
+    for readout in set(runs[0]).intersection(*runs[1:]):
+        points = [run[readout] for run in runs]
+        models = set.intersection(*(set(point.energy_pj) for point in points))
+        curve.append(
+            CurvePoint(
+                readout=readout,
+                t=_mean([point.t_total for point in points]),
+                averaged=_mean([output_steps(point) for point in points]),
+                metric=_mean([point.metrics[metric] for point in points]),
+                kl=_mean_or_none([point.metrics.get(DIVERGENCE) for point in points]),
+                energy_pj={m: _mean([point.energy_pj[m] for point in points]) for m in sorted(models)},
+            )
+        )
+    return sorted(curve, key=lambda point: (point.t, point.readout))
 
 
-def _interval(metric: float, record: Record) -> Interval | None:
-    outcomes = record.outcomes
-    if outcomes is None or outcomes.measure != record.metric:
-        return None
-    return wilson_interval(metric, outcomes.count)
+def _interval(pool: Sequence[Record]) -> Interval | None:
+    scores = [found for found in map(snn_scores, pool) if found is not None]
+    return metric_interval(scores) if len(scores) == len(pool) else None
 
 
 def _without_seed(value: Any) -> Any:

@@ -1,18 +1,17 @@
 """Figures derived from records: parity, relative energy, firing rate, paired differences.
 
-Nothing here is stored. T is always `t_total`, every step the network ran, unless a parameter is
-called `t`, which counts the averaged output steps as the record does.
+Nothing here is stored. T is always `t_total`, every step the network ran, averaged over images; a
+parameter called `t` names a read-out as the record does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from leaderboard.intervals import Difference, paired_bootstrap
-from leaderboard.outcomes import BoolArray, decode_outcomes
+from leaderboard.image_scores import ImageScores, image_scores
+from leaderboard.intervals import Difference
 from leaderboard.records import Point, Record
+from leaderboard.resampling import paired_difference
 
 OPERATIONS = "operations"  # energy model: 4.6 pJ a MAC, 0.9 pJ an AC; 45 nm; Horowitz, ISSCC 2014
 ROUNDING = 1e-7  # metrics may have been float32: 0.91 and 0.90 must count as 1 point apart, not more
@@ -28,8 +27,13 @@ def final_point(record: Record) -> Point:
     return readouts(record)[-1]
 
 
+def output_steps(point: Point) -> int:
+    """How many output steps a read-out averages, T of most papers."""
+    return point.t if point.averaged is None else point.averaged
+
+
 def metric_at(record: Record, t: int) -> float:
-    """The ranking metric (a fraction) after averaging `t` output steps.
+    """The ranking metric (a fraction) at read-out `t`.
 
     Raises:
         ValueError: this readout was not measured; lists those that were.
@@ -60,7 +64,7 @@ def parity_point(record: Record, points: float) -> Point | None:
     return reached
 
 
-def time_steps_to_parity(record: Record, points: float) -> int | None:
+def time_steps_to_parity(record: Record, points: float) -> float | None:
     """Fewest measured steps (t_total) from which the metric stays within `points` of the ANN's.
 
     Only measured readouts are known, so the true value may be smaller. None if never reached.
@@ -99,21 +103,21 @@ def mean_firing_rate(record: Record, point: Point) -> float | None:
     return sum(point.rates[source.name] * source.units for source in neurons) / units
 
 
-def snn_outcomes(record: Record, t: int | None = None) -> BoolArray | None:
-    """Outcomes [N] of the ranking metric at readout `t` (None: the final one), if recorded."""
+def snn_scores(record: Record, t: int | None = None) -> ImageScores | None:
+    """Outcomes of the ranking metric at readout `t` (None: the final one), if recorded."""
     outcomes = record.outcomes
     if outcomes is None or outcomes.measure != record.metric:
         return None
     encoded = outcomes.at.get(final_point(record).t if t is None else t)
-    return None if encoded is None else decode_outcomes(encoded, outcomes.count)
+    return None if encoded is None else image_scores(outcomes, encoded)
 
 
-def ann_outcomes(record: Record) -> BoolArray | None:
-    """Outcomes [N] of the ANN under the ranking metric, if recorded."""
+def ann_scores(record: Record) -> ImageScores | None:
+    """Outcomes of the ANN under the ranking metric, if recorded."""
     outcomes = record.outcomes
     if outcomes is None or outcomes.measure != record.metric:
         return None
-    return decode_outcomes(outcomes.ann, outcomes.count)
+    return image_scores(outcomes, outcomes.ann)
 
 
 def snn_minus_ann(records: Sequence[Record], t: int | None = None, *, seed: int = 0) -> Difference | None:
@@ -121,7 +125,7 @@ def snn_minus_ann(records: Sequence[Record], t: int | None = None, *, seed: int 
 
     Args:
         records: one per seed, over the same test images.
-        t: averaged output steps; None takes each record's final readout.
+        t: read-out; None takes each record's final one.
         seed: of the bootstrap.
 
     Returns:
@@ -130,7 +134,7 @@ def snn_minus_ann(records: Sequence[Record], t: int | None = None, *, seed: int 
     Raises:
         ValueError: the records come from different test sets.
     """
-    return _paired([snn_outcomes(r, t) for r in records], [ann_outcomes(r) for r in records], records, seed)
+    return _paired([snn_scores(r, t) for r in records], [ann_scores(r) for r in records], records, seed)
 
 
 def snn_minus_snn(
@@ -140,26 +144,26 @@ def snn_minus_snn(
 
     Arguments, result and errors are those of `snn_minus_ann`.
     """
-    left, right = [snn_outcomes(r, t) for r in first], [snn_outcomes(r, t) for r in second]
+    left, right = [snn_scores(r, t) for r in first], [snn_scores(r, t) for r in second]
     return _paired(left, right, [*first, *second], seed)
 
 
 def _paired(
-    first: Sequence[BoolArray | None],
-    second: Sequence[BoolArray | None],
+    first: Sequence[ImageScores | None],
+    second: Sequence[ImageScores | None],
     records: Sequence[Record],
     seed: int,
 ) -> Difference | None:
-    left = [outcomes for outcomes in first if outcomes is not None]
-    right = [outcomes for outcomes in second if outcomes is not None]
+    left = [scores for scores in first if scores is not None]
+    right = [scores for scores in second if scores is not None]
     if not left or len(left) < len(first) or not right or len(right) < len(second):
         return None
     prints = {r.provenance.data["test"] for r in records if "test" in r.provenance.data}
-    sizes = {outcomes.size for outcomes in [*left, *right]}
+    sizes = {scores.count for scores in [*left, *right]}
     if len(prints) > 1 or len(sizes) > 1:
         cells = ", ".join(sorted({record.cell_id for record in records}))
         raise ValueError(f"cells {cells} were measured on different test images and cannot be paired")
-    return paired_bootstrap(np.stack(left), np.stack(right), seed=seed)
+    return paired_difference(left, right, seed=seed)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:

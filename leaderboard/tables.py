@@ -10,9 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from leaderboard import wording
+from leaderboard.published import PublishedCurve, beside
+from leaderboard.published.table import EVIDENCE, comparison_table
 from leaderboard.ranking import GROUPS, Board
 from leaderboard.records import Group
 from leaderboard.rows import Row
+from leaderboard.statistics import OPERATIONS
 
 WIDE = 104  # columns from which the interval fits beside the metric instead of below it
 GROUP_NAMES: dict[Group, str] = {  # as wide as the narrowest recipe column
@@ -23,19 +26,27 @@ GROUP_NAMES: dict[Group, str] = {  # as wide as the narrowest recipe column
 }
 
 
-def render(boards: Sequence[Board], console: Console) -> None:
-    """Print every board, then what the signs mean.
+def render(boards: Sequence[Board], console: Console, published: Sequence[PublishedCurve] = ()) -> None:
+    """Print every board, published figures of the same pairing below it, then what the signs mean.
 
     Args:
         boards: from `leaderboard.ranking.rank`; text in them is printed as text, never as markup.
         console: where to print; its width is respected down to 80 columns.
+        published: figures of papers, from `leaderboard.published`.
     """
+    compared = False
     for board in boards:
         console.print()
         console.print(Text(wording.plain(board.title), style="bold"))
         console.print(Text(wording.heading(board)))
         console.print(_table(board, wide=console.width >= WIDE))
-    for line in _legend(boards):
+        found = beside(board, published)
+        if found:
+            compared = True
+            console.print()
+            console.print(Text("Published on their own ANNs, not measured here and not ranked:"))
+            console.print(comparison_table(found))
+    for line in [*_legend(boards), *([EVIDENCE] if compared else [])]:
         console.print(Text(line, style="dim"))
 
 
@@ -71,11 +82,11 @@ def _cells(row: Row, *, wide: bool) -> list[str]:
         wording.place(row),
         label,
         wording.spikes(row),
-        str(row.final_t),
+        wording.total_steps(row.final_t, row.final_averaged),
         "\n".join(lines),
         wording.points(row.gap_points),
         wording.UNKNOWN if row.alphabet == "none" else parity,
-        wording.parity_energy(row, row.energy_at_parity).removesuffix("×"),
+        wording.parity_energy(row, row.energy_at_parity.get(OPERATIONS)).removesuffix("×"),
         wording.rate(row.firing_rate),
     ]
 
@@ -91,6 +102,8 @@ def _legend(boards: Sequence[Board]) -> list[str]:
         "T: time steps run. T parity: fewest measured steps from which the metric stays",
         "within 1.0 / 0.5 points of the ANN's. Energy: at 1.0 parity, operations model.",
     ]
+    if any("(" in cell for row in rows for cell in [wording.total_steps(row.final_t, row.final_averaged)]):
+        lines.append("(n) output steps averaged; ≤ where images may be read out before.")
     if any(wording.NEVER in cell for cell in cells):
         lines.append(f"{wording.NEVER} not reached at any measured T.")
     if any(row.ties_first for row in rows):

@@ -30,7 +30,8 @@ def spikes(row: Row) -> str:
         return "no spikes"
     if row.alphabet == "signed":
         return f"signed ±{max(row.max_per_step, 1)}"
-    return row.alphabet if row.alphabet == "binary" else f"{row.alphabet} ≤{row.max_per_step}"
+    bounded = row.alphabet in ("burst", "graded")
+    return f"{row.alphabet} ≤{row.max_per_step}" if bounded else row.alphabet
 
 
 def place(row: Row) -> str:
@@ -59,11 +60,26 @@ def points_range(interval: Interval | None) -> str:
     return "" if interval is None else f"{points(interval.low)} to {points(interval.high)}"
 
 
+def time_steps(value: float) -> str:
+    """A number of time steps: "16", or "5.4" where it is a mean over images or runs."""
+    return f"{round(value)}" if round(value, 1) == round(value) else f"{value:.1f}"
+
+
+def total_steps(total: float, averaged: float) -> str:
+    """Every step run and, in brackets where they differ, the output steps that were averaged.
+
+    Images that exit early run fewer steps than that, which "≤" says: "5.4 (≤64)".
+    """
+    if time_steps(total) == time_steps(averaged):
+        return time_steps(total)
+    return f"{time_steps(total)} ({'≤' if total < averaged else ''}{time_steps(averaged)})"
+
+
 def steps(row: Row, value: float | None) -> str:
     """Time steps to parity; meaningless for a network without time."""
     if row.alphabet == "none":
         return UNKNOWN
-    return NEVER if value is None else f"{value:g}"
+    return NEVER if value is None else time_steps(value)
 
 
 def parity_energy(row: Row, value: float | None) -> str:

@@ -12,6 +12,9 @@ import pytest
 import torch
 
 from benchmarks.cli import main
+from benchmarks.reading import GROUP_NAMES
+from leaderboard.ranking import GROUPS
+from leaderboard.wording import GROUP_TITLES
 
 COMMAND = [sys.executable, "-m", "benchmarks.cli"]
 
@@ -22,6 +25,13 @@ def spikemark(*arguments, **options):
     return subprocess.run(
         words, capture_output=True, text=True, timeout=300, check=False, env=environment, **options
     )
+
+
+def call(*arguments):
+    """The command in this process, which is quicker; its output holds both streams."""
+    from click.testing import CliRunner
+
+    return CliRunner().invoke(main, [*map(str, arguments)], env={"COLUMNS": "120"})
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +98,82 @@ def test_the_leaderboard_is_quick_and_knows_no_torch(finished):
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "spicalib" in done.stdout
+
+
+def test_groups_can_be_picked(finished):
+    folder, _ = finished
+    results = ["--results", folder / "results"]
+    page = folder / "binary.html"
+    one = call("leaderboard", *results, "--group", "binary", "--html", page)
+    assert "opi" in one.output
+    assert "spicalib" not in one.output
+    assert '"name": "spicalib"' not in page.read_text()
+    two = call("leaderboard", *results, "--group", "baseline", "--group", "multi-level")
+    assert "spicalib" in two.output
+    assert "ptq" in two.output
+    assert "opi" not in two.output
+    none = call("leaderboard", *results, "--group", "retrained")
+    assert none.exit_code == 1
+    assert "no records of retrained recipes" in none.output
+    wrong = call("leaderboard", *results, "--group", "binaries")
+    assert wrong.exit_code == 2
+    assert "'binary', 'multi-level', 'retrained', 'baseline'" in wrong.output
+
+
+def test_results_become_a_markdown_page(finished, tmp_path):
+    folder, _ = finished
+    out = tmp_path / "docs" / "results.md"
+    done = call("results", "--kl", "--out", out, folder / "results")
+    assert done.exit_code == 0, done.output
+    text = out.read_text(encoding="utf-8")
+    for words in (
+        "### Binary spikes",
+        "### Multi-level spikes",
+        "40 test images",
+        "| opi |",
+        "(KL divergence",
+    ):
+        assert words in text
+    printed = call("results", folder / "results").output
+    assert printed.startswith("# Results\n")
+    assert "(KL divergence" not in printed
+    empty = call("results", tmp_path)
+    assert empty.exit_code == 1
+    assert "no records in" in empty.output
+
+
+def test_a_recipe_is_described_with_what_is_known_of_it(finished):
+    folder, _ = finished
+    done = call("describe", "spicalib", "--results", folder / "results")
+    assert done.exit_code == 0, done.output
+    for words in ("spike-calibrated", "gamma = 5", "digits · small_cnn", "VOC 2012", "59.60"):
+        assert words in done.output
+    assert "opi" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [("spicalip", "did you mean 'spicalib'"), ("{preset: burst, neuron: {gama: 3}}", "did you mean 'gamma'")],
+)
+def test_a_recipe_that_does_not_exist_is_not_described(recipe, message):
+    done = call("describe", recipe)
+    assert done.exit_code == 1
+    assert message in done.output
+
+
+def test_published_figures_are_listed_without_torch():
+    code = (
+        "import sys; from benchmarks.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    )
+    words = [sys.executable, "-c", code, "published", "--recipe", "cos", "--dataset", "imagenet"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "74.17" in done.stdout
+    assert "76.26" not in done.stdout  # of CIFAR-100
+
+
+def test_the_groups_of_the_option_are_those_of_the_ranking():
+    assert GROUP_NAMES == GROUPS
 
 
 def test_an_interrupt_keeps_finished_cells(finished, tmp_path):
@@ -161,6 +247,9 @@ def test_help_everywhere():
         ["leaderboard", "--help"],
         ["list", "--help"],
         ["diagnose", "--help"],
+        ["describe", "--help"],
+        ["published", "--help"],
+        ["results", "--help"],
     ):
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 0
@@ -175,3 +264,17 @@ def test_list(what):
     result = CliRunner().invoke(main, ["list", what])
     assert result.exit_code == 0
     assert expected[what] in result.output
+
+
+def test_recipes_are_listed_by_fairness_group():
+    from click.testing import CliRunner
+
+    from conversion import recipe_from, recipe_names
+
+    group, found = "", {}
+    for line in CliRunner().invoke(main, ["list", "recipes"]).output.splitlines():
+        if line.startswith("  "):
+            found[line.split()[0]] = group
+        else:
+            group = line.removesuffix(":")
+    assert found == {name: GROUP_TITLES[recipe_from(name).group] for name in recipe_names()}

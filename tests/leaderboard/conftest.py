@@ -46,14 +46,16 @@ def make_record(
     checkpoint: str = "c" * 64,
     pj_per_step: float = 100.0,
     count: int | None = 1000,
-    t_before: int = 0,
+    t_before: float = 0,
+    kl: float | None = None,
     config: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Record:
     """A record whose metric follows `curve` {t: top1}, spending `pj_per_step` each step.
 
-    `t_before` steps run before the averaged ones. `count` None leaves the outcomes out. `changes`
-    replace whole top-level fields; a key "method_..." or "provenance_..." replaces a field there.
+    `t_before` steps run before the averaged ones; below zero, images exit so much before t. `kl` is the
+    divergence at every t. `count` None leaves the outcomes out. `changes` replace whole top-level
+    fields; a key "method_..." or "provenance_..." replaces a field there.
     """
     curve = {1: 0.5, 2: 0.85, 4: 0.895} if curve is None else curve
     resolved = dict(config or {}) | {"network": network, "recipe": label, "seed": seed}
@@ -113,7 +115,7 @@ def make_record(
             Point(
                 t=t,
                 t_total=t + t_before,
-                metrics={"top1": metric},
+                metrics={"top1": metric} | ({} if kl is None else {"kl": kl}),
                 spikes={"small": 20.0 * t, "large": 30.0 * t},
                 rates={"small": 0.2, "large": 0.1, "pool": 9.0},
                 synops={"fc": 50.0 * t},

@@ -32,6 +32,23 @@ def test_contradictions_are_named(make: Make, change: dict[str, object], reason:
         assert reason in found
 
 
+def test_only_exits_may_run_fewer_steps_than_are_averaged(make: Make) -> None:
+    exits = make({8: 0.5}, t_before=-2.6, method_parts={"exit": {"name": "entropy"}})
+    assert inconsistency(exits) is None
+    stays = make({8: 0.5}, t_before=-2.6, method_parts={"exit": {"name": "none"}})
+    assert inconsistency(stays) == "curve at t=8 has t_total=5.4, fewer steps than it averages"
+
+
+def test_averaged_steps_are_some_of_those_run(make: Make) -> None:
+    def with_averaged(averaged: int) -> str | None:
+        record = make({8: 0.5})
+        points = [point.model_copy(update={"averaged": averaged}) for point in record.curve]
+        return inconsistency(record.model_copy(update={"curve": points}))
+
+    assert with_averaged(4) is None
+    assert with_averaged(9) == "curve at t=8 averages 9 output steps, more than t"
+
+
 def test_a_readout_without_the_metric_is_named(make: Make) -> None:
     record = make({1: 0.5, 2: 0.6}, count=None)
     broken = record.curve[1].model_copy(update={"metrics": {"kl": 0.1}})

@@ -42,12 +42,40 @@ def test_metric_over_energy(make: Make) -> None:
         make({1: 0.8}, label="ptq", group="baseline", pj_per_step=1e5),
     ]
     front, good, cheap, ptq, ann = metric_over_energy(rank(records)[0])["data"]
-    assert (good["x"], good["y"], good["customdata"]) == ([2.0, 4.0], [60.0, 90.0], [1, 2])
+    assert (good["x"], good["y"], good["customdata"]) == ([2.0, 4.0], [60.0, 90.0], ["1", "2"])
     assert cheap["x"] == [1.0, 2.0]
     # At 2 µJ the good recipe beats the cheap one; the reference is on no front of spiking networks.
     assert (front["x"], front["y"]) == ([1.0, 2.0, 4.0], [50.0, 60.0, 90.0])
+    assert front["meta"]["group"] == good["meta"]["group"] == "binary"
     assert "customdata" not in ptq
     assert (ann["x"], ann["marker"]["symbol"]) == ([pytest.approx(0.0046)], "star")
+
+
+def test_every_group_has_a_front_of_its_own(make: Make) -> None:
+    records = [
+        make({1: 0.6, 2: 0.7}, label="dear", pj_per_step=2e6),
+        make({1: 0.8, 2: 0.9}, label="better in every way", group="multi-level", pj_per_step=1e6),
+    ]
+    first, second = metric_over_energy(rank(records)[0])["data"][:2]
+    assert (first["meta"]["group"], first["x"], first["y"]) == ("binary", [2.0, 4.0], [60.0, 70.0])
+    assert (second["meta"]["group"], second["x"], second["y"]) == ("multi-level", [1.0, 2.0], [80.0, 90.0])
+    assert first["line"]["dash"] != second["line"]["dash"]
+
+
+def test_energies_of_another_model(make: Make) -> None:
+    record = make({1: 0.6})
+    points = [p.model_copy(update={"energy_pj": {"memory": 3e6}}) for p in record.curve]
+    (board,) = rank([record.model_copy(update={"curve": points})])
+    assert [trace["x"] for trace in metric_over_energy(board, "memory")["data"]] == [[3.0], [3.0]]
+    assert [trace["name"] for trace in metric_over_energy(board)["data"]] == ["ANN"]
+
+
+def test_steps_that_are_means_over_images(make: Make) -> None:
+    (board,) = rank([make({8: 0.7, 32: 0.9}, t_before=-2.6, method_parts={"exit": {"name": "entropy"}})])
+    figure = metric_over_time(board)
+    assert figure["data"][0]["x"] == [pytest.approx(5.4), pytest.approx(29.4)]
+    assert figure["layout"]["xaxis"]["tickvals"] == [8, 16]
+    assert metric_over_energy(board)["data"][1]["customdata"] == ["5.4 (≤8)", "29.4 (≤32)"]
 
 
 def test_recipes_without_energy_are_left_out(make: Make) -> None:

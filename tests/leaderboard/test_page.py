@@ -10,6 +10,7 @@ import pytest
 from leaderboard import page
 from leaderboard.files import StoreError
 from leaderboard.page import page_html, plotly_javascript, write_page
+from leaderboard.published import PublishedCurve
 from leaderboard.ranking import rank
 from leaderboard.records import Record
 from leaderboard.store import Invalid
@@ -125,7 +126,7 @@ def test_invalid_files_are_named_without_their_folder() -> None:
 
 
 @pytest.mark.usefixtures("small_plotly")
-def test_other_energy_models_get_a_column(make: Make) -> None:
+def test_energy_models_are_a_choice(make: Make) -> None:
     record = make({1: 0.9})
     ann = record.ann.model_copy(update={"energy_pj": {"operations": 4600.0, "operations+memory": 1000.0}})
     curve = [
@@ -133,11 +134,76 @@ def test_other_energy_models_get_a_column(make: Make) -> None:
         for p in record.curve
     ]
     text = page_html(rank([record.model_copy(update={"ann": ann, "curve": curve})]))
+    outline = Outline(text)
+    cells = [attrs for tag, attrs in outline.tags if tag in ("td", "th") and "data-energy" in attrs]
+    shown = [attrs["data-energy"] for attrs in cells if "hidden" not in attrs]
+    assert shown == ["operations"] * 4  # two heads and two cells
+    assert len(cells) == 8
     assert "operations+memory</th>" in text
     assert "0.0100×" in text
     assert "1.70×" in text
     assert "Lemaire et al. 2022" in text
-    assert "Lemaire" not in page_html(rank([record]))
+    assert len(outline.all("select")) == 1
+    figures = json.loads("".join(outline.text["script"]).partition("/* plotly */")[0])
+    x = {m: [trace["x"] for trace in f["data"]] for m, f in figures["energy-1"]["models"].items()}
+    assert x == {"operations": [[4.6e-05]] * 2 + [[0.0046]], "operations+memory": [[0.0017]] * 2 + [[0.001]]}
+    plain = page_html(rank([record]))
+    assert "Lemaire" not in plain
+    assert not Outline(plain).all("select")  # nothing to choose
+
+
+@pytest.mark.usefixtures("small_plotly")
+def test_groups_can_be_left_out(make: Make) -> None:
+    records = [
+        make(network="a"),
+        make(network="a", label="burst", group="multi-level"),
+        make(network="b", label="ptq", group="baseline"),
+    ]
+    outline = Outline(page_html(rank(records)))
+    boxes = [attrs for attrs in outline.all("input") if attrs["type"] == "checkbox"]
+    assert [box["value"] for box in boxes] == ["binary", "multi-level", "baseline"]
+    assert all(box["name"] == "group" and "checked" in box for box in boxes)
+    marked = [(tag, attrs["data-groups"]) for tag, attrs in outline.tags if "data-groups" in attrs]
+    assert marked == [
+        ("li", "binary multi-level"),
+        ("li", "baseline"),
+        ("section", "binary multi-level"),
+        ("tbody", "binary"),
+        ("tbody", "multi-level"),
+        ("section", "baseline"),
+        ("tbody", "baseline"),
+    ]
+    figures = json.loads("".join(outline.text["script"]).partition("/* plotly */")[0])
+    lines = figures["time-1"]["data"]
+    assert [line["meta"].get("group") for line in lines] == ["binary", "multi-level", None]  # last: the ANN
+
+
+@pytest.mark.usefixtures("small_plotly")
+def test_published_figures_stand_apart(make: Make) -> None:
+    board = rank([make({4: 0.85}, ann=0.9, label="qcfs", dataset="cifar10", network="vgg16")])
+    curve = PublishedCurve(
+        paper="A & B 2022",
+        recipe="qcfs",
+        group="retrained",
+        task="classification",
+        dataset="CIFAR-10",
+        network="vgg16",
+        metric="top1",
+        ann=95.0,
+        at={4: 94.01},
+        source="<README>",
+        evidence="read",
+    )
+    with_it, without = (page_html(board, published=p) for p in ([curve], []))
+    for cell in ("94.01", "95.00", "−0.99", "85.00", "−5.00", "A &amp; B 2022", "&lt;README&gt;"):
+        assert cell in with_it
+    assert "94.01" not in without
+    assert "Published" not in without
+    figures = [
+        json.loads("".join(Outline(t).text["script"]).partition("/* plotly */")[0])
+        for t in (with_it, without)
+    ]
+    assert figures[0] == figures[1]  # in no plot
 
 
 def test_the_whole_page_is_written_once_and_the_same_each_time(make: Make, tmp_path: Path) -> None:

@@ -33,8 +33,9 @@ def test_a_single_run(make: Make) -> None:
     assert row.gap_interval is not None
     assert -1.1 < row.gap_interval.low < -0.5 < row.gap_interval.high <= 0
     assert (row.steps_within_1_point, row.steps_within_half_point) == (6, 6)
-    assert row.energy_at_parity == pytest.approx(600 / 4600)
-    assert row.final_energy_ratio == pytest.approx(600 / 4600)
+    assert (row.final_averaged, row.records[0].curve[-1].averaged) == (4, None)
+    assert row.energy_at_parity == {"operations": pytest.approx(600 / 4600)}
+    assert row.final_energy == {"operations": pytest.approx(600 / 4600)}
     assert row.firing_rate == pytest.approx(0.125)
 
 
@@ -49,7 +50,7 @@ def test_several_seeds_are_averaged_and_parity_is_the_median(make: Make) -> None
     assert row.metric == pytest.approx(0.91)
     assert row.metric_std == pytest.approx(0.03 / 3**0.5)  # deviations -1, -1, 2 points; n - 1
     assert row.steps_within_1_point == 2
-    assert row.energy_at_parity == pytest.approx(200 / 4600)
+    assert row.energy_at_parity == {"operations": pytest.approx(200 / 4600)}
     # Seeds share their images, so the interval is that of one test set.
     assert row.interval is not None
     assert row.interval.low == pytest.approx(wilson_interval(0.91, 1000).low)
@@ -63,7 +64,7 @@ def test_several_seeds_are_averaged_and_parity_is_the_median(make: Make) -> None
 def test_one_seed_that_never_reaches_parity_decides(make: Make) -> None:
     row = row_of([make({1: 0.9}, seed=0), make({1: 0.9}, seed=1), make({1: 0.5}, seed=2)])
     assert row.steps_within_1_point is None
-    assert row.energy_at_parity is None
+    assert row.energy_at_parity == {"operations": None}
 
 
 def test_figures_that_are_missing_stay_missing(make: Make) -> None:
@@ -71,13 +72,29 @@ def test_figures_that_are_missing_stay_missing(make: Make) -> None:
     bare = record.curve[0].model_copy(update={"rates": {}, "energy_pj": {}})
     row = row_of([record.model_copy(update={"curve": [bare]})])
     assert (row.interval, row.gap_interval, row.firing_rate) == (None, None, None)
-    assert (row.energy_at_parity, row.final_energy_ratio) == (None, None)
+    assert row.energy_at_parity == row.final_energy == {"operations": None}
     assert row.steps_within_1_point == 1
-    assert curve_of(row)[0].energy_pj is None
+    assert curve_of(row)[0].energy_pj == {}
 
 
 def test_the_curve_holds_the_readouts_that_all_runs_share(make: Make) -> None:
     row = row_of([make({1: 0.5, 2: 0.6, 4: 0.9}, seed=0), make({1: 0.7, 4: 0.8}, seed=1)])
     assert [point.t for point in curve_of(row)] == [1, 4]
     assert curve_of(row)[0].metric == pytest.approx(0.6)
-    assert curve_of(row)[1].energy_pj == pytest.approx(400.0)
+    assert curve_of(row)[1].energy_pj == {"operations": pytest.approx(400.0)}
+
+
+def test_runs_that_exit_at_different_steps_are_averaged_by_readout(make: Make) -> None:
+    early, late = ({8: 0.7, 64: 0.9}, -2.5), ({8: 0.8, 64: 0.8}, -3.5)
+    exits = {"exit": {"name": "entropy"}}
+    runs = [make(c, t_before=b, seed=s, method_parts=exits) for s, (c, b) in enumerate((early, late))]
+    row = row_of(runs)
+    assert [(p.readout, p.t, p.averaged) for p in curve_of(row)] == [(8, 5.0, 8), (64, 61.0, 64)]
+    assert [p.metric for p in curve_of(row)] == [pytest.approx(0.75), pytest.approx(0.85)]
+    assert (row.final_t, row.final_averaged) == (61.0, 64)
+
+
+def test_the_divergence_is_known_if_every_run_has_it(make: Make) -> None:
+    runs = [make(seed=0, kl=0.2), make(seed=1, kl=0.4), make(seed=2)]
+    assert [point.kl for point in curve_of(row_of(runs[:2]))] == [pytest.approx(0.3)] * 3
+    assert [point.kl for point in curve_of(row_of(runs))] == [None] * 3

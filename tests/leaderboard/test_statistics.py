@@ -2,9 +2,10 @@ from collections.abc import Callable
 
 import pytest
 
+from leaderboard.image_scores import Proportion
 from leaderboard.records import Outcomes, Point, Record
 from leaderboard.statistics import (
-    ann_outcomes,
+    ann_scores,
     energy_at_parity,
     final_point,
     mean_firing_rate,
@@ -12,7 +13,7 @@ from leaderboard.statistics import (
     pareto_front,
     snn_minus_ann,
     snn_minus_snn,
-    snn_outcomes,
+    snn_scores,
     time_steps_to_parity,
 )
 
@@ -82,21 +83,21 @@ def test_firing_rate_weighs_neurons_not_layers(make: Make) -> None:
 
 def test_outcomes_are_those_of_the_asked_readout(make: Make) -> None:
     record = make({1: 0.25, 2: 0.5}, ann=0.75, count=4)
-    first, final, ann = snn_outcomes(record, 1), snn_outcomes(record), ann_outcomes(record)
-    assert first is not None
-    assert final is not None
-    assert ann is not None
-    assert first.tolist() == [True, False, False, False]
-    assert final.tolist() == [True, True, False, False]
-    assert ann.tolist() == [True, True, True, False]
-    assert snn_outcomes(record, 3) is None
-    assert snn_outcomes(make(count=None)) is None
+    first, final, ann = snn_scores(record, 1), snn_scores(record), ann_scores(record)
+    assert isinstance(first, Proportion)
+    assert isinstance(final, Proportion)
+    assert isinstance(ann, Proportion)
+    assert first.right.tolist() == [True, False, False, False]
+    assert final.right.tolist() == [True, True, False, False]
+    assert ann.right.tolist() == [True, True, True, False]
+    assert snn_scores(record, 3) is None
+    assert snn_scores(make(count=None)) is None
 
 
 def test_outcomes_of_another_measure_are_not_used(make: Make) -> None:
     record = make({1: 0.5}, outcomes=Outcomes(measure="pixels", count=8, ann="8A==", at={1: "8A=="}))
-    assert snn_outcomes(record) is None
-    assert ann_outcomes(record) is None
+    assert snn_scores(record) is None
+    assert ann_scores(record) is None
     assert snn_minus_ann([record]) is None
 
 

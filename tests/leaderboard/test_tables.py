@@ -1,9 +1,10 @@
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from rich.console import Console
 
+from leaderboard.published import PublishedCurve
 from leaderboard.ranking import rank
 from leaderboard.records import Record
 from leaderboard.tables import render
@@ -11,9 +12,9 @@ from leaderboard.tables import render
 Make = Callable[..., Record]
 
 
-def printed(records: list[Record], width: int) -> list[str]:
+def printed(records: list[Record], width: int, published: Sequence[PublishedCurve] = ()) -> list[str]:
     console = Console(file=io.StringIO(), width=width, force_terminal=False, no_color=True)
-    render(rank(records), console)
+    render(rank(records), console, published)
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -87,6 +88,48 @@ def test_a_retrained_network_is_marked(make: Make) -> None:
     )
     assert "qcfs †" in text
     assert "† started from its own ANN" in text
+
+
+def test_steps_show_what_was_run_and_what_was_averaged(make: Make) -> None:
+    records = [
+        make({8: 0.9}, label="early", t_before=-2.6, method_parts={"exit": {"name": "entropy"}}),
+        make({8: 0.9}, label="late", t_before=4.0),
+        make({8: 0.9}, label="plain"),
+    ]
+    text = "\n".join(printed(records, 120))
+    assert "5.4 (≤8)" in text
+    assert "12 (8)" in text
+    (row,) = [line.split() for line in printed(records, 120) if "plain" in line]
+    assert row[3] == "8"
+    assert "(n) output steps averaged" in text
+    assert "output steps averaged" not in "\n".join(printed(records[2:], 120))
+
+
+def test_published_figures_are_printed_below_the_ranking(make: Make) -> None:
+    curve = PublishedCurve(
+        paper="B 2022",
+        recipe="srp",
+        variant="[tau=4]",
+        group="retrained",
+        task="classification",
+        dataset="CIFAR-100",
+        network="resnet20",
+        metric="top1",
+        ann=70.0,
+        steps_before=4,
+        at={4: 60.0},
+        source="Table 1",
+        evidence="quoted",
+    )
+    record = make({4: 0.8}, label="srp", ann=0.9, t_before=4, dataset="cifar100", network="resnet20")
+    other = make(network="resnet56", dataset="cifar100")
+    for width in (80, 120):
+        lines = printed([record, other], width, [curve])
+        (row,) = [line.split() for line in lines if "[tau=4]" in line]
+        assert row == ["srp", "[tau=4]", "8", "(4)", "60.00", "70.00", "−10.00", "80.00", "−10.00", "quoted"]
+        assert max(map(len, lines)) <= width
+        assert sum("not ranked" in line for line in lines) == 1
+    assert "quoted" not in "\n".join(printed([other], 80, [curve]))
 
 
 def test_hostile_names_are_text(make: Make) -> None:

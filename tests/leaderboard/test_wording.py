@@ -18,6 +18,8 @@ Make = Callable[..., Record]
         ("burst", 5, "burst ≤5"),
         ("signed", 1, "signed ±1"),
         ("graded", 15, "graded ≤15"),
+        ("weighted", 128, "weighted"),
+        ("real", 5, "real"),
         ("none", 0, "no spikes"),
     ],
 )
@@ -39,6 +41,22 @@ def test_points(value: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "words"),
+    [(16, "16"), (16.0, "16"), (5.4, "5.4"), (5.4375, "5.4"), (15.97, "16"), (4096.0, "4096")],
+)
+def test_time_steps(value: float, words: str) -> None:
+    assert wording.time_steps(value) == words
+
+
+@pytest.mark.parametrize(
+    ("total", "averaged", "words"),
+    [(8, 8, "8"), (8.0, 8, "8"), (12, 8, "12 (8)"), (5.4375, 64, "5.4 (≤64)"), (64, 32.5, "64 (32.5)")],
+)
+def test_averaged_steps_stand_beside_where_they_differ(total: float, averaged: float, words: str) -> None:
+    assert wording.total_steps(total, averaged) == words
+
+
+@pytest.mark.parametrize(
     ("ratio", "words"),
     [(0.12345, "0.123×"), (1.0, "1.00×"), (12.34, "12.3×"), (123.4, "123×"), (None, "n/a")],
 )
@@ -53,7 +71,7 @@ def test_never_and_unknown_differ(make: Make) -> None:
     assert wording.steps(reached, reached.steps_within_1_point) == "1"
     assert wording.steps(reached, 1.5) == "1.5"
     assert wording.steps(timeless, timeless.steps_within_1_point) == "n/a"
-    assert wording.parity_energy(never, never.energy_at_parity) == "—"
+    assert wording.parity_energy(never, never.energy_at_parity["operations"]) == "—"
     assert wording.parity_energy(reached, None) == "n/a"
 
 

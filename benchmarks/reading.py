@@ -1,0 +1,133 @@
+"""Commands that read records: the leaderboard, the results page, published figures.
+
+None of them needs torch, and each imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+from rich.console import Console
+
+from benchmarks.options import RESULTS, stop
+
+if TYPE_CHECKING:
+    from leaderboard.records import Group
+    from leaderboard.store import Loaded
+
+GROUP_NAMES = ("binary", "multi-level", "retrained", "baseline")  # as `leaderboard.ranking.GROUPS`
+GROUPS = click.option(
+    "--group",
+    "groups",
+    type=click.Choice(GROUP_NAMES),
+    multiple=True,
+    help="Show this fairness group alone; may be given several times.",
+)
+
+
+@click.command()
+@RESULTS
+@GROUPS
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a self-contained page to this file.",
+)
+def leaderboard(results: Path, groups: tuple[str, ...], html: Path | None) -> None:
+    """Rank every record in RESULTS.
+
+    Shows, per task, data set and network and by fairness group: the metric at the last time step, time
+    steps to parity with the ANN, energy there, and what a spike can be; below it what papers report for
+    the same network on the same data set.
+    """
+    show(results, html, Console(), groups)
+
+
+def show(results: Path, html: Path | None, console: Console, groups: tuple[str, ...] = ()) -> None:
+    """Print the ranking of a results folder and write its page, if asked for."""
+    from leaderboard import StoreError, load_published, only_groups, rank, render, write_page
+    from leaderboard.published import select_published
+    from leaderboard.studies import load_studies
+
+    wanted = cast("tuple[Group, ...]", groups)
+    try:
+        loaded = _load([results])
+        boards = only_groups(rank(loaded.records), wanted)
+        if not boards:
+            stop(f"no records of {' or '.join(groups)} recipes in {results}; leave out --group to see all")
+        published = select_published(load_published(), groups=wanted)
+        render(boards, console, published)
+        for invalid in loaded.invalid:
+            click.echo(f"set aside: {invalid.path}: {invalid.reason}", err=True)
+        if html is not None:
+            studies = load_studies(results)
+            write_page(boards, html, invalid=loaded.invalid, published=published, studies=studies)
+            console.print(f"page:    {html}", soft_wrap=True, highlight=False)
+    except StoreError as error:
+        stop(str(error))
+
+
+@click.command()
+@click.argument(
+    "folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
+@click.option(
+    "--kl", is_flag=True, help="Also a table of the metric and the KL divergence from the ANN at every T."
+)
+def results(folders: tuple[Path, ...], out: Path | None, kl: bool) -> None:
+    """Write what was measured in results FOLDERS as one Markdown page.
+
+    A table for each fairness group of each network and data set, from records alone; how many test
+    images there were and what they can tell; and what papers report for the same pairing.
+    """
+    from leaderboard import StoreError, load_published, markdown_report, rank, write_report
+
+    words = ["spikemark", "results", *(["--kl"] if kl else []), *(["--out", str(out)] if out else [])]
+    try:
+        loaded = _load(folders)
+        text = markdown_report(
+            rank(loaded.records),
+            command=shlex.join([*words, *map(str, folders)]),
+            published=load_published(),
+            divergence=kl,
+        )
+        for invalid in loaded.invalid:
+            click.echo(f"set aside: {invalid.path}: {invalid.reason}", err=True)
+        if out is None:
+            click.echo(text, nl=False)
+        else:
+            click.echo(f"written: {write_report(out, text)}")
+    except StoreError as error:
+        stop(str(error))
+
+
+@click.command()
+@click.option("--task", help="classification, detection or segmentation.")
+@click.option("--dataset", help="Data set, e.g. CIFAR-10.")
+@click.option("--recipe", help="Recipe, e.g. qcfs.")
+def published(task: str | None, dataset: str | None, recipe: str | None) -> None:
+    """List figures that papers report, with their source; none of them was measured here."""
+    from leaderboard import StoreError, load_published, render_published
+    from leaderboard.published import select_published
+
+    try:
+        render_published(select_published(load_published(), task, dataset, recipe), Console())
+    except StoreError as error:
+        stop(str(error))
+
+
+def _load(folders: Sequence[Path]) -> Loaded:
+    """Records of all folders together; stops where there are none."""
+    from leaderboard.store import Loaded, ResultStore
+
+    stores = [ResultStore(folder).load() for folder in folders]
+    records = [record for store in stores for record in store.records]
+    if not records:
+        named = ", ".join(map(str, folders))
+        stop(f"no records in {named}; run a matrix first, e.g. spikemark run quickstart")
+    return Loaded(records, [invalid for store in stores for invalid in store.invalid])

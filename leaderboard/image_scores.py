@@ -1,0 +1,192 @@
+"""What a record keeps of every test image, and the metric of a resampled test set.
+
+A confidence interval asks: what would the metric be, had other images been drawn? `ImageScores` answers
+it for any metric that is a function of images and how often each is drawn: a proportion of images is
+their weighted mean, an average precision is computed anew from weighted hits and misses.
+
+Detections are kept as what became of them, best score first and class by class, not as boxes: position of
+the image, class, and one bit per overlap threshold for "hits" and for "does not count"; and once per
+record, the number of objects of each image and class. A thousand detections take about three
+kilobytes. What follows the last hit of a class is left out before, as no precision depends on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from leaderboard.outcomes import BoolArray, decode_outcomes
+from leaderboard.overlap_scores import ENCODING as PIXELS
+from leaderboard.overlap_scores import mean_overlap
+from leaderboard.packing import pack, unpack
+from leaderboard.records import Outcomes
+
+FloatArray = npt.NDArray[np.float64]
+RECALLS = {"101-point": np.linspace(0, 1, 101), "11-point": np.linspace(0, 1, 11)}
+INTERPOLATIONS = (*RECALLS, "all-point")
+_TINY = np.spacing(1)  # keeps precision defined before the first detection, as in pycocotools
+
+
+class ImageScores(Protocol):
+    """A metric over a test set whose images may be drawn any number of times."""
+
+    @property
+    def count(self) -> int:
+        """Number of test images N."""
+
+    @property
+    def work(self) -> int:
+        """Table entries that one test set takes to score."""
+
+    def score(self, weights: npt.NDArray[np.int64]) -> FloatArray:
+        """Return the metric [R] of R test sets, from how often each image is drawn in them [R, N]."""
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """The share of images that are right."""
+
+    right: BoolArray  # [N]
+
+    @property
+    def count(self) -> int:
+        """Number of test images N."""
+        return self.right.size
+
+    @property
+    def work(self) -> int:
+        """Table entries that one test set takes to score."""
+        return self.right.size
+
+    def score(self, weights: npt.NDArray[np.int64]) -> FloatArray:
+        """Weighted mean; see `ImageScores`."""
+        total: FloatArray = weights @ self.right / weights.sum(1)
+        return total
+
+
+@dataclass(frozen=True)
+class AveragePrecision:
+    """Mean average precision over classes that occur and over overlap thresholds."""
+
+    image: npt.NDArray[np.int64]  # [D], by class and falling score
+    label: npt.NDArray[np.int64]  # [D], ascending
+    hits: npt.NDArray[np.uint16]  # [D], one bit per threshold
+    ignored: npt.NDArray[np.uint16]  # [D], one bit per threshold
+    objects: npt.NDArray[np.int64]  # [N, K]
+    thresholds: int
+    interpolation: str
+
+    @property
+    def count(self) -> int:
+        """Number of test images N."""
+        return len(self.objects)
+
+    @property
+    def work(self) -> int:
+        """Table entries that one test set takes to score."""
+        return self.thresholds * (len(self.image) + 100 * self.objects.shape[1])
+
+    def score(self, weights: npt.NDArray[np.int64]) -> FloatArray:
+        """Average precision of weighted detections; see `ImageScores`.
+
+        A class counts in a resampled test set if an object of it was drawn.
+        """
+        totals = weights @ self.objects  # [R, K]
+        sums = np.zeros(len(weights))
+        for label in range(self.objects.shape[1]):
+            start, end = np.searchsorted(self.label, [label, label + 1])
+            here = slice(int(start), int(end))
+            for row, draw in enumerate(weights):
+                if totals[row, label]:
+                    sums[row] += self._class_precision(here, draw, int(totals[row, label]))
+        present = (totals > 0).sum(1)
+        return np.divide(sums, present, out=np.zeros_like(sums), where=present > 0)
+
+    def _class_precision(self, here: slice, draw: npt.NDArray[np.int64], total: int) -> float:
+        drawn = draw[self.image[here]]
+        bits = np.arange(self.thresholds, dtype=np.uint16)[:, None]
+        hits = (self.hits[here] >> bits & 1) * drawn  # [thresholds, detections]
+        counted = (1 - (self.ignored[here] >> bits & 1)) * drawn
+        true, seen = hits.cumsum(1), counted.cumsum(1)
+        recall, precision = true / total, true / (seen + _TINY)
+        envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+        if self.interpolation == "all-point":
+            return float((envelope * np.diff(recall, axis=1, prepend=0.0)).sum(1).mean())
+        levels = RECALLS[self.interpolation]
+        sums = 0.0
+        for reached, falling in zip(recall, envelope, strict=True):
+            first = np.searchsorted(reached, levels, side="left")
+            sums += falling[first[first < len(falling)]].sum() / len(levels)
+        return float(sums / self.thresholds)
+
+
+def image_scores(outcomes: Outcomes, text: str) -> ImageScores:
+    """Decode what a record keeps of one read-out.
+
+    Args:
+        outcomes: of the record.
+        text: `outcomes.ann`, or an entry of `outcomes.at`.
+
+    Raises:
+        ValueError: the text is damaged or does not fit the number of images.
+    """
+    if outcomes.encoding == "packbits-base64":
+        return Proportion(decode_outcomes(text, outcomes.count))
+    if outcomes.encoding == PIXELS:
+        return mean_overlap(outcomes.common or "", text, outcomes.count)
+    common, own = (unpack(one, "detections") for one in (outcomes.common or "", text))
+    try:
+        scores = AveragePrecision(
+            image=own["image"].astype(np.int64),
+            label=own["label"].astype(np.int64),
+            hits=own["hits"],
+            ignored=own["ignored"],
+            objects=common["objects"].astype(np.int64),
+            thresholds=int(common["thresholds"]),
+            interpolation=str(common["interpolation"]),
+        )
+    except KeyError as error:
+        raise ValueError(f"detections lack {error}") from error
+    _check(scores, outcomes.count)
+    return scores
+
+
+def encode_objects(objects: npt.ArrayLike, thresholds: int, interpolation: str) -> str:
+    """Pack what all read-outs of a record share.
+
+    Args:
+        objects: [N, K], objects of each image and class that count.
+        thresholds: number of overlap thresholds, at most 16.
+        interpolation: "101-point" (COCO), "11-point" (VOC 2007) or "all-point" (VOC from 2010).
+    """
+    return pack(objects=np.asarray(objects, np.uint16), thresholds=thresholds, interpolation=interpolation)
+
+
+def encode_matches(
+    image: npt.ArrayLike, label: npt.ArrayLike, hits: npt.ArrayLike, ignored: npt.ArrayLike
+) -> str:
+    """Pack the detections of one read-out: [D] each, by class and falling score."""
+    return pack(
+        image=np.asarray(image, np.uint32),
+        label=np.asarray(label, np.uint16),
+        hits=np.asarray(hits, np.uint16),
+        ignored=np.asarray(ignored, np.uint16),
+    )
+
+
+def _check(scores: AveragePrecision, count: int) -> None:
+    """Raise ValueError unless the arrays fit each other."""
+    sizes = {len(scores.image), len(scores.label), len(scores.hits), len(scores.ignored)}
+    if len(sizes) > 1:
+        raise ValueError(f"detections have columns of different lengths: {sorted(sizes)}")
+    if scores.objects.ndim != 2 or len(scores.objects) != count:
+        raise ValueError(f"objects of {count} images asked for, found shape {list(scores.objects.shape)}")
+    if scores.interpolation not in INTERPOLATIONS or not 1 <= scores.thresholds <= 16:
+        raise ValueError(f"unknown interpolation {scores.interpolation!r} or {scores.thresholds} thresholds")
+    if len(scores.image) and (scores.image.max() >= count or scores.label.max() >= scores.objects.shape[1]):
+        raise ValueError("detections name images or classes that are not there")
+    if (np.diff(scores.label) < 0).any():
+        raise ValueError("detections are not sorted by class")

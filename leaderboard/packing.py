@@ -1,0 +1,37 @@
+"""Arrays as text, for records: a compressed numpy archive in base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import zipfile
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def pack(**arrays: Any) -> str:
+    """Pack arrays by name; numbers and texts become arrays without dimensions."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def unpack(text: str, what: str) -> dict[str, npt.NDArray[Any]]:
+    """Return what was packed.
+
+    Args:
+        text: from `pack`.
+        what: it holds, for the message.
+
+    Raises:
+        ValueError: the text is damaged.
+    """
+    try:
+        raw = io.BytesIO(base64.b64decode(text, validate=True))
+        with np.load(raw, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (binascii.Error, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{what} cannot be unpacked: {error}") from error

@@ -1,0 +1,85 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from benchmarks.describe import needs, parameters, parse, show_known, show_recipe
+from conversion import RecipeError, recipe_from, recipe_names
+from conversion.neurons import SpikeCalibrated
+from conversion.recipes import KINDS
+from conversion.scales import Percentile
+from leaderboard import load_published
+from lightning_modules import networks
+
+
+def printed(function, *arguments, width=100):
+    console = Console(file=io.StringIO(), width=width, force_terminal=False, no_color=True)
+    function(*arguments, console)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_can_be_described(name):
+    recipe = recipe_from(name)
+    text = printed(show_recipe, recipe)
+    assert text.startswith(f"{name}\n")
+    for kind in KINDS:
+        part = getattr(recipe, kind)
+        assert f"{kind}: {part.name}\n" in text
+        for key, value in part.as_dict().items():
+            assert key == "name" or f"{key} = {value}" in text
+    assert "  \n\n\n" not in text
+
+
+def test_names_and_mappings_are_read_as_matrices_have_them():
+    assert parse("burst") == recipe_from("burst")
+    mapping = parse("{preset: burst, neuron: {gamma: 10}, label: tens}")
+    assert (mapping.label, mapping.neuron.gamma) == ("tens", 10)
+    for wrong in ("{preset: burst", "[burst]", "{neuron: burst}", ""):
+        with pytest.raises(RecipeError):
+            parse(wrong)
+
+
+def test_parameters_show_value_default_and_range():
+    lines = parameters(SpikeCalibrated(gamma=10))
+    assert lines[0] == ("  gamma = 10", "default 5", "searched from 1 to 20")
+    assert lines[2] == ("  variant = fix", "", "one of fix, cons, code")
+    p, per_channel = parameters(Percentile())
+    assert p == ("  p = 0.999", "", "searched from 0.95 to 1.0")
+    assert per_channel == ("  per_channel = False", "", "")
+
+
+def test_needs_are_read_off_the_parts():
+    plain = needs(recipe_from("opi"))
+    assert plain["T beforehand"] == "not needed"
+    assert plain["steps before"] == "none"
+    assert plain["input"] == "step by step"
+    assert plain["spikes"] == "binary, up to 1 threshold a step"
+    assert needs(recipe_from({"preset": "opi", "initial": "shift"}))["T beforehand"] == (
+        "yes, fitted for each T (initial)"
+    )
+    assert needs(recipe_from("srp"))["steps before"].startswith("4 before")
+    assert needs(recipe_from("srp"))["ANN"] == "trained with an activation made for conversion"
+    assert needs(recipe_from("dcgs"))["steps before"].startswith("1 before")
+    assert needs(recipe_from("delay-spike"))["input"].startswith("the whole window")
+    assert needs(recipe_from("ptq"))["spikes"] == "none"
+    assert needs(recipe_from("burst"))["calibration"].endswith("of a matrix)")
+    assert needs(recipe_from("ltb"))["calibration"].endswith("the network runs on them to fit its scale")
+    assert "runs" not in needs(recipe_from("qcfs"))["calibration"]
+
+
+def test_what_is_not_measured_is_said(tmp_path):
+    text = printed(show_known, "cos", tmp_path)
+    assert "Not measured yet" in text
+    assert "74.17" in text  # published: ImageNet, ResNet-34, T = 8
+    assert "Published" not in printed(show_known, "custom", tmp_path)
+
+
+def test_published_recipes_are_ours_and_networks_are_ours_or_known_not_to_be():
+    foreign = {"mobilenet", "mobilenet_v2", "tiny_yolo", "retinanet_resnet50_fpn", "fcos_resnet50_fpn"}
+    foreign |= {f"{head}_resnet{depth}" for head in ("fcn", "deeplab") for depth in (18, 34, 50)}
+    presets = set(recipe_names())
+    for curve in load_published():
+        assert curve.recipe in presets
+        assert curve.network in {*networks.names(), *foreign, None}
+        assert curve.group in (recipe_from(curve.recipe).group, "retrained")
