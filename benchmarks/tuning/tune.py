@@ -1,0 +1,240 @@
+"""Tune a matrix: one study for each data set, network, seed and recipe, with the same budget for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from benchmarks import tasks
+from benchmarks.anns import AnnStore, trained_ann
+from benchmarks.cells import AnnSpec, Cell, content_hash, expand
+from benchmarks.data import evaluation_data
+from benchmarks.diagnose import device_of
+from benchmarks.errors import TuningError
+from benchmarks.progress import Display
+from benchmarks.runner import quieten as quieten_lightning
+from benchmarks.spec import Matrix
+from benchmarks.tuning.auto import AutoSpace, Constraint
+from benchmarks.tuning.objective import Subject
+from benchmarks.tuning.outcome import Tuned, tuned, write_matrix
+from benchmarks.tuning.proposals import quieten as quieten_optuna
+from benchmarks.tuning.settings import TuningSpec
+from benchmarks.tuning.space import RecipeSpace
+from benchmarks.tuning.study import run_study
+from conversion import recipe_from
+from conversion.parts import nearest
+from leaderboard.studies import write_study
+
+# Raised whenever a change makes the same study find something else.
+STUDY_VERSION = 1
+
+
+@dataclass
+class TuningOutcome:
+    """What became of a matrix's studies."""
+
+    studies: list[Tuned] = field(default_factory=list)
+    matrix: Path | None = None  # file of tuned recipes
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to tune and where to put it.
+
+    Args:
+        settings: the same for all studies.
+        data_root: folder that data sets and checkpoints are relative to.
+        results: folder of trained networks; studies go into its folder "tuning".
+        out: file of the tuned matrix.
+        labels: labels of the recipes to tune; none for all.
+        constraint: searches over recipes themselves under this constraint, in place of tuning one by one.
+    """
+
+    settings: TuningSpec
+    data_root: Path | None
+    results: Path
+    out: Path
+    labels: tuple[str, ...] = ()
+    constraint: Constraint | None = None
+
+
+def tune(matrix: Matrix, request: Request, console: Console) -> TuningOutcome:
+    """Run all studies of a matrix; finished ones are read, unfinished ones go on.
+
+    The test images are never read. The tuned matrix is written after each study.
+
+    Raises:
+        TuningError: a setting does not fit, or a recipe cannot be tuned at all.
+        AnnError, ConversionError, DataError, StoreError: as for `benchmarks.runner.run`.
+    """
+    quieten_lightning()
+    quieten_optuna()
+    cells = _chosen(expand(matrix, request.data_root), request)
+    outcome = TuningOutcome()
+    with Display(console, len(cells)) as display:
+        for ann, members in groupby(cells, key=lambda cell: cell.ann):
+            session = _Session(matrix, request, ann, display)
+            for cell in members:
+                found = session.study(cell)
+                if found is None:
+                    display.finished(cell, "has nothing to tune")
+                    continue
+                outcome.studies.append(found)
+                outcome.matrix = request.out
+                write_study(request.results, found.study)
+                write_matrix(request.out, matrix, outcome.studies)
+                display.finished(cell, found.summary)
+    return outcome
+
+
+class _Session:
+    """All studies of one network; what they share is made when the first of them needs it."""
+
+    def __init__(self, matrix: Matrix, request: Request, ann: AnnSpec, display: Display) -> None:
+        self._matrix = matrix
+        self._request = request
+        self._ann = ann
+        self._display = display
+        self._subject: Subject | None = None
+        settings = request.settings
+        constraint = request.constraint
+        t = settings.t or matrix.time_steps[-1]
+        if constraint is not None and constraint.t_total is not None:
+            t = constraint.t_total
+        self._t = t
+        # A Gaussian process cannot model parameters that come and go.
+        sampler = "tpe" if constraint is not None and settings.sampler == "gp" else settings.sampler
+        self._settings = settings.model_copy(update={"t": t, "sampler": sampler})
+
+    def study(self, cell: Cell) -> Tuned | None:
+        """Run the study of one cell; None where the recipe has no parameters."""
+        constraint = self._request.constraint
+        if constraint is not None:
+            return self._search(cell, constraint)
+        space = RecipeSpace(cell.recipe, self._t, self._settings.search)
+        if not space.ranges:
+            return None
+        subject = self._ready(cell)
+        ranges = {name: repr(found) for name, found in space.ranges.items()}
+        study_id = self._id({"recipe": cell.recipe.parts(), "ranges": ranges})
+        found = run_study(
+            study_id,
+            self._request.results / "tuning",
+            space,
+            subject,
+            self._settings,
+            lambda recipe: self._t,
+            self._display.step_done,
+        )
+        return tuned(cell, study_id, found, self._settings, subject)
+
+    def _search(self, cell: Cell, constraint: Constraint) -> Tuned:
+        """Search over recipes themselves; the matrix's own recipes are tried first."""
+        subject = self._ready(cell)
+        constraint = replace(constraint, t_total=self._t)
+        entries = [c.recipe for c in expand(self._matrix, self._request.data_root) if c.ann == cell.ann]
+        space = AutoSpace(subject.prepared, constraint, self._t, self._settings.search, entries)
+        study_id = self._id({"space": "auto", "constraint": str(constraint), "first": space.first})
+        found = run_study(
+            study_id,
+            self._request.results / "tuning",
+            space,
+            subject,
+            self._settings,
+            space.time_steps,
+            self._display.step_done,
+            constraint.energy,
+        )
+        label = f"auto: {constraint}"
+        return tuned(cell, study_id, found, self._settings, subject, label, str(constraint))
+
+    def _id(self, config: dict[str, Any]) -> str:
+        """Hash of everything that determines a study."""
+        evaluation = self._matrix.evaluation
+        return content_hash(
+            {
+                "version": STUDY_VERSION,
+                "task": self._matrix.task,
+                "ann": self._ann.config,
+                "seed": self._ann.seed,
+                "settings": self._settings.model_dump(exclude={"preset"}),
+                "calibration_images": evaluation.calibration_images,
+                "precision": evaluation.precision,
+                **config,
+            }
+        )
+
+    def _ready(self, cell: Cell) -> Subject:
+        """The trained network, captured, with its images; trained first where nobody has."""
+        settings, matrix = self._settings, self._matrix
+        if self._subject is None:
+            with_targets = settings.objective == "metric"
+            if not with_targets and settings.images > matrix.evaluation.calibration_images:
+                raise TuningError(
+                    f"tuning.images is {settings.images}, but objective 'kl' is measured on the calibration "
+                    f"images, of which there are {matrix.evaluation.calibration_images}; raise "
+                    "evaluation.calibration_images or lower tuning.images"
+                )
+            data = evaluation_data(matrix, self._ann, more_images=settings.images if with_targets else 0)
+            data.setup()
+            network = trained_ann(matrix, cell, data, AnnStore(self._request.results), self._display).network
+            device = device_of(matrix.trainer)
+            module: Any = tasks.find(data.task).module(network.eval(), data, matrix.training).to(device)
+            samples = [module.inputs_and_targets(batch) for batch in data.calibration_samples()]
+            images, targets = _joined(samples)
+            size = matrix.evaluation.batch_size
+            known = matrix.evaluation.calibration_images
+            judged = slice(known, None) if with_targets else slice(0, settings.images)
+            self._subject = Subject(
+                module.network,
+                images[:known].to(device).split(size),
+                _batches(images[judged].to(device), _moved(targets[judged], device), size),
+                module.new_metric if with_targets else None,
+                matrix.evaluation.chunk,
+                matrix.evaluation.precision,
+            )
+        self._display.tuning(cell.title, settings.trials)
+        return self._subject
+
+
+def _chosen(cells: list[Cell], request: Request) -> list[Cell]:
+    """Cells to tune: those of the labels asked for, or one for each network where recipes are searched."""
+    if request.constraint is not None:
+        if "sampler" in request.settings.model_fields_set and request.settings.sampler == "gp":
+            raise TuningError(
+                "sampler 'gp' cannot search over recipes, because a parameter exists only where its part is "
+                "chosen; use sampler tpe or random"
+            )
+        start = replace(recipe_from("custom"), label="auto")
+        first = [next(members) for _, members in groupby(cells, key=lambda cell: cell.ann)]
+        return [replace(cell, recipe=start, tuning=None) for cell in first]
+    known = {cell.recipe.label for cell in cells}
+    for label in request.labels:
+        if label not in known:
+            raise TuningError(f"no recipe '{label}' in this matrix; {nearest(label, known)}, auto")
+    return [cell for cell in cells if not request.labels or cell.recipe.label in request.labels]
+
+
+def _joined(batches: Sequence[Any]) -> tuple[Tensor, Any]:
+    """All images [N, C, H, W] and all their targets, a tensor [N, ...] or a list."""
+    images = torch.cat([images for images, _ in batches])
+    first = batches[0][1]
+    if isinstance(first, Tensor):
+        return images, torch.cat([targets for _, targets in batches])
+    return images, [target for _, targets in batches for target in targets]
+
+
+def _batches(images: Tensor, targets: Any, size: int) -> list[tuple[Tensor, Any]]:
+    starts = range(0, len(images), size)
+    return [(images[start : start + size], targets[start : start + size]) for start in starts]
+
+
+def _moved(targets: Any, device: torch.device) -> Any:
+    return targets.to(device) if isinstance(targets, Tensor) else targets
