@@ -10,8 +10,18 @@ from typing import Any
 from torch import nn
 
 from lightning_modules.networks import resnet_cifar, torchvision_networks
+from lightning_modules.networks.detection.retinanet import RetinaNet, RetinaNetOptions
+from lightning_modules.networks.detection.spp_yolo import SppYolo, SppYoloOptions
+from lightning_modules.networks.detection.tiny_yolo import TinyYolo, TinyYoloOptions
 from lightning_modules.networks.errors import NetworkError
 from lightning_modules.networks.resnet_cifar import ResNetCifar, ResNetOptions
+from lightning_modules.networks.segmentation import torchvision_segmenters
+from lightning_modules.networks.segmentation.deeplab import DeepLab, DeepLabOptions
+from lightning_modules.networks.segmentation.fcn import Fcn, FcnOptions
+from lightning_modules.networks.segmentation.torchvision_segmenters import (
+    TorchvisionSegmenter,
+    TorchvisionSegmenterOptions,
+)
 from lightning_modules.networks.small_cnn import SmallCNN, SmallCNNOptions
 from lightning_modules.networks.torchvision_networks import TorchvisionOptions, build_torchvision
 from lightning_modules.networks.vgg import VGG16, VGG16Options
@@ -24,11 +34,21 @@ class Entry:
     summary: str
     options_type: type
     construct: Callable[[int, int, Any], nn.Module]  # (num_classes, in_channels, options)
+    task: str = "classification"
 
 
-def names() -> list[str]:
-    """Return the names of all networks, smallest first."""
-    return list(_ENTRIES)
+def names(task: str | None = None) -> list[str]:
+    """Return the names of all networks, or of those of one task, smallest first."""
+    return [name for name, entry in _ENTRIES.items() if task in (None, entry.task)]
+
+
+def task_of(name: str) -> str:
+    """Return the task of a network.
+
+    Raises:
+        NetworkError: there is no network of that name; the nearest one is named.
+    """
+    return _find(name).task
 
 
 def describe(name: str) -> str:
@@ -50,7 +70,7 @@ def build(name: str, num_classes: int, in_channels: int, options: Mapping[str, A
         options: the network's own options by name; lists stand for tuples.
 
     Returns:
-        A module mapping images [B, C, H, W] to logits [B, K].
+        A module mapping images [B, C, H, W] to logits [B, K], or to what its task takes.
 
     Raises:
         NetworkError: unknown name or option (the nearest valid one is named), or a bad value.
@@ -83,7 +103,7 @@ def _parse(name: str, entry: Entry, options: Mapping[str, Any]) -> Any:
 
 def _resnet(depth: int) -> Entry:
     def construct(num_classes: int, in_channels: int, options: ResNetOptions) -> nn.Module:
-        return ResNetCifar(depth, num_classes, in_channels)
+        return ResNetCifar(depth, num_classes, in_channels, options)
 
     summary = f"ResNet-{depth} for small images (He et al. 2016), option A shortcuts"
     return Entry(summary, ResNetOptions, construct)
@@ -96,6 +116,14 @@ def _torchvision(name: str) -> Entry:
     return Entry(f"torchvision's {name} for large images, weights by option", TorchvisionOptions, construct)
 
 
+def _segmenter(name: str) -> Entry:
+    def construct(num_classes: int, in_channels: int, options: TorchvisionSegmenterOptions) -> nn.Module:
+        return TorchvisionSegmenter(name, num_classes, in_channels, options)
+
+    summary = f"torchvision's {name}, weights by option"
+    return Entry(summary, TorchvisionSegmenterOptions, construct, "segmentation")
+
+
 _ENTRIES: dict[str, Entry] = {
     "small_cnn": Entry(
         "four convolutions and two max poolings, for quick starts on small images", SmallCNNOptions, SmallCNN
@@ -103,6 +131,28 @@ _ENTRIES: dict[str, Entry] = {
     **{f"resnet{depth}": _resnet(depth) for depth in resnet_cifar.DEPTHS},
     "vgg16": Entry("VGG-16 with batch norm for images of at least 32x32", VGG16Options, VGG16),
     **{name: _torchvision(name) for name in torchvision_networks.NAMES},
+    "spp_yolo": Entry(
+        "compact anchor-free detector with spatial pyramid pooling, backbone by option",
+        SppYoloOptions,
+        SppYolo,
+        "detection",
+    ),
+    "tiny_yolo": Entry(
+        "Tiny-YOLO with leaky ReLU, the detector of Spiking-YOLO", TinyYoloOptions, TinyYolo, "detection"
+    ),
+    "retinanet_resnet50_fpn": Entry(
+        "torchvision's RetinaNet, weights by option", RetinaNetOptions, RetinaNet, "detection"
+    ),
+    "fcn": Entry(
+        "small fully convolutional network with skips, backbone by option", FcnOptions, Fcn, "segmentation"
+    ),
+    "deeplab": Entry(
+        "small DeepLabv3 with image-level pooling, backbone by option",
+        DeepLabOptions,
+        DeepLab,
+        "segmentation",
+    ),
+    **{name: _segmenter(name) for name in torchvision_segmenters.NAMES},
 }
 
 

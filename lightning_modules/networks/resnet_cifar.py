@@ -8,10 +8,12 @@ Half of the new channels are filled before and half after the old ones, as in co
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_modules.networks.choices import ActivationOptions
 from lightning_modules.networks.errors import NetworkError
 
 DEPTHS = (20, 32, 44, 56)  # 6 n + 2, with n blocks in each of three stages
@@ -19,8 +21,8 @@ STAGE_CHANNELS = (16, 32, 64)
 
 
 @dataclass(frozen=True)
-class ResNetOptions:
-    """ResNets for small images have no options."""
+class ResNetOptions(ActivationOptions):
+    """Options of `ResNetCifar`: the activation alone."""
 
 
 class ShrinkingShortcut(nn.Module):
@@ -47,19 +49,20 @@ class BasicBlock(nn.Module):
     Args:
         in_channels: channels of the input.
         out_channels: ``in_channels``, or twice as many, which also halves height and width.
+        options: which activation.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, options: ResNetOptions) -> None:
         super().__init__()
         shrinks = out_channels != in_channels
         stride = 2 if shrinks else 1
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(out_channels)
-        self.relu1 = nn.ReLU()
+        self.relu1 = options.new_activation()
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.shortcut = ShrinkingShortcut(in_channels) if shrinks else nn.Identity()
-        self.relu2 = nn.ReLU()
+        self.relu2 = options.new_activation()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C_in, H, W] to [B, C_out, H/stride, W/stride]."""
@@ -76,12 +79,15 @@ class ResNetCifar(nn.Module):
         depth: one of `DEPTHS`.
         num_classes: number of classes.
         in_channels: channels of the images.
+        options: which activation.
 
     Raises:
         NetworkError: there is no such depth.
     """
 
-    def __init__(self, depth: int, num_classes: int, in_channels: int) -> None:
+    def __init__(
+        self, depth: int, num_classes: int, in_channels: int, options: ResNetOptions = ResNetOptions()
+    ) -> None:
         super().__init__()
         if depth not in DEPTHS:
             raise NetworkError(f"a ResNet for small images has depth {DEPTHS}, got {depth!r}")
@@ -89,10 +95,10 @@ class ResNetCifar(nn.Module):
         first, second, third = STAGE_CHANNELS
         self.conv1 = nn.Conv2d(in_channels, first, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(first)
-        self.relu = nn.ReLU()
-        self.layer1 = _stage(first, first, blocks)
-        self.layer2 = _stage(first, second, blocks)
-        self.layer3 = _stage(second, third, blocks)
+        self.relu = options.new_activation()
+        self.layer1 = _stage(first, first, blocks, options)
+        self.layer2 = _stage(first, second, blocks, options)
+        self.layer3 = _stage(second, third, blocks, options)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.linear = nn.Linear(third, num_classes)
@@ -107,6 +113,6 @@ class ResNetCifar(nn.Module):
         return self.linear(self.flatten(self.pool(x)))
 
 
-def _stage(in_channels: int, out_channels: int, blocks: int) -> nn.Sequential:
-    first = BasicBlock(in_channels, out_channels)
-    return nn.Sequential(first, *(BasicBlock(out_channels, out_channels) for _ in range(blocks - 1)))
+def _stage(in_channels: int, out_channels: int, blocks: int, options: ResNetOptions) -> nn.Sequential:
+    channels = [in_channels, *[out_channels] * blocks]
+    return nn.Sequential(*(BasicBlock(*pair, options) for pair in pairwise(channels)))

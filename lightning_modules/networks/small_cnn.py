@@ -10,16 +10,18 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from lightning_modules.networks.choices import PoolingOptions
 from lightning_modules.networks.errors import NetworkError
 
 
 @dataclass(frozen=True)
-class SmallCNNOptions:
+class SmallCNNOptions(PoolingOptions):
     """Options of `SmallCNN`."""
 
     channels: tuple[int, ...] = (32, 64)  # of the first and the second block
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole = isinstance(self.channels, tuple) and all(type(c) is int and c > 0 for c in self.channels)
         if not whole or len(self.channels) != 2:
             raise NetworkError(f"channels must be two integers above 0, got {self.channels!r}")
@@ -33,19 +35,19 @@ class SmallCNN(nn.Module):
     Args:
         num_classes: number of classes.
         in_channels: channels of the images.
-        options: channels of the blocks.
+        options: channels of the blocks, activation, pooling.
     """
 
     def __init__(self, num_classes: int, in_channels: int, options: SmallCNNOptions) -> None:
         super().__init__()
         first, second = options.channels
         self.features = nn.Sequential(
-            *_conv_bn_relu(in_channels, first),
-            *_conv_bn_relu(first, first),
-            nn.MaxPool2d(2),
-            *_conv_bn_relu(first, second),
-            *_conv_bn_relu(second, second),
-            nn.MaxPool2d(3, stride=2, padding=1),
+            *_layer(in_channels, first, options),
+            *_layer(first, first, options),
+            options.new_pooling(2, stride=2),
+            *_layer(first, second, options),
+            *_layer(second, second, options),
+            options.new_pooling(3, stride=2, padding=1),
         )
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
@@ -56,7 +58,7 @@ class SmallCNN(nn.Module):
         return self.linear(self.flatten(self.pool(self.features(images))))
 
 
-def _conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
+def _layer(in_channels: int, out_channels: int, options: SmallCNNOptions) -> list[nn.Module]:
     convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    return [convolution, nn.BatchNorm2d(out_channels), nn.ReLU()]
+    return [convolution, nn.BatchNorm2d(out_channels), options.new_activation()]

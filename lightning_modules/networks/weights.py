@@ -14,6 +14,7 @@ from lightning_modules.networks.errors import CheckpointError
 
 # Put in front of every key by data parallelism, our Lightning modules and torch.compile.
 WRAPPERS = ("module.", "network.", "_orig_mod.")
+ACTIVATION_KEYS = (".levels", ".threshold")  # what activations made for conversion add to a state dict
 SHOWN_KEYS = 4  # of each kind of mismatch in a message
 
 
@@ -86,8 +87,28 @@ def _mismatches(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
         for k in own
         if k in state and state[k].shape != own[k].shape
     ]
-    kinds = (("missing", missing), ("unexpected", unexpected), ("wrongly shaped", reshaped))
+    mine, theirs = _settings(own), _settings(state)
+    different = [
+        f"{k} is {theirs[k]} in the file, {mine[k]} in the network"
+        for k in mine
+        if k in theirs and mine[k] != theirs[k]
+    ]
+    kinds = (
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("wrongly shaped", reshaped),
+        ("different", different),
+    )
     return [f"  {kind}: {_shorten(keys)}" for kind, keys in kinds if keys]
+
+
+def _settings(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Whole numbers that say which function the weights belong to, such as an activation's levels."""
+    return {
+        key: int(value)
+        for key, value in state.items()
+        if value.numel() == 1 and not value.is_floating_point() and not key.endswith(".num_batches_tracked")
+    }
 
 
 def _shorten(keys: list[str]) -> str:
@@ -97,10 +118,15 @@ def _shorten(keys: list[str]) -> str:
 
 def _hint(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
     own = network.state_dict()
+    differing = [key for key in own.keys() ^ state.keys() if not key.endswith(".num_batches_tracked")]
+    if differing and all(key.endswith(ACTIVATION_KEYS) for key in differing):
+        return [f"Hint: only the activations differ; set the option activation to {_activation_of(state)}."]
     if own.keys() - state.keys() or state.keys() - own.keys():
         name = looks_like(state)
         return [f"Hint: the file looks like {name}."] if name else []
     reshaped = [key for key in own if own[key].shape != state[key].shape]
+    if not reshaped:
+        return ["Hint: set the option levels to what the file says."]
     last = [key for key in own if own[key].ndim == 2][-1:]
     head = {key.rpartition(".")[0] for key in last}
     if head == {key.rpartition(".")[0] for key in reshaped}:
@@ -115,6 +141,13 @@ def _hint(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
             f" the network {own[first].shape[1]}."
         ]
     return ["Hint: the same layers with other widths; check the network's options."]
+
+
+def _activation_of(state: Mapping[str, Tensor]) -> str:
+    """Option `activation` of the network that a state dict comes from."""
+    if any(key.endswith(".threshold") for key in state):
+        return "qcfs"
+    return "integer" if any(key.endswith(".levels") for key in state) else "relu"
 
 
 def looks_like(state: Mapping[str, Tensor]) -> str | None:

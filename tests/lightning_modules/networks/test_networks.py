@@ -5,14 +5,16 @@ import torch
 from torch import fx, nn
 from torchvision import models
 
+from conversion.activations import QCFS, IntegerActivation
+from lightning_modules.classification import weight_decay_groups
 from lightning_modules.networks.errors import NetworkError
-from lightning_modules.networks.registry import build, describe, names
+from lightning_modules.networks.registry import build, check, describe, names
 from lightning_modules.networks.resnet_cifar import ResNetCifar, ShrinkingShortcut
 
 SIZES = {"resnet18": 64, "resnet34": 64, "resnet50": 64, "vgg16_bn": 64}
 
 
-@pytest.fixture(scope="module", params=names())
+@pytest.fixture(scope="module", params=names("classification"))
 def named_network(request):
     torch.manual_seed(0)
     return request.param, build(request.param, num_classes=7, in_channels=3, options={}).eval()
@@ -93,12 +95,71 @@ def test_options_change_the_networks():
     assert build("vgg16", 3, 3, {"dropout": 0.0}).dropout.p == 0
 
 
+SMALL = ("small_cnn", "resnet20", "vgg16")
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(("activation", "kind"), [("qcfs", QCFS), ("integer", IntegerActivation)])
+def test_activations_for_conversion_take_the_place_of_every_relu(name, activation, kind):
+    plain = build(name, 10, 3, {})
+    network = build(name, 10, 3, {"activation": activation, "levels": 6})
+    places = [path for path, module in plain.named_modules() if isinstance(module, nn.ReLU)]
+    found = {path: module for path, module in network.named_modules() if isinstance(module, kind)}
+    assert list(found) == places
+    assert len({id(module) for module in found.values()}) == len(places)
+    assert all(int(module.levels) == 6 for module in found.values())
+    assert not any(isinstance(module, nn.ReLU) for module in network.modules())
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_learned_thresholds_are_free_of_weight_decay():
+    network = build("resnet20", 10, 3, {"activation": "qcfs"})
+    _, free = weight_decay_groups(network, 0.1)
+    thresholds = [module.threshold for module in network.modules() if isinstance(module, QCFS)]
+    assert len(thresholds) == 19
+    assert {id(threshold) for threshold in thresholds} <= {id(parameter) for parameter in free["params"]}
+
+
+@pytest.mark.parametrize("name", ["small_cnn", "vgg16"])
+def test_average_pooling_keeps_every_size(name):
+    def sizes(options):
+        seen = []
+        network = build(name, 10, 3, options).eval()
+        for module in network.modules():
+            if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+                module.register_forward_hook(lambda module, args, out: seen.append((type(module), out.shape)))
+        network(torch.randn(1, 3, 32, 32))
+        return seen
+
+    largest, mean = sizes({}), sizes({"pooling": "average"})
+    assert {kind for kind, _ in largest} == {nn.MaxPool2d}
+    assert {kind for kind, _ in mean} == {nn.AvgPool2d}
+    assert [shape for _, shape in largest] == [shape for _, shape in mean]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("resnet20", {"activation": "gelu"}, "activation must be one of relu, qcfs, integer, got 'gelu'"),
+        ("resnet20", {"levels": 4}, "levels is an option of activation qcfs or integer"),
+        ("vgg16", {"activation": "qcfs", "levels": 0}, "levels must be a whole number of at least 1, got 0"),
+        ("vgg16", {"pooling": "mean"}, "pooling must be one of max, average, got 'mean'"),
+        ("vgg16", {"dropout": 2}, "dropout must be in"),
+        ("small_cnn", {"activation": "integer", "levels": 2.5}, "levels must be a whole number"),
+        ("resnet20", {"pooling": "average"}, "has no option 'pooling'"),
+    ],
+)
+def test_choices_that_do_not_exist_are_refused(name, options, message):
+    with pytest.raises(NetworkError, match=message):
+        check(name, options)
+
+
 def test_names_and_options_that_do_not_exist_point_to_the_nearest():
     with pytest.raises(NetworkError, match=r"no network 'resnet_20'; did you mean 'resnet20'\?"):
         build("resnet_20", 10, 3, {})
     with pytest.raises(NetworkError, match=r"'small_cnn' has no option 'chanels'; did you mean 'channels'\?"):
         build("small_cnn", 10, 3, {"chanels": [1, 2]})
-    with pytest.raises(NetworkError, match=r"has no option 'x'\. Valid: none"):
+    with pytest.raises(NetworkError, match=r"has no option 'x'\. Valid: activation, levels"):
         build("resnet20", 10, 3, {"x": 1})
     with pytest.raises(NetworkError, match="has depth"):
         ResNetCifar(21, 10, 3)

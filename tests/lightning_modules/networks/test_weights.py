@@ -88,6 +88,23 @@ def test_shapes_are_named_with_a_hint(saved, hint, file):
         assert "linear.weight is [100, 64] in the file, [10, 64] in the network" in message
 
 
+@pytest.mark.parametrize(
+    ("saved", "own", "hint"),
+    [
+        ({"activation": "qcfs"}, {}, "set the option activation to qcfs"),
+        ({"activation": "integer"}, {"activation": "qcfs"}, "set the option activation to integer"),
+        ({}, {"activation": "qcfs"}, "set the option activation to relu"),
+        ({"activation": "qcfs", "levels": 8}, {"activation": "qcfs"}, "relu.levels is 8 in the file, 4 in"),
+    ],
+)
+def test_weights_trained_with_another_activation_are_refused(saved, own, hint, file):
+    torch.save(build("resnet20", 10, 3, saved).state_dict(), file)
+    message = refused(build("resnet20", 10, 3, own), file)
+    assert hint in message
+    if "levels" in saved:
+        assert "Hint: set the option levels to what the file says" in message
+
+
 class Payload:
     """Stands for anything a malicious or careless file may hold."""
 
