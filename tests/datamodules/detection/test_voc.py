@@ -1,0 +1,157 @@
+"""VOC's layout: what is read from it, and what is wrong with it is named."""
+
+import pytest
+import torch
+
+from datamodules import DataError, LoaderConfig
+from datamodules.detection.annotations import AnnotationWarning
+from datamodules.detection.voc import Voc
+from datamodules.registry import build
+
+
+def load(root, **options) -> Voc:
+    data = build(
+        "voc",
+        {"path": "small", "image_size": [64, 64], **options},
+        LoaderConfig(root, batch_size=2, calibration_images=3),
+    )
+    data.setup()
+    return data
+
+
+def test_classes_come_from_the_training_annotations(voc, tmp_path):
+    assert load(tmp_path).classes == ("cat", "dog")
+
+
+def test_boxes_count_pixels_from_one_and_include_the_last(voc, tmp_path):
+    _, targets = next(iter(load(tmp_path).test_dataloader()))
+    torch.testing.assert_close(
+        targets[0]["true_boxes"], torch.tensor([[4.0, 5, 40, 44], [19, 19, 50, 40]], dtype=torch.float64)
+    )
+    assert targets[0]["true_labels"].tolist() == [1, 0]
+    assert targets[0]["difficult"].tolist() == [True, False]
+    assert not targets[0]["crowd"].any()
+
+
+def test_images_without_objects_are_kept(voc, tmp_path):
+    data = load(tmp_path)
+    targets = [target for _, batch in data.test_dataloader() for target in batch]
+    assert [len(target["true_boxes"]) for target in targets] == [2, 0]
+    assert sum(len(images) for images, _ in data.train_dataloader()) == 2  # a last batch of one is left out
+
+
+def test_difficult_objects_are_trained_on_only_if_asked_for(voc, tmp_path):
+    for asked, labels in ((False, [0]), (True, [1, 0])):
+        _, targets = next(iter(load(tmp_path, train_difficult=asked).test_dataloader()))
+        assert targets[0]["labels"].tolist() == labels
+
+
+def test_the_letterbox_keeps_the_aspect_ratio_and_centres(voc, tmp_path):
+    images, targets = next(iter(load(tmp_path).test_dataloader()))
+    assert images.shape == (2, 3, 64, 64)
+    # 64x48 into 64x64: no scaling, 8 rows above and below
+    assert targets[0]["letterbox"].tolist() == [1, 1, 0, 8, 64, 48]
+    torch.testing.assert_close(targets[0]["boxes"], torch.tensor([[19.0, 27, 50, 48]]))
+
+
+def test_07_12_joins_both_training_sets(voc_folder, tmp_path):
+    old, new = voc_folder("2007"), voc_folder("2012")
+    old.add("trainval", "a", [("cat", (1, 1, 9, 9))])
+    new.add("trainval", "b", [("dog", (1, 1, 9, 9))])
+    old.add("test", "c", [("cat", (1, 1, 9, 9))])
+    data = load(tmp_path, year="07+12")
+    assert data.classes == ("cat", "dog")
+    assert [one.path.stem for one in data._images["train"]] == ["a", "b"]
+    assert [one.path.stem for one in data._images["test"]] == ["c"]
+
+
+def test_degenerate_boxes_are_dropped_with_one_warning_that_counts(voc, tmp_path):
+    voc.add("train", "c1", [("cat", (5, 5, 5, 20)), ("cat", (9, 20, 30, 10)), ("dog", (2, 2, 9, 9))])
+    voc.add("train", "c2", [("cat", (70, 5, 90, 20)), ("cat", (40, 5, 90, 20))])
+    with pytest.warns(AnnotationWarning) as caught:
+        data = load(tmp_path)
+    assert [str(w.message).split(": ")[1].split(",")[0] for w in caught] == [
+        "3 box(es) without area or wholly outside their image were dropped",
+        "1 box(es) reached beyond their image and were clipped",
+    ]
+    assert "c1.xml" in str(caught[0].message)
+    assert "c2.xml" in str(caught[1].message)
+    clipped = data._images["train"][4]
+    assert clipped.boxes.tolist() == [[39, 4, 64, 20]]
+    assert data._images["train"][3].labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda voc: (voc.base / "Annotations" / "b1.xml").unlink(), r"no annotation file .*b1\.xml"),
+        (lambda voc: (voc.base / "Annotations" / "b1.xml").write_text(""), r"cannot read .*b1\.xml"),
+        (
+            lambda voc: (voc.base / "Annotations" / "b1.xml").write_text("<a><b></a>"),
+            r"cannot read .*b1\.xml",
+        ),
+        (
+            lambda voc: (voc.base / "Annotations" / "b1.xml").write_text("<annotation/>"),
+            r"b1\.xml: <annotation> has no <size/width>",
+        ),
+        (
+            lambda voc: voc.add("val", "b3", [("cow", (1, 1, 9, 9))]),
+            r"b3\.xml .*class 'cow'.*known: cat, dog",
+        ),
+        (
+            lambda voc: voc.add("val", "b3", [("cat", ("x", 1, 9, 9))]),
+            r"b3\.xml: <bndbox/xmin> must be a number",
+        ),
+        (lambda voc: (voc.base / "JPEGImages" / "b1.jpg").unlink(), r"b1\.jpg, which does not exist"),
+        (lambda voc: (voc.base / "ImageSets" / "Main" / "val.txt").unlink(), r"(?s)no val images.*layout"),
+        (
+            lambda voc: (voc.base / "ImageSets" / "Main" / "val.txt").write_text(""),
+            r"val\.txt names no image",
+        ),
+    ],
+)
+def test_bad_files_are_named(voc, tmp_path, damage, message):
+    damage(voc)
+    with pytest.raises(DataError, match=message):
+        load(tmp_path)
+
+
+def test_a_test_image_that_is_none_is_named_before_the_test(voc, tmp_path):
+    (voc.base / "JPEGImages" / "b1.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"cannot decode the image .*b1\.jpg"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("stem", ["a1", "b1"])
+def test_an_image_that_does_not_decode_is_named(voc, tmp_path, stem):
+    file = voc.base / "JPEGImages" / f"{stem}.jpg"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])  # the header is whole
+    data = load(tmp_path)
+    split = "train" if stem == "a1" else "test"
+    with pytest.raises(DataError, match=rf"cannot decode the image .*{stem}\.jpg"):
+        data._samples(split, training=False)[0]
+
+
+@pytest.mark.parametrize("stem", ["a1", "b1"])
+def test_an_image_of_another_size_than_its_annotation_says_is_named(voc, tmp_path, stem):
+    file = voc.base / "Annotations" / f"{stem}.xml"
+    file.write_text(file.read_text().replace("<width>64", "<width>65"))
+    with pytest.raises(DataError, match=rf"{stem}\.jpg has 64x48 pixels, but its annotation says 65x48"):
+        load(tmp_path).calibration_batches()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"year": "2010"}, "year must be one of"),
+        ({"image_size": [64, 50]}, "multiples of 32"),
+        ({"path": "/absolute"}, "relative"),
+        ({"scales": [2, 1]}, "scales"),
+        ({"photometric": -1}, "photometric"),
+        ({"yeer": "2012"}, "did you mean 'year'"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(DataError, match=message):
+        build("voc", options, LoaderConfig())
