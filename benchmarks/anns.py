@@ -16,14 +16,14 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
+from benchmarks import tasks
 from benchmarks.cells import AnnSpec, Cell
 from benchmarks.data import training_data
 from benchmarks.errors import AnnError
 from benchmarks.progress import Display
 from benchmarks.spec import Matrix, TrainerSpec
-from datamodules import ClassificationData
+from datamodules import DataModule
 from lightning_modules import networks
-from lightning_modules.classification import ClassificationModule
 
 EpochHook = Callable[[int, int], None]  # (epochs done, epochs in all)
 
@@ -47,9 +47,7 @@ class AnnStore:
         """File of a network's weights: the given checkpoint, or its place in the store."""
         return spec.checkpoint or self._folder / spec.id / "network.pt"
 
-    def get(
-        self, spec: AnnSpec, data: ClassificationData, trainer: TrainerSpec, on_epoch: EpochHook
-    ) -> TrainedAnn:
+    def get(self, spec: AnnSpec, data: DataModule, trainer: TrainerSpec, on_epoch: EpochHook) -> TrainedAnn:
         """Network in eval mode with its weights; trains it if nobody has.
 
         Raises:
@@ -71,12 +69,12 @@ class AnnStore:
         self,
         spec: AnnSpec,
         network: nn.Module,
-        data: ClassificationData,
+        data: DataModule,
         where: TrainerSpec,
         on_epoch: EpochHook,
     ) -> float:
         folder = self._folder / spec.id
-        module = ClassificationModule(network, len(data.classes), spec.training.optimiser)
+        module = tasks.find(data.task).module(network, data, spec.training)
         clock = pl.callbacks.Timer()
         last = folder / "last.ckpt"
         trainer = pl.Trainer(
@@ -114,9 +112,7 @@ class AnnStore:
             ) from error
 
 
-def trained_ann(
-    matrix: Matrix, cell: Cell, data: ClassificationData, anns: AnnStore, display: Display
-) -> TrainedAnn:
+def trained_ann(matrix: Matrix, cell: Cell, data: DataModule, anns: AnnStore, display: Display) -> TrainedAnn:
     """The network of a cell; where it has to be trained first, the display shows it."""
     spec = cell.ann
     if spec.network.trained_here and not anns.path_of(spec).is_file():

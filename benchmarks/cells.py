@@ -11,7 +11,9 @@ from typing import Any
 
 from benchmarks.errors import AnnError
 from benchmarks.spec import DatasetSpec, Matrix, NetworkSpec, TrainingSpec
-from conversion import Recipe, recipe_from
+from benchmarks.tuning.entries import resolve
+from conversion import Recipe
+from leaderboard.records import Tuning
 
 # Raised whenever a change makes the same configuration give other results.
 EVALUATION_VERSION = 1
@@ -75,6 +77,7 @@ class Cell:
     ann: AnnSpec
     recipe: Recipe
     seed: int
+    tuning: Tuning | None = None  # how the recipe's parameters were found
 
     @property
     def dataset(self) -> str:
@@ -85,6 +88,13 @@ class Cell:
     def network(self) -> str:
         """Name of the network on the leaderboard."""
         return self.ann.network.label or self.ann.network.name
+
+    @property
+    def is_tuned_for(self) -> bool:
+        """Whether the recipe was tuned for this data set, network and seed."""
+        found = self.tuning
+        here = (self.dataset, self.network, self.seed)
+        return found is not None and (found.dataset, found.network, found.seed) == here
 
     @property
     def title(self) -> str:
@@ -125,7 +135,11 @@ def expand(matrix: Matrix, data_root: Path | None) -> list[Cell]:
             for network in matrix.networks:
                 training = network.training or matrix.training
                 ann = AnnSpec(dataset, network, training, seed, data_root)
-                cells += [Cell(matrix, ann, recipe_from(recipe), seed) for recipe in matrix.recipes]
+                recipes = network.recipes or matrix.recipes
+                for recipe, tuning in map(resolve, recipes):
+                    cell = Cell(matrix, ann, recipe, seed, tuning)
+                    if tuning is None or cell.is_tuned_for:
+                        cells.append(cell)
     return cells
 
 

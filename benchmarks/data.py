@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from benchmarks.cells import AnnSpec
 from benchmarks.spec import Matrix
-from datamodules import ClassificationData, LoaderConfig
+from datamodules import DataModule, LoaderConfig
 from datamodules import registry as datasets
 
 
-def evaluation_data(matrix: Matrix, spec: AnnSpec, more_images: int = 0) -> ClassificationData:
+def evaluation_data(matrix: Matrix, spec: AnnSpec, more_images: int = 0) -> DataModule:
     """Data that networks are calibrated and tested on.
 
     Args:
@@ -29,7 +29,7 @@ def evaluation_data(matrix: Matrix, spec: AnnSpec, more_images: int = 0) -> Clas
     return datasets.build(spec.dataset.name, spec.dataset.options, loader)
 
 
-def training_data(matrix: Matrix, spec: AnnSpec) -> ClassificationData:
+def training_data(matrix: Matrix, spec: AnnSpec) -> DataModule:
     """Data that the network is trained on."""
     loader = LoaderConfig(
         root=spec.data_root,

@@ -17,6 +17,7 @@ from benchmarks.errors import AnnError
 from benchmarks.progress import Display
 from benchmarks.runner import quieten
 from benchmarks.spec import Matrix, TrainerSpec
+from benchmarks.tuning.entries import resolve
 from conversion import Diagnosis, Recipe, RecipeError, convert, diagnose, recipe_from, recipe_names
 from conversion.error_parts import LayerError, Parts
 from conversion.parts import nearest
@@ -51,14 +52,14 @@ def diagnose_matrix(
         DataError: the data are missing or too few.
     """
     quieten()
-    cell = _cell_of(matrix, data_root, network)
-    chosen = _recipe_of(matrix, recipe)
+    cell = cell_of(matrix, data_root, network)
+    chosen = recipe_of(matrix, recipe)
     data = evaluation_data(matrix, cell.ann, more_images=images)
     data.setup()
     with Display(console, 1) as display:
         ann = trained_ann(matrix, cell, data, AnnStore(results), display).network
         display.note(f"{cell.network} on {cell.dataset}, recipe {chosen.label}, {images} training images")
-    pool = torch.cat(data.calibration_batches()).to(_device(matrix.trainer))
+    pool = torch.cat(data.calibration_batches()).to(device_of(matrix.trainer))
     calibration, fresh = pool[:-images], pool[-images:]
     ann = ann.to(pool.device)
     snn = convert(ann, chosen, calibration.split(matrix.evaluation.batch_size))
@@ -103,7 +104,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def _cell_of(matrix: Matrix, data_root: Path | None, name: str | None) -> Cell:
+def cell_of(matrix: Matrix, data_root: Path | None, name: str | None) -> Cell:
+    """A cell of the network of that label or name (None: the first), on the first data set and seed."""
     cells = expand(matrix, data_root)
     first = cells[0].ann
     cells = [cell for cell in cells if (cell.ann.dataset, cell.ann.seed) == (first.dataset, first.seed)]
@@ -114,8 +116,9 @@ def _cell_of(matrix: Matrix, data_root: Path | None, name: str | None) -> Cell:
     return found[0]
 
 
-def _recipe_of(matrix: Matrix, name: str | None) -> Recipe:
-    listed = [recipe_from(recipe) for recipe in matrix.recipes]
+def recipe_of(matrix: Matrix, name: str | None) -> Recipe:
+    """The recipe of that label, or the preset of that name; None: the matrix's first."""
+    listed = [resolve(recipe)[0] for recipe in matrix.recipes]
     if name is None:
         return listed[0]
     known = {**{preset: recipe_from(preset) for preset in recipe_names()}, **{r.label: r for r in listed}}
@@ -124,6 +127,7 @@ def _recipe_of(matrix: Matrix, name: str | None) -> Recipe:
     return known[name]
 
 
-def _device(trainer: TrainerSpec) -> torch.device:
+def device_of(trainer: TrainerSpec) -> torch.device:
+    """Where a matrix wants its networks to run."""
     wanted = trainer.accelerator in ("auto", "gpu", "cuda")
     return torch.device("cuda" if wanted and torch.cuda.is_available() else "cpu")

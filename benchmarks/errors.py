@@ -9,3 +9,7 @@ class MatrixError(Exception):
 
 class AnnError(Exception):
     """A trained network cannot be had; says why."""
+
+
+class TuningError(Exception):
+    """A matrix cannot be tuned as asked; says which setting is wrong and what would be right."""

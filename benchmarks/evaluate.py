@@ -9,19 +9,19 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from benchmarks import tasks
 from benchmarks.anns import TrainedAnn
 from benchmarks.cells import Cell
 from benchmarks.provenance import device_name, git_state, package_versions, peak_memory_mib
 from conversion import Recipe
-from datamodules import ClassificationData
-from leaderboard import Record, encode_outcomes
-from leaderboard.records import Ann, Method, Outcomes, Point, Provenance, SourceLayer, SynapticLayer
+from datamodules import DataModule
+from leaderboard import Record
+from leaderboard.records import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
 from lightning_modules.callback import EvaluationResult, SpikingEvaluation
-from lightning_modules.classification import ClassificationModule
 
 
 def evaluate(
-    cell: Cell, ann: TrainedAnn, data: ClassificationData, callbacks: list[pl.Callback], logger: Any
+    cell: Cell, ann: TrainedAnn, data: DataModule, callbacks: list[pl.Callback], logger: Any
 ) -> Record:
     """Test the ANN and its spiking twin on the same batches.
 
@@ -49,7 +49,7 @@ def evaluate(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    module = ClassificationModule(ann.network, len(data.classes), matrix.training.optimiser)
+    module = tasks.find(data.task).module(ann.network, data, matrix.training)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     trainer.test(module, datamodule=data, verbose=False)
@@ -76,7 +76,8 @@ def _record(
         seed=cell.seed,
         metric=result.metric,
         config=cell.config,
-        method=describe(cell.recipe),
+        method=describe(cell.recipe, cell.ann.network.made_for_conversion),
+        tuning=cell.tuning,
         ann=Ann(
             metrics=result.ann,
             macs=result.wiring.macs,
@@ -86,12 +87,7 @@ def _record(
         sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
         layers=[SynapticLayer(name=y.name, macs=y.macs, drive=y.drive) for y in result.wiring.layers],
         curve=[Point(**vars(point)) for point in result.curve],
-        outcomes=Outcomes(
-            measure=result.metric,
-            count=len(result.ann_outcomes),
-            ann=encode_outcomes(result.ann_outcomes.numpy()),
-            at={t: encode_outcomes(outcomes.numpy()) for t, outcomes in result.outcomes.items()},
-        ),
+        outcomes=tasks.find(cell.matrix.task).outcomes(result.metric, result.ann_outcomes, result.outcomes),
         provenance=Provenance(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             git_commit=commit,
@@ -107,15 +103,23 @@ def _record(
     )
 
 
-def describe(recipe: Recipe) -> Method:
-    """What rankings need to know of a recipe."""
+def describe(recipe: Recipe, made_for_conversion: bool = False) -> Method:
+    """What rankings need to know of a recipe.
+
+    Args:
+        recipe: the conversion method.
+        made_for_conversion: the network was trained with an activation that conversion asked for; every
+            recipe on it is then one of a retrained network, but for the baseline.
+    """
+    retrained = made_for_conversion or recipe.retrains
+    group = "retrained" if retrained and recipe.group != "baseline" else recipe.group
     return Method(
         name=recipe.name,
         label=recipe.label,
         parts=recipe.parts(),
         alphabet=recipe.neuron.alphabet,  # type: ignore[arg-type]
         max_per_step=recipe.neuron.max_per_step,
-        ann_untouched=True,
-        group=recipe.group,
+        ann_untouched=not retrained,
+        group=group,
         paper=recipe.paper,
     )

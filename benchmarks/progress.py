@@ -63,12 +63,16 @@ class Display:
         self._begin(f"  training {what}", epochs, "epochs")
 
     def step_done(self, done: int, total: int) -> None:
-        """`done` of `total` epochs or batches are over."""
+        """`done` of `total` epochs, batches or trials are over."""
         self._bars.update(self._step, completed=done, total=total)
 
     def testing(self, cell: Cell) -> None:
         """A cell begins."""
         self._begin(f"  {cell.title}", None, "batches")
+
+    def tuning(self, what: str, trials: int) -> None:
+        """A study begins."""
+        self._begin(f"  tuning {what}", trials, "trials")
 
     def _begin(self, what: str, total: int | None, unit: str) -> None:
         self._bars.reset(self._step, total=total, description=what, unit=unit, visible=True)

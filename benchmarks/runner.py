@@ -25,7 +25,7 @@ from benchmarks.progress import BatchReport, Display
 from benchmarks.spec import Matrix
 from benchmarks.tracking import finish_run, start_run
 from conversion import ConversionError
-from datamodules import ClassificationData, DataError
+from datamodules import DataError, DataModule
 from leaderboard import Record, ResultStore, StoreError
 from lightning_modules.networks import CheckpointError, NetworkError
 
@@ -102,12 +102,12 @@ class _Session:
             except Exception as error:
                 self._fail([cell], cell.title, error)
 
-    def _data(self, spec: AnnSpec) -> ClassificationData:
+    def _data(self, spec: AnnSpec) -> DataModule:
         data = evaluation_data(self._matrix, spec)
         data.setup()
         return data
 
-    def _run_cell(self, cell: Cell, ann: TrainedAnn, data: ClassificationData) -> None:
+    def _run_cell(self, cell: Cell, ann: TrainedAnn, data: DataModule) -> None:
         self._display.testing(cell)
         logger = start_run(cell, self._results)
         summary: dict[str, float] = {}

@@ -6,23 +6,32 @@ one simulation is read out at all of them.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import difflib
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from conversion import RecipeError, recipe_from
+from benchmarks import tasks
+from benchmarks.tasks.base import Strict, TrainingSpec
+from benchmarks.tuning.entries import resolve
+from benchmarks.tuning.settings import TuningSpec
+from conversion import RecipeError
 from conversion.network import Precision
 from datamodules import DataError, LoaderConfig
 from datamodules import registry as datasets
 from lightning_modules import networks
-from lightning_modules.classification import OptimiserConfig
 from lightning_modules.networks import NetworkError
-
-
-class Strict(BaseModel):
-    """Unknown fields are refused; nothing changes after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Named(BaseModel):
@@ -56,23 +65,14 @@ class DatasetSpec(Named):
         return self
 
 
-class TrainingSpec(Strict):
-    """How an ANN is trained; the fields of `OptimiserConfig` and the trainer's own options."""
-
-    epochs: int = Field(default=60, ge=1)
-    batch_size: int = Field(default=128, ge=1)
-    lr: float = Field(default=0.1, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    nesterov: bool = True
-    weight_decay: float = Field(default=5e-4, ge=0)
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    warmup_epochs: float = Field(default=0.0, ge=0)
-    precision: str = "32-true"  # as Lightning's Trainer takes it, e.g. "bf16-mixed"
-
-    @property
-    def optimiser(self) -> OptimiserConfig:
-        """The optimiser's part of the configuration."""
-        return OptimiserConfig(**{name: getattr(self, name) for name in OptimiserConfig.__dataclass_fields__})
+def checked_recipes(recipes: list[Any]) -> list[Any]:
+    """The recipes, if each of them exists; else ValueError."""
+    for index, spec in enumerate(recipes):
+        try:
+            resolve(spec)
+        except RecipeError as error:
+            raise ValueError(f"entry {index + 1}: {error}") from error
+    return recipes
 
 
 class NetworkSpec(Named):
@@ -84,7 +84,19 @@ class NetworkSpec(Named):
 
     label: str | None = None
     checkpoint: str | None = None
-    training: TrainingSpec | None = None  # replaces the matrix's own training
+    training: SerializeAsAny[TrainingSpec] | None = None  # replaces the matrix's own training
+    recipes: list[str | dict[str, Any]] | None = Field(default=None, min_length=1)  # likewise
+
+    @field_validator("recipes")
+    @classmethod
+    def _known_recipes(cls, value: list[Any] | None) -> list[Any] | None:
+        return value and checked_recipes(value)
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _left_to_the_matrix(cls, value: Any) -> Any:
+        """What it may hold depends on the task, which the matrix knows; it parses what is wrapped here."""
+        return _Unparsed.model_construct(content=value) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _known(self) -> NetworkSpec:
@@ -98,6 +110,17 @@ class NetworkSpec(Named):
     def trained_here(self) -> bool:
         """True when SpikeMark has to train the network."""
         return self.checkpoint is None and not self.options.get("weights")
+
+    @property
+    def made_for_conversion(self) -> bool:
+        """True when the network is trained with an activation that conversion asked for."""
+        return self.options.get("activation", "relu") != "relu"
+
+
+class _Unparsed(TrainingSpec):
+    """A training that waits for its task."""
+
+    content: dict[str, Any]
 
 
 class EvaluationSpec(Strict):
@@ -131,26 +154,61 @@ class Matrix(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     description: str = ""
-    task: Literal["classification"] = "classification"
+    task: str = "classification"  # one of `benchmarks.tasks`
     datasets: list[DatasetSpec] = Field(min_length=1)
     networks: list[NetworkSpec] = Field(min_length=1)
     recipes: list[str | dict[str, Any]] = Field(min_length=1)
     time_steps: list[int] = Field(min_length=1)
     seeds: list[int] = Field(default=[0], min_length=1)
-    training: TrainingSpec = TrainingSpec()
+    training: SerializeAsAny[TrainingSpec] = Field(default={}, validate_default=True)
     evaluation: EvaluationSpec = EvaluationSpec()
     trainer: TrainerSpec = TrainerSpec()
     tracking: TrackingSpec = TrackingSpec()
+    tuning: TuningSpec = TuningSpec()
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, value: str) -> str:
+        return tasks.find(value).name
+
+    @field_validator("datasets")
+    @classmethod
+    def _datasets_of_the_task(cls, value: list[DatasetSpec], info: ValidationInfo) -> list[DatasetSpec]:
+        return _of_task(value, info, "data set", datasets.task_of, datasets.names)
+
+    @field_validator("networks")
+    @classmethod
+    def _networks_of_the_task(cls, value: list[NetworkSpec], info: ValidationInfo) -> list[NetworkSpec]:
+        parsed = [
+            spec.model_copy(update={"training": _parse(spec.training.content, info, (index, "training"))})
+            if isinstance(spec.training, _Unparsed)
+            else spec
+            for index, spec in enumerate(value)
+        ]
+        return _of_task(parsed, info, "network", networks.task_of, networks.names)
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _training_of_the_task(cls, value: Any, info: ValidationInfo) -> Any:
+        return _parse(value, info, ()) if isinstance(value, dict) else value
 
     @field_validator("recipes")
     @classmethod
     def _known_recipes(cls, value: list[Any]) -> list[Any]:
-        for index, spec in enumerate(value):
-            try:
-                recipe_from(spec)
-            except RecipeError as error:
-                raise ValueError(f"entry {index + 1}: {error}") from error
-        return value
+        return checked_recipes(value)
+
+    @model_validator(mode="after")
+    def _trained_for_their_recipes(self) -> Matrix:
+        for network in self.networks:
+            for recipe, _ in map(resolve, network.recipes or self.recipes):
+                if recipe.retrains and not network.made_for_conversion:
+                    raise ValueError(
+                        f"recipe '{recipe.label}' takes thresholds learned in training, and network "
+                        f"'{network.label or network.name}' has none: add `activation: qcfs` to the network, "
+                        "give it `recipes` of its own, or write "
+                        f"{{preset: {recipe.name}, scale: percentile}}"
+                    )
+        return self
 
     @field_validator("time_steps")
     @classmethod
@@ -165,3 +223,44 @@ class Matrix(Strict):
         if len(set(value)) < len(value) or any(not 0 <= seed < 2**32 for seed in value):
             raise ValueError(f"seeds must be different numbers from 0 to 2**32 - 1, got {value}")
         return value
+
+
+_SpecT = TypeVar("_SpecT", bound=Named)
+
+
+def _of_task(
+    specs: list[_SpecT],
+    info: ValidationInfo,
+    kind: str,
+    task_of: Callable[[str], str],
+    names: Callable[[str], list[str]],
+) -> list[_SpecT]:
+    """Raise ValueError unless everything named belongs to the matrix's task."""
+    task = info.data.get("task")  # absent where it is wrong itself
+    for spec in specs:
+        if task is not None and task_of(spec.name) != task:
+            raise ValueError(
+                f"{kind} {spec.name!r} is for {task_of(spec.name)}, the matrix's task is {task};"
+                f" valid: {', '.join(names(task))}"
+            )
+    return specs
+
+
+def _parse(content: dict[str, Any], info: ValidationInfo, place: tuple[int | str, ...]) -> TrainingSpec:
+    """Parse a training by the matrix's task; errors name the place below the field."""
+    kind = tasks.find(info.data["task"]).training if "task" in info.data else TrainingSpec
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        details = [_located(problem, kind, place) for problem in error.errors()]
+        raise ValidationError.from_exception_data("training", details) from error
+
+
+def _located(problem: Any, kind: type[TrainingSpec], place: tuple[int | str, ...]) -> InitErrorDetails:
+    message, field = problem["msg"], str(problem["loc"][-1])
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(field, kind.model_fields, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        message = f"unknown field; {hint}valid: {', '.join(kind.model_fields)}"
+    error = PydanticCustomError("training", "{message}", {"message": message})
+    return InitErrorDetails(type=error, loc=(*place, *problem["loc"]), input=problem["input"])

@@ -153,6 +153,15 @@ class DataModule(pl.LightningDataModule, ABC):
         self._ready()
         return [images for images, _ in self._loader(self._calibration(), shuffle=False)]
 
+    def calibration_samples(self) -> list[Any]:
+        """Draw the images of `calibration_batches` with their targets.
+
+        Returns:
+            Batches (images [B, C, H, W], targets), in the same order.
+        """
+        self._ready()
+        return list(self._loader(self._calibration(), shuffle=False))
+
     def fingerprint(self) -> dict[str, str]:
         """Name the exact data: "train", "test" (as limited) and "calibration" (as drawn).
 

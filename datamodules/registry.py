@@ -5,23 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from datamodules.base import ClassificationData, LoaderConfig
+from datamodules.base import DataModule, LoaderConfig
 from datamodules.cifar import Cifar10, Cifar100
+from datamodules.detection.coco import Coco
+from datamodules.detection.digit_scenes import DigitScenes
+from datamodules.detection.voc import Voc
 from datamodules.digits import Digits
 from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolder
 from datamodules.imagenet import ImageNet
 from datamodules.options import nearest, parse_options
+from datamodules.segmentation.cityscapes import Cityscapes
+from datamodules.segmentation.digit_scenes import DigitSceneMasks
+from datamodules.segmentation.voc import VocSegmentation
 
 # A new data set is one more line: a class whose constructor takes (options, loader).
-_CLASSES: dict[str, type[ClassificationData]] = {
-    module.name: module for module in (Digits, Cifar10, Cifar100, ImageNet, ImageFolder)
+_CLASSES: dict[str, type[DataModule]] = {
+    module.name: module
+    for module in (
+        *(Digits, Cifar10, Cifar100, ImageNet, ImageFolder),
+        *(DigitScenes, Voc, Coco),
+        *(DigitSceneMasks, VocSegmentation, Cityscapes),
+    )
 }
 
 
-def names() -> list[str]:
-    """Return the names of all data sets, built-in first."""
-    return list(_CLASSES)
+def names(task: str | None = None) -> list[str]:
+    """Return the names of all data sets, or of those of one task; built-in first."""
+    return [name for name, module in _CLASSES.items() if task in (None, module.task)]
+
+
+def task_of(name: str) -> str:
+    """Return the task of a data set.
+
+    Raises:
+        DataError: there is no data set of that name; the nearest one is named.
+    """
+    return _find(name).task
 
 
 def describe(name: str) -> str:
@@ -33,7 +53,7 @@ def describe(name: str) -> str:
     return _find(name).summary
 
 
-def build(name: str, options: Mapping[str, Any], loader: LoaderConfig) -> ClassificationData:
+def build(name: str, options: Mapping[str, Any], loader: LoaderConfig) -> DataModule:
     """Make a data module; no file is touched yet.
 
     Args:
@@ -48,11 +68,11 @@ def build(name: str, options: Mapping[str, Any], loader: LoaderConfig) -> Classi
         DataError: unknown name or option (the nearest valid one is named), or a bad value.
     """
     module = _find(name)
-    construct: Callable[[Any, LoaderConfig], ClassificationData] = module
+    construct: Callable[[Any, LoaderConfig], DataModule] = module
     return construct(parse_options(module.options_type, options, name), loader)
 
 
-def _find(name: str) -> type[ClassificationData]:
+def _find(name: str) -> type[DataModule]:
     if name not in _CLASSES:
         raise DataError(f"there is no data set {name!r}{nearest(name, _CLASSES)}")
     return _CLASSES[name]

@@ -39,7 +39,8 @@ class CurvePoint:
     """Everything measured at one read-out; counts are averages per image."""
 
     t: int
-    t_total: int
+    averaged: int
+    t_total: float
     metrics: dict[str, float]
     spikes: dict[str, float]
     rates: dict[str, float]  # spikes per unit and step
@@ -59,8 +60,8 @@ class EvaluationResult:
     wiring: Connectivity
     sources: list[tuple[str, str, int]]  # name, "neuron" or "pooling", units per image
     report: list[str]
-    ann_outcomes: Tensor  # per image, in test order
-    outcomes: dict[int, Tensor]  # t -> per image, in test order
+    ann_outcomes: Any  # of every image, in test order, as the metric gives them
+    outcomes: dict[int, Any]  # t -> the same of the spiking network
     seconds: dict[str, float]
     precision: str  # of the simulation
 
@@ -69,13 +70,15 @@ class EvaluationResult:
 class _Totals:
     """Sums over the test set at one read-out."""
 
-    t_total: int = 0
+    averaged: int = 0
+    steps: float = 0.0  # run for all images together
     images: int = 0
     spikes: dict[str, float] = field(default_factory=dict)
     synops: dict[str, float] = field(default_factory=dict)
 
     def add(self, readout: Readout) -> None:
-        self.t_total = readout.t_total
+        self.averaged = readout.averaged
+        self.steps += readout.t_total * readout.activity.images
         self.images += readout.activity.images
         for mine, batch in ((self.spikes, readout.activity.spikes), (self.synops, readout.activity.synops)):
             for name, count in batch.items():
@@ -201,15 +204,17 @@ class SpikingEvaluation(pl.Callback):
     def _point(self, trainer: pl.Trainer, t: int, wiring: Connectivity) -> CurvePoint:
         totals = self._totals[t]
         images = _over_ranks(trainer, float(totals.images))
+        t_total = _over_ranks(trainer, totals.steps) / images
         spikes = {name: _over_ranks(trainer, n) / images for name, n in totals.spikes.items()}
         synops = {name: _over_ranks(trainer, n) / images for name, n in totals.synops.items()}
-        energy = energy_by_layer(wiring, spikes, synops, totals.t_total, self.recipe.neuron.alphabet)
+        energy = energy_by_layer(wiring, spikes, synops, t_total, self.recipe.neuron.alphabet)
         return CurvePoint(
             t=t,
-            t_total=totals.t_total,
+            averaged=totals.averaged,
+            t_total=int(t_total) if t_total.is_integer() else t_total,
             metrics=self._metrics[t].compute(),
             spikes=spikes,
-            rates={name: n / (wiring.units[name] * totals.t_total) for name, n in spikes.items()},
+            rates={name: n / (wiring.units[name] * t_total) for name, n in spikes.items()},
             synops=synops,
             energy_pj=_summed(energy),
             energy_layers_pj=energy,

@@ -46,8 +46,8 @@ class TaskMetric(Metric):
         """Return Python floats by name; scores are fractions in [0, 1]."""
 
     @abstractmethod
-    def outcomes(self) -> Tensor:
-        """Return one value per image [N], in test order, summed up by the primary score."""
+    def outcomes(self) -> Any:
+        """Return what became of each image, in test order, in a form that gives the primary score."""
 
 
 class ClassificationMetric(TaskMetric):

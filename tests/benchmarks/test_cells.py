@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.cells import content_hash, expand
 from benchmarks.errors import AnnError
+from benchmarks.evaluate import describe
 from benchmarks.spec import Matrix
 
 
@@ -19,6 +20,35 @@ def test_a_matrix_is_a_product(tiny):
     assert len(cells) == 2 * 2 * 3
     assert len({cell.id for cell in cells}) == len(cells)
     assert len({cell.ann.id for cell in cells}) == 2 * 3  # recipes share their ANN
+
+
+def test_a_network_may_have_recipes_of_its_own(tiny):
+    trained = {"name": "small_cnn", "activation": "qcfs", "recipes": ["qcfs", "opi"]}
+    cells = cells_of({**tiny, "networks": ["small_cnn", trained]})
+    assert [cell.recipe.name for cell in cells] == ["opi", "burst", "qcfs", "opi"]
+    assert len({cell.ann.id for cell in cells}) == 2
+    assert len({cell.id for cell in cells}) == 4  # the same recipe on another network is another cell
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "group", "untouched"),
+    [
+        ("opi", {}, "binary", True),
+        ("burst", {}, "multi-level", True),
+        ({"preset": "srp", "scale": "percentile"}, {}, "binary", True),
+        ("ptq", {}, "baseline", True),
+        ("qcfs", {"activation": "qcfs"}, "retrained", False),
+        ("opi", {"activation": "qcfs"}, "retrained", False),
+        ("burst", {"activation": "integer", "levels": 2}, "retrained", False),
+        ("ptq", {"activation": "qcfs"}, "baseline", False),
+        ("opi", {"activation": "relu"}, "binary", True),
+    ],
+)
+def test_the_group_follows_from_recipe_and_network(tiny, recipe, options, group, untouched):
+    content = {**tiny, "networks": [{"name": "small_cnn", **options}], "recipes": [recipe]}
+    (cell,) = cells_of(content)
+    method = describe(cell.recipe, cell.ann.network.made_for_conversion)
+    assert (method.group, method.ann_untouched) == (group, untouched)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,13 @@ def test_bundled_matrices_are_valid(name):
             "networks.0.training.epoch",
             "did you mean 'epochs'",
         ),
+        ({"networks": [{"name": "small_cnn", "recipes": ["brust"]}]}, "networks.0.recipes", "'burst'"),
+        ({"recipes": ["srp"]}, "the matrix", "add `activation: qcfs` to the network"),
+        (
+            {"networks": [{"name": "small_cnn", "recipes": ["ilif"]}]},
+            "the matrix",
+            "recipe 'ilif' takes thresholds learned in training, and network 'small_cnn' has none",
+        ),
         ({"tracking": {"wandb": "on"}}, "tracking.wandb", "offline"),
         ({"seeds": [1, 1]}, "seeds", "different"),
         ({"name": "../up"}, "name", "pattern"),

@@ -21,7 +21,7 @@ def labels_of(batches: list[tuple[Tensor, Tensor]]) -> Tensor:
     return torch.cat([labels for _, labels in batches])
 
 
-@pytest.mark.parametrize("sandbox", names(), indirect=True)
+@pytest.mark.parametrize("sandbox", names("classification"), indirect=True)
 class TestEveryDataSet:
     def test_construction_reads_nothing(self, sandbox, tmp_path):
         data = sandbox.build(root=tmp_path / "nowhere")
@@ -122,7 +122,7 @@ class TestEveryDataSet:
         assert sandbox.build(root=moved).fingerprint() == before
 
 
-@pytest.mark.parametrize("sandbox", [name for name in names() if name != "digits"], indirect=True)
+@pytest.mark.parametrize("sandbox", [n for n in names("classification") if n != "digits"], indirect=True)
 class TestEveryDataSetOnDisk:
     def test_fingerprints_change_with_the_data(self, sandbox):
         before = sandbox.build().fingerprint()

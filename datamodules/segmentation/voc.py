@@ -1,0 +1,130 @@
+"""Pascal VOC 2012 segmentation, read by torchvision's VOCSegmentation, and SBD's larger training list.
+
+    ROOT/PATH/VOCdevkit/VOC2012/{JPEGImages, SegmentationClass, ImageSets/Segmentation}
+    .../SegmentationClassAug, ImageSets/Segmentation/trainaug.txt     (for train: trainaug)
+
+Label files are palette images whose indices are the ids: 0 for background, 1 to 20, and 255 along the
+borders of objects, which is not scored. The public validation split is the test split here.
+
+Sources: Everingham et al. 2010, doi:10.1007/s11263-009-0275-4; Hariharan et al. 2011 (SBD, 10582 training
+images, in the usual conversion of its boundaries to label maps), doi:10.1109/ICCV.2011.6126343.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, get_args
+
+from torchvision.datasets import VOCSegmentation
+
+from datamodules.base import LoaderConfig, Split
+from datamodules.errors import DataError, missing_data
+from datamodules.segmentation.base import Colour, SegmentationData, SegmentationOptions
+from datamodules.segmentation.labels import IGNORE, LabelIds, LabelledImage, check_files
+from datamodules.segmentation.samples import FileReader, Read
+
+CLASSES = (
+    "background",
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
+    "tvmonitor",
+)
+IDS = LabelIds({**{index: index for index in range(len(CLASSES))}, IGNORE: IGNORE}, palette=True)
+TrainList = Literal["train", "trainaug"]
+LAYOUT = """
+DATA_ROOT/
+  PATH/                         (option path; empty: the data root itself)
+    VOCdevkit/VOC2012/
+      JPEGImages/*.jpg
+      SegmentationClass/*.png
+      ImageSets/Segmentation/{train,val}.txt
+      SegmentationClassAug/*.png                    (for train: trainaug)
+      ImageSets/Segmentation/trainaug.txt           (likewise)
+"""
+
+
+def palette_colour(index: int) -> Colour:
+    """Return VOC's colour of a class: bit 3 i + c of the index is bit 7 - i of channel c."""
+    channels = [sum((index >> (3 * i + c) & 1) << (7 - i) for i in range(3)) for c in range(3)]
+    return channels[0], channels[1], channels[2]
+
+
+@dataclass(frozen=True)
+class VocSegmentationOptions(SegmentationOptions):
+    """Options of `VocSegmentation`."""
+
+    path: str = ""  # relative to the data root
+    train: TrainList = "train"  # "trainaug": SBD's list, where the user has it
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.path, str) or Path(self.path).is_absolute():
+            raise DataError(f"path must be relative to the data root, got {self.path!r}")
+        if self.train not in get_args(TrainList):
+            raise DataError(f"train must be train or trainaug, got {self.train!r}")
+
+
+class VocSegmentation(SegmentationData):
+    """Pascal VOC 2012 segmentation.
+
+    Args:
+        options: folder, training list, sizes, augmentation.
+        loader: how to read.
+    """
+
+    name = "voc_segmentation"
+    summary = "Pascal VOC 2012 segmentation, 21 classes of pixels; SBD's training list by option"
+    options_type: ClassVar[type] = VocSegmentationOptions
+    options: VocSegmentationOptions
+    colours = tuple(palette_colour(index) for index in range(len(CLASSES)))
+
+    def __init__(self, options: VocSegmentationOptions, loader: LoaderConfig) -> None:
+        super().__init__(options, loader)
+        self._classes = CLASSES
+        self._files: dict[Split, list[LabelledImage]] = {}
+        self._readers: dict[Split, FileReader] = {}
+
+    @property
+    def folder(self) -> Path:
+        """Folder with VOCdevkit."""
+        return self.root / self.options.path
+
+    def _open(self) -> None:
+        augmented = self.options.train == "trainaug"
+        parts: dict[Split, list[LabelledImage]] = {
+            "train": self._augmented() if augmented else self._listed("train"),
+            "test": self._listed("val"),
+        }
+        for split, pairs in parts.items():
+            check_files(pairs)
+            self._files[split] = pairs
+            self._readers[split] = FileReader(pairs, IDS, self.options.in_memory)
+
+    def _listed(self, part: str) -> list[LabelledImage]:
+        try:
+            listed = VOCSegmentation(str(self.folder), year="2012", image_set=part)
+        except (OSError, RuntimeError) as error:
+            problem = f"no {part} images of VOC2012 segmentation ({' '.join(str(error).split())})"
+            raise missing_data(problem, self.folder, LAYOUT) from error
+        return _pairs(part, [*zip(listed.images, listed.masks, strict=True)], self.folder)
+
+    def _augmented(self) -> list[LabelledImage]:
+        base = self.folder / "VOCdevkit" / "VOC2012"
+        names = base / "ImageSets" / "Segmentation" / "trainaug.txt"
+        if not names.is_file():
+            raise missing_data("there is no trainaug.txt", names.parent, LAYOUT)
+        # Some copies of the list hold "/JPEGImages/x.jpg /SegmentationClassAug/x.png".
+        stems = [Path(line.split()[0]).stem for line in names.read_text().splitlines() if line.strip()]
+        images, labels = base / "JPEGImages", base / "SegmentationClassAug"
+        return _pairs("trainaug", [(images / f"{s}.jpg", labels / f"{s}.png") for s in stems], self.folder)
+
+    def _labelled(self, split: Split) -> tuple[Sequence[LabelledImage], Read]:
+        return self._files[split], self._readers[split]
+
+
+def _pairs(part: str, files: Sequence[tuple[str | Path, str | Path]], folder: Path) -> list[LabelledImage]:
+    if not files:
+        raise DataError(f"ImageSets/Segmentation/{part}.txt in {folder} names no image")
+    return [LabelledImage(Path(image), Path(label)) for image, label in files]

@@ -1,0 +1,49 @@
+"""The command that draws what networks see."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.cli import main
+
+SCENES = {
+    "name": "scenes",
+    "task": "detection",
+    "datasets": [{"name": "digit_scenes", "train_images": 8, "test_images": 5}],
+    "networks": [{"name": "spp_yolo", "width": 8}],
+    "recipes": ["burst", "opi"],
+    "time_steps": [1, 2, 4],
+    "training": {"epochs": 1, "batch_size": 8},
+    "evaluation": {"calibration_images": 4, "batch_size": 2},
+}
+
+
+def test_pictures_of_some_test_images(write_matrix, tmp_path):
+    words = ["pictures", str(write_matrix(SCENES)), "--results", str(tmp_path / "r"), "--images", "3"]
+    done = CliRunner().invoke(main, [*words, "--recipe", "opi", "--t", "2"])
+    assert done.exit_code == 0, done.output
+    folder = tmp_path / "r" / "pictures" / "scenes"
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["spp_yolo-opi-0.png", "spp_yolo-opi-1.png", "spp_yolo-opi-2.png", "spp_yolo-opi.html"]
+    assert str(folder / "spp_yolo-opi.html") in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--network", "spp_yola"], "no network 'spp_yola'"),
+        (["--recipe", "brust"], "burst"),
+    ],
+)
+def test_what_is_not_there_is_named(write_matrix, tmp_path, options, message):
+    words = ["pictures", str(write_matrix(SCENES)), "--results", str(tmp_path)]
+    done = CliRunner().invoke(main, [*words, *options])
+    assert done.exit_code == 1
+    assert message in done.output
+
+
+def test_a_task_without_pictures_says_so(write_matrix, tiny, tmp_path):
+    done = CliRunner().invoke(main, ["pictures", str(write_matrix(tiny)), "--results", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "no pictures for classification" in done.output
