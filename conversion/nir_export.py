@@ -109,6 +109,15 @@ class _Exporter:
             self._problems.append(
                 f"neurons '{neuron.name}' (alphabet {neuron.alphabet}): NIR's IF sends one spike at most"
             )
+        if self._plan.recipe.initial.steps:
+            self._problems.append(
+                f"initial '{self._plan.recipe.initial.name}': NIR has no place for steps before the read-out"
+            )
+        shifted = [name for name, layer in self._layers.items() if layer.offset is not None]
+        if shifted:
+            self._problems.append(
+                f"a constant current of their own in neurons {', '.join(shifted)}: NIR's IF has none"
+            )
         if not self._accept:
             self._problems.append(
                 "soft reset: NIR's IF resets to a value; pass accept_reset_to_value=True to export it as that"

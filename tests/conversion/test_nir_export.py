@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conversion import NirExportError, convert
+from conversion import NirExportError, SpikingNetwork, convert
 
 nir = pytest.importorskip("nir", reason="the exported files are read by the package nir")
 
@@ -174,6 +175,21 @@ def test_soft_reset_needs_to_be_accepted(tmp_path: Path) -> None:
         snn.to_nir(tmp_path / "a.nir")
     assert len(caught.value.problems) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"),
+    [
+        ({"preset": "percentile", "correction": {"name": "layerwise", "time_steps": 4}}, "constant current"),
+        ({"preset": "percentile", "initial": "residual"}, "steps before the read-out"),
+    ],
+)
+def test_what_a_neuron_of_nir_has_no_place_for_is_refused(recipe: dict[str, Any], named: str) -> None:
+    """A file without it would send other spikes."""
+    snn = convert(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), recipe, torch.randn(9, 3))
+    assert isinstance(snn, SpikingNetwork)
+    with pytest.raises(NirExportError, match=named):
+        snn.to_nir(accept_reset_to_value=True)
 
 
 class Everything(nn.Module):
