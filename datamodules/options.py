@@ -95,3 +95,16 @@ def check_relative_path(name: str, value: object) -> None:
         raise DataError(f"{name} must be a path relative to the data root, got {value!r}")
     if PurePath(value).is_absolute():
         raise DataError(f"{name} must be relative to the data root, got the absolute path {value!r}")
+
+
+def check_augmentation(scales: object, photometric: object) -> None:
+    """Raise DataError unless scales are (low, high) with 0 < low <= high, and photometric at least 0."""
+    pair = isinstance(scales, tuple) and len(scales) == 2 and all(map(_is_number, scales))
+    if not pair or not 0 < scales[0] <= scales[1]:  # type: ignore[index]
+        raise DataError(f"scales must be two numbers 0 < low <= high, got {scales!r}")
+    if not _is_number(photometric) or photometric < 0:  # type: ignore[operator]
+        raise DataError(f"photometric must be a number of at least 0, got {photometric!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

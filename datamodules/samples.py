@@ -176,17 +176,27 @@ class FileSamples(Samples):
 
     def key(self, index: int) -> Hashable:
         """Return device and inode, which see through symbolic and hard links."""
-        status = Path(self.files[index][0]).stat()
-        return status.st_dev, status.st_ino
+        return file_key(Path(self.files[index][0]))
 
     def content(self, index: int) -> bytes:
         """See `Samples.content`."""
-        with open(self.files[index][0], "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest()
+        return file_content(Path(self.files[index][0]))
 
     def _read(self, indices: Sequence[int]) -> Tensor:
         images = [self.prepare(_decode(self.files[index][0], self.mode)) for index in indices]
         return torch.stack([image.as_subclass(Tensor) for image in images])
+
+
+def file_key(path: Path) -> Hashable:
+    """Return device and inode, which see through symbolic and hard links."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def file_content(path: Path) -> bytes:
+    """Return the sha256 of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def collate(batch: Any) -> Batch:

@@ -63,3 +63,9 @@ def random_resized_crop(image_size: int) -> v2.Compose:
     Szegedy et al. 2015 (arXiv 1409.4842, section 6).
     """
     return v2.Compose([v2.RandomResizedCrop(image_size), v2.RandomHorizontalFlip(), v2.ToImage()])
+
+
+def colour_jitter(strength: float) -> v2.ColorJitter:
+    """Return random changes of brightness, contrast and saturation by 40 % and of hue, times the strength."""
+    amount = 0.4 * strength
+    return v2.ColorJitter(amount, amount, amount, hue=min(0.5, 0.05 * strength))

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from lightning_modules.metrics import ClassificationMetric, TaskMetric
+from lightning_modules.task_module import TaskModule
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class OptimiserConfig:
             raise ValueError("nesterov needs a momentum above 0")
 
 
-class ClassificationModule(pl.LightningModule):
+class ClassificationModule(TaskModule):
     """Trains a network on batches (images [B, C, H, W], labels [B]) and tests it.
 
     Logs "train/loss" and "train/top1" per epoch, and "ann/top1" (and "ann/top5" with more than five
@@ -87,11 +86,6 @@ class ClassificationModule(pl.LightningModule):
         logits: Tensor = self.network(images)
         return logits
 
-    def inputs_and_targets(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Split a batch into what the network sees [B, C, H, W] and what the metric needs [B]."""
-        images, targets = batch
-        return images, targets
-
     def new_metric(self) -> TaskMetric:
         """Return an empty metric on the module's device that knows the size of the running test."""
         metric = ClassificationMetric(self.num_classes, images=self._test_images())
@@ -112,10 +106,6 @@ class ClassificationModule(pl.LightningModule):
         )
         return loss
 
-    def on_test_start(self) -> None:
-        """Empty the metric, so that each test run stands alone."""
-        self.ann_metric = self.new_metric()
-
     def test_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         """Run the network on one batch.
 
@@ -126,11 +116,6 @@ class ClassificationModule(pl.LightningModule):
         logits = self(images)
         self.ann_metric.update(logits, targets)
         return {"output": logits, "target": targets}
-
-    def on_test_epoch_end(self) -> None:
-        """Log the accuracy of the network itself."""
-        scores = {f"ann/{name}": value for name, value in self.ann_metric.compute().items()}
-        self.log_dict(scores, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Set up SGD with the schedule stepped after every optimiser step."""
@@ -145,10 +130,6 @@ class ClassificationModule(pl.LightningModule):
         warmup = round(self.optimiser.warmup_epochs * epoch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: lr_factor(step, total, warmup))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _test_images(self) -> int | None:
-        loaders = self._trainer.test_dataloaders if self._trainer is not None else None
-        return len(loaders.dataset) if isinstance(loaders, DataLoader) else None  # type: ignore[arg-type]
 
 
 def lr_factor(step: int, total_steps: int, warmup_steps: int) -> float:

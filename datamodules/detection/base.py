@@ -16,7 +16,7 @@ from datamodules.detection.samples import DetectionSamples
 from datamodules.detection.transforms import TrainingTransform
 from datamodules.errors import DataError
 from datamodules.imagenet import MEAN, STD
-from datamodules.options import check_channels, check_flag
+from datamodules.options import check_augmentation, check_channels, check_flag
 
 SIZE_STEP = 32  # pixels: the coarsest map of common detectors has one position for so many
 
@@ -41,11 +41,7 @@ class DetectionOptions:
         check_channels(self.mean, self.std)
         for name in ("horizontal_flip", "vertical_flip"):
             check_flag(name, getattr(self, name))
-        pair = isinstance(self.scales, tuple) and len(self.scales) == 2 and all(map(_number, self.scales))
-        if not pair or not 0 < self.scales[0] <= self.scales[1]:
-            raise DataError(f"scales must be two numbers 0 < low <= high, got {self.scales!r}")
-        if not _number(self.photometric) or self.photometric < 0:
-            raise DataError(f"photometric must be a number of at least 0, got {self.photometric!r}")
+        check_augmentation(self.scales, self.photometric)
 
 
 class DetectionData(DataModule):
@@ -97,7 +93,3 @@ class DetectionData(DataModule):
             train_difficult=getattr(chosen, "train_difficult", False),
             folder=self._identity_folder(),
         )
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

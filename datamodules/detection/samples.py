@@ -15,7 +15,7 @@ from torch import Tensor
 from datamodules.detection.annotations import AnnotatedImage
 from datamodules.detection.transforms import Letterbox, TrainingTransform, scaled
 from datamodules.errors import DataError
-from datamodules.samples import Samples
+from datamodules.samples import Samples, file_content, file_key
 
 
 class DetectionTarget(TypedDict):
@@ -91,15 +91,13 @@ class DetectionSamples(Samples):
         path = self.images[index].path
         if self.folder is None:
             return path
-        status = path.stat()
-        return status.st_dev, status.st_ino
+        return file_key(path)
 
     def content(self, index: int) -> bytes:
         """See `Samples.content`."""
         if self.folder is None:
             return hashlib.sha256(self.read(index).numpy().tobytes()).digest()
-        with open(self.images[index].path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest()
+        return file_content(self.images[index].path)
 
     def _one(self, index: int) -> tuple[Tensor, DetectionTarget]:
         known, image = self.images[index], self.read(index)

@@ -15,6 +15,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as VF
 
+from datamodules.transforms import colour_jitter
+
 GREY = 114  # of 255, the usual filling of detectors
 SMALLEST_SIDE = 2.0  # pixels a training box must keep after the crop
 LEAST_VISIBLE = 0.2  # share of its area that a training box must keep after the crop
@@ -94,14 +96,7 @@ class TrainingTransform:
         if vertical_flip:
             rest.append(v2.RandomVerticalFlip())
         if photometric:
-            rest.append(
-                v2.ColorJitter(
-                    brightness=0.4 * photometric,
-                    contrast=0.4 * photometric,
-                    saturation=0.4 * photometric,
-                    hue=min(0.5, 0.05 * photometric),
-                )
-            )
+            rest.append(colour_jitter(photometric))
         self._rest = v2.Compose(rest)
 
     def __call__(self, image: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

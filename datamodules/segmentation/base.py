@@ -14,7 +14,7 @@ from torch import Tensor
 from datamodules.base import DataModule, LoaderConfig, Split
 from datamodules.errors import DataError
 from datamodules.imagenet import MEAN, STD
-from datamodules.options import check_channels, check_flag
+from datamodules.options import check_augmentation, check_channels, check_flag
 from datamodules.segmentation.labels import IGNORE, LabelledImage
 from datamodules.segmentation.samples import Read, SegmentationSamples
 from datamodules.segmentation.transforms import TrainingTransform
@@ -45,11 +45,7 @@ class SegmentationOptions:
         check_channels(self.mean, self.std)
         check_flag("horizontal_flip", self.horizontal_flip)
         check_flag("in_memory", self.in_memory)
-        pair = isinstance(self.scales, tuple) and len(self.scales) == 2 and all(map(_number, self.scales))
-        if not pair or not 0 < self.scales[0] <= self.scales[1]:
-            raise DataError(f"scales must be two numbers 0 < low <= high, got {self.scales!r}")
-        if not _number(self.photometric) or self.photometric < 0:
-            raise DataError(f"photometric must be a number of at least 0, got {self.photometric!r}")
+        check_augmentation(self.scales, self.photometric)
 
 
 class SegmentationData(DataModule):
@@ -108,7 +104,3 @@ class SegmentationData(DataModule):
             transform=transform if training else None,
             folder=self._identity_folder(),
         )
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

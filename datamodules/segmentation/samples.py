@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datamodules.detection.samples import decode
 from datamodules.detection.transforms import Letterbox, scaled
-from datamodules.samples import Samples
+from datamodules.samples import Samples, file_content, file_key
 from datamodules.segmentation.labels import LabelIds, LabelledImage, check_size
 from datamodules.segmentation.transforms import TrainingTransform
 
@@ -84,15 +84,13 @@ class SegmentationSamples(Samples):
         path = self.files[index].image
         if self.folder is None:
             return path
-        status = path.stat()
-        return status.st_dev, status.st_ino
+        return file_key(path)
 
     def content(self, index: int) -> bytes:
         """See `Samples.content`."""
         if self.folder is None:
             return hashlib.sha256(self.read(index)[0].numpy().tobytes()).digest()
-        with open(self.files[index].image, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest()
+        return file_content(self.files[index].image)
 
     def _one(self, index: int) -> tuple[Tensor, SegmentationTarget]:
         image, labels = self.read(index)

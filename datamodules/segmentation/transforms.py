@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 
 from datamodules.detection.transforms import GREY
 from datamodules.segmentation.labels import IGNORE
+from datamodules.transforms import colour_jitter
 
 
 class TrainingTransform:
@@ -43,14 +44,7 @@ class TrainingTransform:
         if horizontal_flip:
             steps.append(v2.RandomHorizontalFlip())
         if photometric:
-            steps.append(
-                v2.ColorJitter(
-                    brightness=0.4 * photometric,
-                    contrast=0.4 * photometric,
-                    saturation=0.4 * photometric,
-                    hue=min(0.5, 0.05 * photometric),
-                )
-            )
+            steps.append(colour_jitter(photometric))
         self._steps = v2.Compose(steps)
 
     def __call__(self, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,18 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader
 
 from lightning_modules.classification import lr_factor, weight_decay_groups
 from lightning_modules.detection.metric import DetectionMetric
 from lightning_modules.detection.postprocess import PostProcessing
 from lightning_modules.metrics import TaskMetric
 from lightning_modules.networks.detection.base import Detector, LossOptions, RawMaps
+from lightning_modules.task_module import TaskModule
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class DetectionOptimiserConfig:
         return LossOptions(self.assignment, self.class_loss, self.box_loss, self.box_weight)  # type: ignore[arg-type]
 
 
-class DetectionModule(pl.LightningModule):
+class DetectionModule(TaskModule):
     """Trains a detector on batches (images [B, C, H, W], targets) and tests it.
 
     Logs "train/loss" and its parts per epoch, and "ann/<metric>" after a test. Checkpoints hold plain
@@ -117,11 +116,6 @@ class DetectionModule(pl.LightningModule):
         """Map images [B, C, H, W] to raw maps."""
         raw: RawMaps = self.network(images)
         return raw
-
-    def inputs_and_targets(self, batch: Any) -> tuple[Tensor, Any]:
-        """Split a batch into what the network sees [B, C, H, W] and what the metric needs."""
-        images, targets = batch
-        return images, targets
 
     def new_metric(self) -> TaskMetric:
         """Return an empty metric on the module's device that knows the size of the running test."""
@@ -175,10 +169,6 @@ class DetectionModule(pl.LightningModule):
             self.network.load_state_dict(self.average.module.state_dict())
             self.average = None
 
-    def on_test_start(self) -> None:
-        """Empty the metric, so that each test run stands alone."""
-        self.ann_metric = self.new_metric()
-
     def test_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Run the network on one batch.
 
@@ -189,11 +179,6 @@ class DetectionModule(pl.LightningModule):
         raw = self(images)
         self.ann_metric.update(raw, targets)
         return {"output": raw, "target": targets}
-
-    def on_test_epoch_end(self) -> None:
-        """Log the scores of the network itself."""
-        scores = {f"ann/{name}": value for name, value in self.ann_metric.compute().items()}
-        self.log_dict(scores, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Set up AdamW with the schedule stepped after every optimiser step."""
@@ -215,10 +200,6 @@ class DetectionModule(pl.LightningModule):
                 mean.lerp_(value.to(mean.dtype), 1 - decay)
             else:
                 mean.copy_(value)
-
-    def _test_images(self) -> int | None:
-        loaders = self._trainer.test_dataloaders if self._trainer is not None else None
-        return len(loaders.dataset) if isinstance(loaders, DataLoader) else None  # type: ignore[arg-type]
 
 
 def _size(images: Tensor) -> tuple[int, int]:

@@ -11,18 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from lightning_modules.classification import weight_decay_groups
 from lightning_modules.metrics import TaskMetric
 from lightning_modules.networks.segmentation.base import Segmenter
 from lightning_modules.segmentation.class_weights import ClassWeighting, class_weights
 from lightning_modules.segmentation.metric import IGNORE, SegmentationMetric
+from lightning_modules.task_module import TaskModule
 
 ALGORITHMS = ("sgd", "adamw")
 
@@ -63,7 +62,7 @@ class SegmentationOptimiserConfig:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
 
 
-class SegmentationModule(pl.LightningModule):
+class SegmentationModule(TaskModule):
     """Trains a segmentation network on batches (images [B, C, H, W], targets) and tests it.
 
     Logs "train/loss" and "train/pixel_accuracy" per epoch, and "ann/<metric>" after a test. Checkpoints
@@ -97,11 +96,6 @@ class SegmentationModule(pl.LightningModule):
         """Map images [B, C, H, W] to logits [B, K, h, w]."""
         logits: Tensor = self.network(images)
         return logits
-
-    def inputs_and_targets(self, batch: Any) -> tuple[Tensor, Any]:
-        """Split a batch into what the network sees [B, C, H, W] and what the metric needs."""
-        images, targets = batch
-        return images, targets
 
     def new_metric(self) -> TaskMetric:
         """Return an empty metric on the module's device that knows the size of the running test."""
@@ -140,10 +134,6 @@ class SegmentationModule(pl.LightningModule):
         )
         return loss
 
-    def on_test_start(self) -> None:
-        """Empty the metric, so that each test run stands alone."""
-        self.ann_metric = self.new_metric()
-
     def test_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Run the network on one batch.
 
@@ -154,11 +144,6 @@ class SegmentationModule(pl.LightningModule):
         logits = self(images)
         self.ann_metric.update(logits, targets)
         return {"output": logits, "target": targets}
-
-    def on_test_epoch_end(self) -> None:
-        """Log the scores of the network itself."""
-        scores = {f"ann/{name}": value for name, value in self.ann_metric.compute().items()}
-        self.log_dict(scores, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Set up the optimiser with the schedule stepped after every step."""
@@ -182,10 +167,6 @@ class SegmentationModule(pl.LightningModule):
         if not (labels != IGNORE).any():
             return logits.sum() * 0.0
         return F.cross_entropy(logits, labels, weight=self._class_weights, ignore_index=IGNORE)
-
-    def _test_images(self) -> int | None:
-        loaders = self._trainer.test_dataloaders if self._trainer is not None else None
-        return len(loaders.dataset) if isinstance(loaders, DataLoader) else None  # type: ignore[arg-type]
 
 
 def poly_factor(step: int, total_steps: int, warmup_steps: int, power: float) -> float:
