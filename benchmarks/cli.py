@@ -136,7 +136,7 @@ def diagnose(
         stop(str(error))
     from benchmarks.diagnose import diagnose_matrix, show
     from benchmarks.runner import EXPLAINED
-    from conversion.diagnostics_plot import check_format
+    from conversion.diagnosis.plot import check_format
 
     try:
         if plot is not None:

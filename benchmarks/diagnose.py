@@ -19,7 +19,7 @@ from benchmarks.runner import quieten
 from benchmarks.spec import Matrix, TrainerSpec
 from benchmarks.tuning.entries import resolve
 from conversion import Diagnosis, Recipe, RecipeError, convert, diagnose, recipe_from, recipe_names
-from conversion.error_parts import LayerError, Parts
+from conversion.diagnosis.error_parts import LayerError, Parts
 from conversion.parts import nearest
 
 

@@ -11,7 +11,7 @@ This room knows torch and nothing of Lightning, trackers or tuning, so it can be
 
 from conversion import presets as _presets  # registers the published methods
 from conversion.convert import PreparedNetwork, convert, prepare
-from conversion.diagnostics import Diagnosis, diagnose
+from conversion.diagnosis.diagnostics import Diagnosis, diagnose
 from conversion.errors import (
     CalibrationError,
     CaptureError,

@@ -12,24 +12,24 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from conversion.capture import capture
 from conversion.corrections import NoCorrection
-from conversion.early_exit import EarlyExit
 from conversion.errors import CalibrationError, ConversionError
 from conversion.exits import EntropyExit
-from conversion.facts import Calibration
-from conversion.fitting import PerLength, copied, fit, report
+from conversion.fitting.facts import Calibration
+from conversion.fitting.fit import PerLength, copied, fit, report
+from conversion.fitting.statistics import ActivationStatistics
+from conversion.graph.capture import capture
+from conversion.graph.operations import Kind
+from conversion.graph.plan import Plan, last_uses
+from conversion.graph.pool_order import pools_first
+from conversion.graph.roles import Role, sort_into_roles
+from conversion.graph.submodules import find_submodule, in_eval_mode, inputs_of
 from conversion.network import Converted
-from conversion.operations import Kind
-from conversion.plan import Plan, last_uses
-from conversion.pool_order import pools_first
-from conversion.quantised import QuantisedNetwork
-from conversion.quantiser import Quantiser
+from conversion.quantisation.quantised import QuantisedNetwork
+from conversion.quantisation.quantiser import Quantiser
 from conversion.recipes import Recipe, check_combination, recipe_from
-from conversion.roles import Role, sort_into_roles
-from conversion.signals import map_structure
-from conversion.statistics import ActivationStatistics
-from conversion.submodules import find_submodule, in_eval_mode, inputs_of
+from conversion.simulation.early_exit import EarlyExit
+from conversion.simulation.signals import map_structure
 
 
 def convert(

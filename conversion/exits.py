@@ -12,7 +12,7 @@ from torch import Tensor
 
 from conversion.errors import RecipeError
 from conversion.parts import Part, check, register, searched
-from conversion.signals import map_structure
+from conversion.simulation.signals import map_structure
 
 
 @dataclass(frozen=True)

@@ -12,21 +12,22 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from conversion import compiled_simulator, nir_export
-from conversion.coding import Coding
+from conversion.compiled import simulator as compiled
+from conversion.compiled.fixed_point import PLANES, Precision
+from conversion.compiled.native import has_synapses
+from conversion.compiled.schedule import images_at_once, uses_tables
+from conversion.compiled.table_simulator import TableSimulation
+from conversion.costs.synapses import Connectivity, connectivity
 from conversion.errors import ConversionError
-from conversion.fixed_point import PLANES, Precision
-from conversion.layers import SpikingLayer
-from conversion.native import has_synapses
-from conversion.operations import Kind
-from conversion.plan import Entry, Plan, units
+from conversion.fitting.layers import SpikingLayer
+from conversion.graph.operations import Kind
+from conversion.graph.plan import Entry, Plan, units
+from conversion.nir.export import export
 from conversion.readouts import FROM_START, Window
 from conversion.recipes import Recipe
-from conversion.schedule import images_at_once, uses_tables
-from conversion.signals import Signal, map_structure
-from conversion.simulator import Simulation
-from conversion.synapses import Connectivity, connectivity
-from conversion.table_simulator import TableSimulation
+from conversion.simulation.coding import Coding
+from conversion.simulation.signals import Signal, map_structure
+from conversion.simulation.simulator import Simulation
 
 DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
 
@@ -124,7 +125,7 @@ class SpikingNetwork(Converted):
         super().__init__(plan, report)
         self.window = window
         self._neurons = {name: layer.neuron for name, layer in layers.items()}
-        self._prepared: tuple[Any, compiled_simulator.Prepared] | None = None
+        self._prepared: tuple[Any, compiled.Prepared] | None = None
         for index, layer in enumerate(layers.values()):
             self.register_buffer(f"threshold_{index}", layer.threshold, persistent=True)
             self.register_buffer(f"initial_{index}", layer.initial, persistent=True)
@@ -153,27 +154,27 @@ class SpikingNetwork(Converted):
         return SpikingNetwork(self.plan, layers, self.report, self.window)
 
     def to_nir(self, path: str | Path | None = None, accept_reset_to_value: bool = False) -> Any:
-        """NIR graph of this network, written to `path` if given; see `conversion.nir_export`."""
-        return nir_export.export(self.plan, self.layers, path, accept_reset_to_value)
+        """NIR graph of this network, written to `path` if given; see `conversion.nir.export`."""
+        return export(self.plan, self.layers, path, accept_reset_to_value)
 
     def _simulations(self, parts: Sequence[Tensor], chunk: int, precision: Precision) -> list[Simulation]:
         """Fresh simulations of parts of one batch, compiled where that is possible."""
         layers = self.layers
         on_wire = units(self.plan, self.thresholds)
-        if not compiled_simulator.available(parts[0]):
+        if not compiled.available(parts[0]):
             return [Simulation(self.plan, layers, on_wire, part) for part in parts]
         fitted = [tensor for name, tensor in self.named_buffers(recurse=False)]
         tensors = [*self.captured.parameters(), *self.captured.buffers(), *fitted]
         state = (precision, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
         if self._prepared is None or self._prepared[0] != state:  # first run, or somebody changed a weight
-            self._prepared = (state, compiled_simulator.Prepared(self.plan, layers, on_wire, precision))
-        compiled = self._prepared[1]
+            self._prepared = (state, compiled.Prepared(self.plan, layers, on_wire, precision))
+        prepared = self._prepared[1]
         most = self._most_spikes
         simulations: list[Simulation] = []
         for part in parts:
             tables = uses_tables(len(part), chunk, precision, most)
-            kind = TableSimulation if tables else compiled_simulator.CompiledSimulation
-            simulations.append(kind(self.plan, layers, on_wire, part, compiled))
+            kind = TableSimulation if tables else compiled.CompiledSimulation
+            simulations.append(kind(self.plan, layers, on_wire, part, prepared))
         return simulations
 
     @torch.no_grad()
@@ -265,16 +266,16 @@ class SpikingNetwork(Converted):
                 yield Readout(stop, stop - start, self.plan.steps_run(stop), decoded, activity)
 
     def _images_at_once(self, images: Tensor, chunk: int, precision: Precision) -> int:
-        """How many images go through a layer together; see `conversion.schedule`."""
-        compiled = precision if compiled_simulator.available(images) else None
-        return images_at_once(self.plan, images, chunk, compiled, self._most_spikes)
+        """How many images go through a layer together; see `conversion.compiled.schedule`."""
+        kernel = precision if compiled.available(images) else None
+        return images_at_once(self.plan, images, chunk, kernel, self._most_spikes)
 
     @property
     def _most_spikes(self) -> int:
         """Most spikes of a neuron in one step; more than any kernel packs where neurons fire outside it."""
         layers = self.layers.values()
-        if not all(compiled_simulator.runs_in_kernel(self.plan, layer) for layer in layers):
-            return compiled_simulator.MOST_IN_BYTES
+        if not all(compiled.runs_in_kernel(self.plan, layer) for layer in layers):
+            return compiled.MOST_IN_BYTES
         return max((layer.neuron.max_per_step for layer in layers), default=1)
 
 
@@ -285,7 +286,7 @@ def effective_precision(images: Tensor, precision: Precision) -> Precision:
     """
     if precision not in PLANES:
         raise ValueError(f"precision must be one of {', '.join(PLANES)}, got '{precision}'")
-    if precision == "float32" or (compiled_simulator.available(images) and has_synapses()):
+    if precision == "float32" or (compiled.available(images) and has_synapses()):
         return precision
     _say_once(f"{precision} needs a C compiler and a CPU with AVX-512 VNNI; simulating in float32 instead")
     return "float32"

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor, fx
 
-from conversion.facts import Calibration
-from conversion.layers import SpikingLayer
+from conversion.fitting.facts import Calibration
+from conversion.fitting.layers import SpikingLayer
 from conversion.parts import Part, check, register, searched
 
 

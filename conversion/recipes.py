@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from conversion.allocation import Allocation, Uniform
-from conversion.coding import RATE
 from conversion.corrections import Correction, NoCorrection
 from conversion.errors import RecipeError
 from conversion.exits import Exit, NoExit
+from conversion.graph.operations import Kind
+from conversion.graph.roles import Role
 from conversion.initial import Initial, Zero
 from conversion.neurons import IntegrateAndFire, Neuron
-from conversion.operations import Kind
 from conversion.parts import Part, build_part, nearest
-from conversion.pooling import Gate, Pooling
-from conversion.quantiser import Quantiser
+from conversion.quantisation.quantiser import Quantiser
 from conversion.readouts import Average, ReadoutRule
-from conversion.roles import Role
 from conversion.scales import Percentile, Scale
+from conversion.simulation.coding import RATE
+from conversion.simulation.pooling import Gate, Pooling
 
 Group = Literal["binary", "multi-level", "retrained", "baseline"]
 KINDS = ("scale", "neuron", "initial", "pooling", "correction", "allocation", "readout", "exit")
@@ -129,7 +129,7 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
                 f"recipe '{recipe.label}': scale '{recipe.scale.name}' takes the threshold that a layer has "
                 f"learned in training, and layer '{role.name}' ({role.operation}) has none; train the "
                 "network with `activation: qcfs`, an option of networks in a matrix, or with "
-                "conversion.activations.QCFS in place of ReLU, or choose another scale: "
+                "conversion.graph.activations.QCFS in place of ReLU, or choose another scale: "
                 f"{{preset: {recipe.name}, scale: percentile}}"
             )
         if role.slope and not neuron.leaky:

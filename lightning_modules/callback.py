@@ -25,10 +25,10 @@ import torch
 from torch import Tensor
 
 from conversion import Converted, Readout, convert
-from conversion.energy import OPERATIONS, ann_energy_by_layer, energy_by_layer
+from conversion.costs.energy import OPERATIONS, ann_energy_by_layer, energy_by_layer
+from conversion.costs.synapses import Connectivity
 from conversion.network import DEFAULT_CHUNK, Precision, effective_precision, source_layers
 from conversion.recipes import Recipe, recipe_from
-from conversion.synapses import Connectivity
 from lightning_modules.metrics import TaskMetric
 
 Calibration = Callable[[], Sequence[Tensor]]

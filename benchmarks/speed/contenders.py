@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from benchmarks.speed.work import Work
 from conversion import SpikingNetwork, convert
-from conversion.capture import capture
-from conversion.fixed_point import PRECISIONS
-from conversion.native import has_synapses, kernel
+from conversion.compiled.fixed_point import PRECISIONS
+from conversion.compiled.native import has_synapses, kernel
+from conversion.graph.capture import capture
 from lightning_modules.networks.resnet_cifar import ShrinkingShortcut
 
 Contender = Callable[[Tensor, int], Tensor]  # (images, time steps) -> mean output
@@ -50,15 +50,15 @@ def _spikemark(work: Work, precision: Any, compiled: bool = True) -> Contender:
 
 @contextmanager
 def _compiled(wanted: bool) -> Iterator[None]:
-    from conversion import compiled_simulator
+    from conversion.compiled import simulator
 
-    original = compiled_simulator.available
+    original = simulator.available
     if not wanted:
-        compiled_simulator.available = lambda images: False
+        simulator.available = lambda images: False
     try:
         yield
     finally:
-        compiled_simulator.available = original
+        simulator.available = original
 
 
 class _Neuron(nn.Module):

@@ -11,8 +11,8 @@ import optuna
 from benchmarks.errors import TuningError
 from benchmarks.tuning.space import Refused, Search, Values, check_names, choose, narrow, one_line, size
 from conversion import PreparedNetwork, Recipe, RecipeError, recipe_from
+from conversion.graph.operations import Kind
 from conversion.neurons import Neuron
-from conversion.operations import Kind
 from conversion.parts import build_part, nearest, part_names, part_type
 from conversion.recipes import KINDS
 from conversion.search import Choices, Range, declared_ranges

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from benchmarks.errors import TuningError
 from conversion import PreparedNetwork, Readout, Recipe, prepare
-from conversion.energy import ann_energy_pj, operations_energy_pj
+from conversion.costs.energy import ann_energy_pj, operations_energy_pj
 from conversion.network import DEFAULT_CHUNK, Converted, Precision
 from conversion.neurons import Neuron
-from conversion.signals import map_structure
+from conversion.simulation.signals import map_structure
 from lightning_modules.metrics import TaskMetric, kl_divergence
 
 

@@ -11,8 +11,8 @@ from conversion.allocation.budget import Option, choose
 from conversion.allocation.compression import SpikeCompression
 from conversion.allocation.sensitivity import Sensitivity
 from conversion.errors import RecipeError
-from conversion.facts import Calibration
-from conversion.layers import SpikingLayer
+from conversion.fitting.facts import Calibration
+from conversion.fitting.layers import SpikingLayer
 from conversion.neurons import Neuron
 from conversion.parts import check, register, searched
 

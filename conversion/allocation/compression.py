@@ -9,8 +9,8 @@ from typing import ClassVar
 from conversion.allocation.base import Allocation
 from conversion.allocation.budget import Option, choose
 from conversion.allocation.sensitivity import Sensitivity
-from conversion.facts import Calibration
-from conversion.layers import SpikingLayer
+from conversion.fitting.facts import Calibration
+from conversion.fitting.layers import SpikingLayer
 from conversion.parts import check, register, searched
 
 ATTEMPTS = 6  # budgets tried, each half of the one before

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conversion.facts import Calibration
-from conversion.layers import SpikingLayer
-from conversion.signals import map_structure
+from conversion.fitting.facts import Calibration
+from conversion.fitting.layers import SpikingLayer
+from conversion.simulation.signals import map_structure
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from conversion.corrections.base import Correction
 from conversion.corrections.weights import fit_weights
-from conversion.facts import Calibration
-from conversion.layers import SpikingLayer
+from conversion.fitting.facts import Calibration
+from conversion.fitting.layers import SpikingLayer
+from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.parts import check, register, searched
-from conversion.spiking_pass import Arrival, SpikingPass
 
 
 @register

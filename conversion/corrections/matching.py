@@ -11,11 +11,11 @@ from torch import Tensor
 
 from conversion.corrections.base import Correction
 from conversion.errors import RecipeError
-from conversion.facts import Calibration
-from conversion.layers import SpikingLayer, per_channel
+from conversion.fitting.facts import Calibration
+from conversion.fitting.layers import SpikingLayer, per_channel
+from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.neurons import Neuron
 from conversion.parts import check, register, searched
-from conversion.spiking_pass import Arrival, SpikingPass
 
 MOST_BYTES = 512 * 2**20  # currents of one layer
 

@@ -18,8 +18,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from conversion.coding import RATE, Coding
 from conversion.parts import Part
+from conversion.simulation.coding import RATE, Coding
 
 State = dict[str, Tensor]
 # What one spike can be: 0 or 1; 0 to gamma; with a sign; the index of a level; a time-dependent power

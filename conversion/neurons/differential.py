@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from conversion.coding import DIFFERENTIAL, Coding
 from conversion.neurons.base import Alphabet, Neuron, State
 from conversion.parts import check, register, searched
+from conversion.simulation.coding import DIFFERENTIAL, Coding
 
 ROUNDING = 1e-4  # of a level: sums of 1 / t miss whole numbers by so little
 
@@ -21,8 +21,8 @@ class DifferentialMultiThreshold(Neuron):
     """Multi-threshold neuron of differential graded coding: silent where the receiver is right.
 
     A spike s in step t changes the receiver's estimate of this neuron's activation by s / t (see
-    `conversion.coding`). The neuron keeps the estimates of its own input and output, E and O, and with
-    c the input at rest, in step t:
+    `conversion.simulation.coding`). The neuron keeps the estimates of its own input and output, E and O,
+    and with c the input at rest, in step t:
 
         v += (x - c) + E - O;  fire s;  v -= s;  E += (x - c) / t;  O += s / t
 

@@ -15,9 +15,9 @@ from conversion.neurons import (
     TemporalWeight,
     TimestepCompression,
 )
-from conversion.pooling import LateralInhibition
 from conversion.recipes import Recipe, preset
 from conversion.scales import LeastSquares, Maximum, Percentile, ThresholdIteration
+from conversion.simulation.pooling import LateralInhibition
 
 preset(
     Recipe(

@@ -1,12 +1,12 @@
-"""Recipes for an ANN that was trained to be converted, with an activation of `conversion.activations`.
+"""Recipes for an ANN that was trained to be converted, with an activation of `conversion.graph.activations`.
 
 On any other ANN they run with another scale, e.g. {preset: srp, scale: percentile}; what they then
 compare with are the recipes that leave the ANN as it is.
 """
 
+from conversion.fitting.presimulation import Offset, Residual
 from conversion.initial import Fraction
 from conversion.neurons import Integer, Signed
-from conversion.presimulation import Offset, Residual
 from conversion.recipes import Recipe, preset
 from conversion.scales import Learned
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from conversion.facts import Calibration
+from conversion.fitting.facts import Calibration
+from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.parts import check, register, searched
 from conversion.scales.base import Scale
-from conversion.spiking_pass import Arrival, SpikingPass
 
 
 @register

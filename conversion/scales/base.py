@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from conversion.facts import Calibration, LayerFacts
+from conversion.fitting.facts import Calibration, LayerFacts
 from conversion.parts import Part, check, register, searched
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from conversion.facts import LayerFacts
+from conversion.fitting.facts import LayerFacts
 from conversion.parts import check, register
 from conversion.scales.base import Scale
 

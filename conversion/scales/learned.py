@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from conversion.facts import LayerFacts
+from conversion.fitting.facts import LayerFacts
 from conversion.parts import register
 from conversion.scales.base import Scale
 
@@ -19,7 +19,7 @@ class Learned(Scale):
 
     That is λ of a QCFS activation for a neuron that sends at most one spike a step, and λ / γ for
     one that sends up to γ; an integer activation up to D gets 1 for a neuron that sends up to D.
-    Needs a network whose neuron layers all are of `conversion.activations`; calibration images
+    Needs a network whose neuron layers all are of `conversion.graph.activations`; calibration images
     decide nothing.
 
     Source: Bu et al. 2022 (ICLR), arXiv 2303.04347, section 4.2 (θ = λ).

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from conversion.facts import LayerFacts
+from conversion.fitting.facts import LayerFacts
+from conversion.fitting.statistics import ActivationStatistics
 from conversion.parts import check, register
 from conversion.scales.base import Scale
-from conversion.statistics import ActivationStatistics
 
 
 @register

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, fx
 
-from conversion.facts import Calibration
-from conversion.layers import per_channel
+from conversion.fitting.facts import Calibration
+from conversion.fitting.layers import per_channel
+from conversion.graph.roles import Role
 from conversion.parts import check, register, searched
-from conversion.roles import Role
 from conversion.scales.base import Scale
 
 

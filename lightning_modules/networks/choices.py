@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from conversion.activations import QCFS, IntegerActivation
+from conversion.graph.activations import QCFS, IntegerActivation
 from lightning_modules.networks.errors import NetworkError
 
 Activation = Literal["relu", "qcfs", "integer"]

@@ -15,10 +15,10 @@ from conversion import (
     recipe_from,
     recipe_names,
 )
-from conversion.early_exit import EarlyExit
-from conversion.fitting import PerLength
+from conversion.fitting.fit import PerLength
 from conversion.neurons import Burst
-from conversion.quantiser import Quantiser
+from conversion.quantisation.quantiser import Quantiser
+from conversion.simulation.early_exit import EarlyExit
 
 ANY_ANN = [name for name in recipe_names() if not recipe_from(name).retrains]
 

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion import convert
-from conversion.layers import SpikingLayer
+from conversion.fitting.layers import SpikingLayer
 from conversion.neurons import IntegrateAndFire
 from conversion.readouts import Delayed, Window, first_spike
 

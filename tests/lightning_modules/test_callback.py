@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 
 from conversion import convert
-from conversion.energy import ENERGY_PER_AC_PJ, ENERGY_PER_MAC_PJ, energy_by_layer
+from conversion.costs.energy import ENERGY_PER_AC_PJ, ENERGY_PER_MAC_PJ, energy_by_layer
 from datamodules import LoaderConfig, registry
 from lightning_modules import networks
 from lightning_modules.callback import SpikingEvaluation

@@ -11,7 +11,7 @@ from conversion.allocation.budget import Option, choose
 from conversion.allocation.compression import scaled
 from conversion.allocation.sensitivity import Sensitivity, symmetric_divergence
 from conversion.errors import RecipeError
-from conversion.facts import Calibration
+from conversion.fitting.facts import Calibration
 
 RECIPE = {"preset": "burst", "neuron": {"gamma": 4}, "scale": "least-squares", "initial": "shift"}
 T = 6

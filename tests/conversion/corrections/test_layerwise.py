@@ -10,11 +10,11 @@ from conversion.convert import prepare
 from conversion.corrections import Layerwise
 from conversion.corrections.layerwise import channel_means, correct_bias, correct_potential
 from conversion.corrections.weights import even_rate, fit_weights, objective
-from conversion.facts import Calibration
-from conversion.fitting import fit
-from conversion.layers import SpikingLayer
+from conversion.fitting.facts import Calibration
+from conversion.fitting.fit import fit
+from conversion.fitting.layers import SpikingLayer
+from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.neurons import Burst, IntegrateAndFire
-from conversion.spiking_pass import Arrival, SpikingPass
 
 
 @pytest.fixture

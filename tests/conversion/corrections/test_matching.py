@@ -7,8 +7,8 @@ from torch import nn
 from conversion import SpikingNetwork, convert
 from conversion.corrections import matching
 from conversion.errors import RecipeError
-from conversion.fitting import PerLength
-from conversion.layers import SpikingLayer
+from conversion.fitting.fit import PerLength
+from conversion.fitting.layers import SpikingLayer
 
 T = 8
 BINARY = {"preset": "spikemark-binary", "correction": {"time_steps": T}, "scale": {"time_steps": T}}

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion import ConversionError, RecipeError, convert
-from conversion.diagnostics import diagnose
+from conversion.diagnosis.diagnostics import diagnose
 from conversion.neurons import DifferentialMultiThreshold
 
 

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion import RecipeError, convert
-from conversion.diagnostics import diagnose
+from conversion.diagnosis.diagnostics import diagnose
 from conversion.neurons import ImbalancedThreshold
 
 

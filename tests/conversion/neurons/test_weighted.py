@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from conversion import RecipeError, convert
-from conversion.diagnostics import diagnose
+from conversion.diagnosis.diagnostics import diagnose
 from conversion.neurons import TemporalWeight
 
 

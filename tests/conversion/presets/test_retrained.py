@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from conversion import convert, recipe_from
-from conversion.activations import QCFS
+from conversion.fitting.presimulation import Offset, Residual
+from conversion.graph.activations import QCFS
 from conversion.initial import Fraction, Zero
 from conversion.neurons import Integer, IntegrateAndFire, Signed
-from conversion.presimulation import Offset, Residual
 from conversion.scales import Learned
 
 PARTS = {

@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 
-from conversion.facts import LayerFacts
+from conversion.fitting.facts import LayerFacts
+from conversion.fitting.statistics import ActivationStatistics
 from conversion.neurons import Burst, IntegrateAndFire
 from conversion.scales import ThresholdIteration
-from conversion.statistics import ActivationStatistics
 
 
 class Moments(ActivationStatistics):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion import RecipeError, convert
-from conversion.activations import QCFS, IntegerActivation
+from conversion.graph.activations import QCFS, IntegerActivation
 
 
 def one_layer(levels: int, ceiling: float = 1.7) -> nn.Module:

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from conversion import SpikingNetwork, convert
-from conversion.facts import LayerFacts
+from conversion.fitting.facts import LayerFacts
+from conversion.fitting.statistics import ActivationStatistics
 from conversion.neurons import Burst, IntegrateAndFire
 from conversion.scales import LeastSquares
-from conversion.statistics import ActivationStatistics
 
 
 def facts(values: torch.Tensor, neuron=None, time_steps=None, initial=0.0) -> LayerFacts:

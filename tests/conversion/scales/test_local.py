@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion import convert, prepare
-from conversion.facts import Calibration
+from conversion.fitting.facts import Calibration
 from conversion.scales import ClipClimb
 
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from conversion.facts import LayerFacts
+from conversion.fitting.facts import LayerFacts
+from conversion.fitting.statistics import BINS, ActivationStatistics
 from conversion.neurons import IntegrateAndFire
 from conversion.scales import Maximum, Percentile, least_squares_thresholds
-from conversion.statistics import BINS, ActivationStatistics
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from torch import fx, nn
 from torchvision import models
 
-from conversion.activations import QCFS, IntegerActivation
+from conversion.graph.activations import QCFS, IntegerActivation
 from lightning_modules.classification import weight_decay_groups
 from lightning_modules.networks.errors import NetworkError
 from lightning_modules.networks.registry import build, check, describe, names

@@ -1,0 +1,169 @@
+"""Run layers in the compiled kernel: pack weights, pass tensors, account for spikes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from conversion.compiled.fixed_point import PLANES, FixedPoint, Precision, fixed_point
+from conversion.compiled.native import kernel
+from conversion.compiled.native.structures import LANES, Addend, Layer
+from conversion.simulation.signals import Signal, Spikes
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """A layer with weights, packed for the kernel.
+
+    Weights are in units of the neuron's threshold per incoming spike, w * unit / threshold, so that
+    neither spikes nor membranes need scaling; in fixed point with one scale per output channel.
+    """
+
+    fixed: FixedPoint
+    weights: Tensor  # int8 [blocks, kernel_h * kernel_w * inputs / 4, planes, vectors, LANES, 4]
+    planes: int
+    vectors: int
+    geometry: dict[str, int]
+
+    def output_shape(self, shape: Sequence[int]) -> list[int]:
+        """Shape [B, C', H', W'] or [B, C'] of the output for an input of this shape."""
+        g = self.geometry
+        sides = [
+            (n + 2 * g[f"pad_{a}"] - g[f"dilation_{a}"] * (g[f"kernel_{a}"] - 1) - 1) // g[f"stride_{a}"] + 1
+            for n, a in zip(shape[2:], "hw", strict=False)
+        ]
+        return [shape[0], len(self.fixed.bias), *sides]
+
+
+def pack(module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1) -> Synapses:
+    """Pack a Conv2d (ungrouped, zero padding) or Linear layer.
+
+    Args:
+        module: the layer; outputs are a multiple of LANES, inputs of 4.
+        unit: value of one incoming spike, [1, C, ...] or [1, 1, ...].
+        threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
+        precision: how fine weights are, see `conversion.compiled.fixed_point`.
+        most: most spikes of one neuron in one step.
+    """
+    fixed = fixed_point(module, unit, threshold, precision, most)
+    outputs, planes = len(fixed.bias), PLANES[precision]
+    vectors = 2 if outputs % (2 * LANES) == 0 else 1
+    digits = torch.stack(_digits(fixed.weights.permute(2, 3, 1, 0).reshape(-1, outputs), planes))
+    # [planes, rows, outputs] -> [blocks, rows / 4, planes, vectors, LANES, 4]
+    shaped = digits.view(planes, -1, 4, outputs // (LANES * vectors), vectors, LANES)
+    packed = shaped.permute(3, 1, 0, 4, 5, 2).contiguous()
+    geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
+    for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
+        given = getattr(module, name, (default, default))
+        geometry |= {f"{short}_h": given[0], f"{short}_w": given[1]}
+    return Synapses(fixed, packed, planes, vectors, geometry)
+
+
+def _digits(numbers: Tensor, planes: int) -> list[Tensor]:
+    """Signed base-256 digits of integers, lowest first, each in [-128, 127]."""
+    digits = []
+    for _ in range(planes):
+        digit = (numbers + 128) % 256 - 128
+        digits.append(digit.to(torch.int8))
+        numbers = (numbers - digit) // 256
+    return digits
+
+
+@dataclass
+class Neurons:
+    """What fires: the largest number of spikes a step, and the membranes."""
+
+    gamma: int
+    membrane: Tensor  # [B, H', W', C'], updated in place, in thresholds
+
+
+@dataclass(frozen=True)
+class Summand:
+    """Something added to the current, multiplied by `scale` [C'] into thresholds."""
+
+    value: Signal
+    scale: Tensor
+
+
+def run_layer(
+    shape: Sequence[int],
+    steps: int,
+    drive: tuple[Spikes, Synapses] | None,
+    summands: Sequence[Summand],
+    neurons: Neurons | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Run one layer for a chunk of time.
+
+    Args:
+        shape: of the output in one step, [B, C', H', W'] or [B, C'].
+        steps: T.
+        drive: spikes and the packed weights that they reach; None for a layer that only sums.
+        summands: what else flows in.
+        neurons: fire these; None for plain currents.
+
+    Returns:
+        Spikes (int8) or currents (float32) [T * B, C', H', W'], and the spikes summed over time and
+        images [C', H', W'].
+    """
+    library = kernel()
+    assert library is not None
+    images, outputs = shape[0], shape[1]
+    height, width = (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+    keep: list[Tensor] = []  # tensors that the kernel points into
+
+    def pointer(tensor: Tensor) -> int:
+        keep.append(tensor)
+        return tensor.data_ptr()
+
+    layer = Layer(steps=steps, images=images, out_height=height, out_width=width, outputs=outputs)
+    layer.vectors = 1
+    if drive is None:
+        layer.bias = pointer(torch.zeros(outputs))
+    else:
+        source, synapses = drive
+        spikes = channels_last(source.counts)
+        layer.spikes = pointer(spikes)
+        layer.height, layer.width, layer.channels = spikes.shape[1:]
+        layer.is_signed = int(source.signed)
+        layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
+        layer.bias = pointer(synapses.fixed.bias)
+        layer.planes, layer.vectors = synapses.planes, synapses.vectors
+        for name, value in synapses.geometry.items():
+            setattr(layer, name, value)
+    layer.addends = len(summands)
+    for index, summand in enumerate(summands):
+        signal = summand.value
+        is_spikes = isinstance(signal, Spikes)
+        values = channels_last(signal.counts if isinstance(signal, Spikes) else signal.data.float())
+        one_step = images * height * width * outputs
+        varies = signal.steps > 1 or steps == 1
+        scale = pointer(summand.scale.contiguous())
+        layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, int(is_spikes))
+    kind = torch.int8 if neurons else torch.float32
+    result = torch.empty(steps * images, height, width, outputs, dtype=kind)
+    counts = None
+    if neurons is None:
+        layer.currents = pointer(result)
+    else:
+        counts = torch.zeros(height, width, outputs)
+        layer.fire, layer.gamma = 1, neurons.gamma
+        layer.membrane, layer.fired, layer.counts = (
+            pointer(neurons.membrane),
+            pointer(result),
+            pointer(counts),
+        )
+    library.run_layer(ctypes.byref(layer), torch.get_num_threads())
+    if len(shape) == 2:
+        return result.flatten(1), counts.flatten() if counts is not None else None
+    return result.permute(0, 3, 1, 2), counts.permute(2, 0, 1) if counts is not None else None
+
+
+def channels_last(value: Tensor) -> Tensor:
+    """[N, C, H, W] or [N, C] as contiguous [N, H, W, C]."""
+    if value.ndim == 2:
+        return value[:, None, None, :].contiguous()
+    return value.permute(0, 2, 3, 1).contiguous()

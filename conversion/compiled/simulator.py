@@ -1,0 +1,210 @@
+"""The simulator on CPUs with a C compiler: same mathematics, fused layers, integer synapses.
+
+Spikes travel as bytes, and neurons are fused with the sums that drive them (see `fusion`).
+What does not fit the kernel runs as in `Simulation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from conversion.compiled.fixed_point import Precision
+from conversion.compiled.fusion import Fusion, find_fusions, is_spike_driven
+from conversion.compiled.layers import Neurons, Summand, Synapses, pack, run_layer
+from conversion.compiled.native import kernel
+from conversion.compiled.tables import Tables
+from conversion.fitting.layers import SpikingLayer
+from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
+from conversion.graph.plan import Plan, last_sources, last_uses, operation_of
+from conversion.neurons import Burst, IntegrateAndFire, Neuron
+from conversion.simulation.coding import RATE
+from conversion.simulation.signals import Signal, Spikes, map_structure, signals_in
+from conversion.simulation.simulator import Simulation, with_time
+
+MOST_IN_BYTES = 127  # spikes of one neuron in one step
+
+# Operations that move integers as they move floats.
+_MOVES = {"getitem", "pad", "flatten", "view", "reshape", "permute", "cat", "concat", "concatenate"}
+_MOVES |= {"chunk", "split", "contiguous", "dropout", "dropout2d"}
+_MOVES |= {"Dropout", "Dropout2d", "Identity", "Flatten", "ZeroPad2d"}
+
+
+class Prepared:
+    """What all batches share: fusions and packed weights, for the current weights and thresholds."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        layers: Mapping[str, SpikingLayer],
+        units: dict[fx.Node, Tensor | None],
+        precision: Precision,
+    ) -> None:
+        self.precision = precision
+        self.most = max((layer.neuron.max_per_step for layer in layers.values()), default=1)
+        self.fusions = find_fusions(plan, units)
+        self.absorbed = frozenset(node for fusion in self.fusions.values() for node in fusion.absorbed)
+        run_by = {neuron: fusion.absorbed for neuron, fusion in self.fusions.items()}
+        self.last_use = last_uses(plan.captured.graph, run_by)
+        self.synapses: dict[fx.Node, Synapses] = {}
+        for neuron, fusion in self.fusions.items():
+            if fusion.synapses is not None:
+                self._pack(plan, units, fusion.synapses, layers[plan.roles[neuron].name].threshold)
+        for node in plan.nodes_of(Kind.WEIGHTED):
+            if node not in self.absorbed and is_spike_driven(plan, units, node):
+                self._pack(plan, units, node, torch.ones(1))
+        self.drivers = frozenset(node.all_input_nodes[0] for node in self.synapses)
+        self.last = last_sources(plan)
+        self.tables: dict[fx.Node, Tables] = {}  # made when first used
+
+    def _pack(
+        self, plan: Plan, units: dict[fx.Node, Tensor | None], node: fx.Node, threshold: Tensor
+    ) -> None:
+        unit = units[node.all_input_nodes[0]]
+        assert unit is not None
+        self.synapses[node] = pack(
+            plan.captured.get_submodule(str(node.target)), unit, threshold, self.precision, self.most
+        )
+
+
+def available(images: Tensor) -> bool:
+    """True for float32 images on a CPU with a C compiler."""
+    return images.device.type == "cpu" and images.dtype == torch.float32 and kernel() is not None
+
+
+def runs_in_kernel(plan: Plan, layer: SpikingLayer) -> bool:
+    """True for neurons that the kernel fires: soft reset, one spike or a burst, no steps before."""
+    return isinstance(layer.neuron, IntegrateAndFire | Burst) and not plan.recipe.initial.steps
+
+
+def may_be_negative(neuron: Neuron) -> bool:
+    """True where a spike can have a negative sign."""
+    return neuron.alphabet not in ("binary", "burst", "weighted")
+
+
+def fits_bytes(neuron: Neuron) -> bool:
+    """True where everything that is sent is a whole number of thresholds in a signed byte."""
+    return neuron.integral and neuron.max_per_step <= MOST_IN_BYTES
+
+
+class CompiledSimulation(Simulation):
+    """A simulation whose layers run in the kernel where they fit it.
+
+    Args:
+        plan, layers, units, images: as for `Simulation`.
+        prepared: fusions and packed weights of this plan and these layers.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        layers: Mapping[str, SpikingLayer],
+        units: dict[fx.Node, Tensor | None],
+        images: Tensor,
+        prepared: Prepared,
+    ) -> None:
+        super().__init__(plan, layers, units, images)
+        self._prepared = prepared
+        self._absorbed = prepared.absorbed
+        self._last_use = prepared.last_use
+        self._signed = any(may_be_negative(layer.neuron) for layer in layers.values())
+        self._membranes: dict[fx.Node, Tensor] = {}
+
+    def _evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
+        fusion = self._prepared.fusions.get(node)
+        if fusion is not None:
+            return self._fused(node, fusion, values, steps)
+        role = self._plan.roles.get(node)
+        if node in self._prepared.synapses:
+            source = values[node.all_input_nodes[0]]
+            if isinstance(source, Spikes):
+                synapses = self._prepared.synapses[node]
+                shape = synapses.output_shape(source.shape)
+                currents, _ = run_layer(shape, source.steps, (source, synapses), (), None)
+                return Signal(currents, source.steps)
+        if role is not None and role.kind is Kind.ROUTING and self._units.get(node) is not None:
+            moved = self._moved(node, values)
+            if moved is not None:
+                return moved
+        return super()._evaluate(node, values, steps)
+
+    def _name_of(self, node: fx.Node) -> str:
+        """Name of an operation: of a function, a method, or the type of a module."""
+        if node.op == "call_module":
+            return type(self._plan.captured.get_submodule(str(node.target))).__name__
+        return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+
+    def _moved(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        """Result of an operation that only moves spikes, still as spikes; None if it cannot."""
+        name = self._name_of(node)
+        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: values[source])
+        signals = signals_in([args, kwargs])
+        if name not in _MOVES or not all(isinstance(signal, Spikes) for signal in signals):
+            return None
+        spikes = [signal for signal in signals if isinstance(signal, Spikes)]
+        like = spikes[0]
+        if not all(like.travels_with(other) for other in spikes):
+            return None
+        if node.target in SHAPE_ARGUMENTS:
+            args = (args[0], *with_time(args[1:], len(like.carrier), like.shape[0]))
+        args, kwargs = map_structure(lambda spikes: spikes.carrier, Spikes, (args, kwargs))
+        unit = self._units[node]
+        assert unit is not None
+        result = operation_of(self._plan.captured, node)(*args, **kwargs)
+        return map_structure(lambda carrier: like.moved(carrier, unit), Tensor, result)
+
+    def _fused(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
+        """A neuron layer with everything that flows into it."""
+        name = self._plan.roles[node].name
+        layer = self._layers[name]
+        threshold = layer.threshold
+        summands = [self._summand(values[addend], threshold, node) for addend in fusion.addends]
+        drive: tuple[Spikes, Synapses] | None = None
+        if fusion.synapses is not None:
+            source = values[fusion.synapses.all_input_nodes[0]]
+            if isinstance(source, Spikes):
+                drive = (source, self._prepared.synapses[fusion.synapses])
+            else:  # a constant on the place of spikes, such as a pooled image
+                dense = operation_of(self._plan.captured, fusion.synapses)(source.data)
+                summands.append(self._summand(Signal(dense, source.steps), threshold, node))
+        shape = drive[1].output_shape(drive[0].shape) if drive else list(summands[0].value.shape)
+        if layer.offset is not None:
+            constant = layer.offset.expand(shape).contiguous()
+            summands.append(self._summand(Signal(constant, 1), threshold, node))
+        if runs_in_kernel(self._plan, layer):
+            neurons = Neurons(layer.neuron.max_per_step, self._membrane(node, shape, layer))
+            spikes, counts = run_layer(shape, steps, drive, summands, neurons)
+            assert counts is not None
+            self._add_to_map(name, counts)
+            return Spikes(spikes, steps, threshold, signed=False)
+        currents, _ = run_layer(shape, steps, drive, summands, None)
+        fired = self._fire(node, name, currents.unflatten(0, (steps, -1)), steps)
+        if not fits_bytes(layer.neuron):
+            return Signal((fired * threshold).flatten(0, 1), steps)
+        return Spikes(fired.flatten(0, 1).to(torch.int8), steps, threshold, self._signed)
+
+    def _membrane(self, node: fx.Node, shape: list[int], layer: SpikingLayer) -> Tensor:
+        """Membranes of a layer [B, H, W, C], which the kernel updates in place."""
+        if node not in self._membranes:
+            start = layer.initial.expand(shape).clone()
+            self._membranes[node] = start.movedim(1, -1).contiguous()
+        return self._membranes[node]
+
+    def _summand(self, value: Signal, threshold: Tensor, node: fx.Node) -> Summand:
+        channels = self._plan.shapes[node][1]
+        scale = (1.0 / threshold.flatten()).expand(channels)
+        if isinstance(value, Spikes):
+            scale = scale * value.unit.flatten().expand(channels)
+        return Summand(value, scale.contiguous())
+
+    def _pool(self, node: fx.Node, name: str, values: Signal) -> Signal:
+        unit = self._units[node]
+        if not isinstance(values, Spikes) or unit is None or self._coding is not RATE:
+            return super()._pool(node, name, values)
+        timed = values.counts.float().unflatten(0, (values.steps, -1))  # exact: integers
+        pooled = self._pool_over_time(node, self._pool_of(node), timed)
+        self._count(name, pooled)
+        return Spikes(pooled.flatten(0, 1).to(torch.int8), values.steps, unit, self._signed)

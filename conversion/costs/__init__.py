@@ -1,0 +1,1 @@
+"""What a converted network costs: fan-out of every spike, operations, energy."""

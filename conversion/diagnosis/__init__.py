@@ -1,0 +1,1 @@
+"""Where the error of a converted network comes from, layer by layer."""

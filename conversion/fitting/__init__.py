@@ -1,0 +1,1 @@
+"""From a recipe and calibration images to fitted layers."""

@@ -1,0 +1,111 @@
+"""What the parts of a recipe may look at while they fit a network's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, fx
+
+from conversion.errors import CalibrationError
+from conversion.fitting.layers import SpikingLayer, per_channel
+from conversion.fitting.statistics import ActivationStatistics
+from conversion.graph.operations import Kind
+from conversion.graph.roles import Role
+from conversion.neurons import Neuron
+
+if TYPE_CHECKING:  # a plan holds the recipe, whose parts look at these facts
+    from conversion.graph.plan import Plan
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """What is known of one neuron layer when its threshold is set."""
+
+    name: str
+    statistics: ActivationStatistics
+    neuron: Neuron
+    ceiling: float | None = None  # upper bound of the activation
+    time_steps: int | None = None  # T, where the recipe is fitted for one
+    initial: float = 0.0  # membrane potential before the first step, plus all that is added over T
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The captured network, its activations on the calibration images, and the images."""
+
+    plan: Plan
+    batches: list[Tensor]  # [B, C, H, W] each, or whatever the captured part of the network takes
+    statistics: Mapping[str, ActivationStatistics]  # per neuron layer
+    time_steps: int | None  # T, where the recipe is fitted for one
+    neurons: Mapping[str, Neuron] = field(default_factory=dict)  # of layers that differ from the recipe's
+
+    @property
+    def neuron_layers(self) -> list[tuple[fx.Node, Role]]:
+        """Neuron layers, in the order of computation."""
+        return [(node, self.plan.roles[node]) for node in self.plan.nodes_of(Kind.NEURON)]
+
+    def facts(self, role: Role) -> LayerFacts:
+        """What is known of one layer."""
+        recipe = self.plan.recipe
+        assert isinstance(recipe.neuron, Neuron)
+        initial = recipe.initial.value
+        if self.time_steps is not None:
+            initial += recipe.initial.shift(self.time_steps) * self.time_steps
+        neuron = self.neurons.get(role.name) or recipe.neuron.with_slope(role.slope)
+        return LayerFacts(
+            role.name, self.statistics[role.name], neuron, role.ceiling, self.time_steps, initial
+        )
+
+    def layer(self, role: Role, threshold: Tensor, ndim: int) -> SpikingLayer:
+        """A layer with these thresholds [C] or [1], made usable, for activations of `ndim` axes.
+
+        Raises:
+            CalibrationError: a threshold is not finite.
+        """
+        initial, facts = self.plan.recipe.initial, self.facts(role)
+        threshold = per_channel(usable_threshold(facts, threshold), ndim)
+        start = per_channel(initial.value, ndim).to(threshold.device)
+        shift = initial.shift(self.time_steps) if self.time_steps is not None else 0.0
+        return SpikingLayer(facts.neuron, threshold, start, shift * threshold if shift else None)
+
+    def layers(self) -> dict[str, SpikingLayer]:
+        """All layers, as the recipe's threshold rule makes them; errors as `layer`."""
+        thresholds = self.plan.recipe.scale.fit(self)
+        return {
+            role.name: self.layer(role, thresholds[role.name], len(self.plan.shapes[node]))
+            for node, role in self.neuron_layers
+        }
+
+    def images(self, most: int) -> Tensor:
+        """The first `most` calibration images in one batch."""
+        found: list[Tensor] = []
+        for batch in self.batches:
+            found.append(batch[: most - sum(map(len, found))])
+            if sum(map(len, found)) >= most:
+                break
+        return torch.cat(found)
+
+
+def usable_threshold(facts: LayerFacts, threshold: Tensor) -> Tensor:
+    """Thresholds [C] or [1] that a neuron can work with.
+
+    Where the rule gives 0, because so many activations are 0, the channel's largest activation takes
+    its place, or the layer's, or 1 where nothing was ever active. A bounded activation keeps its
+    bound: with at most gamma spikes a step, a threshold of bound / gamma saturates exactly there.
+
+    Raises:
+        CalibrationError: a threshold is not finite.
+    """
+    if not torch.isfinite(threshold).all():
+        raise CalibrationError(f"layer '{facts.name}': threshold is not finite")
+    maximum = facts.statistics.maximum.to(threshold.dtype)
+    layer = maximum.max()
+    largest = maximum if len(threshold) > 1 else layer[None]
+    for fallback in (largest, layer, threshold.new_ones(())):
+        threshold = torch.where(threshold > 0, threshold, fallback)
+    if facts.ceiling is not None:
+        threshold = threshold.clamp(max=facts.ceiling / facts.neuron.max_per_step)
+    return threshold

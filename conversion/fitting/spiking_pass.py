@@ -1,0 +1,228 @@
+"""Fit a network layer by layer, in the order of computation, with all earlier layers already spiking.
+
+One simulation of some calibration images, all T steps in one chunk: each layer of neurons sees its
+whole current before it fires, and a rule may change the layer until it is content. The ANN runs
+alongside, so that the rule can compare. Memory grows with the number of images times T, and holds
+no more than the values that later operations still need.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from conversion.fitting.layers import SpikingLayer
+from conversion.graph.operations import Kind
+from conversion.graph.plan import Plan, attribute, last_uses
+from conversion.simulation.signals import Signal, map_structure, signals_in
+from conversion.simulation.simulator import Simulation
+
+
+class Arrival:
+    """A layer of neurons at the moment its whole current has arrived and nothing has been sent.
+
+    Attributes:
+        name: of the layer.
+        steps: T.
+        layer: what is known of it so far; a rule replaces it.
+    """
+
+    def __init__(self, owner: SpikingPass, node: fx.Node, name: str, values: dict[fx.Node, Any]) -> None:
+        self.name = name
+        self.steps = owner.steps
+        self.layer = owner.layers[name]
+        self._owner = owner
+        self._node = node
+        self._values = values
+        self._signal: Signal | None = None
+
+    @property
+    def signal(self) -> Signal:
+        """Input current of the neurons in units of the activation, without the layer's offset."""
+        if self._signal is None:
+            self._signal = self._owner.current(self._node, self._values, self.steps)
+        return self._signal
+
+    @property
+    def current(self) -> Tensor:
+        """The same as [T, B, ...], or [1, B, ...] if constant."""
+        return self.signal.timed
+
+    @property
+    def activation(self) -> Tensor:
+        """What the ANN's neurons answer to the same images, [B, ...]."""
+        return self._owner.ann.at(self._node)
+
+    def rate(self) -> Tensor:
+        """Mean over time of what the layer, as it is now, would send: [B, ...] like the activation."""
+        layer, current = self.layer, self.current
+        driven = (current if layer.offset is None else current + layer.offset) / layer.threshold
+        spikes, _ = layer.neuron.scan(driven, self.steps, layer.neuron.start(layer.membrane(driven[0])))
+        return spikes.mean(0) * layer.threshold
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Weights and biases between the sources of spikes before and this layer, used nowhere else."""
+        return self._owner.parameters_of(self._node)
+
+    def weights_changed(self) -> None:
+        """Compute the current anew when it is next asked for."""
+        self._signal = None
+
+    @property
+    def splits(self) -> bool:
+        """True where the current of some images can be computed without the others."""
+        return not any(isinstance(value, int | torch.Size) for value in self._inputs.values())
+
+    def mean_current(self, images: Tensor | slice) -> Tensor:
+        """Mean over time of the current as a function of the present weights, with gradients to them.
+
+        Args:
+            images: which ones, by index [n]; all of them unless `splits`.
+        """
+        chosen = {
+            source: map_structure(lambda mean: Signal(mean.data[images], 1), Signal, value)
+            for source, value in self._means.items()
+        }
+        return self._owner.current(self._node, chosen, 1).data
+
+    @cached_property
+    def _inputs(self) -> dict[fx.Node, Any]:
+        """What the operations between earlier layers and this one read."""
+        return {source: self._values[source] for source in self._owner.inputs_of(self._node)}
+
+    @cached_property
+    def _means(self) -> dict[fx.Node, Any]:
+        with torch.no_grad():
+            return {
+                source: map_structure(lambda signal: Signal(signal.timed.mean(0), 1), Signal, value)
+                for source, value in self._inputs.items()
+            }
+
+
+Rule = Callable[[Arrival], None]
+
+
+class SpikingPass(Simulation):
+    """A simulation of calibration images in which a rule settles each layer before it fires.
+
+    Args:
+        plan: captured network; a rule may change its weights.
+        layers: what is known of the neuron layers so far.
+        images: analog input [B, ...].
+        steps: T.
+        rule: called once for each layer of neurons, in the order of computation.
+    """
+
+    def __init__(
+        self, plan: Plan, layers: Mapping[str, SpikingLayer], images: Tensor, steps: int, rule: Rule
+    ) -> None:
+        self.layers = dict(layers)
+        super().__init__(plan, self.layers, dict.fromkeys(plan.nodes_of(Kind.POOLING)), images)
+        self.steps = steps
+        self.ann = _Alongside(plan, images)
+        self._rule = rule
+        self._segments = _segments(plan)
+        self._absorbed = frozenset(node for segment in self._segments.values() for node in segment)
+        self._last_use = last_uses(plan.captured.graph, self._segments)
+
+    def fit(self) -> dict[str, SpikingLayer]:
+        """The layers as the rule leaves them."""
+        self._run(self.steps)
+        return self.layers
+
+    def current(self, node: fx.Node, values: Mapping[fx.Node, Any], steps: int) -> Signal:
+        """Input of a layer of neurons, from the values that its segment reads."""
+        local = dict(values)
+        for inner in self._segments[node]:
+            local[inner] = super()._evaluate(inner, local, steps)
+        return signals_in([local[source] for source in node.all_input_nodes])[0]
+
+    def inputs_of(self, node: fx.Node) -> list[fx.Node]:
+        """Nodes outside the segment of a layer that it reads."""
+        segment = self._segments[node]
+        readers = [*segment, node]
+        return list(dict.fromkeys(s for n in readers for s in n.all_input_nodes if s not in segment))
+
+    def parameters_of(self, node: fx.Node) -> list[nn.Parameter]:
+        """Floating-point parameters that only the segment of this layer uses."""
+        segment = set(self._segments[node])
+        users: dict[nn.Parameter, bool] = {}  # parameter -> used by this segment only
+        for other in self._plan.captured.graph.nodes:
+            for parameter in _parameters(self._plan, other):
+                users[parameter] = users.get(parameter, True) and other in segment
+        return [parameter for parameter, mine in users.items() if mine and parameter.is_floating_point()]
+
+    def _evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
+        if node not in self._segments:
+            return super()._evaluate(node, values, steps)
+        name = self._plan.roles[node].name
+        arrival = Arrival(self, node, name, values)
+        self._rule(arrival)
+        self.layers[name] = arrival.layer
+        sent = self._neuron(node, name, arrival.signal, steps)
+        self._states.pop(node)  # all steps are done
+        return sent
+
+    def _count(self, name: str, spikes: Tensor) -> None:
+        """Nobody asks what a fit costs."""
+
+
+class _Alongside:
+    """The ANN, run as far as somebody asks, on a copy of the weights as they are now."""
+
+    def __init__(self, plan: Plan, images: Tensor) -> None:
+        captured = copy.deepcopy(plan.captured)
+        self._twin = dict(zip(plan.captured.graph.nodes, captured.graph.nodes, strict=True))
+        self._interpreter = fx.Interpreter(captured, garbage_collect_values=False)
+        self._interpreter.args_iter = iter([images])
+        self._waiting: Iterator[fx.Node] = iter(captured.graph.nodes)
+        self._last_use = last_uses(captured.graph)
+        self._kept: tuple[fx.Node, Tensor] | None = None
+
+    @torch.no_grad()
+    def at(self, node: fx.Node) -> Tensor:
+        """Value of a node of the plan; asked in the order of computation."""
+        twin, env = self._twin[node], self._interpreter.env
+        if self._kept is None or self._kept[0] is not twin:
+            for waiting in self._waiting:
+                env[waiting] = self._interpreter.run_node(waiting)
+                for source in self._last_use.get(waiting, ()):
+                    env.pop(source, None)
+                if waiting is twin:
+                    break
+            self._kept = (twin, env[twin])
+        return self._kept[1]
+
+
+def _segments(plan: Plan) -> dict[fx.Node, list[fx.Node]]:
+    """For each layer of neurons, the operations on whose results it alone depends, in graph order."""
+    owner: dict[fx.Node, fx.Node] = {}
+    segments: dict[fx.Node, list[fx.Node]] = {node: [] for node in plan.nodes_of(Kind.NEURON)}
+    for node in reversed(plan.captured.graph.nodes):
+        if node in segments:
+            owner[node] = node
+            continue
+        role = plan.roles.get(node)
+        if node.op in ("placeholder", "output") or (role is not None and role.kind is Kind.POOLING):
+            continue
+        # A neuron layer ends the segments before it: to its own readers it is an input.
+        owners = {owner.get(user) for user in node.users}
+        if len(owners) == 1 and (only := owners.pop()) is not None:
+            owner[node] = only
+            segments[only].insert(0, node)
+    return segments
+
+
+def _parameters(plan: Plan, node: fx.Node) -> list[nn.Parameter]:
+    """Parameters that one operation uses."""
+    if node.op == "call_module":
+        return list(plan.captured.get_submodule(str(node.target)).parameters())
+    if node.op == "get_attr":
+        value = attribute(plan.captured, str(node.target))
+        return [value] if isinstance(value, nn.Parameter) else []
+    return []

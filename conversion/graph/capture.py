@@ -1,0 +1,246 @@
+"""Capture a network as a graph: trace a copy, make it free of in-place effects, fold batch norms.
+
+torch.fx symbolic tracing is used rather than torch.export because it keeps the batch size and
+image size free and keeps module paths and source lines, which error messages need.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import traceback
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from conversion.errors import CaptureError
+from conversion.graph.activations import TrainedActivation
+from conversion.graph.operations import OUT_OF_PLACE
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_PARTS_NAMED = 4  # submodules that an error proposes
+_TORCH = os.path.dirname(torch.__file__) + os.sep
+
+
+class _Tracer(fx.Tracer):
+    """Traces down to torch.nn modules and ours, and remembers the source line of every operation."""
+
+    record_stack_traces = True
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Keep torch.nn modules and trained activations whole; look inside everything else."""
+        return isinstance(m, TrainedActivation) or super().is_leaf_module(m, module_qualified_name)
+
+
+def capture(network: nn.Module, path: str = "") -> fx.GraphModule:
+    """Graph of a copy of `network` in eval mode, equal to it in function.
+
+    Batch norms that directly follow a convolution or linear layer are folded into it. In-place
+    operations become functional, so that every value in the graph is written once.
+
+    Args:
+        network: trained network; left untouched, in its mode and its values.
+        path: where it is in a larger network, for messages.
+
+    Returns:
+        Graph module that owns copies of the network's parameters, in eval mode.
+
+    Raises:
+        CaptureError: the network's Python code depends on tensor values; names the statement.
+    """
+    twin = _plain(copy.deepcopy(network).eval().requires_grad_(False))
+    tracer = _Tracer()
+    try:
+        graph = tracer.trace(twin)
+    except Exception as error:  # fx raises many types; all mean the same to the caller
+        raise CaptureError(_explain(error, twin, path)) from error
+    captured = fx.GraphModule(tracer.root, graph)
+    _remove_in_place_effects(captured)
+    _fold_batch_norms(captured)
+    captured.graph.eliminate_dead_code()
+    captured.delete_all_unused_submodules()
+    captured.recompile()
+    return captured
+
+
+def _plain(twin: nn.Module) -> nn.Module:
+    """Exchange modules for plain ones of the same function in eval mode; parametrised weights are fixed.
+
+    Frozen batch norms become batch norms, which fold; stochastic depth becomes nothing.
+    """
+    replaced: dict[nn.Module, nn.Module] = {}
+    for module in list(twin.modules()):
+        if parametrize.is_parametrized(module):
+            _fix_parametrised(module)
+        kind = type(module).__name__
+        if kind == "FrozenBatchNorm2d":
+            replaced[module] = _thawed(module)
+        elif kind == "StochasticDepth" and type(module).__module__.startswith("torchvision."):
+            replaced[module] = nn.Identity()
+    for module in list(twin.modules()):
+        for name, child in module._modules.items():
+            if child in replaced:
+                module._modules[name] = replaced[child]
+    return replaced.get(twin, twin).eval().requires_grad_(False)
+
+
+def _fix_parametrised(module: Any) -> None:
+    """Make weights that are computed in every forward pass, as by spectral norm, plain parameters.
+
+    torch's own function for this also changes the class, which the original network still uses.
+    """
+    values = {name: getattr(module, name).detach() for name in module.parametrizations}
+    del module._modules["parametrizations"]
+    module.__class__ = type(module).__bases__[0]
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value, requires_grad=False))
+
+
+def _thawed(frozen: Any) -> nn.Module:
+    """Batch norm with the constants of a FrozenBatchNorm2d, which torchvision and others define alike."""
+    norm: Any = nn.BatchNorm2d(len(frozen.weight), eps=frozen.eps).to(frozen.weight)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(norm, name).data = getattr(frozen, name).data
+    return norm
+
+
+def _explain(error: Exception, network: nn.Module, path: str) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(_TORCH) and f.filename != __file__]
+    where = own[-1] if own else None
+    place = f"{where.filename}:{where.lineno}: {where.line}" if where else "an unknown statement"
+    paths = [f"{path}.{part}".lstrip(".") for part in _traceable_parts(network)[:_PARTS_NAMED]]
+    parts = f" Parts that trace: {', '.join(paths)}." if paths else ""
+    return (
+        f"torch.fx cannot trace {type(network).__name__}: {error}\n"
+        f"  at {place}\n"
+        "  The network's Python code must not depend on tensor values. Convert the part that is a plain\n"
+        f'  feed-forward network instead: convert(..., submodule="{paths[0] if paths else "path"}").{parts}'
+    )
+
+
+def _traceable_parts(network: nn.Module) -> list[str]:
+    """Paths of the largest submodules that trace and take one input, those with most parameters first."""
+    sizes: dict[str, int] = {}
+    pending = list(network.named_children())
+    while pending:
+        path, module = pending.pop()
+        size = sum(parameter.numel() for parameter in module.parameters())
+        if not size:
+            continue
+        if _traces_alone(module):
+            sizes[path] = size
+        else:
+            pending += [(f"{path}.{name}", child) for name, child in module.named_children()]
+    return sorted(sizes, key=lambda path: -sizes[path])
+
+
+def _traces_alone(module: nn.Module) -> bool:
+    try:
+        graph = _Tracer().trace(module)
+    except Exception:  # as for the whole network
+        return False
+    return sum(node.op == "placeholder" for node in graph.nodes) == 1
+
+
+def _is_in_place(captured: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(captured.get_submodule(str(node.target)), "inplace", False))
+    return node.target in OUT_OF_PLACE or bool(node.kwargs.get("inplace", False))
+
+
+def _remove_in_place_effects(captured: fx.GraphModule) -> None:
+    """Whoever reads the input after an in-place operation means its result."""
+    for node in list(captured.graph.nodes):
+        if node.op not in ("call_module", "call_function", "call_method") or not _is_in_place(captured, node):
+            continue
+        changed = node.args[0] if node.args else node.kwargs.get("input")
+        if isinstance(changed, fx.Node):
+            changed.replace_all_uses_with(node, delete_user_cb=_nodes_after(node).__contains__)
+        _make_functional(captured, node)
+
+
+def _nodes_after(node: fx.Node) -> set[fx.Node]:
+    after: set[fx.Node] = set()
+    current = node.next
+    while current.op != "root":
+        after.add(current)
+        current = current.next
+    return after
+
+
+def _make_functional(captured: fx.GraphModule, node: fx.Node) -> None:
+    if node.op == "call_module":
+        captured.get_submodule(str(node.target)).inplace = False  # type: ignore[assignment]
+        return
+    node.target = OUT_OF_PLACE.get(node.target, node.target)
+    if "inplace" in node.kwargs:
+        node.kwargs = {key: value for key, value in node.kwargs.items() if key != "inplace"}
+
+
+def _fold_batch_norms(captured: fx.GraphModule) -> None:
+    """Fold conv/linear -> batch norm pairs where nobody else reads the layer or uses its weights."""
+    calls: dict[str, int] = {}
+    for node in captured.graph.nodes:
+        if node.op == "call_module":
+            calls[str(node.target)] = calls.get(str(node.target), 0) + 1
+    for node in list(captured.graph.nodes):
+        if node.op != "call_module" or not isinstance(captured.get_submodule(str(node.target)), _BATCH_NORMS):
+            continue
+        layer = node.args[0]
+        if not isinstance(layer, fx.Node) or layer.op != "call_module" or len(layer.users) > 1:
+            continue
+        if calls[str(layer.target)] > 1 or _reads_parameters(captured, str(layer.target)):
+            continue
+        fused = _fuse(captured.get_submodule(str(layer.target)), captured.get_submodule(str(node.target)))
+        if fused is None:
+            continue
+        _replace_submodule(captured, str(layer.target), fused)
+        node.replace_all_uses_with(layer)
+        captured.graph.erase_node(node)
+
+
+def _reads_parameters(captured: fx.GraphModule, path: str) -> bool:
+    """True if the forward uses parameters of the module at `path` other than by calling it."""
+    used = [str(node.target) for node in captured.graph.nodes if node.op == "get_attr"]
+    return any(target.startswith(f"{path}.") for target in used)
+
+
+def _fuse(layer: nn.Module, norm: Any) -> nn.Module | None:
+    if norm.running_mean is None:
+        return None
+    if isinstance(layer, _CONVOLUTIONS):
+        return fuse_conv_bn_eval(layer, norm)
+    if isinstance(layer, _TRANSPOSED) and layer.groups == 1:
+        return fuse_conv_bn_eval(layer, norm, transpose=True)
+    if isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+        return fuse_linear_bn_eval(layer, norm)
+    return None
+
+
+def _replace_submodule(captured: fx.GraphModule, path: str, module: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(captured.get_submodule(parent), name, module)
+
+
+def source_line(node: fx.Node) -> str:
+    """Last line of user code that created `node`, as "file:line: statement", or ""."""
+    frames = [line.strip() for line in (node.stack_trace or "").splitlines() if line.strip()]
+    for place, statement in zip(reversed(frames[:-1]), reversed(frames[1:]), strict=True):
+        if place.startswith("File ") and not place.startswith(f'File "{_TORCH}'):
+            file, line = place.split(",")[:2]
+            return f"{file[6:-1]}:{line.strip().removeprefix('line ')}: {statement}"
+    return ""
+
+
+def module_path(node: fx.Node) -> str:
+    """Path of the module whose code created `node`; for a module call, the module itself."""
+    if node.op == "call_module":
+        return str(node.target)
+    stack: dict[str, Any] = node.meta.get("nn_module_stack") or {}
+    return list(stack)[-1] if stack else ""

@@ -1,0 +1,163 @@
+"""What each operation of a network means for conversion: the tables.
+
+A converted network is correct when everything between two spiking neurons is affine in its
+input, because only affine operations commute with averaging over time. Every operation is
+therefore one of `Kind`; what is in no table is unsupported.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from conversion.graph.activations import TrainedActivation
+
+
+class Kind(Enum):
+    """The part an operation plays in a spiking network."""
+
+    NEURON = "neuron"  # ReLU and its bounded and leaky relatives: becomes a spiking neuron
+    POOLING = "pooling"  # max pooling: becomes a stateful spiking pool
+    WEIGHTED = "weighted"  # affine with learned weights: where synaptic operations happen
+    SCALE = "scale"  # affine, element by element: constant factors, batch norm in eval mode
+    SUM = "sum"  # addition and subtraction of signals
+    ROUTING = "routing"  # moves values, weights 0 and 1: reshape, slice, pad, concatenate
+    SPREAD = "spread"  # fixed weights: average pooling, interpolation, means
+    SHAPE = "shape"  # asks a signal for its size
+
+
+NEURON_MODULES: tuple[type[nn.Module], ...] = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.Hardtanh,
+    nn.LeakyReLU,
+    TrainedActivation,
+)
+
+MODULES: dict[type[nn.Module], Kind] = {
+    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), Kind.POOLING),
+    **dict.fromkeys((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d), Kind.POOLING),
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear), Kind.WEIGHTED),
+    **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), Kind.WEIGHTED),
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm), Kind.SCALE),
+    **dict.fromkeys((nn.Identity, nn.Flatten, nn.Unflatten), Kind.ROUTING),
+    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout), Kind.ROUTING),
+    **dict.fromkeys((nn.FeatureAlphaDropout, nn.Unfold), Kind.ROUTING),
+    **dict.fromkeys((nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d), Kind.ROUTING),
+    **dict.fromkeys((nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d), Kind.ROUTING),
+    **dict.fromkeys((nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d), Kind.ROUTING),
+    **dict.fromkeys((nn.ReplicationPad1d, nn.ReplicationPad2d, nn.ReplicationPad3d), Kind.ROUTING),
+    **dict.fromkeys((nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d), Kind.ROUTING),
+    **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), Kind.ROUTING),
+    **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), Kind.SPREAD),
+    **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), Kind.SPREAD),
+    **dict.fromkeys((nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d), Kind.SPREAD),
+}
+
+FUNCTIONS: dict[Callable[..., Any], Kind] = {
+    **dict.fromkeys((F.relu, torch.relu, torch.relu_, F.relu_, F.relu6), Kind.NEURON),
+    **dict.fromkeys((F.hardtanh, F.hardtanh_, torch.clamp, torch.clamp_), Kind.NEURON),
+    **dict.fromkeys((torch.clamp_min, torch.clamp_min_, torch.clip, torch.clip_), Kind.NEURON),
+    **dict.fromkeys((F.leaky_relu, F.leaky_relu_), Kind.NEURON),
+    **dict.fromkeys((F.max_pool1d, F.max_pool2d, F.max_pool3d), Kind.POOLING),
+    **dict.fromkeys((torch.max_pool1d, torch.max_pool2d, torch.max_pool3d), Kind.POOLING),
+    **dict.fromkeys((F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d), Kind.POOLING),
+    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d, F.linear), Kind.WEIGHTED),
+    **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d), Kind.WEIGHTED),
+    **dict.fromkeys((operator.matmul, torch.matmul), Kind.WEIGHTED),
+    **dict.fromkeys((F.batch_norm, torch.neg, torch.negative, operator.neg), Kind.SCALE),
+    **dict.fromkeys((operator.mul, operator.imul, torch.mul, torch.multiply), Kind.SCALE),
+    **dict.fromkeys((operator.truediv, operator.itruediv, torch.div), Kind.SCALE),
+    **dict.fromkeys((torch.divide, torch.true_divide), Kind.SCALE),
+    **dict.fromkeys((operator.add, operator.iadd, torch.add), Kind.SUM),
+    **dict.fromkeys((operator.sub, operator.isub, torch.sub, torch.subtract), Kind.SUM),
+    **dict.fromkeys((torch.flatten, torch.reshape, torch.permute, torch.transpose), Kind.ROUTING),
+    **dict.fromkeys((torch.squeeze, torch.unsqueeze, torch.unflatten, torch.movedim), Kind.ROUTING),
+    **dict.fromkeys((torch.swapaxes, torch.swapdims, torch.moveaxis), Kind.ROUTING),
+    **dict.fromkeys((torch.cat, torch.concat, torch.concatenate, torch.stack), Kind.ROUTING),
+    **dict.fromkeys((torch.chunk, torch.split, torch.tensor_split, torch.unbind), Kind.ROUTING),
+    **dict.fromkeys((torch.select, torch.index_select, torch.flip, torch.roll), Kind.ROUTING),
+    **dict.fromkeys((torch.narrow, torch.clone, F.pad, F.unfold, operator.getitem), Kind.ROUTING),
+    **dict.fromkeys((F.dropout, F.dropout1d, F.dropout2d, F.dropout3d), Kind.ROUTING),
+    **dict.fromkeys((F.alpha_dropout, F.feature_alpha_dropout), Kind.ROUTING),
+    **dict.fromkeys((F.pixel_shuffle, F.pixel_unshuffle), Kind.ROUTING),
+    **dict.fromkeys((F.channel_shuffle, torch.channel_shuffle), Kind.ROUTING),
+    **dict.fromkeys((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d, F.interpolate), Kind.SPREAD),
+    **dict.fromkeys((F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d), Kind.SPREAD),
+    **dict.fromkeys((torch.mean, torch.sum), Kind.SPREAD),
+}
+
+METHODS: dict[str, Kind] = {
+    **dict.fromkeys(("relu", "relu_", "clamp", "clamp_", "clamp_min", "clamp_min_"), Kind.NEURON),
+    **dict.fromkeys(("clip", "clip_"), Kind.NEURON),
+    "matmul": Kind.WEIGHTED,
+    **dict.fromkeys(("mul", "mul_", "multiply", "multiply_", "neg", "neg_", "negative"), Kind.SCALE),
+    **dict.fromkeys(("div", "div_", "divide", "divide_", "true_divide"), Kind.SCALE),
+    **dict.fromkeys(("add", "add_", "sub", "sub_", "subtract", "subtract_"), Kind.SUM),
+    **dict.fromkeys(("view", "reshape", "flatten", "permute", "transpose", "contiguous"), Kind.ROUTING),
+    **dict.fromkeys(("squeeze", "unsqueeze", "unflatten", "narrow", "expand", "repeat"), Kind.ROUTING),
+    **dict.fromkeys(("swapaxes", "swapdims", "movedim", "moveaxis"), Kind.ROUTING),
+    **dict.fromkeys(("chunk", "split", "tensor_split", "unbind", "select", "index_select"), Kind.ROUTING),
+    **dict.fromkeys(("flip", "roll", "clone", "detach", "to", "float", "double"), Kind.ROUTING),
+    **dict.fromkeys(("mean", "sum"), Kind.SPREAD),
+    **dict.fromkeys(("size", "dim"), Kind.SHAPE),
+}
+
+# In-place operations have a functional twin: a signal is shared by everyone who reads it.
+OUT_OF_PLACE: dict[Any, Any] = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+    torch.relu_: torch.relu,
+    F.relu_: F.relu,
+    F.hardtanh_: F.hardtanh,
+    F.leaky_relu_: F.leaky_relu,
+    torch.clamp_: torch.clamp,
+    torch.clamp_min_: torch.clamp_min,
+    torch.clip_: torch.clip,
+    **{f"{name}_": name for name in ("add", "sub", "mul", "div", "neg")},
+    **{f"{name}_": name for name in ("subtract", "multiply", "divide")},
+    **{f"{name}_": name for name in ("relu", "clamp", "clamp_min", "clip")},
+}
+
+# Functions and methods whose integer arguments after the signal are a new shape, batch size first.
+SHAPE_ARGUMENTS: frozenset[Any] = frozenset({"view", "reshape", "expand", torch.reshape})
+
+_TRAIN_WITH_RELU = "train the network with ReLU"
+_READ_OUT = (
+    "leave it out of the network and apply it to the read-out; inside the network, a gate such as "
+    "squeeze-and-excitation has to go, because it multiplies two signals"
+)
+_PRODUCT = "a product of two signals is not affine; only constant factors convert"
+_BATCH_NORM = "use batch norm, which is affine in eval mode"
+_ATTENTION = "attention multiplies signals; use a convolutional network"
+_SUBMODULE = 'convert a submodule without it, convert(..., submodule="path")'
+
+ADVICE: dict[str, str] = {
+    **dict.fromkeys(("silu", "hardswish", "gelu", "mish", "elu", "celu", "selu"), _TRAIN_WITH_RELU),
+    **dict.fromkeys(("prelu", "rrelu", "softplus", "tanh", "hardtanh", "tanhshrink"), _TRAIN_WITH_RELU),
+    **dict.fromkeys(("sigmoid", "hardsigmoid", "softmax", "softmax2d"), _READ_OUT),
+    **dict.fromkeys(("log_softmax", "logsoftmax", "logsigmoid"), _READ_OUT),
+    **dict.fromkeys(("mul", "imul", "multiply"), _PRODUCT),
+    **dict.fromkeys(
+        ("matmul", "bmm", "einsum"), "a product of two signals is not affine; only x @ weight converts"
+    ),
+    **dict.fromkeys(("multiheadattention", "scaled_dot_product_attention"), _ATTENTION),
+    "shifted_window_attention": _ATTENTION,
+    **dict.fromkeys(("layernorm", "layer_norm", "groupnorm", "group_norm"), _BATCH_NORM),
+    **dict.fromkeys(("instancenorm1d", "instancenorm2d", "instancenorm3d", "instance_norm"), _BATCH_NORM),
+    **dict.fromkeys(("localresponsenorm", "local_response_norm", "rmsnorm", "rms_norm"), _BATCH_NORM),
+}
+DEFAULT_ADVICE = f"use an affine operation, ReLU or max pooling, or {_SUBMODULE}"
+
+
+def advice_for(operation: str) -> str:
+    """Way out for an unsupported operation, by the last part of its name."""
+    return ADVICE.get(operation.rsplit(".", 1)[-1].lower().rstrip("_"), DEFAULT_ADVICE)

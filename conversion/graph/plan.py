@@ -1,0 +1,230 @@
+"""The plan of a converted network: captured graph, roles, thresholds, and what they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from conversion.graph.operations import Kind
+from conversion.graph.roles import Role
+from conversion.neurons import Neuron
+from conversion.simulation.pooling import MaxPool, Pooling
+
+if TYPE_CHECKING:  # parts of a recipe may simulate a plan
+    from conversion.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the conversion report: an operation and what became of it."""
+
+    name: str
+    operation: str
+    became: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.operation} -> {self.became}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a simulation needs besides the thresholds, which live on the network."""
+
+    captured: fx.GraphModule
+    roles: dict[fx.Node, Role]
+    recipe: Recipe
+    shapes: dict[fx.Node, torch.Size]  # per node, on one calibration batch
+    last_use: dict[fx.Node, list[fx.Node]]  # node -> values nobody needs after it
+
+    def nodes_of(self, kind: Kind) -> list[fx.Node]:
+        """Operations of one kind, in graph order."""
+        return [node for node, role in self.roles.items() if role.kind is kind]
+
+    @property
+    def neuron(self) -> Neuron:
+        """The recipe's neuron.
+
+        Raises:
+            TypeError: nothing spikes in this recipe.
+        """
+        if not isinstance(self.recipe.neuron, Neuron):
+            raise TypeError(f"{self.recipe.neuron.name} does not spike; it cannot be simulated over time")
+        return self.recipe.neuron
+
+    @cached_property
+    def depth(self) -> int:
+        """Most neuron layers on one path from image to output."""
+        depths: dict[fx.Node, int] = {}
+        for node in self.captured.graph.nodes:
+            role = self.roles.get(node)
+            before = max((depths[source] for source in node.all_input_nodes), default=0)
+            depths[node] = before + (role is not None and role.kind is Kind.NEURON)
+        return max(depths.values(), default=0)
+
+    def pooling_of(self, node: fx.Node) -> Pooling:
+        """Rule of one max pool, which may depend on whether spikes reach it with no weights between."""
+        pending, seen = list(node.all_input_nodes), set[fx.Node]()
+        while pending:
+            source = pending.pop()
+            role = self.roles.get(source)
+            if role is None or role.kind is Kind.WEIGHTED or source in seen:
+                continue
+            if role.kind is Kind.NEURON:
+                return self.recipe.pooling.rule(spikes=True)
+            seen.add(source)
+            pending += source.all_input_nodes
+        return self.recipe.pooling.rule(spikes=False)
+
+    def steps_run(self, t: int) -> int:
+        """Every step that a read-out at t takes: those before it, its own, and the delays of layers."""
+        neuron, initial = self.neuron, self.recipe.initial
+        before = initial.steps_counted + neuron.coding.needs_rest
+        return before + t * neuron.steps_per_t + self.depth * neuron.delay(t)
+
+
+def last_uses(
+    graph: fx.Graph, run_by: Mapping[fx.Node, Collection[fx.Node]] | None = None
+) -> dict[fx.Node, list[fx.Node]]:
+    """For each node, the values that it is the last to read.
+
+    Args:
+        graph: in execution order.
+        run_by: nodes that run others as part of themselves -> those others, which read their inputs
+            only then.
+    """
+    run_by = run_by or {}
+    inner = {node for others in run_by.values() for node in others}
+    seen: set[fx.Node] = set()
+    table: dict[fx.Node, list[fx.Node]] = {}
+    for node in reversed(graph.nodes):
+        if node in inner:
+            continue
+        for reader in (node, *run_by.get(node, ())):
+            for source in reader.all_input_nodes:
+                if source not in seen and source not in inner:
+                    seen.add(source)
+                    table.setdefault(node, []).append(source)
+    return table
+
+
+def last_sources(plan: Plan) -> frozenset[fx.Node]:
+    """Neuron layers after which nothing fires or pools: their mean over time is all that counts."""
+    firing: set[fx.Node] = set()  # or before something that does
+    for node in reversed(plan.captured.graph.nodes):
+        role = plan.roles.get(node)
+        fires = role is not None and role.kind in (Kind.NEURON, Kind.POOLING)
+        if fires or any(user in firing for user in node.users):
+            firing.add(node)
+    neurons = plan.nodes_of(Kind.NEURON)
+    return frozenset(node for node in neurons if not any(user in firing for user in node.users))
+
+
+def attribute(module: nn.Module, path: str) -> Any:
+    """Value of a dotted attribute, such as a parameter that the forward uses directly."""
+    parent, _, name = path.rpartition(".")
+    return getattr(module.get_submodule(parent), name)
+
+
+def operation_of(captured: fx.GraphModule, node: fx.Node) -> Callable[..., Any]:
+    """Callable that runs a node's operation on plain tensors."""
+    if node.op == "call_module":
+        return captured.get_submodule(str(node.target))
+    if node.op == "call_method":
+        # Layers may leave their result in another memory layout than the ANN's, where view fails.
+        name = "reshape" if node.target == "view" else str(node.target)
+        return lambda value, *args, **kwargs: getattr(value, name)(*args, **kwargs)
+    return node.target  # type: ignore[return-value]
+
+
+def shape_answer(node: fx.Node, shape: torch.Size, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What .size(), .dim() and .shape say of a value that has `shape` in one time step."""
+    if node.target == "dim":
+        return len(shape)
+    if node.target is getattr or not (args or kwargs):
+        return shape
+    return shape[args[0] if args else kwargs["dim"]]
+
+
+_POOL_ARGUMENTS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+
+
+def max_pool_of(captured: fx.GraphModule, node: fx.Node) -> MaxPool:
+    """The max pooling that a node does."""
+    if node.op == "call_module":
+        return MaxPool.of_module(captured.get_submodule(str(node.target)))
+    name = getattr(node.target, "__name__", "")
+    names = ("output_size",) if "adaptive" in name else _POOL_ARGUMENTS
+    settings = dict(zip(names, node.args[1:], strict=False)) | {
+        key: value for key, value in node.kwargs.items() if key not in ("input", "return_indices")
+    }
+    return MaxPool.of_function(name, settings)
+
+
+def units(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | None]:
+    """Value of one spike on every wire, [1, C, 1, ...] or [1, 1, ...]; None where spikes of different
+    sizes mix or weights have been applied.
+    """
+    table: dict[fx.Node, Tensor | None] = {}
+    for node in plan.captured.graph.nodes:
+        role = plan.roles.get(node)
+        sources = [table.get(source) for source in node.all_input_nodes if source in table]
+        if role is None:
+            continue
+        if role.kind is Kind.NEURON:
+            table[node] = thresholds[role.name]
+        elif role.kind is Kind.POOLING:
+            table[node] = sources[0] if sources else None
+        elif role.kind is Kind.ROUTING:
+            table[node] = _routed_unit(plan, node, sources)
+        else:
+            table[node] = None
+    return table
+
+
+def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Tensor | None:
+    known = [unit for unit in sources if unit is not None]
+    inputs = [source for source in node.all_input_nodes if not _is_size(plan, source)]
+    if not known or len(known) < len(inputs):
+        return None
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    if _pads_with_values(plan, node, name):
+        return None
+    if name in ("cat", "concat", "concatenate") and plan.shapes[node][0] == plan.shapes[inputs[0]][0]:
+        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+        if axis == 1:
+            unit_of = dict(zip(inputs, known, strict=True))
+            parts: Any = node.args[0] if node.args else node.kwargs["tensors"]  # one may come twice
+            wide = [(unit_of[part], plan.shapes[part][1]) for part in parts]
+            return torch.cat([unit.expand(1, channels, *unit.shape[2:]) for unit, channels in wide], 1)
+    if all(unit.numel() == 1 and bool(unit == known[0]) for unit in known):
+        return known[0]
+    same_channels = plan.shapes.get(node, ())[1:2] == plan.shapes.get(inputs[0], ())[1:2]
+    keeps_channels = name in _CHANNEL_KEEPING
+    if node.op == "call_module":
+        keeps_channels = not isinstance(plan.captured.get_submodule(name), _CHANNEL_MIXING)
+    if len(known) == 1 and same_channels and keeps_channels and known[0].ndim == len(plan.shapes[node]):
+        return known[0]
+    return None
+
+
+def _is_size(plan: Plan, node: fx.Node) -> bool:
+    """True for a number that is read off the shape of a value."""
+    role = plan.roles.get(node)
+    return role is not None and role.kind is Kind.SHAPE
+
+
+def _pads_with_values(plan: Plan, node: fx.Node, name: str) -> bool:
+    """True where a border of other values than 0 is put around spikes."""
+    if node.op == "call_module":
+        return bool(getattr(plan.captured.get_submodule(name), "value", 0))
+    value = node.kwargs.get("value", node.args[3] if len(node.args) > 3 else None)
+    return name == "pad" and bool(value)
+
+
+_CHANNEL_MIXING = (nn.ChannelShuffle, nn.PixelShuffle, nn.PixelUnshuffle, nn.Flatten, nn.Unflatten)
+_CHANNEL_KEEPING = {"pad", "contiguous", "clone", "detach", "float", "dropout", "dropout2d"}

@@ -1,0 +1,282 @@
+"""Sort every operation of a captured network into its role; list all that have none.
+
+A value is *dynamic* when it depends on the network's input. Operations on constants alone (weights,
+sizes) are left as they are; every operation on a dynamic value must be in the tables of
+`conversion.graph.operations`, in a form that treats the images of a batch independently.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from conversion.errors import Unsupported, UnsupportedOperations
+from conversion.graph.activations import TrainedActivation
+from conversion.graph.capture import module_path, source_line
+from conversion.graph.operations import FUNCTIONS, METHODS, MODULES, NEURON_MODULES, Kind, advice_for
+
+
+@dataclass(frozen=True)
+class Role:
+    """Part that one operation plays."""
+
+    kind: Kind
+    name: str  # unique and readable, e.g. "layer1.0.relu" or "layer1.0.relu#2" at its second use
+    operation: str  # e.g. "torch.nn.ReLU"
+    ceiling: float | None = None  # upper bound of a neuron's activation, e.g. 6 for ReLU6
+    slope: float = 0.0  # of a neuron's activation below 0, e.g. 0.1 for a leaky ReLU
+    levels: int | None = None  # steps up to the ceiling of an activation trained for conversion
+
+
+class _Refusal(Exception):
+    """Why an operation has no role: (what it is called, what to do instead)."""
+
+    def __init__(self, operation: str, advice: str | None = None) -> None:
+        super().__init__(operation)
+        self.operation = operation
+        self.advice = advice or advice_for(operation)
+
+
+def sort_into_roles(captured: fx.GraphModule) -> dict[fx.Node, Role]:
+    """Role of every operation on a dynamic value, in graph order.
+
+    Raises:
+        UnsupportedOperations: lists every operation that has no role.
+    """
+    roles: dict[fx.Node, Role] = {}
+    refused: list[Unsupported] = []
+    nameless: set[fx.Node] = set()  # results of refused operations
+    dynamic: set[fx.Node] = set()
+    used: dict[str, int] = {}
+    for node in captured.graph.nodes:
+        if node.op == "placeholder":
+            dynamic.add(node)
+            continue
+        inputs = [source for source in node.all_input_nodes if source in dynamic]
+        if node.op in ("get_attr", "output") or not inputs:
+            continue
+        try:
+            kind, operation, ceiling = _role_of(captured, node, inputs)
+            slope = _slope(captured, node, operation)
+            levels = _levels(captured, node)
+        except _Refusal as refusal:
+            if node.target is not operator.getitem or node.args[0] not in nameless:  # told already
+                refused.append(
+                    Unsupported(refusal.operation, module_path(node), source_line(node), refusal.advice)
+                )
+            nameless.add(node)
+            dynamic.add(node)
+            continue
+        if kind is not Kind.SHAPE:
+            dynamic.add(node)
+        roles[node] = Role(kind, _unique(_name_of(node), used), operation, ceiling, slope, levels)
+    if refused:
+        raise UnsupportedOperations(refused)
+    return roles
+
+
+def _name_of(node: fx.Node) -> str:
+    path = module_path(node)
+    if node.op == "call_module":
+        return path
+    target = (
+        node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    )
+    return f"{path}.{target}" if path else target
+
+
+def _unique(name: str, used: dict[str, int]) -> str:
+    used[name] = used.get(name, 0) + 1
+    return name if used[name] == 1 else f"{name}#{used[name]}"
+
+
+def _role_of(
+    captured: fx.GraphModule, node: fx.Node, signals: list[fx.Node]
+) -> tuple[Kind, str, float | None]:
+    if node.op == "call_module":
+        module = captured.get_submodule(str(node.target))
+        return _module_role(module)
+    if node.op == "call_method":
+        operation = f"Tensor.{node.target}"
+        kind = METHODS.get(str(node.target))
+    else:
+        operation = _function_name(node.target)
+        kind = Kind.SHAPE if node.target is getattr else FUNCTIONS.get(node.target)  # type: ignore[arg-type]
+        if hasattr(node.target, "_fields"):  # a named tuple of outputs
+            kind = Kind.ROUTING
+    if node.target is getattr and node.args[1] != "shape":
+        raise _Refusal(f"attribute .{node.args[1]}", "use .shape or .size()")
+    if kind is None:
+        raise _Refusal(operation)
+    if kind is Kind.NEURON:
+        return kind, operation, _ceiling_of_call(node, operation)
+    if kind in (Kind.SCALE, Kind.WEIGHTED):
+        _check_product(node, kind, operation, signals)
+    if kind is Kind.POOLING and _argument(node, "return_indices", None):
+        raise _Refusal(f"{operation} with return_indices", "pool without indices")
+    if "dropout" in operation and _argument(node, "training", 2, "alpha" not in operation) is not False:
+        raise _Refusal(f"{operation} in eval mode", "pass training=self.training")
+    if node.target == "to":
+        _check_float(node, operation)
+    _check_batch_axis(node, operation)
+    return kind, operation, None
+
+
+def _check_product(node: fx.Node, kind: Kind, operation: str, signals: list[fx.Node]) -> None:
+    """Refuse products that are not affine, or whose weights come before the signal."""
+    factors: list[fx.Node] = []  # with repetition: x * x is a product of two signals
+    fx.map_arg((node.args, node.kwargs), factors.append)
+    if sum(factor in signals for factor in factors) > 1:
+        raise _Refusal(operation, "a product of two signals is not affine; only constant factors convert")
+    first = _argument(node, "input", 0)
+    if kind is Kind.WEIGHTED and first not in signals:
+        raise _Refusal(f"{operation} with a signal as weights", "pass the signal first, then the weights")
+    if "div" in operation:
+        if node.kwargs.get("rounding_mode"):
+            raise _Refusal(f"{operation} with rounding", "divide without rounding")
+        if first not in signals:
+            raise _Refusal(operation, "a constant divided by a signal is not affine")
+
+
+def _check_float(node: fx.Node, operation: str) -> None:
+    kinds = [value for value in (*node.args, *node.kwargs.values()) if isinstance(value, torch.dtype)]
+    if any(not kind.is_floating_point for kind in kinds):
+        raise _Refusal(f"{operation} {kinds[0]}", "keep signals in floating point; whole numbers round them")
+
+
+def _function_name(target: Any) -> str:
+    module = getattr(target, "__module__", None) or ""
+    name = getattr(target, "__name__", str(target))
+    module = {"_operator": "operator", "torch._C._nn": "torch.nn.functional"}.get(module, module)
+    return f"{module}.{name}" if module else f"torch.{name}"
+
+
+def _module_role(module: nn.Module) -> tuple[Kind, str, float | None]:
+    room = "conversion.graph.activations" if isinstance(module, TrainedActivation) else "torch.nn"
+    operation = f"{room}.{type(module).__name__}"
+    if isinstance(module, NEURON_MODULES):
+        return Kind.NEURON, operation, _ceiling_of_module(module, operation)
+    for parent in type(module).__mro__:
+        if parent in MODULES:
+            break
+    else:
+        raise _Refusal(operation)
+    if getattr(module, "return_indices", False):
+        raise _Refusal(f"{operation} with return_indices", "pool without indices")
+    if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is None:
+        raise _Refusal(f"{operation} without running statistics", "track running statistics in training")
+    if isinstance(module, nn.Flatten) and module.start_dim == 0:
+        raise _Refusal(f"{operation} over the batch axis", "start to flatten at dimension 1")
+    return MODULES[parent], operation, None
+
+
+def _ceiling_of_module(module: nn.Module, operation: str) -> float | None:
+    if isinstance(module, nn.Hardtanh):  # ReLU6 is one
+        return _bounds(float(module.min_val), float(module.max_val), operation)
+    if isinstance(module, TrainedActivation):
+        return float(module.ceiling)
+    return None
+
+
+def _ceiling_of_call(node: fx.Node, operation: str) -> float | None:
+    name = operation.rsplit(".", 1)[-1].rstrip("_")
+    if name in ("relu", "leaky_relu"):
+        return None
+    if name == "relu6":
+        return 6.0
+    if name == "hardtanh":
+        low, high = _argument(node, "min_val", 1, -1.0), _argument(node, "max_val", 2, 1.0)
+    else:  # clamp and its forms
+        low = _argument(node, "min", 1)
+        high = None if "clamp_min" in name else _argument(node, "max", 2)
+    return _bounds(low, high, operation)
+
+
+def _slope(captured: fx.GraphModule, node: fx.Node, operation: str) -> float:
+    """Slope of a leaky ReLU below 0; 0 for everything else."""
+    if node.op == "call_module":
+        module = captured.get_submodule(str(node.target))
+        slope = module.negative_slope if isinstance(module, nn.LeakyReLU) else 0.0
+    else:
+        slope = _argument(node, "negative_slope", 1, 0.01) if "leaky_relu" in operation else 0.0
+    if not (isinstance(slope, int | float) and 0 <= slope < 1):
+        raise _Refusal(f"{operation} with slope {slope}", "use a constant slope of at least 0 and below 1")
+    return float(slope)
+
+
+def _levels(captured: fx.GraphModule, node: fx.Node) -> int | None:
+    module = captured.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return int(module.levels) if isinstance(module, TrainedActivation) else None
+
+
+def _bounds(low: Any, high: Any, operation: str) -> float | None:
+    floor_is_zero = isinstance(low, int | float) and low == 0
+    top_is_positive = high is None or (isinstance(high, int | float) and high > 0)
+    if not (floor_is_zero and top_is_positive):
+        raise _Refusal(f"{operation} between {low} and {high}", "clamp between 0 and a positive constant")
+    return None if high is None else float(high)
+
+
+def _argument(node: fx.Node, name: str, position: int | None, default: Any = None) -> Any:
+    if name in node.kwargs:
+        return node.kwargs[name]
+    if position is not None and len(node.args) > position:
+        return node.args[position]
+    return default
+
+
+# Operations that work along axes: where they say which, as (keyword, position, default).
+_AXES: dict[str, tuple[str, int, Any]] = {
+    **dict.fromkeys(("mean", "sum", "flip"), ("dim", 1, 0)),
+    **dict.fromkeys(("cat", "concat", "concatenate", "stack"), ("dim", 1, 0)),
+    **dict.fromkeys(("chunk", "split", "tensor_split"), ("dim", 2, 0)),
+    **dict.fromkeys(("unbind", "unsqueeze", "squeeze", "unflatten"), ("dim", 1, 0)),
+    **dict.fromkeys(("select", "index_select", "narrow"), ("dim", 1, 0)),
+    "flatten": ("start_dim", 1, 0),
+    "roll": ("dims", 2, 0),
+}
+_EXCHANGES = {"transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
+
+
+def _check_batch_axis(node: fx.Node, operation: str) -> None:
+    """Refuse operations that mix or move the images of a batch: time is folded into that axis.
+
+    Axes counted from the end are not looked at here; `convert` tries whether images are independent.
+    """
+    if 0 in _axes_of(node, operation.rsplit(".", 1)[-1]):
+        raise _Refusal(f"{operation} over the batch axis", "treat the images of a batch independently")
+
+
+def _axes_of(node: fx.Node, name: str) -> list[Any]:
+    """Axes that an operation works along; [0] where it says none and means all of them."""
+    if name in _AXES:
+        keyword, position, default = _AXES[name]
+        aliases = [key for key in (keyword, "dim", "dims", "axis") if key in node.kwargs]
+        axes = _argument(node, aliases[0] if aliases else keyword, position, default)
+        axes = 0 if axes is None else axes  # mean(dim=None) is over everything
+        if name == "flip" and isinstance(axes, int):
+            axes = node.args[position:] or axes
+        return list(axes) if isinstance(axes, list | tuple) else [axes]
+    if name in _EXCHANGES:
+        return _flat(node.args[1:3])
+    if name == "permute":
+        order = _flat(node.kwargs.get("dims", node.args[1:]))
+        return [] if order[0] == 0 else [0]
+    if name == "getitem" and not _yields_tuple(node.args[0]):
+        index = node.args[1]
+        first = index[0] if isinstance(index, tuple) else index
+        return [] if first in (slice(None), Ellipsis) else [0]
+    return []
+
+
+def _flat(values: Any) -> list[Any]:
+    return [axis for value in values for axis in (value if isinstance(value, list | tuple) else [value])]
+
+
+def _yields_tuple(node: Any) -> bool:
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return name in ("chunk", "split", "tensor_split", "unbind", "size", "getattr", "shape")

@@ -1,0 +1,1 @@
+"""Converted networks for other simulators and chips: the Neuromorphic Intermediate Representation."""

@@ -1,0 +1,1 @@
+"""The baseline `ptq`: the same network with quantised activations instead of spikes."""

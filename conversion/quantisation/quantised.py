@@ -1,0 +1,112 @@
+"""The quantised ANN behind the recipe `ptq`: read out like a spiking network, run in one pass.
+
+Read out at t, it is the ANN with activations of min(t, 255) levels and 8-bit weights, the network
+that carries as many bits per activation as t binary time steps (see `conversion.quantisation.quantiser`). The
+activations of a leaky ReLU have as many levels below zero, as t steps of signed spikes have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from conversion.fitting.statistics import ActivationStatistics
+from conversion.graph.operations import Kind
+from conversion.graph.plan import Entry, Plan
+from conversion.network import (
+    DEFAULT_CHUNK,
+    Activity,
+    Converted,
+    Precision,
+    Readout,
+    checked_time_steps,
+)
+from conversion.quantisation.quantiser import Quantiser, quantise_activation, quantise_weight
+from conversion.scales import least_squares_thresholds
+
+
+class QuantisedNetwork(Converted):
+    """The ANN with rounded activations and weights.
+
+    Args:
+        plan: captured graph; its weights are rounded in place (the graph owns copies).
+        statistics: activation statistics of every neuron layer.
+        report: what became of every operation.
+    """
+
+    def __init__(
+        self, plan: Plan, statistics: Mapping[str, ActivationStatistics], report: list[Entry]
+    ) -> None:
+        super().__init__(plan, report)
+        assert isinstance(plan.recipe.neuron, Quantiser)
+        self._quantiser = plan.recipe.neuron
+        self._statistics = dict(statistics)
+        self._thresholds: dict[int, dict[str, Tensor]] = {}
+        _round_weights(plan, self._quantiser.weight_bits)
+
+    def _thresholds_for(self, levels: int, device: torch.device) -> dict[str, Tensor]:
+        if levels not in self._thresholds:
+            self._thresholds[levels] = {
+                name: least_squares_thresholds(statistics, levels).float()
+                for name, statistics in self._statistics.items()
+            }
+        return {name: value.to(device) for name, value in self._thresholds[levels].items()}
+
+    @torch.no_grad()
+    def simulate(
+        self,
+        images: Tensor,
+        time_steps: Iterable[int],
+        chunk: int = DEFAULT_CHUNK,
+        precision: Precision = "float32",
+    ) -> Generator[Readout, None, None]:
+        """Outputs of the quantised ANN at as many levels as there are time steps.
+
+        Args:
+            images: [B, C, H, W].
+            time_steps: numbers of levels to read out.
+            chunk: ignored; there is no time.
+            precision: ignored; activations and weights are rounded already.
+
+        Yields:
+            One read-out per time step; nothing spikes. `t_total` is t, the steps that it stands for.
+        """
+        silent = Activity(len(images), {}, {layer.name: 0.0 for layer in self.connectivity(images).layers})
+        for t in checked_time_steps(time_steps):
+            levels = self._quantiser.levels(t)
+            run = _QuantisedRun(self.plan, self._thresholds_for(levels, images.device), levels)
+            yield Readout(t, t, t, run.run(images), silent)
+
+
+class _QuantisedRun(fx.Interpreter):
+    """The ANN's graph with every ReLU followed by rounding."""
+
+    def __init__(self, plan: Plan, thresholds: Mapping[str, Tensor], levels: int) -> None:
+        super().__init__(plan.captured)
+        self._plan = plan
+        self._thresholds = thresholds
+        self._levels = levels
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        role = self._plan.roles.get(n)
+        if role is None or role.kind is not Kind.NEURON:
+            return value
+        threshold = self._thresholds[role.name].clamp(min=1e-12)
+        shape = (1, -1, *[1] * (value.ndim - 2))
+        return quantise_activation(value, threshold.view(shape), self._levels, signed=role.slope > 0)
+
+
+def _round_weights(plan: Plan, bits: int) -> None:
+    """Round the weights of every layer; biases stay, as integer hardware keeps them at 32 bits."""
+    done: set[str] = set()
+    for node in plan.nodes_of(Kind.WEIGHTED):
+        if node.op != "call_module" or str(node.target) in done:
+            continue
+        done.add(str(node.target))
+        layer: Any = plan.captured.get_submodule(str(node.target))
+        axis = 1 if getattr(layer, "transposed", False) else 0
+        layer.weight.data = quantise_weight(layer.weight.data, bits, axis)

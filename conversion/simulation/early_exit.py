@@ -1,0 +1,157 @@
+"""A converted network whose images are read out for good as soon as it is sure of them.
+
+Nothing about the simulation itself changes: a first pass finds the step at which each image ends,
+and a second one runs the images that end together to that step, so that spikes, synaptic operations
+and time steps are those of a network that stops there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from conversion.exits import EntropyExit, RightAnswers
+from conversion.network import (
+    DEFAULT_CHUNK,
+    Activity,
+    Converted,
+    Precision,
+    Readout,
+    checked_time_steps,
+)
+from conversion.simulation.signals import map_structure
+
+
+class EarlyExit(Converted):
+    """A converted network with exits.
+
+    Where the network is fitted for one number of time steps, it is the largest that is asked for.
+
+    Args:
+        network: runs the images.
+        rule: when an image ends.
+        ann: the ANN's graph, whose answers count as right.
+        batches: calibration images, to fit thresholds on.
+    """
+
+    def __init__(
+        self, network: Converted, rule: EntropyExit, ann: fx.GraphModule, batches: list[Tensor]
+    ) -> None:
+        super().__init__(network.plan, network.report)
+        self._network = network
+        self._rule = rule
+        self._ann = ann
+        self._batches = batches
+        self._thresholds: dict[int, dict[int, float]] = {}
+
+    def at(self, t: int) -> Converted:
+        """The network itself, without exits, that is read out at t."""
+        return self._network.at(t)
+
+    @torch.no_grad()
+    def thresholds_for(
+        self, time_steps: int, chunk: int = DEFAULT_CHUNK, precision: Precision = "float32"
+    ) -> dict[int, float]:
+        """h_t at every step before the last where an image may end; fitted when first asked for.
+
+        Args:
+            time_steps: the last step.
+            chunk: as for `simulate`.
+            precision: as for `simulate`.
+        """
+        if time_steps not in self._thresholds:
+            rule, steps = self._rule, self._rule.steps(time_steps)
+            right = RightAnswers(rule)
+            left = rule.images if rule.threshold is None and steps else 0
+            for batch in self._batches:
+                images = batch[: max(left, 0)]
+                left -= len(batch)
+                if not len(images):
+                    break
+                ann = self._ann(images)
+                for readout in self.at(time_steps).simulate(images, [*steps, time_steps], chunk, precision):
+                    right.add(readout.t, readout.output, ann)
+            self._thresholds[time_steps] = rule.fitted(right.means or dict.fromkeys(steps))
+        return self._thresholds[time_steps]
+
+    @torch.no_grad()
+    def simulate(
+        self,
+        images: Tensor,
+        time_steps: Iterable[int],
+        chunk: int = DEFAULT_CHUNK,
+        precision: Precision = "float32",
+    ) -> Generator[Readout, None, None]:
+        """Read-outs at the given steps, each image at the latest from the step where it ended.
+
+        Arguments as for `SpikingNetwork.simulate`. `t_total` is the mean over images of the steps run;
+        `averaged` is that of images that have not ended.
+        """
+        steps = checked_time_steps(time_steps)
+        last = steps[-1]
+        ends, outputs, averaged = self._first_pass(images, steps, chunk, precision)
+        spikes: dict[int, dict[str, float]] = {t: {} for t in steps}
+        synops: dict[int, dict[str, float]] = {t: {} for t in steps}
+        run = dict.fromkeys(steps, 0.0)
+        for end in ends.unique().tolist():
+            group = images[ends == end]
+            stops = {*(t for t in steps if t < end), end}
+            found = {r.t: r for r in self.at(last).simulate(group, stops, chunk, precision)}
+            for t in steps:
+                readout = found[min(t, end)]
+                run[t] += readout.t_total * len(group)
+                _count(spikes[t], readout.activity.spikes)
+                _count(synops[t], readout.activity.synops)
+        for t in steps:
+            activity = Activity(len(images), spikes[t], synops[t])
+            yield Readout(t, averaged[t], run[t] / len(images), outputs[t], activity)
+
+    def _first_pass(
+        self, images: Tensor, steps: list[int], chunk: int, precision: Precision
+    ) -> tuple[Tensor, dict[int, Any], dict[int, int]]:
+        """Step at which each image ends [B], outputs at the given steps, and the steps they average."""
+        last = steps[-1]
+        thresholds = self.thresholds_for(last, chunk, precision)
+        allowed = set(self._rule.steps(last))
+        running = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        ends = torch.full((len(images),), last, device=images.device)
+        outputs: dict[int, Any] = {}
+        averaged: dict[int, int] = {}
+        output: Any = None
+        for readout in self.at(last).simulate(images, {*allowed, *steps}, chunk, precision):
+            output = readout.output if output is None else _where(running, readout.output, output)
+            if readout.t in steps:
+                outputs[readout.t], averaged[readout.t] = output, readout.averaged
+            if readout.t in allowed:
+                sure = running & (self._rule.confidence(readout.output) > thresholds[readout.t])
+                ends[sure] = readout.t
+                running &= ~sure
+            if not running.any():
+                break
+        for t in steps:
+            outputs.setdefault(t, output)
+            averaged.setdefault(t, readout.averaged)
+        return ends, outputs, averaged
+
+
+def _where(running: Tensor, new: Any, old: Any) -> Any:
+    """Outputs of images that still run from `new`, of the others from `old`, tensor by tensor."""
+    before: list[Tensor] = []
+    map_structure(before.append, Tensor, old)
+    following = iter(before)
+
+    def chosen(tensor: Tensor) -> Tensor:
+        kept = next(following)
+        if not tensor.ndim or len(tensor) != len(running):
+            return tensor  # says nothing of single images
+        return torch.where(running.view(-1, *[1] * (tensor.ndim - 1)), tensor, kept)
+
+    return map_structure(chosen, Tensor, new)
+
+
+def _count(total: dict[str, float], more: Any) -> None:
+    for name, value in more.items():
+        total[name] = total.get(name, 0.0) + value

@@ -1,0 +1,284 @@
+"""The table kernel against the byte kernel and against PyTorch's own operations.
+
+Both kernels use the same fixed-point weights, so they must agree to the last bit for any weights; with
+weights that are short binary fractions they must also agree with plain operations to the last spike.
+"""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from conversion import convert
+from conversion.compiled.fixed_point import BLOCK, GROUPED, PRECISIONS, blocks, grouped
+from conversion.compiled.lane_moves import move
+from conversion.compiled.lane_pooling import fits, pool_packed
+from conversion.compiled.lanes import LaneCurrents, lanes_for, pack_spikes, planes_of, to_lanes
+from conversion.compiled.layers import Neurons, Summand, pack, run_layer
+from conversion.compiled.native import has_synapses, has_tables
+from conversion.compiled.schedule import uses_tables
+from conversion.compiled.tables import LaneNeurons, LaneSummand, run_tables, tables_of
+from conversion.simulation.pooling import Gate, LateralInhibition, MaxPool, PerStep
+from conversion.simulation.signals import Signal, Spikes
+
+pytestmark = pytest.mark.skipif(
+    not (has_tables() and has_synapses()), reason="no AVX-512 BW and VNNI on this machine"
+)
+ONE = torch.ones(1)
+
+
+class Branchy(nn.Module):
+    """Residual sum, shortcuts by slicing and by a layer, concat, pooling, a dilated and a 1x1 layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 16, 3, padding=1)
+        self.second = nn.Conv2d(16, 16, 3, padding=1)
+        self.down = nn.Conv2d(16, 32, 3, stride=2, padding=1)
+        self.side = nn.Conv2d(16, 32, 1, stride=2)
+        self.wide = nn.Conv2d(32, 32, 3, padding=2, dilation=2, bias=False)
+        self.pool = nn.MaxPool2d(3, 1, 1)
+        self.last = nn.Conv2d(64, 32, 3, padding=1)
+        self.hidden = nn.Linear(32 * 12, 48)
+        self.head = nn.Linear(48, 10)
+
+    def forward(self, x):
+        x = F.relu(self.first(x))
+        x = F.relu(self.second(x) + x)
+        short = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 8, 8))
+        x = F.relu(self.down(x) + self.side(x) + short)
+        x = torch.cat([F.relu(self.wide(x)), self.pool(x)], 1)
+        x = F.relu(self.last(x))
+        x = F.relu(self.hidden(x.view(x.size(0), -1)))
+        return self.head(x)
+
+
+def network(fractions):
+    torch.manual_seed(0)
+    found = Branchy().eval()
+    if fractions:
+        with torch.no_grad():
+            for parameter in found.parameters():
+                parameter.copy_(torch.randint(-12, 20, parameter.shape) / 64)
+    return found
+
+
+def images(count):
+    return torch.randint(-4, 8, (count, 3, 7, 6), generator=torch.Generator().manual_seed(1)) / 8
+
+
+def simulate(monkeypatch, kind, count, recipe="opi", fractions=False, time_steps=(1, 5, 20), **options):
+    """Read-outs of one kind of simulation: "tables", "bytes" or "plain"."""
+    snn = convert(network(fractions), recipe, images(5))
+    if fractions:
+        for index, threshold in enumerate(snn.thresholds.values()):
+            threshold.fill_((0.5, 2.0, 4.0)[index % 3])
+    with monkeypatch.context() as patch:
+        for module in ("conversion.network", "conversion.compiled.schedule"):
+            patch.setattr(f"{module}.uses_tables", lambda size, *_: kind == "tables" and size <= 32)
+        if kind == "plain":
+            patch.setattr("conversion.compiled.simulator.available", lambda images: False)
+        return list(snn.simulate(images(count), time_steps, **options))
+
+
+def activity(readouts):
+    return [(r.activity.spikes, r.activity.synops) for r in readouts]
+
+
+@pytest.mark.parametrize("recipe", ["maxnorm", "burst", {"preset": "burst", "pooling": "gate"}, "spicalib"])
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_agrees_with_plain_operations_to_the_last_spike(recipe, count, monkeypatch):
+    fast = simulate(monkeypatch, "tables", count, recipe, True)
+    plain = simulate(monkeypatch, "plain", count, recipe, True)
+    assert activity(fast) == activity(plain)
+    for ours, theirs in zip(fast, plain, strict=True):
+        assert sum(theirs.activity.spikes.values()) > 0
+        torch.testing.assert_close(ours.output, theirs.output, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("recipe", ["opi", "burst"])
+@pytest.mark.parametrize(("count", "chunk"), [(3, 16), (13, 3), (32, 1), (40, 16)])
+def test_both_kernels_agree_for_any_weights(precision, recipe, count, chunk, monkeypatch):
+    options = {"precision": precision, "chunk": chunk}
+    tables = simulate(monkeypatch, "tables", count, recipe, **options)
+    products = simulate(monkeypatch, "bytes", count, recipe, **options)
+    assert activity(tables) == activity(products)
+    for ours, theirs in zip(tables, products, strict=True):
+        torch.testing.assert_close(ours.output, theirs.output, rtol=1e-5, atol=1e-5)
+
+
+def test_results_do_not_depend_on_chunk_batch_or_threads(monkeypatch):
+    whole = simulate(monkeypatch, "tables", 40)
+    assert activity(simulate(monkeypatch, "tables", 40, chunk=3)) == activity(whole)
+    assert activity(simulate(monkeypatch, "tables", 40, chunk=64)) == activity(whole)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert activity(simulate(monkeypatch, "tables", 40)) == activity(whole)
+    finally:
+        torch.set_num_threads(before)
+    monkeypatch.setattr("conversion.compiled.schedule.CACHE_BYTES", 1)  # four images at a time
+    assert activity(simulate(monkeypatch, "tables", 40)) == activity(whole)
+
+
+LAYERS = [
+    nn.Conv2d(16, 32, 3, padding=1),
+    nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False),
+    nn.Conv2d(32, 16, (1, 3), stride=(2, 1), padding=(0, 2), dilation=(1, 2)),
+    nn.Conv2d(4, 48, 5, padding=4),
+    nn.Conv2d(256, 32, 1),
+    nn.Linear(36, 32),
+]
+
+
+def spikes_like(layer, steps, count, most):
+    inputs = layer.weight.shape[1]
+    shape = (steps * count, inputs) if isinstance(layer, nn.Linear) else (steps * count, inputs, 9, 7)
+    return Spikes(torch.randint(0, most + 1, shape, dtype=torch.int8), steps, ONE, signed=False)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("count", "steps", "most"), [(3, 9, 1), (8, 5, 5), (14, 3, 2), (20, 7, 1)])
+def test_sums_and_neurons_equal_those_of_the_byte_kernel(layer, precision, count, steps, most):
+    torch.manual_seed(0)
+    synapses = pack(layer, ONE, ONE / 3, precision, most)
+    source = spikes_like(layer, steps, count, most)
+    lanes, weights = lanes_for(count), planes_of(most)
+    packed = pack_spikes(source, weights, lanes)
+    drive = (packed, tables_of(synapses))
+    shape = synapses.output_shape(source.shape)
+    expected, _ = run_layer(shape, steps, (source, synapses), (), None)
+    assert torch.equal(run_tables(shape, steps, lanes, drive, (), None).data, expected)
+
+    dense = Signal(torch.randn(steps * count, *shape[1:]), steps)
+    constant = Signal(torch.randn(shape), 1)
+    others = Spikes(torch.randint(0, most + 1, dense.data.shape, dtype=torch.int8), steps, ONE, False)
+    scale = torch.rand(shape[1])
+    start = torch.rand(shape)
+    neurons = Neurons(most, start.movedim(1, -1).clone(memory_format=torch.contiguous_format))
+    summands = [Summand(value, scale) for value in (dense, others, constant)]
+    expected, counts = run_layer(shape, steps, (source, synapses), summands, neurons)
+    in_lanes = [
+        LaneCurrents(to_lanes(dense.data, steps, lanes), count, len(shape)),
+        pack_spikes(others, weights, lanes),
+        LaneCurrents(to_lanes(constant.data, 1, lanes), count, len(shape)),
+    ]
+    membrane = to_lanes(start, 1, lanes, fill=-torch.inf)[:, :, :, 0]
+    fired = run_tables(
+        shape,
+        steps,
+        lanes,
+        drive,
+        [LaneSummand(value, scale) for value in in_lanes],
+        LaneNeurons(most, membrane, ONE),
+    )
+    assert torch.equal(fired.counts, expected)
+    total = torch.zeros(*(shape[2:] or (1, 1)), shape[1])
+    fired.count(total)
+    assert torch.equal(total.permute(2, 0, 1).reshape(counts.shape), counts)
+    mean = expected.float().unflatten(0, (steps, -1)).mean(0)
+    torch.testing.assert_close(fired.mean(), mean)
+
+
+@pytest.mark.parametrize("count", [1, 4, 6, 16, 31, 32])
+@pytest.mark.parametrize("shape", [(16,), (8, 3, 5)])
+def test_spikes_survive_packing_and_moving(count, shape):
+    counts = torch.randint(0, 6, (3 * count, *shape), dtype=torch.int8)
+    packed = pack_spikes(Spikes(counts, 3, ONE, False), planes_of(5), lanes_for(count))
+    assert torch.equal(packed.counts, counts)
+    assert packed.shape == (count, *shape)
+    assert torch.equal(packed.data, counts.float())
+    moved = packed.moved(packed.carrier[:, 4:8], ONE)
+    assert torch.equal(moved.counts, counts[:, 4:8])
+    assert packed.travels_with(moved)
+    assert not packed.travels_with(Spikes(counts, 3, ONE, False))
+
+
+@pytest.mark.parametrize(("taps", "groups"), [(9, 3), (9, 6), (9, 11), (1, 86), (25, 1), (9, 43), (49, 2)])
+def test_blocks_cover_every_tap_and_group_once(taps, groups):
+    covered = torch.zeros(taps, groups)
+    for a, b, c, d in blocks(taps, groups):
+        assert 0 < (b - a) * (d - c) <= BLOCK
+        covered[a:b, c:d] += 1
+    assert bool((covered == 1).all())
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_no_sum_can_overflow(precision):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(64, 16, 3)
+    with torch.no_grad():
+        layer.weight.uniform_(0.9, 1)  # all of one sign and size: the worst case
+    fixed = pack(layer, ONE, ONE, precision, 5).fixed
+    weights = grouped(fixed.weights, GROUPED[precision]).long()
+    if precision == "float32":
+        assert int(weights.sum((1, 2, 3)).max()) * 5 < 2**31
+        assert int(weights.max()) >= 2**18
+    else:
+        sums = [weights[:, a:b, c:d].sum((1, 2, 3)).max() for a, b, c, d in blocks(*weights.shape[1:3])]
+        assert int(max(sums)) < 2**15
+        assert int(weights.max()) >= 127
+
+
+def test_tables_are_used_where_enough_lanes_are_filled():
+    assert uses_tables(32, 16, "int16", 1)
+    assert uses_tables(20, 1, "float32", 1)
+    assert not uses_tables(1, 1, "int16", 1)
+    assert not uses_tables(32, 16, "int8", 5)  # three planes cost as much as bytes
+    assert not uses_tables(33, 16, "int16", 1)
+    assert not uses_tables(32, 16, "int16", 20)
+
+
+POOLS = [
+    nn.MaxPool2d(2),
+    nn.MaxPool2d(3, 2, 1),
+    nn.MaxPool2d(3, 1, 1, ceil_mode=True),
+    nn.MaxPool2d((2, 3), (3, 2), (1, 0), (2, 1), ceil_mode=True),
+    nn.MaxPool2d(2, 5),
+]
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=str)
+@pytest.mark.parametrize(("count", "most"), [(3, 1), (9, 5), (32, 1)])
+@pytest.mark.parametrize("rule", [LateralInhibition(), Gate()], ids=lambda rule: rule.name)
+def test_pools_send_what_their_rule_says(rule, pool, count, most):
+    torch.manual_seed(0)
+    lanes, weights, function = lanes_for(count), planes_of(most), MaxPool.of_module(pool)
+    state, expected_state = {}, {}
+    for steps in (5, 1, 3):
+        counts = torch.randint(0, most + 1, (steps * count, 8, 9, 7), dtype=torch.int8)
+        spikes = pack_spikes(Spikes(counts, steps, ONE, False), weights, lanes)
+        assert fits(rule, function, spikes)
+        timed = counts.float().unflatten(0, (steps, -1))
+        expected, expected_state = rule.scan(function, timed, expected_state)
+        pooled = pool_packed(rule, function, spikes, state)
+        assert torch.equal(pooled.counts.float(), expected.flatten(0, 1))
+    assert not fits(rule, MaxPool.of_module(nn.AdaptiveMaxPool2d(2)), spikes)
+    assert not fits(PerStep(), function, spikes)
+
+
+@pytest.mark.parametrize("count", [5, 32])
+def test_moves_of_blocks_are_those_of_the_operations(count):
+    counts = torch.randint(0, 2, (3 * count, 16, 6, 5), dtype=torch.int8)
+    spikes = pack_spikes(Spikes(counts, 3, ONE, False), (1,), lanes_for(count))
+    every_other = (slice(None), slice(None), slice(1, None, 2), slice(None, None, 2))
+    cases = [
+        ("getitem", (spikes, every_other), {}, counts[every_other]),
+        ("pad", (spikes, (1, 2, 0, 1, 4, 8)), {}, F.pad(counts, (1, 2, 0, 1, 4, 8))),
+        ("pad", (spikes, (1, 1)), {"value": 0.0}, F.pad(counts, (1, 1))),
+        ("cat", ([spikes, spikes],), {"dim": 1}, torch.cat([counts, counts], 1)),
+        ("Dropout", (spikes,), {}, counts),
+    ]
+    for name, args, kwargs, expected in cases:
+        assert torch.equal(move(name, args, kwargs, ONE).counts, expected)
+    refused = [
+        ("getitem", (spikes, (slice(None), slice(0, 8))), {}),
+        ("getitem", (spikes, (slice(None), slice(0, 8), slice(None), slice(None))), {}),
+        ("pad", (spikes, (0, 0, 0, 0, 1, 1)), {}),
+        ("pad", (spikes, (1, 1), "reflect"), {}),
+        ("cat", ([spikes, spikes], 0), {}),
+        ("flatten", (spikes, 1), {}),
+    ]
+    assert all(move(*case, ONE) is None for case in refused)
