@@ -62,7 +62,7 @@ class Initial(Part):
 
         Returns:
             Spikes [T, B, ...] that later layers see in these steps, the state that the read-out
-            starts from, and a factor [B, ...] for all spikes from then on (None: 1).
+            starts from, and a factor [B, ...], 0 or 1, for all spikes from then on (None: 1).
         """
         raise NotImplementedError
 

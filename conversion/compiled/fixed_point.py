@@ -37,7 +37,7 @@ class FixedPoint:
 
 
 def fixed_point(
-    module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1
+    module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1, least: int = 0
 ) -> FixedPoint:
     """Fixed-point weights of a Conv2d (ungrouped) or Linear layer.
 
@@ -52,6 +52,7 @@ def fixed_point(
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine.
         most: most spikes of one neuron in one step.
+        least: fewest; negative where spikes are taken back.
     """
     layer: Any = module
     weight = layer.weight.detach().double()
@@ -61,12 +62,12 @@ def fixed_point(
     weight = weight * unit.double().flatten().expand(inputs)[None, :, None, None]
     weight = weight * in_thresholds[:, None, None, None]
     bias = torch.zeros(outputs) if layer.bias is None else layer.bias.detach() * in_thresholds
-    scale = _scale(weight, precision, most)
+    scale = _scale(weight, precision, most, least)
     fixed = (weight / scale[:, None, None, None]).round().int()
     return FixedPoint(fixed, scale.float(), bias.float().contiguous(), precision)
 
 
-def _scale(weight: Tensor, precision: Precision, most: int) -> Tensor:
+def _scale(weight: Tensor, precision: Precision, most: int, least: int) -> Tensor:
     """One unit of the fixed-point weights of each output channel, float64 [C']."""
     planes = PLANES[precision]
     top = 127 * sum(256**plane for plane in range(planes))  # largest number of balanced digits
@@ -77,16 +78,17 @@ def _scale(weight: Tensor, precision: Precision, most: int) -> Tensor:
         rounding = BLOCK * GROUPED[precision] / 2  # rounded weights add up to this much more
         scale = torch.maximum(scale, torch.stack(sums).amax(0) / (2**15 - 1 - rounding))
     if precision == "float32":
-        rounding = weight[0].numel() / 2
-        scale = torch.maximum(scale, _largest_sum(weight) * most / (2**31 - 1 - rounding * most))
+        rounding = weight[0].numel() / 2 * max(most, -least)
+        scale = torch.maximum(scale, _largest_sum(weight, most, least) / (2**31 - 1 - rounding))
         scale = torch.exp2(scale.log2().ceil())
     return scale
 
 
-def _largest_sum(weight: Tensor) -> Tensor:
-    """Largest magnitude of a sum of some of the weights of each output channel [C', ...]."""
+def _largest_sum(weight: Tensor, most: int = 1, least: int = 0) -> Tensor:
+    """Largest magnitude of a sum of weights [C', ...], each `least` to `most` times."""
     flat = weight.flatten(1)
-    return torch.maximum(flat.clamp(min=0).sum(1), -flat.clamp(max=0).sum(1))
+    up, down = flat.clamp(min=0).sum(1), -flat.clamp(max=0).sum(1)
+    return torch.maximum(up * most - down * least, down * most - up * least)
 
 
 def grouped(weight: Tensor, group: int) -> Tensor:

@@ -45,7 +45,7 @@ def pool_packed(rule: Pooling, pool: MaxPool, spikes: PackedSpikes, state: State
     job = PoolJob(bits=spikes.bits.data_ptr(), pooled=pooled.data_ptr())
     job.totals, job.sent = state["totals"].data_ptr(), state["sent"].data_ptr()
     job.planes, job.steps, job.images = len(spikes.weights), spikes.steps, spikes.lanes
-    job.height, job.width, job.blocks = height, width, blocks
+    job.height, job.width, job.blocks, job.is_signed = height, width, blocks, spikes.signed
     job.out_height, job.out_width, job.gate = out_height, out_width, isinstance(rule, Gate)
     kernel = settings["kernel_size"]
     job.kernel_h, job.kernel_w = _pair(kernel)

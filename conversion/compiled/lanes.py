@@ -26,9 +26,19 @@ def lanes_for(images: int) -> int:
     return next(lanes for lanes in _ELEMENTS if lanes >= images)
 
 
-def planes_of(most: int) -> tuple[int, ...]:
-    """How many spikes each plane of bits stands for, to send at most so many a step."""
-    return tuple(1 << plane for plane in range(most.bit_length()))
+def planes_of(most: int, least: int = 0) -> tuple[int, ...]:
+    """How many spikes each plane of bits stands for, to send `least` to `most` a step.
+
+    Where `least` is negative, numbers are written in two's complement: the last plane is the sign's.
+    """
+    bits = max(most.bit_length(), (-least - 1).bit_length() if least < 0 else 0)
+    sizes = tuple(1 << plane for plane in range(bits))
+    return (*sizes, -(1 << bits)) if least < 0 else sizes
+
+
+def fits_planes(most: int, least: int = 0) -> bool:
+    """True for spikes that the table kernel sends: what four bits of a signed number hold."""
+    return least >= -8 and most <= 7
 
 
 class PackedSpikes(Spikes):
@@ -60,8 +70,9 @@ class PackedSpikes(Spikes):
         ndim: int,
     ) -> None:
         values = {"bits": bits, "steps": steps, "unit": unit, "weights": weights, "images": images}
-        for name, value in {**values, "lanes": lanes, "ndim": ndim, "signed": False, "_indices": {}}.items():
+        for name, value in {**values, "lanes": lanes, "ndim": ndim, "_indices": {}}.items():
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "signed", weights[-1] < 0)
 
     @property
     def counts(self) -> Tensor:  # type: ignore[override]
@@ -108,7 +119,7 @@ class PackedSpikes(Spikes):
 
         Args:
             group: channels of one index.
-            counts: float32 [H, W, C], spikes summed over time and images are added to it.
+            counts: float32 [H, W, C], sizes of spikes summed over time and images are added to it.
         """
         if group not in self._indices:
             blocks, height, width, _, channels = self.bits.shape
@@ -119,7 +130,7 @@ class PackedSpikes(Spikes):
         return self._indices[group]
 
     def count(self, counts: Tensor) -> None:
-        """Add spikes summed over time and images to float32 [H, W, C]."""
+        """Add sizes of spikes, summed over time and images, to float32 [H, W, C]."""
         self._walk(6, None, counts)
 
     def mean(self) -> Tensor:
@@ -147,7 +158,7 @@ class PackedSpikes(Spikes):
 
 
 def pack_spikes(spikes: Spikes, weights: tuple[int, ...], lanes: int) -> PackedSpikes:
-    """The bits of spikes; no count may be larger than the weights add up to, or negative."""
+    """The bits of spikes, each of which must be a sum of some of the weights."""
     if isinstance(spikes, PackedSpikes):
         return spikes
     timed = spikes.counts.unflatten(0, (spikes.steps, -1)).transpose(0, 1).int()
@@ -155,7 +166,7 @@ def pack_spikes(spikes: Spikes, weights: tuple[int, ...], lanes: int) -> PackedS
     for weight in weights:
         bits = torch.zeros(timed.shape[1:], dtype=torch.int32)
         for image, counts in enumerate(timed):
-            bits |= ((counts & weight) != 0).int() << image
+            bits |= ((counts & abs(weight)) != 0).int() << image
         planes.append(bits.to(_ELEMENTS[lanes]))
     bits = torch.cat(planes)
     return PackedSpikes(to_blocks(bits), spikes.steps, spikes.unit, weights, len(timed), lanes, bits.ndim)

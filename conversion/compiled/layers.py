@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from conversion.compiled.firing import Population
 from conversion.compiled.fixed_point import PLANES, FixedPoint, Precision, fixed_point
 from conversion.compiled.native import kernel
 from conversion.compiled.native.structures import LANES, Addend, Layer
@@ -25,6 +26,7 @@ class Synapses:
 
     fixed: FixedPoint
     weights: Tensor  # int8 [blocks, kernel_h * kernel_w * inputs / 4, planes, vectors, LANES, 4]
+    shift: Tensor  # int32 [kernel_h, C'], what makes up for 128 more spikes of every input, modulo 2^32
     planes: int
     vectors: int
     geometry: dict[str, int]
@@ -39,7 +41,9 @@ class Synapses:
         return [shape[0], len(self.fixed.bias), *sides]
 
 
-def pack(module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1) -> Synapses:
+def pack(
+    module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1, least: int = 0
+) -> Synapses:
     """Pack a Conv2d (ungrouped, zero padding) or Linear layer.
 
     Args:
@@ -48,8 +52,9 @@ def pack(module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precisio
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine weights are, see `conversion.compiled.fixed_point`.
         most: most spikes of one neuron in one step.
+        least: fewest; negative where spikes are taken back.
     """
-    fixed = fixed_point(module, unit, threshold, precision, most)
+    fixed = fixed_point(module, unit, threshold, precision, most, least)
     outputs, planes = len(fixed.bias), PLANES[precision]
     vectors = 2 if outputs % (2 * LANES) == 0 else 1
     digits = torch.stack(_digits(fixed.weights.permute(2, 3, 1, 0).reshape(-1, outputs), planes))
@@ -60,7 +65,8 @@ def pack(module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precisio
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
         given = getattr(module, name, (default, default))
         geometry |= {f"{short}_h": given[0], f"{short}_w": given[1]}
-    return Synapses(fixed, packed, planes, vectors, geometry)
+    shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
+    return Synapses(fixed, packed, shift, planes, vectors, geometry)
 
 
 def _digits(numbers: Tensor, planes: int) -> list[Tensor]:
@@ -71,14 +77,6 @@ def _digits(numbers: Tensor, planes: int) -> list[Tensor]:
         digits.append(digit.to(torch.int8))
         numbers = (numbers - digit) // 256
     return digits
-
-
-@dataclass
-class Neurons:
-    """What fires: the largest number of spikes a step, and the membranes."""
-
-    gamma: int
-    membrane: Tensor  # [B, H', W', C'], updated in place, in thresholds
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def run_layer(
     steps: int,
     drive: tuple[Spikes, Synapses] | None,
     summands: Sequence[Summand],
-    neurons: Neurons | None,
+    neurons: Population | None,
 ) -> tuple[Tensor, Tensor | None]:
     """Run one layer for a chunk of time.
 
@@ -103,11 +101,11 @@ def run_layer(
         steps: T.
         drive: spikes and the packed weights that they reach; None for a layer that only sums.
         summands: what else flows in.
-        neurons: fire these; None for plain currents.
+        neurons: fire these, with states [B, H', W', C']; None for plain currents.
 
     Returns:
-        Spikes (int8) or currents (float32) [T * B, C', H', W'], and the spikes summed over time and
-        images [C', H', W'].
+        Spikes (int8) or currents (float32) [T * B, C', H', W'], and the sizes of spikes summed over
+        time and images [C', H', W'].
     """
     library = kernel()
     assert library is not None
@@ -130,7 +128,7 @@ def run_layer(
         layer.height, layer.width, layer.channels = spikes.shape[1:]
         layer.is_signed = int(source.signed)
         layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
-        layer.bias = pointer(synapses.fixed.bias)
+        layer.bias, layer.shift = pointer(synapses.fixed.bias), pointer(synapses.shift)
         layer.planes, layer.vectors = synapses.planes, synapses.vectors
         for name, value in synapses.geometry.items():
             setattr(layer, name, value)
@@ -150,12 +148,8 @@ def run_layer(
         layer.currents = pointer(result)
     else:
         counts = torch.zeros(height, width, outputs)
-        layer.fire, layer.gamma = 1, neurons.gamma
-        layer.membrane, layer.fired, layer.counts = (
-            pointer(neurons.membrane),
-            pointer(result),
-            pointer(counts),
-        )
+        neurons.enter(layer.neurons, steps)
+        layer.fired, layer.counts = pointer(result), pointer(counts)
     library.run_layer(ctypes.byref(layer), torch.get_num_threads())
     if len(shape) == 2:
         return result.flatten(1), counts.flatten() if counts is not None else None

@@ -1,54 +1,82 @@
-"""How many images go through a layer together, and which kernel adds up their synapses.
+"""How many images and time steps go through a layer together, and which kernel adds up its synapses.
 
-Neither changes any result: weights are the same integers in both kernels.
+None of them changes what neurons send: weights are the same integers in both kernels. So a rule is
+enough to be right; which schedule is fastest on a machine is measured in `conversion.compiled.probe`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 from torch import Tensor
 
-from conversion.compiled.fixed_point import PLANES, Precision
-from conversion.compiled.lanes import VECTOR, lanes_for, planes_of
+from conversion.compiled.firing import firing_of, range_of
+from conversion.compiled.fixed_point import Precision
+from conversion.compiled.lanes import VECTOR, fits_planes, lanes_for, planes_of
 from conversion.compiled.native import has_synapses, has_tables
-from conversion.compiled.table_simulator import MOST_SPIKES
 from conversion.graph.operations import Kind
 from conversion.graph.plan import Plan
+from conversion.neurons import Neuron
 
 CACHE_BYTES = 4 * 2**20  # spikes of one layer and one chunk that stay close to the cores
 _INDEX_BYTES = 1 / 3  # of a spike in the table kernel
-_LOOKED_UP = {"float32": 60, "int16": 192, "int8": 192}  # multiply-accumulates a cycle, by tables
-_MULTIPLIED = 64  # and by the byte kernel, for one byte of weight
+# Processor time of the table kernel, for one plane in full registers, over that of the byte kernel, measured
+# with ResNet-20; each further plane takes as long again.
+_TABLES = {"float32": 0.62, "int16": 0.46, "int8": 0.52}
 
 
-def uses_tables(images: int, chunk: int, precision: Precision, most: int) -> bool:
+@dataclass(frozen=True)
+class Schedule:
+    """How a batch goes through the network."""
+
+    images: int  # that go through a layer together
+    chunk: int  # time steps that do
+    tables: bool  # sums are looked up, not multiplied
+
+
+def planes_for(neurons: Collection[Neuron]) -> int:
+    """Planes of bits that hold what these neurons send in a step; 0 where the table kernel cannot."""
+    least, most = range_of(neurons)
+    if not fits_planes(most, least) or any(firing_of(neuron) is None for neuron in neurons):
+        return 0
+    return len(planes_of(most, least))
+
+
+def uses_tables(images: int, chunk: int, precision: Precision | None, planes: int) -> bool:
     """True where looking sums up is faster than multiplying.
 
     Args:
         images: that go through a layer together.
         chunk: time steps that do.
-        precision: of the weights.
-        most: most spikes of one neuron in one step.
+        precision: of the weights in the compiled kernels; None where those are not used.
+        planes: of bits that hold the spikes of one step, see `planes_for`.
     """
-    if not 0 < images <= VECTOR or most > MOST_SPIKES or not (has_tables() and has_synapses()):
+    if precision is None or not fits_tables(images, planes):
         return False
     lanes = lanes_for(images)
     vectors = -(-chunk * lanes // VECTOR)
     filled = images * chunk / (vectors * VECTOR)
-    return _LOOKED_UP[precision] * filled / len(planes_of(most)) > _MULTIPLIED / PLANES[precision]
+    return _TABLES[precision] * planes < filled
 
 
-def images_at_once(plan: Plan, images: Tensor, chunk: int, precision: Precision | None, most: int) -> int:
-    """How many images go through a layer together: what they leave behind should stay in cache.
+def fits_tables(images: int, planes: int) -> bool:
+    """True where sums can be looked up: a register holds the images, and planes of bits the spikes."""
+    return 0 < images <= VECTOR and planes > 0 and has_tables() and has_synapses()
+
+
+def by_rule(plan: Plan, images: Tensor, chunk: int, precision: Precision | None, planes: int) -> Schedule:
+    """A schedule that is good on most machines: what a layer leaves behind stays in cache.
 
     Args:
         plan: the converted network.
         images: the whole batch [B, C, H, W].
         chunk: time steps that go through a layer together.
         precision: of the weights in the compiled kernels; None where those are not used.
-        most: most spikes of one neuron in one step.
+        planes: of bits that hold the spikes of one step, see `planes_for`.
     """
     if images.device.type != "cpu" or not len(images):
-        return len(images) or 1
+        return Schedule(len(images) or 1, chunk, False)
     neurons = [plan.shapes[node] for node in plan.nodes_of(Kind.NEURON)]
     largest: float = max((shape[1:].numel() for shape in neurons), default=1)
     calibrated = next(shape for node, shape in plan.shapes.items() if node.op == "placeholder")
@@ -57,6 +85,29 @@ def images_at_once(plan: Plan, images: Tensor, chunk: int, precision: Precision 
         lanes = VECTOR
         while lanes > 4 and lanes * spikes * _INDEX_BYTES > CACHE_BYTES:
             lanes //= 2
-        if uses_tables(min(lanes, len(images)), chunk, precision, most):
-            return lanes
-    return max(1, int(CACHE_BYTES / (spikes * (4 if precision is None else 1))))
+        if uses_tables(min(lanes, len(images)), chunk, precision, planes):
+            return Schedule(lanes, chunk, True)
+    together = max(1, int(CACHE_BYTES / (spikes * (4 if precision is None else 1))))
+    return Schedule(together, chunk, uses_tables(min(together, len(images)), chunk, precision, planes))
+
+
+def candidates(rule: Schedule, batch: int, longest: int, compiled: bool, planes: int) -> list[Schedule]:
+    """Schedules that are worth a try: the rule's, and its neighbours.
+
+    Args:
+        rule: what `by_rule` says.
+        batch: images there are.
+        longest: most time steps that may go through a layer together.
+        compiled: the compiled kernels are used.
+        planes: of bits that hold the spikes of one step, see `planes_for`.
+    """
+    images, chunk = min(rule.images, batch), rule.chunk
+    sizes = [(images, 2 * chunk), (images, chunk // 2), (images // 2, chunk), (2 * images, chunk)]
+    sizes += [(images // 2, 2 * chunk), (2 * images, chunk // 2)]
+    found = [rule]
+    for size, steps in sizes:
+        if 1 <= size <= batch and 1 <= steps <= longest:
+            found.append(Schedule(size, steps, rule.tables and fits_tables(size, planes)))
+    if compiled and (rule.tables or fits_tables(images, planes)):
+        found.append(Schedule(rule.images, chunk, not rule.tables))
+    return list(dict.fromkeys(found))

@@ -12,20 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from conversion.compiled.firing import Firing, Population, firing_of, range_of, spikes_of
 from conversion.compiled.fixed_point import Precision
 from conversion.compiled.fusion import Fusion, find_fusions, is_spike_driven
-from conversion.compiled.layers import Neurons, Summand, Synapses, pack, run_layer
+from conversion.compiled.layers import Summand, Synapses, pack, run_layer
 from conversion.compiled.native import kernel
 from conversion.compiled.tables import Tables
+from conversion.costs.tally import SpikeTally
 from conversion.fitting.layers import SpikingLayer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.graph.plan import Plan, last_sources, last_uses, operation_of
-from conversion.neurons import Burst, IntegrateAndFire, Neuron
+from conversion.neurons import Neuron
 from conversion.simulation.coding import RATE
 from conversion.simulation.signals import Signal, Spikes, map_structure, signals_in
 from conversion.simulation.simulator import Simulation, with_time
 
 MOST_IN_BYTES = 127  # spikes of one neuron in one step
+SILENT = -torch.inf  # membrane of a neuron that never fires
 
 # Operations that move integers as they move floats.
 _MOVES = {"getitem", "pad", "flatten", "view", "reshape", "permute", "cat", "concat", "concatenate"}
@@ -44,7 +47,7 @@ class Prepared:
         precision: Precision,
     ) -> None:
         self.precision = precision
-        self.most = max((layer.neuron.max_per_step for layer in layers.values()), default=1)
+        self.least, self.most = range_of(layer.neuron for layer in layers.values())
         self.fusions = find_fusions(plan, units)
         self.absorbed = frozenset(node for fusion in self.fusions.values() for node in fusion.absorbed)
         run_by = {neuron: fusion.absorbed for neuron, fusion in self.fusions.items()}
@@ -66,7 +69,12 @@ class Prepared:
         unit = units[node.all_input_nodes[0]]
         assert unit is not None
         self.synapses[node] = pack(
-            plan.captured.get_submodule(str(node.target)), unit, threshold, self.precision, self.most
+            plan.captured.get_submodule(str(node.target)),
+            unit,
+            threshold,
+            self.precision,
+            self.most,
+            self.least,
         )
 
 
@@ -75,26 +83,17 @@ def available(images: Tensor) -> bool:
     return images.device.type == "cpu" and images.dtype == torch.float32 and kernel() is not None
 
 
-def runs_in_kernel(plan: Plan, layer: SpikingLayer) -> bool:
-    """True for neurons that the kernel fires: soft reset, one spike or a burst, no steps before."""
-    return isinstance(layer.neuron, IntegrateAndFire | Burst) and not plan.recipe.initial.steps
-
-
-def may_be_negative(neuron: Neuron) -> bool:
-    """True where a spike can have a negative sign."""
-    return neuron.alphabet not in ("binary", "burst", "weighted")
-
-
 def fits_bytes(neuron: Neuron) -> bool:
     """True where everything that is sent is a whole number of thresholds in a signed byte."""
-    return neuron.integral and neuron.max_per_step <= MOST_IN_BYTES
+    least, most = spikes_of(neuron)
+    return neuron.integral and most <= MOST_IN_BYTES and least >= -MOST_IN_BYTES
 
 
 class CompiledSimulation(Simulation):
     """A simulation whose layers run in the kernel where they fit it.
 
     Args:
-        plan, layers, units, images: as for `Simulation`.
+        plan, layers, units, images, tally: as for `Simulation`.
         prepared: fusions and packed weights of this plan and these layers.
     """
 
@@ -105,13 +104,14 @@ class CompiledSimulation(Simulation):
         units: dict[fx.Node, Tensor | None],
         images: Tensor,
         prepared: Prepared,
+        tally: SpikeTally | None = None,
     ) -> None:
-        super().__init__(plan, layers, units, images)
+        super().__init__(plan, layers, units, images, tally)
         self._prepared = prepared
         self._absorbed = prepared.absorbed
         self._last_use = prepared.last_use
-        self._signed = any(may_be_negative(layer.neuron) for layer in layers.values())
-        self._membranes: dict[fx.Node, Tensor] = {}
+        self._signed = prepared.least < 0
+        self._populations: dict[fx.Node, Population] = {}
 
     def _evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
         fusion = self._prepared.fusions.get(node)
@@ -174,24 +174,35 @@ class CompiledSimulation(Simulation):
         if layer.offset is not None:
             constant = layer.offset.expand(shape).contiguous()
             summands.append(self._summand(Signal(constant, 1), threshold, node))
-        if runs_in_kernel(self._plan, layer):
-            neurons = Neurons(layer.neuron.max_per_step, self._membrane(node, shape, layer))
+        firing = self._firing(layer)
+        if firing is not None:
+            neurons = self._population(node, shape, layer, firing)
             spikes, counts = run_layer(shape, steps, drive, summands, neurons)
             assert counts is not None
-            self._add_to_map(name, counts)
-            return Spikes(spikes, steps, threshold, signed=False)
+            self._add_to_tally(name, counts)
+            return Spikes(spikes, steps, threshold, self._signed)
         currents, _ = run_layer(shape, steps, drive, summands, None)
         fired = self._fire(node, name, currents.unflatten(0, (steps, -1)), steps)
         if not fits_bytes(layer.neuron):
             return Signal((fired * threshold).flatten(0, 1), steps)
         return Spikes(fired.flatten(0, 1).to(torch.int8), steps, threshold, self._signed)
 
-    def _membrane(self, node: fx.Node, shape: list[int], layer: SpikingLayer) -> Tensor:
-        """Membranes of a layer [B, H, W, C], which the kernel updates in place."""
-        if node not in self._membranes:
-            start = layer.initial.expand(shape).clone()
-            self._membranes[node] = start.movedim(1, -1).contiguous()
-        return self._membranes[node]
+    def _firing(self, layer: SpikingLayer) -> Firing | None:
+        """How the kernel fires these neurons; None if it does not, as in steps before the read-out."""
+        return firing_of(layer.neuron) if self._before is None else None
+
+    def _population(self, node: fx.Node, shape: list[int], layer: SpikingLayer, firing: Firing) -> Population:
+        """Neurons of a layer as the kernel keeps them, first as steps before the read-out left them."""
+        if node not in self._populations:
+            state = self._states.pop(node, None) or layer.neuron.start(layer.initial.expand(shape))
+            if node in self._factors:
+                state = state | {"v": state["v"].masked_fill(self._factors[node] == 0, SILENT)}
+            self._populations[node] = Population.of(firing, state, self._layout)
+        return self._populations[node]
+
+    def _layout(self, name: str, state: Tensor) -> Tensor:
+        """A state of neurons [B, C, ...] as the kernel has it, [B, ..., C]."""
+        return state.movedim(1, -1).clone(memory_format=torch.contiguous_format)
 
     def _summand(self, value: Signal, threshold: Tensor, node: fx.Node) -> Summand:
         channels = self._plan.shapes[node][1]

@@ -15,14 +15,20 @@ from conversion.compiled.fixed_point import GROUPED
 from conversion.compiled.fusion import Fusion
 from conversion.compiled.lane_moves import move
 from conversion.compiled.lane_pooling import fits, pool_packed
-from conversion.compiled.lanes import LaneCurrents, PackedSpikes, lanes_for, pack_spikes, planes_of, to_lanes
-from conversion.compiled.simulator import CompiledSimulation, runs_in_kernel
+from conversion.compiled.lanes import (
+    LaneCurrents,
+    PackedSpikes,
+    fits_planes,
+    lanes_for,
+    pack_spikes,
+    planes_of,
+    to_lanes,
+)
+from conversion.compiled.simulator import SILENT, CompiledSimulation
 from conversion.compiled.tables import LaneNeurons, LaneSummand, Tables, run_tables, tables_of
 from conversion.graph.plan import operation_of
 from conversion.simulation.coding import RATE
 from conversion.simulation.signals import Signal, Spikes, signals_in
-
-MOST_SPIKES = 7  # of one neuron in one step: three planes of bits
 
 
 class TableSimulation(CompiledSimulation):
@@ -34,6 +40,9 @@ class TableSimulation(CompiledSimulation):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._lanes = lanes_for(len(self._images))
+        prepared = self._prepared
+        self._packs = fits_planes(prepared.most, prepared.least)
+        self._planes = planes_of(prepared.most, prepared.least)
         self._constant_lanes: dict[fx.Node, LaneCurrents] = {}
 
     def _evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
@@ -57,18 +66,18 @@ class TableSimulation(CompiledSimulation):
 
     def _drive(self, node: fx.Node, source: Any) -> tuple[PackedSpikes, Tables] | None:
         """Spikes as bits and the tables that they index; None where that does not fit."""
-        most = self._prepared.most
-        if not isinstance(source, Spikes) or source.signed or most > MOST_SPIKES:
+        if not isinstance(source, Spikes) or not self._packs:
             return None
         tables = self._prepared.tables
         if node not in tables:
             tables[node] = tables_of(self._prepared.synapses[node])
-        return pack_spikes(source, planes_of(most), self._lanes), tables[node]
+        return pack_spikes(source, self._planes, self._lanes), tables[node]
 
     def _fused(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
         name = self._plan.roles[node].name
         layer = self._layers[name]
-        if not runs_in_kernel(self._plan, layer) or layer.neuron.max_per_step > MOST_SPIKES:
+        firing = self._firing(layer)
+        if firing is None or not self._packs:
             return super()._fused(node, fusion, values, steps)
         summands = [
             self._lane_summand(addend, values[addend], layer.threshold, node) for addend in fusion.addends
@@ -87,7 +96,7 @@ class TableSimulation(CompiledSimulation):
         if layer.offset is not None:
             offset = Signal(layer.offset.expand(shape), 1)
             summands.append(self._lane_summand(node, offset, layer.threshold, node))
-        neurons = LaneNeurons(layer.neuron.max_per_step, self._lane_membrane(node, shape), layer.threshold)
+        neurons = LaneNeurons(self._population(node, shape, layer, firing), layer.threshold)
         spikes = run_tables(shape, steps, self._lanes, drive, summands, neurons)
         assert isinstance(spikes, PackedSpikes)
         self._count_packed(node, name, spikes)
@@ -95,20 +104,18 @@ class TableSimulation(CompiledSimulation):
             return Signal(spikes.mean(), 1)  # everything that follows is affine: the mean is enough
         return spikes
 
-    def _lane_membrane(self, node: fx.Node, shape: list[int]) -> Tensor:
-        """Membranes [C / 4, H, W, 4, lanes]; lanes without an image never reach a threshold."""
-        if node not in self._membranes:
-            layer = self._layers[self._plan.roles[node].name]
-            start = layer.initial.expand(shape)
-            self._membranes[node] = to_lanes(start, 1, self._lanes, fill=-torch.inf)[:, :, :, 0]
-        return self._membranes[node]
+    def _layout(self, name: str, state: Tensor) -> Tensor:
+        """A state as the kernel has it, [C / 4, H, W, 4, lanes]; lanes without an image are silent."""
+        if not self._packs:
+            return super()._layout(name, state)
+        return to_lanes(state, 1, self._lanes, fill=SILENT if name == "v" else 0.0)[:, :, :, 0]
 
     def _lane_summand(self, source: fx.Node, value: Signal, threshold: Tensor, node: fx.Node) -> LaneSummand:
         scale = self._summand(value, threshold, node).scale
         if isinstance(value, PackedSpikes | LaneCurrents):
             return LaneSummand(value, scale)
-        if isinstance(value, Spikes) and not value.signed:
-            return LaneSummand(pack_spikes(value, planes_of(self._prepared.most), self._lanes), scale)
+        if isinstance(value, Spikes) and self._packs:
+            return LaneSummand(pack_spikes(value, self._planes, self._lanes), scale)
         if source in self._constant_lanes:
             return LaneSummand(self._constant_lanes[source], scale)
         dense = value.counts if isinstance(value, Spikes) else value.data
@@ -126,8 +133,8 @@ class TableSimulation(CompiledSimulation):
             self._count_packed(node, name, pooled)
             return pooled
         result = super()._pool(node, name, values)
-        if isinstance(result, Spikes) and not result.signed and self._prepared.most <= MOST_SPIKES:
-            return pack_spikes(result, planes_of(self._prepared.most), self._lanes)
+        if isinstance(result, Spikes) and self._packs:
+            return pack_spikes(result, self._planes, self._lanes)
         return result
 
     def _count_packed(self, node: fx.Node, name: str, spikes: PackedSpikes) -> None:
@@ -139,4 +146,4 @@ class TableSimulation(CompiledSimulation):
             spikes.index(GROUPED[self._prepared.precision], counts)
         else:
             spikes.count(counts)
-        self._add_to_map(name, counts.permute(2, 0, 1) if sides else counts.flatten())
+        self._add_to_tally(name, counts.permute(2, 0, 1) if sides else counts.flatten())

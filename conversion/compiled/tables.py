@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from conversion.compiled.firing import Population
 from conversion.compiled.fixed_point import GROUPED, blocks, grouped
 from conversion.compiled.lanes import CHANNELS, LaneCurrents, PackedSpikes, empty_bits, library, planes_of
 from conversion.compiled.layers import Synapses
@@ -53,10 +54,9 @@ class LaneSummand:
 
 @dataclass(frozen=True)
 class LaneNeurons:
-    """What fires: the largest number of spikes a step, and the membranes."""
+    """What fires."""
 
-    gamma: int
-    membrane: Tensor  # [C' / 4, H', W', 4, lanes], updated in place, in thresholds
+    population: Population  # states [C' / 4, H', W', 4, lanes]
     unit: Tensor  # value of one spike
 
 
@@ -124,10 +124,11 @@ def run_tables(
         )
         layer.currents = pointer(result.values)
     else:
-        weights = planes_of(neurons.gamma)
+        firing = neurons.population.firing
+        weights = planes_of(firing.most, -firing.back)
         bits = empty_bits(len(weights), steps, shape, lanes)
         result = PackedSpikes(bits, steps, neurons.unit, weights, images, lanes, len(shape))
-        layer.fire, layer.gamma, layer.out_planes = 1, neurons.gamma, len(weights)
-        layer.membrane, layer.fired = pointer(neurons.membrane), pointer(bits)
+        neurons.population.enter(layer.neurons, steps)
+        layer.out_planes, layer.fired = len(weights), pointer(bits)
     library().run_tables(ctypes.byref(layer), torch.get_num_threads())
     return result

@@ -57,31 +57,34 @@ class SpikeCalibrated(Neuron):
         return self.gamma
 
     def start(self, membrane: Tensor) -> State:
-        """Membrane v, number of firing steps n, step of the last one, mean interval, balance sent."""
+        """Membrane v, number of firing steps n, step of the last one, balance sent, present step."""
         zero = torch.zeros_like(membrane)
         step = torch.zeros((), dtype=membrane.dtype, device=membrane.device)
-        return {"v": membrane, "n": zero, "last": zero, "interval": zero, "balance": zero, "step": step}
+        return {"v": membrane, "n": zero, "last": zero, "balance": zero, "step": step}
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """Fire as a burst neuron, then update the habit and take back one spike where it is broken."""
+        """Fire as a burst neuron, then update the habit and take back one spike where it is broken.
+
+        Intervals between firing steps add up to the step of the last one, so their mean is last / n;
+        that silence is longer than allowance + last / n is told without dividing.
+        """
         v = state["v"] + current
         spikes = fire(v, self.gamma)
         v = v - spikes
-        n, last, interval, step = state["n"], state["last"], state["interval"], state["step"]
+        n, last, step = state["n"], state["last"], state["step"]
         fired = spikes > 0
         n = n + fired
-        interval = torch.where(fired, ((step - last) + interval * (n - 1)) / n.clamp(min=1), interval)
         last = torch.where(fired, step, last)
-        too_long = (step - last) > interval + self.allowance
+        too_long = (step - last - self.allowance) * n.clamp(min=1) > last
         if self.variant == "code":
             spikes = spikes - too_long.to(spikes.dtype)
             balance = state["balance"] + spikes
             spikes = torch.where(balance <= -1, torch.zeros_like(spikes), spikes)
         else:
-            back = (too_long & (n >= 1) & (state["balance"] >= 1)).to(spikes.dtype)
+            back = (too_long & (state["balance"] >= 1)).to(spikes.dtype)
             spikes = spikes - back
             balance = state["balance"] + spikes
             if self.variant == "cons":
                 v = v + back
-        following = {"v": v, "n": n, "last": last, "interval": interval, "balance": balance, "step": step + 1}
+        following = {"v": v, "n": n, "last": last, "balance": balance, "step": step + 1}
         return spikes, following

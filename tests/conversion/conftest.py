@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ class ScalarNeuron:
     ) -> None:
         self.v, self.gamma, self.allowance, self.variant = v, gamma, allowance, variant
         self.t = self.firing_steps = self.last = self.retracted = 0
-        self.mean_interval = self.sent = 0.0
+        self.mean_interval, self.sent = Fraction(0), 0.0
 
     def __call__(self, current: float) -> float:
         self.v += current
@@ -56,7 +57,7 @@ class ScalarNeuron:
         if spikes > 0:
             self.firing_steps += 1
             interval, others = self.t - self.last, self.firing_steps - 1
-            self.mean_interval = (interval + self.mean_interval * others) / self.firing_steps
+            self.mean_interval = Fraction(interval + self.mean_interval * others, self.firing_steps)
             self.last = self.t
         overdue = self.t - self.last > self.mean_interval + self.allowance
         if self.variant == "code":

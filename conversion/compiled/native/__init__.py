@@ -17,11 +17,14 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+from conversion.compiled.caching import cache_folder
 from conversion.compiled.native.structures import IndexJob, Layer, PoolJob, TableLayer
 
 _FOLDER = Path(__file__).parent
 _SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c")]
-_HEADERS = [_FOLDER / name for name in ("tables.h", "tables_kernel.h", "tables_pool.h")]
+_HEADERS = [
+    _FOLDER / name for name in ("vectors.h", "neurons.h", "tables.h", "tables_kernel.h", "tables_pool.h")
+]
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-fopenmp")
 _WIDE = "-mprefer-vector-width=512"  # x86 only: use the full registers
 _STRUCTURES: dict[str, type[ctypes.Structure]] = {
@@ -79,7 +82,7 @@ def _compiled() -> Path:
     flags = (*_FLAGS, _WIDE) if platform.machine() in ("x86_64", "AMD64") else _FLAGS
     source = b"".join(path.read_bytes() for path in (*_SOURCES, *_HEADERS))
     key = hashlib.sha256(source + repr((compiler, flags, _processor())).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikemark"
+    folder = cache_folder()
     target = folder / f"spikes-{key}.so"
     if target.is_file():
         return target

@@ -7,19 +7,9 @@
  *
  * Spikes are bytes, channels last: [T * B, H, W, C]. Currents never leave the registers.
  */
-#include <stdint.h>
-#include <string.h>
+#include "neurons.h"
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
-#define LANES 16
 #define TILE 4 /* neighbouring output pixels computed together, so that each weight is loaded once for all */
-typedef float vec __attribute__((vector_size(4 * LANES)));
-typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
-typedef int8_t bvec __attribute__((vector_size(LANES)));
-
 #define MAX_ADDENDS 8
 
 typedef struct {
@@ -35,64 +25,30 @@ typedef struct {
     /* [blocks, kernel_h * kernel_w * channels / 4, planes, vectors, LANES, 4], scale and bias [outputs] */
     const int8_t *weights;
     const float *scale, *bias;
+    const int32_t *shift; /* [kernel_h, outputs], see `multiply` */
     int64_t planes, vectors;
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     int64_t out_height, out_width, outputs;
     int64_t addends;
     addend add[MAX_ADDENDS];
-    int64_t fire, gamma; /* fire = 0: write currents instead of spikes */
-    float *membrane;     /* [B, H', W', C'], in and out, in thresholds */
-    int8_t *fired;       /* [T * B, H', W', C'] */
-    float *counts;       /* [H', W', C'], spikes summed over time and images, added to */
-    float *currents;     /* [T * B, H', W', C'] */
+    neurons neurons; /* states [B, H', W', C']; without any, currents are written instead of spikes */
+    int8_t *fired;   /* [T * B, H', W', C'] */
+    float *counts;   /* [H', W', C'], sizes of spikes summed over time and images, added to */
+    float *currents; /* [T * B, H', W', C'] */
 } layer;
-
-static inline vec load(const float *from) {
-    vec value;
-    memcpy(&value, from, sizeof value);
-    return value;
-}
-
-static inline void store(float *to, vec value) { memcpy(to, &value, sizeof value); }
-
-#if defined(__AVX512F__)
-/* a * b + c, rounded once. */
-static inline vec multiply_add(vec a, vec b, vec c) {
-    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-}
-
-static inline vec load_spikes(const int8_t *from) {
-    return (vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from)));
-}
-
-static inline void store_spikes(int8_t *to, vec spikes) {
-    _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32((__m512)spikes)));
-}
-#else
-static inline vec multiply_add(vec a, vec b, vec c) { return a * b + c; }
-
-static inline vec load_spikes(const int8_t *from) {
-    bvec bytes;
-    memcpy(&bytes, from, sizeof bytes);
-    return __builtin_convertvector(__builtin_convertvector(bytes, ivec), vec);
-}
-
-static inline void store_spikes(int8_t *to, vec spikes) {
-    const bvec bytes = __builtin_convertvector(__builtin_convertvector(spikes, ivec), bvec);
-    memcpy(to, &bytes, sizeof bytes);
-}
-#endif
-
-#define INLINE static inline __attribute__((always_inline))
 
 #if defined(__AVX512VNNI__)
 #define HAS_SYNAPSES 1
 
-/* Add the products of one run of channels, for a tile of pixels, to sums[pixel][plane][vector]. */
+/* Add the products of one run of channels, for a tile of pixels, to sums[pixel][plane][vector].
+ *
+ * The processor multiplies unsigned by signed bytes. Where spikes are signed, 128 is added to each of them,
+ * which flips one bit; `shift` of the layer, -128 times the sum of the weights of a row of the kernel, makes
+ * up for it. What overflows on the way comes back: all sums are modulo 2^32, and the last one fits. */
 INLINE void multiply(
     __m512i sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels,
     const int planes, const int vectors, const int is_signed) {
-    const __m512i zero = _mm512_setzero_si512();
+    const __m512i flip = _mm512_set1_epi8((char)0x80);
     for (int64_t c = 0; c < channels; c += 4) {
         __m512i w[3][2];
         for (int p = 0; p < planes; p++)
@@ -101,16 +57,10 @@ INLINE void multiply(
         for (int i = 0; i < TILE; i++) {
             int32_t four;
             memcpy(&four, pixels[i] + c, 4);
-            const __m512i s = _mm512_set1_epi32(four);
-            const __m512i sent = is_signed ? _mm512_max_epi8(s, zero) : s;
+            __m512i s = _mm512_set1_epi32(four);
+            if (is_signed) s = _mm512_xor_si512(s, flip);
             for (int p = 0; p < planes; p++)
-                for (int k = 0; k < vectors; k++) sums[i][p][k] = _mm512_dpbusd_epi32(sums[i][p][k], sent, w[p][k]);
-            if (is_signed) { /* spikes taken back: subtract their products */
-                const __m512i back = _mm512_max_epi8(_mm512_sub_epi8(zero, s), zero);
-                for (int p = 0; p < planes; p++)
-                    for (int k = 0; k < vectors; k++)
-                        sums[i][p][k] = _mm512_sub_epi32(sums[i][p][k], _mm512_dpbusd_epi32(zero, back, w[p][k]));
-            }
+                for (int k = 0; k < vectors; k++) sums[i][p][k] = _mm512_dpbusd_epi32(sums[i][p][k], s, w[p][k]);
         }
     }
 }
@@ -122,7 +72,8 @@ INLINE void synapses(
     static const int8_t silence[8192] = {0};
     const int64_t row_bytes = l->channels / 4 * planes * vectors * 64;
     const int8_t *weights = l->weights + block * l->kernel_h * l->kernel_w * row_bytes;
-    __m512i sums[TILE][3][2];
+    const int64_t channel = block * LANES * vectors;
+    __m512i sums[TILE][3][2], shift[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     for (int i = 0; i < TILE; i++)
         for (int p = 0; p < planes; p++)
             for (int k = 0; k < vectors; k++) sums[i][p][k] = _mm512_setzero_si512();
@@ -135,6 +86,9 @@ INLINE void synapses(
         const int8_t *line = image + row * l->width * l->channels;
         const int8_t *taps = weights + ky * l->kernel_w * row_bytes;
         const int8_t *pixels[TILE];
+        for (int k = 0; k < vectors && is_signed; k++)
+            shift[k] = _mm512_add_epi32(
+                shift[k], _mm512_loadu_si512(l->shift + ky * l->outputs + channel + k * LANES));
         if (contiguous) { /* away from borders, a row of the kernel is one run */
             for (int i = 0; i < TILE; i++) pixels[i] = line + left * l->channels + i * apart;
             multiply(sums, pixels, taps, l->kernel_w * l->channels, planes, vectors, is_signed);
@@ -148,12 +102,12 @@ INLINE void synapses(
             multiply(sums, pixels, taps + kx * row_bytes, l->channels, planes, vectors, is_signed);
         }
     }
-    const int64_t channel = block * LANES * vectors;
     for (int i = 0; i < TILE; i++)
         for (int k = 0; k < vectors; k++) {
             __m512i sum = sums[i][planes - 1][k]; /* weights are such that the whole sum fits 32 bits */
             for (int p = planes - 2; p >= 0; p--)
                 sum = _mm512_add_epi32(_mm512_slli_epi32(sum, 8), sums[i][p][k]);
+            if (is_signed) sum = _mm512_add_epi32(sum, shift[k]);
             const vec scale = load(l->scale + channel + k * LANES), bias = load(l->bias + channel + k * LANES);
             currents[i][k] = (vec)_mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), (__m512)scale, (__m512)bias);
         }
@@ -164,15 +118,30 @@ INLINE void synapses(vec currents[TILE][2], const layer *l, const int8_t *image,
                      int64_t x, const int planes, const int vectors, const int is_signed) {}
 #endif
 
-/* Clamp(floor(v), 0, gamma), lane by lane. */
-INLINE vec fire(vec v, int64_t gamma) {
-    ivec above = v >= 1.0f;
-    if (gamma == 1) return (vec)(above & (ivec)((vec){0} + 1.0f));
-    const vec top = (vec){0} + (float)gamma;
-    ivec over = v >= top;
-    v = (vec)((over & (ivec)top) | (~over & above & (ivec)v));
-    return __builtin_convertvector(__builtin_convertvector(v, ivec), vec);
+/* Fire the neurons of some neighbouring pixels once. */
+INLINE void fire_tile(
+    vec currents[TILE][2], const layer *l, int64_t place, int64_t at, int64_t to, int64_t t, const int64_t pixels,
+    const int vectors, const int kind) {
+    for (int64_t i = 0; i < pixels; i++)
+        for (int k = 0; k < vectors; k++) {
+            const int64_t c = i * l->outputs + k * LANES;
+            vec state[MAX_STATES];
+            for (int s = 0; s < states_of(kind); s++) state[s] = load(l->neurons.state[s] + at + c);
+            const vec spikes = fire(&l->neurons, state, currents[i][k], t, kind);
+            for (int s = 0; s < states_of(kind); s++) store(l->neurons.state[s] + at + c, state[s]);
+            store(l->counts + place + c, load(l->counts + place + c) + magnitude(spikes));
+            store_spikes(l->fired + to + c, spikes);
+        }
 }
+
+/* What remembers more than its membrane is compiled once, for any number of pixels. */
+#define ONCE(KIND) \
+    static __attribute__((noinline)) void fire_##KIND( \
+        vec currents[TILE][2], const layer *l, int64_t place, int64_t at, int64_t to, int64_t t, int64_t pixels, \
+        int vectors) { \
+        fire_tile(currents, l, place, at, to, t, pixels, vectors, KIND); \
+    }
+ONCE(SIGNED) ONCE(CALIBRATED) ONCE(LEAKY)
 
 /* Add what else flows into some neighbouring pixels, then fire their neurons or write their currents. */
 INLINE void finish(
@@ -195,19 +164,18 @@ INLINE void finish(
         }
     }
     const int64_t to = t * l->images * l->out_height * l->out_width * l->outputs + at;
-    for (int64_t i = 0; i < pixels; i++)
-        for (int k = 0; k < vectors; k++) {
-            const int64_t c = i * l->outputs + k * LANES;
-            if (!l->fire) {
-                store(l->currents + to + c, currents[i][k]);
-                continue;
-            }
-            const vec v = load(l->membrane + at + c) + currents[i][k];
-            const vec spikes = fire(v, l->gamma);
-            store(l->membrane + at + c, v - spikes);
-            store(l->counts + place + c, load(l->counts + place + c) + spikes);
-            store_spikes(l->fired + to + c, spikes);
-        }
+    switch (l->neurons.kind) {
+        case NONE:
+            for (int64_t i = 0; i < pixels; i++)
+                for (int k = 0; k < vectors; k++)
+                    store(l->currents + to + i * l->outputs + k * LANES, currents[i][k]);
+            break;
+        case BINARY: fire_tile(currents, l, place, at, to, t, pixels, vectors, BINARY); break;
+        case BURST: fire_tile(currents, l, place, at, to, t, pixels, vectors, BURST); break;
+        case SIGNED: fire_SIGNED(currents, l, place, at, to, t, pixels, vectors); break;
+        case CALIBRATED: fire_CALIBRATED(currents, l, place, at, to, t, pixels, vectors); break;
+        case LEAKY: fire_LEAKY(currents, l, place, at, to, t, pixels, vectors); break;
+    }
 }
 
 /* One row of output pixels of one block of channels. Time runs outside the pixels: a row's membranes

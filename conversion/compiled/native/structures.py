@@ -1,4 +1,4 @@
-"""What the compiled kernels are passed: the structures of spikes.c and tables.h."""
+"""What the compiled kernels are passed: the structures of neurons.h, spikes.c and tables.h."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 
 MAX_ADDENDS = 8
 MAX_PLANES = 4
+MAX_STATES = 4
 MAX_KERNEL = 16  # of a pool in the table kernel
 LANES = 16  # output channels computed together by the byte kernel
 MAX_CHANNELS = 8192  # most input channels of a layer with synapses
@@ -24,6 +25,17 @@ _OUTPUT = ("out_height", "out_width", "outputs", "addends")
 _WEIGHTS = ctypes.c_int64 * MAX_PLANES
 
 
+class Neurons(ctypes.Structure):
+    """See `neurons` in neurons.h."""
+
+    _fields_ = (
+        *_numbers("kind", "done"),
+        *((name, ctypes.c_float) for name in ("most", "back", "bound")),
+        ("variant", ctypes.c_int32),
+        ("state", ctypes.c_void_p * MAX_STATES),
+    )
+
+
 class Addend(ctypes.Structure):
     """See `addend` in spikes.c."""
 
@@ -36,11 +48,11 @@ class Layer(ctypes.Structure):
     _fields_ = (
         *_pointers("spikes"),
         *_numbers("steps", "images", "height", "width", "channels", "is_signed"),
-        *_pointers("weights", "scale", "bias"),
+        *_pointers("weights", "scale", "bias", "shift"),
         *_numbers("planes", "vectors", *_KERNEL, *_OUTPUT),
         ("add", Addend * MAX_ADDENDS),
-        *_numbers("fire", "gamma"),
-        *_pointers("membrane", "fired", "counts", "currents"),
+        ("neurons", Neurons),
+        *_pointers("fired", "counts", "currents"),
     )
 
 
@@ -70,8 +82,9 @@ class TableLayer(ctypes.Structure):
         *_pointers("weights", "scale", "bias", "blocks"),
         *_numbers("block_count", "wide", *_KERNEL, *_OUTPUT),
         ("add", TableAddend * MAX_ADDENDS),
-        *_numbers("fire", "gamma", "out_planes"),
-        *_pointers("membrane", "fired", "currents"),
+        ("neurons", Neurons),
+        *_numbers("out_planes"),
+        *_pointers("fired", "currents"),
     )
 
 
@@ -80,6 +93,6 @@ class PoolJob(ctypes.Structure):
 
     _fields_ = (
         *_pointers("bits", "pooled", "totals", "sent"),
-        *_numbers("planes", "steps", "images", "height", "width", "blocks"),
+        *_numbers("planes", "steps", "images", "height", "width", "blocks", "is_signed"),
         *_numbers(*_KERNEL, "out_height", "out_width", "gate"),
     )

@@ -11,9 +11,7 @@
  * This file: types, indices of spikes, and the entry points. tables_kernel.h: sums and neurons.
  * tables_pool.h: max pooling.
  */
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "tables.h"
 
@@ -33,7 +31,8 @@ INLINE uint32_t lanes_of(const uint8_t *bits, int64_t steps, const int images) {
     return lanes;
 }
 
-/* Indices of one pixel, and how often each of its channels fired. */
+/* Indices of one pixel, and what each of its channels sent: the size of a negative number is minus the sum
+ * of the weights of its bits. */
 INLINE void index_pixel(const index_job *job, int64_t plane, int64_t pixel, const int images, const int group) {
     const index_job own = *job;
     const int64_t size = images < 8 ? 1 : images / 8, step = CHANNELS * size, vectors = own.vectors;
@@ -41,6 +40,8 @@ INLINE void index_pixel(const index_job *job, int64_t plane, int64_t pixel, cons
     const int64_t row = plane * own.height + pixel / own.width, x = pixel % own.width;
     const uint8_t *all = own.bits + (pixel * own.planes + plane) * own.steps * step;
     const int64_t block = pixels * own.planes * own.steps * step;
+    const int64_t to_signs = (own.planes - 1 - plane) * own.steps * step;
+    const int is_signed = own.weights[own.planes - 1] < 0;
     uint16_t *index = own.index + row * own.width * groups * vectors * VECTOR;
     for (int64_t g = 0; g < groups; g++) {
         const uint8_t *bits[6];
@@ -54,6 +55,8 @@ INLINE void index_pixel(const index_job *job, int64_t plane, int64_t pixel, cons
             for (int64_t j = 0; j < some; j++) {
                 const uint32_t mask = lanes_of(bits[j] + begin * step, left, images);
                 fired[j] += __builtin_popcount(mask);
+                if (is_signed)
+                    fired[j] -= 2 * __builtin_popcount(mask & lanes_of(bits[j] + to_signs + begin * step, left, images));
                 lanes = _mm512_mask_add_epi16(lanes, mask, lanes, _mm512_set1_epi16(1 << j));
             }
             const int64_t quartet = v / QUARTET * QUARTET, wide = quartet_size(vectors, quartet);

@@ -3,20 +3,19 @@
  * Everything that belongs to output channels comes in blocks of 4 channels: [C / 4, H, W, ..., 4 channels,
  * lanes], so that a block is run through from one end to the other.
  * Bits of spikes: [C / 4, H, W, planes, T, 4], an element holds one bit an image: 32, 16 or 8 bits, and 8
- * for 4 images. Spikes of more than one size have a plane each for 1, 2, 4 of them ("weights").
+ * for 4 images. Spikes of more than one size have a plane each for 1, 2, 4 of them ("weights"); where some
+ * are negative, the last plane is that of the sign in two's complement, and its weight is negative.
  * Indices: uint16 [planes, H, vectors / 4, W, groups, 4 vectors, 32 lanes], lane = step * images + image;
  * where 4 do not divide the vectors, the last quartet has fewer. This is the order in which they are used.
  */
-#include <stdint.h>
+#include "neurons.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && defined(__BMI2__)
 #define HAS_TABLES 1
-#include <immintrin.h>
 #else
 #define HAS_TABLES 0
 #endif
 
-#define INLINE static inline __attribute__((always_inline))
 #define VECTOR 32    /* lanes of an index */
 #define CHANNELS 4   /* of a block: computed together */
 #define QUARTET 4    /* vectors of one index that are next to each other */
@@ -27,7 +26,7 @@
 typedef struct {
     const uint8_t *bits;
     uint16_t *index; /* or NULL */
-    float *counts;   /* [H, W, C], added to; or NULL */
+    float *counts;   /* [H, W, C], sizes of spikes are added to it; or NULL */
     int64_t planes, steps, images, height, width, channels;
     int64_t group, vectors; /* channels of one index; vectors = ceil(T * images / 32) */
     int64_t weights[MAX_PLANES];
@@ -54,8 +53,8 @@ typedef struct {
     int64_t out_height, out_width, outputs;
     int64_t addends;
     table_addend add[MAX_ADDENDS];
-    int64_t fire, gamma, out_planes; /* fire = 0: write currents */
-    float *membrane;  /* [C' / 4, H', W', 4, images], in and out, in thresholds */
+    neurons neurons;  /* states [C' / 4, H', W', 4, images]; without any, currents are written */
+    int64_t out_planes;
     uint8_t *fired;   /* bits */
     float *currents;  /* [C' / 4, H', W', T, 4, images] */
 } table_layer;
@@ -65,7 +64,7 @@ typedef struct {
     uint8_t *pooled;  /* bits */
     int32_t *totals;  /* [C / 4, H, W, 4, images], in and out: spikes that arrived so far */
     int32_t *sent;    /* [C / 4, H', W', 4, images], in and out */
-    int64_t planes, steps, images, height, width, blocks; /* planes stand for 1, 2, 4 spikes */
+    int64_t planes, steps, images, height, width, blocks, is_signed;
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     int64_t out_height, out_width, gate; /* gate = 0: lossless */
 } pool_job;

@@ -280,39 +280,42 @@ INLINE void add_addends(
     }
 }
 
-/* Fire 16 neurons once and write their spikes; gives the membranes after it. */
-INLINE __m512 fire_lanes(const table_layer *l, __m512 v, int64_t at, int64_t plane, const int images, const int binary) {
-    const __m512 one = _mm512_set1_ps(1.0f);
-    if (binary) {
-        const __mmask16 above = _mm512_cmp_ps_mask(v, one, _CMP_GE_OQ);
-        store_bits(l->fired, at, above, images);
-        return _mm512_mask_sub_ps(v, above, v, one);
+/* Fire 16 neurons once and write their spikes. */
+INLINE void fire_lanes(
+    const table_layer *l, vec state[MAX_STATES], vec current, int64_t t, int64_t at, int64_t plane,
+    const int images, const int kind) {
+    if (kind == BINARY) {
+        const __m512 one = _mm512_set1_ps(1.0f), v = (__m512)(state[MEMBRANE] + current);
+        const __mmask16 fires = _mm512_cmp_ps_mask(v, one, _CMP_GE_OQ);
+        store_bits(l->fired, at, fires, images);
+        state[MEMBRANE] = (vec)_mm512_mask_sub_ps(v, fires, v, one);
+        return;
     }
-    const __m512 top = _mm512_min_ps(_mm512_max_ps(v, _mm512_setzero_ps()), _mm512_set1_ps((float)l->gamma));
-    const __m512i spikes = _mm512_cvttps_epi32(top);
+    const __m512i spikes = _mm512_cvttps_epi32((__m512)fire(&l->neurons, state, current, t, kind));
     for (int64_t p = 0; p < l->out_planes; p++)
         store_bits(l->fired, p * plane + at, _mm512_test_epi32_mask(spikes, _mm512_set1_epi32(1 << p)), images);
-    return _mm512_sub_ps(v, _mm512_cvtepi32_ps(spikes));
 }
 
 /* Everything that follows the sums, for some registers of neurons of a tile, over steps [begin, end). */
 INLINE void settle_some(
     const table_layer *l, const scratch *s, int64_t channel, int64_t pixel, int64_t unit, int64_t begin,
-    int64_t end, const int images, const int together, const int binary) {
+    int64_t end, const int images, const int together, const int kind) {
     const int64_t row = CHANNELS * images, plane = l->steps * row, apart = SPAN * VECTOR;
     const int64_t first = channel / CHANNELS * l->out_height * l->out_width + pixel;
     int64_t places[TOGETHER], lanes[TOGETHER], to[TOGETHER];
-    __m512 scale[TOGETHER], bias[TOGETHER], v[TOGETHER], currents[TOGETHER];
+    __m512 scale[TOGETHER], bias[TOGETHER], currents[TOGETHER];
+    vec state[TOGETHER][MAX_STATES];
+    const int states = kind == NONE ? 0 : states_of(kind);
     const int32_t *sums[TOGETHER];
     for (int u = 0; u < together; u++) {
         const int64_t i = (unit + u) * 16 / row;
         lanes[u] = (unit + u) * 16 % row;
         places[u] = first + i;
-        to[u] = places[u] * plane * (l->fire ? l->out_planes : 1) + lanes[u];
+        to[u] = places[u] * plane * (kind == NONE ? 1 : l->out_planes) + lanes[u];
         sums[u] = s->sums + i * CHANNELS * apart;
         scale[u] = _mm512_loadu_ps(l->scale + channel * images + lanes[u]);
         bias[u] = _mm512_loadu_ps(l->bias + channel * images + lanes[u]);
-        v[u] = l->fire ? _mm512_loadu_ps(l->membrane + places[u] * row + lanes[u]) : bias[u];
+        for (int n = 0; n < states; n++) state[u][n] = load(l->neurons.state[n] + places[u] * row + lanes[u]);
     }
     for (int64_t t = begin; t < end; t++) {
         for (int u = 0; u < together; u++) {
@@ -322,24 +325,25 @@ INLINE void settle_some(
         }
         add_addends(currents, l, t, places, lanes, channel, images, together);
         for (int u = 0; u < together; u++)
-            if (l->fire)
-                v[u] = fire_lanes(l, _mm512_add_ps(v[u], currents[u]), to[u] + t * row, plane, images, binary);
-            else
+            if (kind == NONE)
                 _mm512_storeu_ps(l->currents + to[u] + t * row, currents[u]);
+            else
+                fire_lanes(l, state[u], (vec)currents[u], t, to[u] + t * row, plane, images, kind);
     }
-    if (l->fire)
-        for (int u = 0; u < together; u++) _mm512_storeu_ps(l->membrane + places[u] * row + lanes[u], v[u]);
+    for (int u = 0; u < together; u++)
+        for (int n = 0; n < states; n++) store(l->neurons.state[n] + places[u] * row + lanes[u], state[u][n]);
 }
 
 INLINE void settle(
     const table_layer *l, const scratch *s, int64_t channel, int64_t pixel, int64_t pixels, int64_t vector,
-    const int images, const int binary) {
+    const int images, const int kind) {
     const int64_t units = pixels * CHANNELS * images / 16, begin = vector * VECTOR / images;
     int64_t end = begin + SPAN * VECTOR / images, unit = 0;
     end = end < l->steps ? end : l->steps;
     for (; units - unit >= TOGETHER; unit += TOGETHER)
-        settle_some(l, s, channel, pixel, unit, begin, end, images, TOGETHER, binary);
-    for (; unit < units; unit++) settle_some(l, s, channel, pixel, unit, begin, end, images, 1, binary);
+        settle_some(l, s, channel, pixel, unit, begin, end, images, TOGETHER, kind);
+    if (images < 16) /* with more, whole pixels are whole groups of registers */
+        for (; unit < units; unit++) settle_some(l, s, channel, pixel, unit, begin, end, images, 1, kind);
 }
 
 /* Rows [from, to) of a block of output channels. */
@@ -359,8 +363,12 @@ INLINE void run_band(
                 for (int64_t quartet = vector; quartet < vector + SPAN && quartet < l->vectors; quartet += QUARTET)
                     if (l->index && l->wide) sum_wide_tile(l, s, x, pixels, quartet);
                     else if (l->index) sum_narrow_tile(l, s, x, pixels, quartet);
-                if (l->gamma == 1) settle(l, s, channel, pixel, pixels, vector, images, 1);
-                else settle(l, s, channel, pixel, pixels, vector, images, 0);
+                switch (l->neurons.kind) {
+#define SETTLE(KIND) \
+    case KIND: settle(l, s, channel, pixel, pixels, vector, images, KIND); break;
+                    SETTLE(NONE) SETTLE(BINARY) SETTLE(BURST) SETTLE(SIGNED) SETTLE(CALIBRATED) SETTLE(LEAKY)
+#undef SETTLE
+                }
             }
     }
 }

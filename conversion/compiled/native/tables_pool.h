@@ -1,8 +1,8 @@
 /* Max pooling of spike trains by what arrived so far; see tables.c.
  *
  * Lossless: what was sent so far is the maximum of what arrived so far. Gate: the spikes of the input that
- * sent most so far, the first of them. A sum is kept together with the spikes of its last step, as
- * sum * 8 + spikes, so that the winner's spikes are at hand.
+ * sent most so far, the first of them. A sum is kept together with the spikes of its last step, from -8
+ * to 7, in its lowest four bits, so that the winner's spikes are at hand.
  */
 
 #define UNIT 16 /* neurons of one register of running sums */
@@ -19,11 +19,13 @@ INLINE void sum_row(const pool_job *j, int32_t *sums, int64_t block, int64_t uni
             __m512i now = _mm512_setzero_si512();
             for (int64_t p = 0; p < j->planes; p++) {
                 const __mmask16 spikes = load_bits(j->bits, from + (p * j->steps + t) * row, images);
-                now = _mm512_mask_add_epi32(now, spikes, now, _mm512_set1_epi32(1 << p));
+                const int32_t weight = j->is_signed && p == j->planes - 1 ? -(1 << p) : 1 << p;
+                now = _mm512_mask_add_epi32(now, spikes, now, _mm512_set1_epi32(weight));
             }
             total = _mm512_add_epi32(total, now);
             _mm512_store_si512(
-                sums + (x * j->steps + t) * UNIT, _mm512_or_si512(_mm512_slli_epi32(total, 3), now));
+                sums + (x * j->steps + t) * UNIT,
+                _mm512_or_si512(_mm512_slli_epi32(total, 4), _mm512_and_si512(now, _mm512_set1_epi32(15))));
         }
         _mm512_storeu_si512(state, total);
     }
@@ -39,18 +41,19 @@ INLINE void pool_pixel(
     while (left < 0) left += j->dilation_w;
     while (right >= j->width) right -= j->dilation_w;
     int32_t *state = j->sent + place * row + unit * UNIT;
-    const __m512i seven = _mm512_set1_epi32(7);
+    const __m512i last = _mm512_set1_epi32(15);
     __m512i sent = _mm512_loadu_si512(state);
     for (int64_t t = 0; t < j->steps; t++) {
         __m512i most = _mm512_load_si512(rows[0] + (left * j->steps + t) * UNIT);
         for (int64_t r = 0; r < count; r++)
             for (int64_t column = left; column <= right; column += j->dilation_w) {
                 const __m512i sum = _mm512_load_si512(rows[r] + (column * j->steps + t) * UNIT);
-                const __mmask16 more = _mm512_cmpgt_epi32_mask(sum, _mm512_or_si512(most, seven));
+                const __mmask16 more = _mm512_cmpgt_epi32_mask(sum, _mm512_or_si512(most, last));
                 most = _mm512_mask_mov_epi32(most, more, sum);
             }
-        const __m512i total = _mm512_srai_epi32(most, 3);
-        const __m512i now = j->gate ? _mm512_and_si512(most, seven) : _mm512_sub_epi32(total, sent);
+        const __m512i total = _mm512_srai_epi32(most, 4);
+        const __m512i winner = _mm512_srai_epi32(_mm512_slli_epi32(most, 28), 28);
+        const __m512i now = j->gate ? winner : _mm512_sub_epi32(total, sent);
         for (int64_t p = 0; p < j->planes; p++)
             store_bits(
                 j->pooled, to + (p * j->steps + t) * row, _mm512_test_epi32_mask(now, _mm512_set1_epi32(1 << p)),

@@ -12,10 +12,20 @@ import torch.nn.functional as F
 from torch import nn
 
 from conversion import convert
+from conversion.compiled.firing import Population, firing_of, spikes_of
 from conversion.compiled.fixed_point import PRECISIONS
-from conversion.compiled.layers import Neurons, Summand, pack, run_layer
+from conversion.compiled.layers import Summand, pack, run_layer
 from conversion.compiled.native import has_synapses, kernel
+from conversion.compiled.simulator import SILENT
 from conversion.network import _say_once, effective_precision
+from conversion.neurons import (
+    Burst,
+    ImbalancedThreshold,
+    Integer,
+    IntegrateAndFire,
+    Signed,
+    SpikeCalibrated,
+)
 from conversion.simulation.signals import Signal, Spikes
 
 pytestmark = pytest.mark.skipif(kernel() is None, reason="no C compiler on this machine")
@@ -23,6 +33,7 @@ needs_synapses = pytest.mark.skipif(
     kernel() is None or not has_synapses(), reason="no AVX-512 VNNI on this machine"
 )
 TIME_STEPS = (1, 2, 5, 24)
+SIGNED = {"preset": "snm", "neuron": {"gamma": 2, "lower": 0.0, "back": 3}, "pooling": "lateral-inhibition"}
 
 
 class Branchy(nn.Module):
@@ -82,6 +93,12 @@ def simulate(network, recipe, images, compiled, monkeypatch, **options):
         "spicalib",
         {"preset": "spicalib", "neuron": {"variant": "cons", "allowance": 2}},
         {"preset": "burst", "pooling": "gate"},
+        {"preset": "spicalib", "neuron": {"variant": "code", "allowance": 1}, "pooling": "gate"},
+        {"preset": "snm", "pooling": "lateral-inhibition"},
+        {"preset": "opi", "neuron": {"name": "signed", "gamma": 4, "lower": 0.0, "back": 4}},
+        {"preset": "opi", "neuron": {"name": "integer", "most": 3}},
+        {"preset": "opi", "initial": "residual"},
+        {"preset": "snm", "initial": "offset"},
     ],
 )
 def test_agrees_with_plain_operations_to_the_last_spike(recipe, images, monkeypatch):
@@ -97,18 +114,20 @@ def test_agrees_with_plain_operations_to_the_last_spike(recipe, images, monkeypa
 
 @pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 3}, {"chunk": 64}])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_chunks_do_not_matter(options, precision, images, monkeypatch):
+@pytest.mark.parametrize("recipe", ["burst", "spicalib", SIGNED])
+def test_chunks_do_not_matter(options, precision, recipe, images, monkeypatch):
     torch.manual_seed(0)
     network = Branchy().eval()  # any weights: integer sums do not depend on their order
-    whole = simulate(network, "burst", images, True, monkeypatch, precision=precision)
-    parts = simulate(network, "burst", images, True, monkeypatch, precision=precision, **options)
+    whole = simulate(network, recipe, images, True, monkeypatch, precision=precision)
+    parts = simulate(network, recipe, images, True, monkeypatch, precision=precision, **options)
     assert [r.activity.spikes for r in parts] == [r.activity.spikes for r in whole]
 
 
-def test_threads_and_batches_do_not_matter(images, monkeypatch):
+@pytest.mark.parametrize("recipe", ["opi", {"preset": "spicalib", "neuron": {"allowance": 2}}, SIGNED])
+def test_threads_and_batches_do_not_matter(recipe, images, monkeypatch):
     torch.manual_seed(0)
     network = Branchy().eval()
-    snn = convert(network, "opi", images)
+    snn = convert(network, recipe, images)
     before = torch.get_num_threads()
     *_, one = snn.simulate(images, TIME_STEPS)
     try:
@@ -148,7 +167,7 @@ LAYERS = [
 @needs_synapses
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("low", [0, -3])
+@pytest.mark.parametrize("low", [0, -3, -128])
 def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, precision, low):
     torch.manual_seed(0)
     steps, images = 3, 2
@@ -157,7 +176,7 @@ def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, p
     spikes = torch.randint(low, 5, shape, dtype=torch.int8)
     unit = torch.rand(1, inputs, *[1] * (len(shape) - 2)) + 0.5
     threshold = torch.rand(layer.weight.shape[0]) + 0.5
-    synapses = pack(layer, unit, threshold, precision, most=4)
+    synapses = pack(layer, unit, threshold, precision, 4, low)
     source = Spikes(spikes, steps, unit, signed=low < 0)
     output_shape = synapses.output_shape(source.shape)
     currents, counts = run_layer(output_shape, steps, (source, synapses), (), None)
@@ -169,7 +188,7 @@ def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, p
         weight = scale.view(-1, *[1] * (layer.weight.ndim - 1)).expand_as(layer.weight)
         settings = {k: getattr(layer, k) for k in ("stride", "padding", "dilation") if hasattr(layer, k)}
         run = F.linear if isinstance(layer, nn.Linear) else F.conv2d
-        bound = run(spikes.abs().double(), weight / 2, **settings)
+        bound = run(spikes.double().abs(), weight / 2, **settings)
     layer.float()
     assert currents.shape == exact.shape
     error = (currents - exact).abs()
@@ -189,7 +208,7 @@ def test_neurons_fire_as_written(gamma, shape):
     constant = torch.randint(-8, 8, shape, generator=generator) / 8
     half, one = torch.full((shape[1],), 0.5), torch.ones(shape[1])
     last = (shape[0], *shape[2:], shape[1])
-    neurons = Neurons(gamma, torch.full(last, 0.5))
+    neurons = Population(firing_of(Burst(gamma)), [torch.full(last, 0.5)])
     summands = [
         Summand(Signal(dense.flatten(0, 1), steps), half),
         Summand(Spikes(spikes.flatten(0, 1), steps, torch.ones(1), signed=True), half),
@@ -205,8 +224,54 @@ def test_neurons_fire_as_written(gamma, shape):
         expected.append(s)
     assert torch.equal(fired.float().unflatten(0, (steps, -1)), torch.stack(expected))
     assert torch.equal(counts, torch.stack(expected).sum((0, 1)))
-    membrane = neurons.membrane.movedim(-1, 1) if len(shape) == 4 else neurons.membrane
-    assert torch.equal(membrane, v)
+    (membrane,) = neurons.states
+    assert torch.equal(membrane.movedim(-1, 1), v)
+
+
+NEURONS = [
+    IntegrateAndFire(),
+    Burst(5),
+    Signed(),
+    Signed(4, 0.0, 4),
+    Signed(2, -0.3, 3),
+    *(SpikeCalibrated(5, allowance, variant) for allowance in (0, 3) for variant in ("fix", "cons", "code")),
+    ImbalancedThreshold(0.1),
+    ImbalancedThreshold(),
+    Integer(3),
+]
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=repr)
+@pytest.mark.parametrize("shape", [(2, 16, 3, 5), (3, 32)])
+def test_neurons_fire_as_in_plain_operations_for_any_current(neuron, shape):
+    torch.manual_seed(0)
+    assert spikes_of(neuron)[1] == neuron.max_per_step
+    drift = torch.linspace(0.7, -0.5, 40).view(-1, *[1] * len(shape))
+    current = drift + torch.randn(40, *shape)
+    state = neuron.start(torch.rand(shape))
+    firing = firing_of(neuron)
+    last = [state[name].movedim(1, -1).clone(memory_format=torch.contiguous_format) for name in firing.states]
+    population = Population(firing, last)
+    one = torch.ones(shape[1])
+    for part in current.split((7, 1, 32)):
+        expected, state = neuron.scan(part, len(part), state)
+        summand = Summand(Signal(part.flatten(0, 1), len(part)), one)
+        fired, counts = run_layer(shape, len(part), None, [summand], population)
+        assert torch.equal(fired.float().unflatten(0, (len(part), -1)), expected)
+        assert torch.equal(counts, expected.abs().sum((0, 1)))
+    for name, found in zip(firing.states, population.states, strict=True):
+        assert torch.equal(found.movedim(-1, 1), state[name])
+    assert population.done == 40
+    assert float(expected.amin()) == spikes_of(neuron)[0]
+
+
+def test_a_neuron_whose_membrane_is_minus_infinity_stays_silent():
+    for neuron in NEURONS:
+        states = [torch.zeros(1, 1, 1, 16) for _ in firing_of(neuron).states]
+        states[0].fill_(SILENT)
+        summand = Summand(Signal(torch.ones(50, 16, 1, 1), 50), torch.ones(16))
+        fired, _ = run_layer((1, 16, 1, 1), 50, None, [summand], Population(firing_of(neuron), states))
+        assert not fired.any()
 
 
 def test_a_faster_precision_that_is_not_there_is_said_once(images, monkeypatch):
@@ -275,7 +340,7 @@ def test_images_that_take_turns_give_what_they_give_together(compiled, images, m
     together = simulate(network, "burst", images, compiled, monkeypatch)
     monkeypatch.setattr("conversion.compiled.schedule.CACHE_BYTES", 1)  # one image at a time
     snn = convert(network, "burst", images)
-    assert snn._images_at_once(images, 16, "float32") == 1
+    assert snn._by_rule(images, 16, "float32").images == 1
     for index, threshold in enumerate(snn.thresholds.values()):
         threshold.fill_((0.5, 2.0, 4.0)[index % 3])
     if not compiled:

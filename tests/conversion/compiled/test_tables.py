@@ -4,20 +4,32 @@ Both kernels use the same fixed-point weights, so they must agree to the last bi
 weights that are short binary fractions they must also agree with plain operations to the last spike.
 """
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from conversion import convert
+from conversion.compiled.firing import Population, firing_of, spikes_of
 from conversion.compiled.fixed_point import BLOCK, GROUPED, PRECISIONS, blocks, grouped
 from conversion.compiled.lane_moves import move
 from conversion.compiled.lane_pooling import fits, pool_packed
-from conversion.compiled.lanes import LaneCurrents, lanes_for, pack_spikes, planes_of, to_lanes
-from conversion.compiled.layers import Neurons, Summand, pack, run_layer
+from conversion.compiled.lanes import (
+    LaneCurrents,
+    fits_planes,
+    from_lanes,
+    lanes_for,
+    pack_spikes,
+    planes_of,
+    to_lanes,
+)
+from conversion.compiled.layers import Summand, pack, run_layer
 from conversion.compiled.native import has_synapses, has_tables
 from conversion.compiled.schedule import uses_tables
 from conversion.compiled.tables import LaneNeurons, LaneSummand, run_tables, tables_of
+from conversion.neurons import Burst, ImbalancedThreshold, Signed, SpikeCalibrated
 from conversion.simulation.pooling import Gate, LateralInhibition, MaxPool, PerStep
 from conversion.simulation.signals import Signal, Spikes
 
@@ -25,6 +37,10 @@ pytestmark = pytest.mark.skipif(
     not (has_tables() and has_synapses()), reason="no AVX-512 BW and VNNI on this machine"
 )
 ONE = torch.ones(1)
+CALIBRATED = {"preset": "spicalib", "neuron": {"allowance": 2}}
+SIGNED = {"preset": "opi", "neuron": {"name": "signed", "gamma": 4, "lower": 0.0, "back": 4}}
+EXACT = ["maxnorm", "burst", {"preset": "burst", "pooling": "gate"}, CALIBRATED, "snm", SIGNED]
+EXACT += [{**SIGNED, "pooling": "lateral-inhibition"}, {"preset": "opi", "initial": "residual"}]
 
 
 class Branchy(nn.Module):
@@ -85,7 +101,7 @@ def activity(readouts):
     return [(r.activity.spikes, r.activity.synops) for r in readouts]
 
 
-@pytest.mark.parametrize("recipe", ["maxnorm", "burst", {"preset": "burst", "pooling": "gate"}, "spicalib"])
+@pytest.mark.parametrize("recipe", EXACT, ids=str)
 @pytest.mark.parametrize("count", [1, 7, 40])
 def test_agrees_with_plain_operations_to_the_last_spike(recipe, count, monkeypatch):
     fast = simulate(monkeypatch, "tables", count, recipe, True)
@@ -97,7 +113,7 @@ def test_agrees_with_plain_operations_to_the_last_spike(recipe, count, monkeypat
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("recipe", ["opi", "burst"])
+@pytest.mark.parametrize("recipe", ["opi", "burst", CALIBRATED, SIGNED], ids=str)
 @pytest.mark.parametrize(("count", "chunk"), [(3, 16), (13, 3), (32, 1), (40, 16)])
 def test_both_kernels_agree_for_any_weights(precision, recipe, count, chunk, monkeypatch):
     options = {"precision": precision, "chunk": chunk}
@@ -132,20 +148,32 @@ LAYERS = [
 ]
 
 
-def spikes_like(layer, steps, count, most):
+def spikes_like(layer, steps, count, most, least=0):
     inputs = layer.weight.shape[1]
     shape = (steps * count, inputs) if isinstance(layer, nn.Linear) else (steps * count, inputs, 9, 7)
-    return Spikes(torch.randint(0, most + 1, shape, dtype=torch.int8), steps, ONE, signed=False)
+    return Spikes(torch.randint(least, most + 1, shape, dtype=torch.int8), steps, ONE, least < 0)
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("count", "steps", "most"), [(3, 9, 1), (8, 5, 5), (14, 3, 2), (20, 7, 1)])
-def test_sums_and_neurons_equal_those_of_the_byte_kernel(layer, precision, count, steps, most):
+@pytest.mark.parametrize(
+    ("count", "steps", "neuron"),
+    [
+        (3, 9, Burst(1)),
+        (8, 5, Burst(5)),
+        (14, 3, Signed()),
+        (20, 7, Signed(4, 0.0, 8)),
+        (3, 7, SpikeCalibrated(5, 1)),
+        (9, 5, ImbalancedThreshold(0.5)),
+    ],
+    ids=str,
+)
+def test_sums_and_neurons_equal_those_of_the_byte_kernel(layer, precision, count, steps, neuron):
     torch.manual_seed(0)
-    synapses = pack(layer, ONE, ONE / 3, precision, most)
-    source = spikes_like(layer, steps, count, most)
-    lanes, weights = lanes_for(count), planes_of(most)
+    least, most = spikes_of(neuron)
+    synapses = pack(layer, ONE, ONE / 3, precision, most, least)
+    source = spikes_like(layer, steps, count, most, least)
+    lanes, weights = lanes_for(count), planes_of(most, least)
     packed = pack_spikes(source, weights, lanes)
     drive = (packed, tables_of(synapses))
     shape = synapses.output_shape(source.shape)
@@ -154,10 +182,13 @@ def test_sums_and_neurons_equal_those_of_the_byte_kernel(layer, precision, count
 
     dense = Signal(torch.randn(steps * count, *shape[1:]), steps)
     constant = Signal(torch.randn(shape), 1)
-    others = Spikes(torch.randint(0, most + 1, dense.data.shape, dtype=torch.int8), steps, ONE, False)
+    others = Spikes(torch.randint(least, most + 1, dense.data.shape, dtype=torch.int8), steps, ONE, least < 0)
     scale = torch.rand(shape[1])
-    start = torch.rand(shape)
-    neurons = Neurons(most, start.movedim(1, -1).clone(memory_format=torch.contiguous_format))
+    state = neuron.start(torch.rand(shape))
+    firing = firing_of(neuron)
+    neurons = Population.of(
+        firing, state, lambda _, x: x.movedim(1, -1).clone(memory_format=torch.contiguous_format)
+    )
     summands = [Summand(value, scale) for value in (dense, others, constant)]
     expected, counts = run_layer(shape, steps, (source, synapses), summands, neurons)
     in_lanes = [
@@ -165,16 +196,23 @@ def test_sums_and_neurons_equal_those_of_the_byte_kernel(layer, precision, count
         pack_spikes(others, weights, lanes),
         LaneCurrents(to_lanes(constant.data, 1, lanes), count, len(shape)),
     ]
-    membrane = to_lanes(start, 1, lanes, fill=-torch.inf)[:, :, :, 0]
+    in_lanes_too = Population.of(
+        firing,
+        state,
+        lambda name, x: to_lanes(x, 1, lanes, fill=-torch.inf if name == "v" else 0.0)[:, :, :, 0],
+    )
     fired = run_tables(
         shape,
         steps,
         lanes,
         drive,
         [LaneSummand(value, scale) for value in in_lanes],
-        LaneNeurons(most, membrane, ONE),
+        LaneNeurons(in_lanes_too, ONE),
     )
     assert torch.equal(fired.counts, expected)
+    for ours, theirs in zip(in_lanes_too.states, neurons.states, strict=True):
+        images_first = from_lanes(ours[:, :, :, None], count, len(shape))
+        assert torch.equal(images_first, theirs.movedim(-1, 1))
     total = torch.zeros(*(shape[2:] or (1, 1)), shape[1])
     fired.count(total)
     assert torch.equal(total.permute(2, 0, 1).reshape(counts.shape), counts)
@@ -184,9 +222,15 @@ def test_sums_and_neurons_equal_those_of_the_byte_kernel(layer, precision, count
 
 @pytest.mark.parametrize("count", [1, 4, 6, 16, 31, 32])
 @pytest.mark.parametrize("shape", [(16,), (8, 3, 5)])
-def test_spikes_survive_packing_and_moving(count, shape):
-    counts = torch.randint(0, 6, (3 * count, *shape), dtype=torch.int8)
-    packed = pack_spikes(Spikes(counts, 3, ONE, False), planes_of(5), lanes_for(count))
+@pytest.mark.parametrize("least", [0, -1, -8])
+def test_spikes_survive_packing_and_moving(count, shape, least):
+    counts = torch.randint(least, 6, (3 * count, *shape), dtype=torch.int8)
+    packed = pack_spikes(Spikes(counts, 3, ONE, least < 0), planes_of(5, least), lanes_for(count))
+    assert packed.signed == (least < 0)
+    total = torch.zeros(*(shape[1:] or (1, 1)), shape[0])
+    packed.count(total)
+    sizes = counts.int().abs().sum(0).float()
+    assert torch.equal(total.permute(2, 0, 1).view_as(sizes), sizes)
     assert torch.equal(packed.counts, counts)
     assert packed.shape == (count, *shape)
     assert torch.equal(packed.data, counts.float())
@@ -194,6 +238,19 @@ def test_spikes_survive_packing_and_moving(count, shape):
     assert torch.equal(moved.counts, counts[:, 4:8])
     assert packed.travels_with(moved)
     assert not packed.travels_with(Spikes(counts, 3, ONE, False))
+
+
+@pytest.mark.parametrize(
+    ("least", "most"), [(0, 1), (0, 7), (-1, 1), (-1, 5), (-4, 3), (-4, 4), (-8, 7), (-8, 1)]
+)
+def test_planes_hold_every_number_of_spikes_once(least, most):
+    weights = planes_of(most, least)
+    sums = [sum(some) for n in range(len(weights) + 1) for some in itertools.combinations(weights, n)]
+    assert len(set(sums)) == len(sums)
+    assert set(range(least, most + 1)) <= set(sums)
+    assert fits_planes(most, least)
+    assert not fits_planes(8, least)
+    assert not fits_planes(most, -9)
 
 
 @pytest.mark.parametrize(("taps", "groups"), [(9, 3), (9, 6), (9, 11), (1, 86), (25, 1), (9, 43), (49, 2)])
@@ -206,15 +263,19 @@ def test_blocks_cover_every_tap_and_group_once(taps, groups):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_no_sum_can_overflow(precision):
+@pytest.mark.parametrize("least", [0, -5])
+def test_no_sum_can_overflow(precision, least):
     torch.manual_seed(0)
     layer = nn.Conv2d(64, 16, 3)
     with torch.no_grad():
         layer.weight.uniform_(0.9, 1)  # all of one sign and size: the worst case
-    fixed = pack(layer, ONE, ONE, precision, 5).fixed
+        if least:  # of those that spikes taken back make worse
+            layer.weight[:, ::2] *= -1
+    fixed = pack(layer, ONE, ONE, precision, 5, least).fixed
     weights = grouped(fixed.weights, GROUPED[precision]).long()
     if precision == "float32":
-        assert int(weights.sum((1, 2, 3)).max()) * 5 < 2**31
+        worst = weights.abs() if least else weights
+        assert int(worst.sum((1, 2, 3)).max()) * 5 < 2**31
         assert int(weights.max()) >= 2**18
     else:
         sums = [weights[:, a:b, c:d].sum((1, 2, 3)).max() for a, b, c, d in blocks(*weights.shape[1:3])]
@@ -226,9 +287,9 @@ def test_tables_are_used_where_enough_lanes_are_filled():
     assert uses_tables(32, 16, "int16", 1)
     assert uses_tables(20, 1, "float32", 1)
     assert not uses_tables(1, 1, "int16", 1)
-    assert not uses_tables(32, 16, "int8", 5)  # three planes cost as much as bytes
+    assert not uses_tables(32, 16, "int8", 2)  # two planes cost as much as bytes
     assert not uses_tables(33, 16, "int16", 1)
-    assert not uses_tables(32, 16, "int16", 20)
+    assert not uses_tables(32, 16, "int16", 0)
 
 
 POOLS = [
@@ -241,15 +302,17 @@ POOLS = [
 
 
 @pytest.mark.parametrize("pool", POOLS, ids=str)
-@pytest.mark.parametrize(("count", "most"), [(3, 1), (9, 5), (32, 1)])
+@pytest.mark.parametrize(
+    ("count", "least", "most"), [(3, 0, 1), (9, 0, 5), (32, 0, 1), (5, -1, 1), (17, -8, 7)]
+)
 @pytest.mark.parametrize("rule", [LateralInhibition(), Gate()], ids=lambda rule: rule.name)
-def test_pools_send_what_their_rule_says(rule, pool, count, most):
+def test_pools_send_what_their_rule_says(rule, pool, count, least, most):
     torch.manual_seed(0)
-    lanes, weights, function = lanes_for(count), planes_of(most), MaxPool.of_module(pool)
+    lanes, weights, function = lanes_for(count), planes_of(most, least), MaxPool.of_module(pool)
     state, expected_state = {}, {}
     for steps in (5, 1, 3):
-        counts = torch.randint(0, most + 1, (steps * count, 8, 9, 7), dtype=torch.int8)
-        spikes = pack_spikes(Spikes(counts, steps, ONE, False), weights, lanes)
+        counts = torch.randint(least, most + 1, (steps * count, 8, 9, 7), dtype=torch.int8)
+        spikes = pack_spikes(Spikes(counts, steps, ONE, least < 0), weights, lanes)
         assert fits(rule, function, spikes)
         timed = counts.float().unflatten(0, (steps, -1))
         expected, expected_state = rule.scan(function, timed, expected_state)

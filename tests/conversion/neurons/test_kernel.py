@@ -1,4 +1,4 @@
-"""Neurons that the kernel does not fire, in networks whose synapses it runs."""
+"""All neurons in networks whose synapses the kernel runs, whether it fires them or not."""
 
 from collections.abc import Callable
 from typing import Any

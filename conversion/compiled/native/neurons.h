@@ -1,0 +1,79 @@
+/* What neurons do with a current: the same for every kernel, sixteen neurons at once.
+ *
+ * All reset by subtraction and count in their thresholds; `conversion.neurons` has their equations. Only
+ * operations that PyTorch rounds in the same way are used, so both fire the same spikes from the same
+ * currents. A neuron remembers its membrane and, where it takes spikes back, what it has sent. One whose
+ * membrane is minus infinity stays silent.
+ */
+#ifndef NEURONS_H
+#define NEURONS_H
+#include <math.h>
+
+#include "vectors.h"
+
+enum { NONE, BINARY, BURST, SIGNED, CALIBRATED, LEAKY }; /* NONE: currents are what is asked for */
+
+#define MAX_STATES 4
+enum { MEMBRANE, SENT, LAST, FIRINGS }; /* of a state */
+
+typedef struct {
+    int64_t kind;
+    int64_t done; /* time steps before these */
+    float most;   /* spikes sent in one step */
+    float back;   /* spikes taken back in one step */
+    float bound;  /* SIGNED: membrane at or below which they are; CALIBRATED: silent steps allowed beyond the habit;
+                     BURST: added to the membrane before it is rounded down; LEAKY: slope */
+    int32_t variant;          /* CALIBRATED, see below */
+    float *state[MAX_STATES]; /* in and out; each as the output in one time step */
+} neurons;
+
+enum { FIX, CONS, CODE };
+
+/* How many states a kind has. */
+INLINE int states_of(int64_t kind) { return kind == CALIBRATED ? 4 : kind == SIGNED ? 2 : 1; }
+
+INLINE vec burst(vec v, float most) { return greatest(least(whole(v), all(most)), all(0)); }
+
+/* Spikes of step `t` of these; `state` is that before it, and becomes that after it. */
+INLINE vec fire(const neurons *n, vec state[MAX_STATES], vec current, int64_t t, const int kind) {
+    const vec zero = all(0), one = all(1), v = state[MEMBRANE] + current;
+    vec spikes;
+    if (kind == BINARY) {
+        spikes = choose(at_least(v, one), one, zero);
+        state[MEMBRANE] = v - spikes;
+    } else if (kind == BURST) {
+        spikes = burst(v + n->bound, n->most);
+        state[MEMBRANE] = v - spikes;
+    } else if (kind == LEAKY) {
+        const mask below = at_least(-one, v * n->bound) & above(v, all(-INFINITY));
+        spikes = choose(at_least(v, one), one, zero);
+        state[MEMBRANE] = v - spikes + choose(below, one / n->bound, zero);
+        spikes -= choose(below, one, zero);
+    } else if (kind == SIGNED) { /* owed: the fewest that lift the membrane above the bound */
+        const vec owed = n->bound == 0 ? -whole(v) : whole(n->bound - v) + one;
+        spikes = burst(v, n->most) - least(greatest(least(owed, all(n->back)), zero), state[SENT]);
+        state[MEMBRANE] = v - spikes;
+        state[SENT] += spikes;
+    } else { /* CALIBRATED; the mean interval between firings is the step of the last over their number */
+        const vec now = all((float)(n->done + t));
+        spikes = burst(v, n->most);
+        const mask fired = above(spikes, zero);
+        const vec firings = choose(fired, state[FIRINGS] + one, state[FIRINGS]);
+        const vec last = choose(fired, now, state[LAST]), silent = now - last - n->bound;
+        const mask late = above(silent * greatest(firings, one), last);
+        vec back = choose(late, one, zero);
+        state[MEMBRANE] = v - spikes;
+        state[FIRINGS] = firings;
+        state[LAST] = last;
+        if (n->variant == CODE) { /* muted, where more has been taken back than was sent */
+            state[SENT] += spikes - back;
+            return choose(above(state[SENT], -one), spikes - back, zero);
+        }
+        back = choose(at_least(state[SENT], one), back, zero);
+        if (n->variant == CONS) state[MEMBRANE] += back;
+        spikes -= back;
+        state[SENT] += spikes;
+    }
+    return spikes;
+}
+#endif
