@@ -37,6 +37,7 @@ def convert(
     recipe: str | Mapping[str, Any] | Recipe = "spicalib",
     calibration: Tensor | Iterable[Any] = (),
     submodule: str | None = None,
+    memory_mib: float | None = None,
 ) -> Converted:
     """Convert a trained network into a spiking one; the network itself is left untouched.
 
@@ -48,6 +49,7 @@ def convert(
             iterable of such batches, or of (images, labels) pairs.
         submodule: path of the part to convert, such as "backbone"; the whole network if None. The
             calibration images run through the whole network; the result maps what the part maps.
+        memory_mib: budget of simulations; see `Converted.memory_mib`.
 
     Returns:
         Spiking network on the device of `ann`; its `report` says what became of every operation. Where
@@ -61,7 +63,9 @@ def convert(
         CalibrationError: no calibration images, or unusable activations; names the layer.
     """
     chosen = recipe_from(recipe)
-    return prepare(ann, calibration, submodule, chosen).convert(chosen)
+    network = prepare(ann, calibration, submodule, chosen).convert(chosen)
+    network.memory_mib = memory_mib
+    return network
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ class SubmoduleError(ConversionError, ValueError):
     """The network has no such submodule, or it cannot be converted on its own."""
 
 
+class MemoryBudgetError(ConversionError):
+    """Not even one image can be simulated within the memory budget; names the smallest that would do."""
+
+
 @dataclass(frozen=True)
 class Unsupported:
     """One operation without a spiking counterpart."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self
@@ -14,10 +15,13 @@ from torch import Tensor, nn
 
 from conversion.compiled import simulator as compiled
 from conversion.compiled.fixed_point import PLANES, Precision
+from conversion.compiled.fusion import find_fusions
 from conversion.compiled.native import has_synapses
-from conversion.compiled.schedule import images_at_once, uses_tables
+from conversion.compiled.probe import LEAST_CHUNKS, Probe
+from conversion.compiled.schedule import Schedule, by_rule, candidates, planes_for, uses_tables
 from conversion.compiled.table_simulator import TableSimulation
 from conversion.costs.synapses import Connectivity, connectivity
+from conversion.costs.tally import SpikeTally
 from conversion.errors import ConversionError
 from conversion.fitting.layers import SpikingLayer
 from conversion.graph.operations import Kind
@@ -26,6 +30,7 @@ from conversion.nir.export import export
 from conversion.readouts import FROM_START, Window
 from conversion.recipes import Recipe
 from conversion.simulation.coding import Coding
+from conversion.simulation.memory import fit_into, footprint
 from conversion.simulation.signals import Signal, map_structure
 from conversion.simulation.simulator import Simulation
 
@@ -58,6 +63,9 @@ class Converted(nn.Module):
     Attributes:
         recipe: the conversion method.
         report: what became of every operation, in graph order.
+        memory_mib: budget of a simulation in MiB, or none. Images are then simulated so many at a time, in
+            chunks of so many steps, that states and activations stay within it. Weights and the images
+            themselves come on top.
     """
 
     def __init__(self, plan: Plan, report: list[Entry]) -> None:
@@ -65,6 +73,7 @@ class Converted(nn.Module):
         self.captured = plan.captured
         self.plan = plan
         self.report = report
+        self.memory_mib: float | None = None
         self._connectivity: dict[torch.Size, Connectivity] = {}
 
     def train(self, mode: bool = True) -> Self:
@@ -126,6 +135,7 @@ class SpikingNetwork(Converted):
         self.window = window
         self._neurons = {name: layer.neuron for name, layer in layers.items()}
         self._prepared: tuple[Any, compiled.Prepared] | None = None
+        self._probe = Probe(plan, self._neurons)
         for index, layer in enumerate(layers.values()):
             self.register_buffer(f"threshold_{index}", layer.threshold, persistent=True)
             self.register_buffer(f"initial_{index}", layer.initial, persistent=True)
@@ -157,24 +167,27 @@ class SpikingNetwork(Converted):
         """NIR graph of this network, written to `path` if given; see `conversion.nir.export`."""
         return export(self.plan, self.layers, path, accept_reset_to_value)
 
-    def _simulations(self, parts: Sequence[Tensor], chunk: int, precision: Precision) -> list[Simulation]:
+    def _simulations(
+        self, parts: Sequence[Tensor], schedule: Schedule, precision: Precision, tally: SpikeTally
+    ) -> list[Simulation]:
         """Fresh simulations of parts of one batch, compiled where that is possible."""
         layers = self.layers
         on_wire = units(self.plan, self.thresholds)
         if not compiled.available(parts[0]):
-            return [Simulation(self.plan, layers, on_wire, part) for part in parts]
+            return [Simulation(self.plan, layers, on_wire, part, tally) for part in parts]
         fitted = [tensor for name, tensor in self.named_buffers(recurse=False)]
         tensors = [*self.captured.parameters(), *self.captured.buffers(), *fitted]
         state = (precision, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
         if self._prepared is None or self._prepared[0] != state:  # first run, or somebody changed a weight
             self._prepared = (state, compiled.Prepared(self.plan, layers, on_wire, precision))
         prepared = self._prepared[1]
-        most = self._most_spikes
+        planes = self._planes
         simulations: list[Simulation] = []
         for part in parts:
-            tables = uses_tables(len(part), chunk, precision, most)
+            whole = len(part) == len(parts[0])  # what is left of a batch may be better off otherwise
+            tables = schedule.tables if whole else uses_tables(len(part), schedule.chunk, precision, planes)
             kind = TableSimulation if tables else compiled.CompiledSimulation
-            simulations.append(kind(self.plan, layers, on_wire, part, prepared))
+            simulations.append(kind(self.plan, layers, on_wire, part, prepared, tally))
         return simulations
 
     @torch.no_grad()
@@ -187,7 +200,9 @@ class SpikingNetwork(Converted):
     ) -> Generator[Readout, None, None]:
         """Run the network on constant analog images and read it out.
 
-        Memory is bounded by `chunk`, not by the number of time steps. Stop iterating to stop early.
+        Memory is bounded by `chunk` and by `memory_mib`, not by the number of time steps. Stop iterating to
+        stop early; where the budget holds only some of the images, all of them have run to the last step
+        before the first read-out.
 
         Args:
             images: analog input [B, C, H, W], presented in every step.
@@ -204,6 +219,7 @@ class SpikingNetwork(Converted):
         Raises:
             ValueError: a time step or the chunk is not positive, or the precision is unknown.
             ConversionError: initial potentials were fitted for images of another size; names the layer.
+            MemoryBudgetError: not even one image fits into `memory_mib`.
         """
         readouts = checked_time_steps(time_steps)
         if chunk < 1:
@@ -212,9 +228,38 @@ class SpikingNetwork(Converted):
         precision = effective_precision(images, precision)
         if any(neuron.whole_window for neuron in self._neurons.values()):
             for t in readouts:
-                yield from self._run(images, [t], t, precision)
+                yield from self._within_budget(images, [t], t, precision)
         else:
+            yield from self._within_budget(images, readouts, chunk, precision)
+
+    def _within_budget(
+        self, images: Tensor, readouts: list[int], chunk: int, precision: Precision
+    ) -> Generator[Readout, None, None]:
+        """Run all images at once, or as many as the budget holds, one group after the other."""
+        together = len(images)
+        if self.memory_mib is not None and together:
+            together, chunk = self._cut(images, chunk, precision)
+        groups = images.split(together or 1)
+        if len(groups) == 1:
             yield from self._run(images, readouts, chunk, precision)
+            return
+        runs = [list(self._run(group, readouts, chunk, precision)) for group in groups]
+        for parts in zip(*runs, strict=True):
+            yield _of_all_images(parts, [len(group) for group in groups])
+
+    def _cut(self, images: Tensor, chunk: int, precision: Precision) -> tuple[int, int]:
+        """How many images and time steps the budget holds."""
+        on_wire = units(self.plan, self.thresholds)
+        fusions = find_fusions(self.plan, on_wire) if compiled.available(images) else None
+        values = self.connectivity(images).values
+        need = footprint(self.plan, self.layers, values, fusions, on_wire)
+        whole = any(neuron.whole_window for neuron in self._neurons.values())
+
+        def at_once(count: int, steps: int) -> int:
+            return self._images_at_once(images[:count], steps, precision)
+
+        assert self.memory_mib is not None
+        return fit_into(self.memory_mib, need, len(images), chunk, at_once, whole)
 
     def _check_size(self, images: Tensor) -> None:
         """Potentials of single neurons, unlike those of channels, fit images of one size."""
@@ -235,10 +280,12 @@ class SpikingNetwork(Converted):
     ) -> Generator[Readout, None, None]:
         """One simulation, read out at the given steps."""
         coding = self.plan.neuron.coding
-        parts = images.split(self._images_at_once(images, chunk, precision))
+        schedule = self._schedule(images, readouts[-1], chunk, precision)
+        parts = images.split(schedule.images)
         sizes = [len(part) for part in parts]
-        simulations = self._simulations(parts, chunk, precision)
         wiring = self.connectivity(images)
+        tally = SpikeTally(wiring.groups)
+        simulations = self._simulations(parts, schedule, precision, tally)
         totals: list[Any] = [None] * len(parts)
         rest = _joined([simulation.begin() for simulation in simulations], sizes)
         starts = {t: self.window.start(t) for t in readouts}
@@ -246,13 +293,15 @@ class SpikingNetwork(Converted):
         now = 0
         for stop in sorted({*readouts, *starts.values()} - {0}):
             while now < stop:
-                steps = min(chunk, stop - now)
+                steps = min(schedule.chunk, stop - now)
+                started = time.perf_counter()
                 weights = coding.weights(now, steps)
                 for index, simulation in enumerate(simulations):
                     output = simulation.advance(steps)
                     charge = map_structure(partial(_summed, steps, weights), Signal, output)
                     totals[index] = charge if totals[index] is None else _add(totals[index], charge)
                 now += steps
+                self._probe.note(time.perf_counter() - started, wiring.macs * len(images) * steps)
             total = _joined(totals, sizes)
             if stop in starts.values():
                 at[stop] = total
@@ -261,22 +310,48 @@ class SpikingNetwork(Converted):
                 if start:
                     total = _add(total, map_structure(torch.neg, Tensor, at[start]))
                 decoded = _decoded(coding, total, rest, stop - start)
-                spike_maps = _summed_maps([simulation.spike_maps for simulation in simulations])
-                activity = measure(spike_maps, wiring, len(images))
+                activity = measure(tally.maps, wiring, len(images))
                 yield Readout(stop, stop - start, self.plan.steps_run(stop), decoded, activity)
 
     def _images_at_once(self, images: Tensor, chunk: int, precision: Precision) -> int:
-        """How many images go through a layer together; see `conversion.compiled.schedule`."""
+        """How many images go through a layer together by the rule."""
+        return self._by_rule(images, chunk, precision).images
+
+    def _by_rule(self, images: Tensor, chunk: int, precision: Precision) -> Schedule:
+        """What goes through a layer together; see `conversion.compiled.schedule`."""
         kernel = precision if compiled.available(images) else None
-        return images_at_once(self.plan, images, chunk, kernel, self._most_spikes)
+        return by_rule(self.plan, images, chunk, kernel, self._planes)
+
+    def _schedule(self, images: Tensor, last: int, chunk: int, precision: Precision) -> Schedule:
+        """The rule's choice, or a faster one that was measured; see `conversion.compiled.probe`."""
+        rule = self._by_rule(images, chunk, precision)
+        whole = any(neuron.whole_window for neuron in self._neurons.values())
+        if whole or images.device.type != "cpu" or not len(images) or self.memory_mib is not None:
+            return rule
+        available = compiled.available(images)
+        options = candidates(rule, len(images), chunk, available, self._planes)
+        operations = self.connectivity(images).macs * len(images) * last
+        situation = (tuple(images.shape[1:]), images.dtype, precision, available)
+        return self._probe.choose(options, operations, situation, partial(self._timed, images, precision))
+
+    def _timed(self, images: Tensor, precision: Precision, schedule: Schedule, budget: float) -> float:
+        """Seconds for one image and step; nothing of this simulation is kept."""
+        part = images[: schedule.images]
+        tally = SpikeTally(self.connectivity(images).groups)
+        times: list[float] = []
+        with torch.random.fork_rng(devices=[]):
+            (simulation,) = self._simulations([part], schedule, precision, tally)
+            simulation.begin()
+            while len(times) < LEAST_CHUNKS or sum(times) + times[-1] < budget:
+                started = time.perf_counter()
+                simulation.advance(schedule.chunk)
+                times.append(time.perf_counter() - started)
+        return min(times[1:]) / (len(part) * schedule.chunk)  # the first also computes what is constant
 
     @property
-    def _most_spikes(self) -> int:
-        """Most spikes of a neuron in one step; more than any kernel packs where neurons fire outside it."""
-        layers = self.layers.values()
-        if not all(compiled.runs_in_kernel(self.plan, layer) for layer in layers):
-            return compiled.MOST_IN_BYTES
-        return max((layer.neuron.max_per_step for layer in layers), default=1)
+    def _planes(self) -> int:
+        """Planes of bits that hold the spikes of one step; see `conversion.compiled.schedule`."""
+        return planes_for([layer.neuron for layer in self.layers.values()])
 
 
 def effective_precision(images: Tensor, precision: Precision) -> Precision:
@@ -306,17 +381,22 @@ def checked_time_steps(time_steps: Iterable[int]) -> list[int]:
 
 
 def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int) -> Activity:
-    """Spikes and exact SynOps from spike maps [C, ...] summed over images and time.
+    """Spikes and exact SynOps from the maps of a `SpikeTally`.
 
     A pool that passes on currents or the image sends no spikes and is left out.
     """
-    spikes = {name: float(spike_maps[name].sum()) for name in spike_maps if name in wiring.units}
+    spikes = {name: float(counts.sum()) for name, counts in spike_maps.items()}
     synops = {layer.name: layer.synops(spike_maps) for layer in wiring.layers}
     return Activity(images, spikes, synops)
 
 
-def _summed_maps(maps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([part[name] for part in maps]).sum(0) for name in maps[0]}
+def _of_all_images(parts: Sequence[Readout], sizes: list[int]) -> Readout:
+    """One read-out from those of groups of images."""
+    first = parts[0]
+    spikes = {name: sum(part.activity.spikes[name] for part in parts) for name in first.activity.spikes}
+    synops = {name: sum(part.activity.synops[name] for part in parts) for name in first.activity.synops}
+    output = _joined([part.output for part in parts], sizes)
+    return replace(first, output=output, activity=Activity(sum(sizes), spikes, synops))
 
 
 def _joined(parts: list[Any], sizes: list[int]) -> Any:

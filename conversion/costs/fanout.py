@@ -60,6 +60,9 @@ _TRANSPOSED_ARGUMENTS = (
 )
 
 
+_PROBE = 2**24  # values of a probe, see `_touches`
+
+
 def squash(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> Layer:
     """Geometry of the layer that a node runs."""
     if node.op == "call_module":
@@ -133,19 +136,24 @@ def _of_module(module: nn.Module, args: Any, kwargs: Any) -> Layer:
     )
 
 
-def reached(layer: Layer, counts: Tensor) -> Tensor:
-    """Total number of synapses reached by spike counts [1, C, ...], a differentiable scalar."""
-    if layer.dimensions == 0:
-        return counts.sum() * layer.outputs
+def synapses_hit(layer: Layer, counts: Tensor) -> Tensor:
+    """Spikes that arrive at each position of a convolution's output, and at each of its groups of channels.
+
+    Args:
+        layer: the convolution.
+        counts: spikes at its input, [1, C, ...].
+
+    Returns:
+        [1, groups, ...], differentiable; each output channel of a group has so many synaptic operations.
+    """
     # Channels of a group share their fan-out, so one channel per group is enough.
     grouped = counts.unflatten(1, (layer.groups, -1)).sum(2)
     if layer.border is not None:
         grouped = F.pad(grouped, layer.border[1], mode=layer.border[0])
     name = f"conv_transpose{layer.dimensions}d" if layer.transposed else f"conv{layer.dimensions}d"
     ones = counts.new_ones(layer.groups, 1, *layer.kernel)
-    hit = getattr(F, name)(grouped, ones, groups=layer.groups, **dict(layer.settings))
-    total: Tensor = hit.sum() * (layer.outputs // layer.groups)
-    return total
+    hit: Tensor = getattr(F, name)(grouped, ones, groups=layer.groups, **dict(layer.settings))
+    return hit
 
 
 def dense_macs(layer: Layer, inputs: Tensor, output: Tensor) -> float:
@@ -163,7 +171,7 @@ def spread(operation: Callable[..., Any], node: fx.Node, args: Any, kwargs: Any)
     has a weight in.
     """
     counts: Tensor = args[0] if args else kwargs["input"]
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")  # no module's
     if name in ("mean", "sum"):
         return _summed(counts, args[1:], kwargs)
     output = operation(*args, **kwargs)
@@ -172,7 +180,7 @@ def spread(operation: Callable[..., Any], node: fx.Node, args: Any, kwargs: Any)
         touches = _touches(operation, counts, args, kwargs, axis).to(counts.dtype)
         result = torch.tensordot(result, touches, dims=([axis], [0])).movedim(-1, axis)
     if result.shape != output.shape:
-        raise AssertionError(f"fan-out of {name}: {tuple(result.shape)} is not {tuple(output.shape)}")
+        raise AssertionError(f"fan-out of {node.name}: {tuple(result.shape)} is not {tuple(output.shape)}")
     return result
 
 
@@ -189,13 +197,17 @@ def _summed(counts: Tensor, args: Any, kwargs: Any) -> Tensor:
 def _touches(operation: Callable[..., Any], counts: Tensor, args: Any, kwargs: Any, axis: int) -> Tensor:
     """Which outputs each input position has a weight in, along one axis: [n_in, n_out] of 0 and 1."""
     n = counts.shape[axis]
-    shape = [1] * counts.ndim
-    shape[1], shape[axis] = n, n
-    basis = torch.eye(n, dtype=counts.dtype, device=counts.device).reshape(shape)
     # The other axes keep their size, so that windows fit and sizes given by the caller stay right.
-    sizes = [size if i > 1 and i != axis else basis.shape[i] for i, size in enumerate(counts.shape)]
-    probe = basis.expand(sizes)
-    with torch.no_grad():
-        response = operation(probe, *args[1:], **kwargs) if args else operation(**{**kwargs, "input": probe})
-    others = [i for i in range(2, counts.ndim) if i != axis]
-    return (response[0].abs().amax([i - 1 for i in others]) if others else response[0].abs()) > 0
+    at_once = max(1, _PROBE // max(counts[0, 0].numel(), 1))
+    found = []
+    for basis in torch.eye(n, dtype=counts.dtype, device=counts.device).split(at_once):
+        shape = [1, len(basis), *[1] * (counts.ndim - 2)]
+        shape[axis] = n
+        sizes = [1, len(basis), *counts.shape[2:]]
+        probe = basis.reshape(shape).expand(sizes)
+        inputs, named = ((probe, *args[1:]), kwargs) if args else ((), {**kwargs, "input": probe})
+        with torch.no_grad():
+            result = operation(*inputs, **named)
+        rest = [i - 1 for i in range(2, counts.ndim) if i != axis]
+        found.append(result[0].abs().amax(rest) if rest else result[0].abs())
+    return torch.cat(found) > 0

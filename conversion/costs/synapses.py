@@ -11,18 +11,23 @@ The number of synapses that a spike reaches is linear in the spikes, so it is me
 the graph on spike counts, with every weight replaced by 1, and differentiating: the derivative of a
 layer's total with respect to a neuron's count is the neuron's fan-out in that layer. Borders,
 strides, groups and dilation are thereby exact.
+
+A fan-out depends on the position of a neuron, and on its channel only where a layer treats channels
+differently. So channels whose fan-outs agree everywhere share one map, and spikes are counted no finer
+(see `SpikeTally`): what is kept grows with the positions of a layer, not with its neurons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx
 
-from conversion.costs.fanout import dense_macs, reached, spread, squash
+from conversion.costs.fanout import dense_macs, spread, squash, synapses_hit
+from conversion.costs.tally import FanOut, common_groups
 from conversion.graph.operations import Kind
 from conversion.graph.plan import Plan, attribute, operation_of, shape_answer
 from conversion.simulation.signals import map_structure
@@ -37,7 +42,7 @@ class SynapticLayer:
     name: str
     macs: float  # dense multiply-accumulates for one image
     drive: Drive
-    fanout: Mapping[str, Tensor]  # source layer -> synapses reached by one spike, [C, ...]
+    fanout: Mapping[str, Tensor]  # source layer -> synapses reached by a spike, [G, ...] by group
     weights: int = 0  # number of weights, without biases
     biases: int = 0
     inputs: int = 0  # values that come in, for one image
@@ -45,7 +50,7 @@ class SynapticLayer:
     taps: int = 0  # kernel positions over all output channels; 0 for a linear layer
 
     def synops(self, spike_maps: Mapping[str, Tensor]) -> float:
-        """Synaptic operations caused by spikes: each spike times the synapses it reaches."""
+        """Synaptic operations that spikes [G, ...] cause: each spike times the synapses it reaches."""
         totals = [(spike_maps[s] * fan).sum() for s, fan in self.fanout.items() if s in spike_maps]
         return float(sum(totals))
 
@@ -60,11 +65,18 @@ class Connectivity:
 
     layers: tuple[SynapticLayer, ...]
     units: Mapping[str, int]  # source layer -> units that can spike, for one image
+    # source layer -> group of each channel, int64 [C]; channels of a group have the same fan-outs
+    groups: Mapping[str, Tensor] = field(default_factory=dict)
+    values: Mapping[str, int] = field(default_factory=dict)  # operation -> values it gives for one image
 
     @property
     def macs(self) -> float:
         """Dense multiply-accumulates of the ANN for one image."""
         return sum(layer.macs for layer in self.layers)
+
+    def reached(self, layer: SynapticLayer, source: str) -> Tensor:
+        """Synapses of `layer` that one spike of each unit of `source` reaches, float64 [C, ...]."""
+        return layer.fanout[source][self.groups[source]]
 
 
 @dataclass(frozen=True)
@@ -100,21 +112,36 @@ class _Survey:
 
     def run(self) -> Connectivity:
         wires: dict[fx.Node, Any] = {}
+        values: dict[str, int] = {}
         for node in self._plan.captured.graph.nodes:
             if node.op != "output":
                 wires[node] = self._visit(node, wires)
-        layers = tuple(self._layer(*entry) for entry in self._layers)
-        return Connectivity(layers, {name: leaf.numel() for name, leaf in self._leaves.items()})
+                values[node.name] = sum(wire.counts.numel() for wire in _wires_in(wires[node]))
+            for source in self._plan.last_use.get(node, ()):
+                wires.pop(source, None)
+        found = [self._fanout(*entry) for entry in self._layers]
+        units = {name: leaf.numel() for name, leaf in self._leaves.items()}
+        groups = {
+            name: common_groups([one[name] for one in found if name in one], leaf.shape[1])
+            for name, leaf in self._leaves.items()
+        }
+        layers = tuple(
+            replace(layer, fanout={name: one.regrouped(groups[name]) for name, one in fanout.items()})
+            for (layer, _), fanout in zip(self._layers, found, strict=True)
+        )
+        return Connectivity(layers, units, groups, values)
 
-    def _layer(self, layer: SynapticLayer, total: Tensor | None) -> SynapticLayer:
-        fanout: dict[str, Tensor] = {}
+    def _fanout(self, layer: SynapticLayer, total: Tensor | None) -> dict[str, FanOut]:
+        found: dict[str, FanOut] = {}
         if total is not None and total.requires_grad and layer.drive in ("spikes", "mixed"):
             leaves = list(self._leaves.values())
             gradients = torch.autograd.grad(total, leaves, retain_graph=True, allow_unused=True)
             for source, gradient in zip(self._leaves, gradients, strict=True):
-                if gradient is not None and bool(gradient.any()):
-                    fanout[source] = gradient[0].double()
-        return replace(layer, fanout=fanout)
+                if gradient is not None:
+                    fanout = FanOut.of(gradient[0])
+                    if bool(fanout.maps.any()):
+                        found[source] = fanout
+        return found
 
     def _visit(self, node: fx.Node, wires: dict[fx.Node, Any]) -> Any:
         if node.op == "placeholder":
@@ -135,7 +162,7 @@ class _Survey:
             wire = carried[0]
             if wire.spikes and not wire.current:
                 return self._source(role.name, pooled)
-            return _Wire(torch.zeros_like(pooled), analog=wire.analog, current=wire.current)
+            return _Wire(_silence(pooled, pooled.shape), analog=wire.analog, current=wire.current)
         if role.kind is Kind.SHAPE:
             return shape_answer(node, carried[0].counts.shape, args[1:], kwargs)
         if role.kind is Kind.WEIGHTED:
@@ -158,7 +185,7 @@ class _Survey:
         return map_structure(lambda counts: _Wire(counts, **kinds), Tensor, result)
 
     def _source(self, name: str, like: Tensor) -> _Wire:
-        leaf = torch.zeros_like(like, requires_grad=True)
+        leaf = _silence(like, like.shape).requires_grad_()
         self._leaves[name] = leaf
         return _Wire(leaf, spikes=True)
 
@@ -166,9 +193,14 @@ class _Survey:
         self, name: str, node: fx.Node, wire: _Wire, operation: Any, args: Any, kwargs: Any
     ) -> _Wire:
         layer = squash(self._plan.captured, node, args, kwargs)
-        with torch.no_grad():
-            output = operation(*args, **kwargs)
-        total = reached(layer, wire.counts) if wire.spikes and not wire.current else None
+        if layer.dimensions:
+            hits = synapses_hit(layer, wire.counts)
+            output = _silence(hits, torch.Size((len(hits), layer.outputs, *hits.shape[2:])))
+            total = hits.sum() * (layer.outputs // layer.groups)
+        else:
+            with torch.no_grad():
+                output = operation(*args, **kwargs)
+            total = wire.counts.sum() * layer.outputs
         found = SynapticLayer(
             name,
             dense_macs(layer, wire.counts, output),
@@ -180,9 +212,14 @@ class _Survey:
             outputs=output.numel(),
             taps=layer.taps,
         )
-        self._layers.append((found, total))
+        self._layers.append((found, total if wire.spikes and not wire.current else None))
         moving = wire.spikes or wire.current
-        return _Wire(torch.zeros_like(output), analog=not moving, current=moving)
+        return _Wire(_silence(output, output.shape), analog=not moving, current=moving)
+
+
+def _silence(like: Tensor, shape: torch.Size) -> Tensor:
+    """No spikes at all: zeros of one shape that take the memory of one number."""
+    return like.new_zeros(()).expand(shape)
 
 
 def _wires_in(values: Any) -> list[_Wire]:

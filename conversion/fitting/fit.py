@@ -61,6 +61,7 @@ class PerLength(Converted):
             with torch.inference_mode(False), torch.no_grad():
                 calibration = Calibration(copied(self.plan), self._batches, self._statistics, t)
                 self._fitted[t] = fit(calibration).train(False)
+        self._fitted[t].memory_mib = self.memory_mib
         return self._fitted[t]
 
     def simulate(

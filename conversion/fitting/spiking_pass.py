@@ -168,9 +168,6 @@ class SpikingPass(Simulation):
         self._states.pop(node)  # all steps are done
         return sent
 
-    def _count(self, name: str, spikes: Tensor) -> None:
-        """Nobody asks what a fit costs."""
-
 
 class _Alongside:
     """The ANN, run as far as somebody asks, on a copy of the weights as they are now."""

@@ -49,6 +49,7 @@ class EarlyExit(Converted):
 
     def at(self, t: int) -> Converted:
         """The network itself, without exits, that is read out at t."""
+        self._network.memory_mib = self.memory_mib
         return self._network.at(t)
 
     @torch.no_grad()

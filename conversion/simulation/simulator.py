@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from conversion.costs.tally import SpikeTally
 from conversion.fitting.layers import SpikingLayer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.graph.plan import Plan, attribute, max_pool_of, operation_of, shape_answer
@@ -32,6 +33,7 @@ class Simulation:
         layers: fitted neuron layers by name.
         units: per pooling node, the value of one spike, or None where spikes of several sizes mix.
         images: analog input [B, ...], shown in every step or as the neuron's coding has it.
+        tally: counts spikes; None where nobody asks for them.
     """
 
     def __init__(
@@ -40,8 +42,10 @@ class Simulation:
         layers: Mapping[str, SpikingLayer],
         units: dict[fx.Node, Tensor | None],
         images: Tensor,
+        tally: SpikeTally | None = None,
     ) -> None:
         self._plan = plan
+        self._tally = tally
         self._layers = layers
         self._coding = plan.neuron.coding
         self._units = units
@@ -55,7 +59,6 @@ class Simulation:
         self._before: Before | None = None  # what neurons do in steps before the read-out
         self._factors: dict[fx.Node, Tensor] = {}  # of all spikes of a layer
         self._at_rest: dict[fx.Node, tuple[Tensor, Tensor]] = {}  # input and output of pools at rest
-        self.spike_maps: dict[str, Tensor] = {}  # layer -> spikes so far, [C, ...], summed over images
 
     def begin(self) -> Any:
         """Run the steps that come before the read-out, if the recipe has any.
@@ -201,11 +204,14 @@ class Simulation:
         return self._pools[node]
 
     def _count(self, name: str, spikes: Tensor) -> None:
-        self._add_to_map(name, spikes.abs().sum((0, 1)))
+        """Count spikes [T, B, C, ...] of one layer; a negative one counts as a positive one."""
+        if self._tally is not None:
+            self._add_to_tally(name, spikes.abs().sum((0, 1)))
 
-    def _add_to_map(self, name: str, counts: Tensor) -> None:
-        total = counts.double()
-        self.spike_maps[name] = self.spike_maps[name] + total if name in self.spike_maps else total
+    def _add_to_tally(self, name: str, counts: Tensor) -> None:
+        """Count spikes [C, ...] of one layer, summed over time and images."""
+        if self._tally is not None:
+            self._tally.add(name, counts)
 
 
 def _rest(neuron: Neuron, current: Tensor, steps: int, state: State) -> tuple[Tensor, State, None]:

@@ -81,11 +81,12 @@ LAYERS = [
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_fan_out_of_a_layer(layer: nn.Module) -> None:
-    found = layer_named(wiring_of(Between(straight, layer)), "layer")
+    wiring = wiring_of(Between(straight, layer))
+    found = layer_named(wiring, "layer")
     expected = counted(layer, one_spike_each((4, 6, 7)))
     assert found.drive == "spikes"
     assert list(found.fanout) == ["spikes"]
-    assert torch.equal(found.fanout["spikes"], expected.view(4, 6, 7))
+    assert torch.equal(wiring.reached(found, "spikes"), expected.view(4, 6, 7))
 
 
 class ToSize(nn.Module):
@@ -103,10 +104,11 @@ class ToSize(nn.Module):
 def test_fan_out_of_a_transposed_convolution_to_a_size(keyword: bool) -> None:
     layer = nn.ConvTranspose2d(4, 5, 3, stride=3, padding=1)
     way = ToSize(layer, (18, 20), keyword)
-    found = layer_named(wiring_of(Between(straight, way)), "layer.layer")
+    wiring = wiring_of(Between(straight, way))
+    found = layer_named(wiring, "layer.layer")
     reached = of_ones(layer)(one_spike_each((4, 6, 7)), [18, 20]).detach().flatten(1).sum(1)
     assert reached.sum() > counted(layer, one_spike_each((4, 6, 7))).sum()
-    assert torch.equal(found.fanout["spikes"], reached.view(4, 6, 7))
+    assert torch.equal(wiring.reached(found, "spikes"), reached.view(4, 6, 7))
 
 
 @pytest.mark.parametrize("outputs", [5, None])
@@ -119,8 +121,9 @@ def test_matrix_product_counts_as_a_linear_layer(outputs: int | None) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x @ self.matrix
 
-    found = layer_named(wiring_of(Between(straight, Product())), "layer.matmul")
-    assert torch.equal(found.fanout["spikes"], torch.full((4, 6, 7), outputs or 1).double())
+    wiring = wiring_of(Between(straight, Product()))
+    found = layer_named(wiring, "layer.matmul")
+    assert torch.equal(wiring.reached(found, "spikes"), torch.full((4, 6, 7), outputs or 1).double())
     assert found.macs == 4 * 6 * 7 * (outputs or 1)
 
 
@@ -133,7 +136,7 @@ def test_fan_out_in_one_and_three_dimensions(layer: nn.Module, size: tuple[int, 
     first = nn.Conv1d(3, 3, 1) if len(size) == 1 else nn.Conv3d(3, 3, 1)
     wiring = wiring_of(nn.Sequential(first, nn.ReLU(), layer), (3, *size))
     expected = counted(layer, one_spike_each((3, *size)))
-    assert torch.equal(layer_named(wiring, "2").fanout["1"], expected.view(3, *size))
+    assert torch.equal(wiring.reached(layer_named(wiring, "2"), "1"), expected.view(3, *size))
 
 
 def average(x: Tensor) -> Tensor:
@@ -212,8 +215,9 @@ def test_a_spike_counts_wherever_it_has_a_weight(way, kind: str) -> None:
     weighted, name = (layer[1], "layer.1") if kind == "linear" else (layer, "layer")
     if kind == "linear":
         copies = copies.flatten(1)
-    found = layer_named(wiring_of(Between(way, layer)), name)
-    assert torch.equal(found.fanout["spikes"], counted(weighted, copies).view(4, 6, 7))
+    wiring = wiring_of(Between(way, layer))
+    found = layer_named(wiring, name)
+    assert torch.equal(wiring.reached(found, "spikes"), counted(weighted, copies).view(4, 6, 7))
 
 
 class Residual(nn.Module):
@@ -240,14 +244,16 @@ def test_fan_out_through_sums_concatenation_and_pools() -> None:
     spikes = one_spike_each((4, 6, 7))
     after_sum, after_cat = layer_named(wiring, "after_sum"), layer_named(wiring, "after_cat")
     assert set(after_sum.fanout) == {"relu_a", "relu_b"}
-    assert torch.equal(after_sum.fanout["relu_a"], counted(network.after_sum, 2 * spikes).view(4, 6, 7))
-    assert torch.equal(after_sum.fanout["relu_b"], counted(network.after_sum, spikes).view(4, 6, 7))
+    assert torch.equal(
+        wiring.reached(after_sum, "relu_a"), counted(network.after_sum, 2 * spikes).view(4, 6, 7)
+    )
+    assert torch.equal(wiring.reached(after_sum, "relu_b"), counted(network.after_sum, spikes).view(4, 6, 7))
     # The pool is a source of its own: what it sends, not what it receives, reaches the next layer.
     assert set(after_cat.fanout) == {"relu_a", "pool"}
     cut = F.pad(spikes[:, :, :3, :3], (0, 0, 0, 0, 4, 0))
-    assert torch.equal(after_cat.fanout["relu_a"], counted(network.after_cat, cut).view(4, 6, 7))
+    assert torch.equal(wiring.reached(after_cat, "relu_a"), counted(network.after_cat, cut).view(4, 6, 7))
     pooled = F.pad(one_spike_each((4, 3, 3)), (0, 0, 0, 0, 0, 4))
-    assert torch.equal(after_cat.fanout["pool"], counted(network.after_cat, pooled).view(4, 3, 3))
+    assert torch.equal(wiring.reached(after_cat, "pool"), counted(network.after_cat, pooled).view(4, 3, 3))
     assert wiring.units == {"relu_a": 168, "relu_b": 168, "pool": 36}
 
 
@@ -277,7 +283,7 @@ def test_functional_layers_have_the_same_fan_out() -> None:
     ):
         name = {id(conv): "conv2d", id(transposed): "conv_transpose2d", id(linear): "linear"}[id(layer)]
         expected = counted(layer, one_spike_each(shape)).view(shape)
-        assert torch.equal(layer_named(wiring, name).fanout[source], expected)
+        assert torch.equal(wiring.reached(layer_named(wiring, name), source), expected)
 
 
 @pytest.mark.parametrize(
@@ -451,3 +457,19 @@ def test_connectivity_depends_on_the_size_of_the_image() -> None:
         wiring = snn.connectivity(torch.randn(3, 2, h, w))
         assert [layer.macs for layer in wiring.layers] == [36.0 * (h - 2) * (w - 2), 36.0 * (h - 4) * (w - 4)]
         assert wiring.units == {"1": 2 * (h - 2) * (w - 2)}
+
+
+def test_a_module_may_be_called_like_a_function() -> None:
+    """An average pooling in an attribute `mean` is no call of `Tensor.mean`."""
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.spikes, self.last = nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Linear(4 * 2 * 2, 3)
+            self.mean = nn.AvgPool2d(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.mean(self.spikes(self.first(x))).flatten(1))
+
+    layer = layer_named(wiring_of(Named(), (2, 6, 6)), "last")
+    assert all((fan == 3).all() for fan in layer.fanout.values())
