@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from conversion.corrections.base import Correction
+from conversion.corrections.weights import fit_weights
 from conversion.errors import RecipeError
 from conversion.fitting.facts import Calibration
 from conversion.fitting.layers import SpikingLayer, per_channel
@@ -46,9 +47,13 @@ class RateMatching(Correction):
         images: calibration images that take part; fewer where the currents of one layer over T steps
             would fill more than 512 MiB, but at least 8.
         samples: neurons of each channel, over all images, that the grid is judged on.
+        iterations: steps of Adam that refit each layer's weights to the spikes that arrive, before
+            anything else is tried; see `fit_weights`. 0: weights stay as they are.
+        batch, learning_rate: of these steps, as in correction "layerwise".
         time_steps: T; 0: the T of each read-out, for which the network is then fitted anew.
 
-    Source: this project; docs/spikemark.md. The bias is that of Li et al. 2021, arXiv 2106.06984.
+    Source: this project; docs/spikemark.md. The bias is that of Li et al. 2021, arXiv 2106.06984,
+    and so are the weights' steps.
     """
 
     name: ClassVar[str] = "rate-matching"
@@ -61,14 +66,19 @@ class RateMatching(Correction):
     rounds: int = 2
     images: int = 256
     samples: int = 8192
+    iterations: int = 0
+    batch: int = 32
+    learning_rate: float = 3e-4
     time_steps: int = 0
 
     def __post_init__(self) -> None:
         check(0 < self.low <= 1 <= self.high, f"low <= 1 <= high, got {self.low} and {self.high}")
         for name in ("haste", "caution"):
             check(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("candidates", "cautions", "rounds", "images", "samples"):
+        for name in ("candidates", "cautions", "rounds", "images", "samples", "batch"):
             check(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        check(self.iterations >= 0, f"iterations must not be negative, got {self.iterations}")
+        check(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
         check(self.time_steps >= 0, f"time_steps must be positive, or 0 for T, got {self.time_steps}")
 
     @property
@@ -77,7 +87,7 @@ class RateMatching(Correction):
         return not self.time_steps
 
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
-        """Layers with threshold, initial potential and offset chosen by channel."""
+        """Layers with threshold, initial potential and offset chosen by channel; may change weights."""
         neuron = calibration.plan.neuron
         if neuron.whole_window or neuron.coding.needs_rest:
             raise RecipeError(
@@ -97,6 +107,8 @@ class RateMatching(Correction):
 
     def _match(self, arrival: Arrival) -> None:
         """Replace the arriving layer by the best candidate of each channel."""
+        if self.iterations:
+            fit_weights(arrival, self.iterations, self.batch, self.learning_rate)
         current, activation = self._sampled(arrival.current, arrival.activation)
         channels, ndim = activation.shape[1], arrival.activation.ndim
         neuron, steps = arrival.layer.neuron, arrival.steps

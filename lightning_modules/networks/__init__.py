@@ -1,16 +1,20 @@
 """Networks as plain modules that know nothing of Lightning, built by name."""
 
 from lightning_modules.networks.errors import CheckpointError, NetworkError
-from lightning_modules.networks.registry import build, check, describe, names, task_of
+from lightning_modules.networks.registry import Entry, build, check, describe, names, register, task_of
+from lightning_modules.networks.starting import start_from
 from lightning_modules.networks.weights import load_weights
 
 __all__ = [
     "CheckpointError",
+    "Entry",
     "NetworkError",
     "build",
     "check",
     "describe",
     "load_weights",
     "names",
+    "register",
+    "start_from",
     "task_of",
 ]

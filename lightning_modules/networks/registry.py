@@ -25,20 +25,34 @@ from lightning_modules.networks.segmentation.torchvision_segmenters import (
 from lightning_modules.networks.small_cnn import SmallCNN, SmallCNNOptions
 from lightning_modules.networks.torchvision_networks import TorchvisionOptions, build_torchvision
 from lightning_modules.networks.vgg import VGG16, VGG16Options
+from spikemark_plugins import NETWORKS, load
 
 
 @dataclass(frozen=True)
 class Entry:
     """One network of the registry."""
 
-    summary: str
-    options_type: type
+    summary: str  # one line for listings
+    options_type: type  # frozen dataclass whose fields all have defaults; raises `NetworkError`
     construct: Callable[[int, int, Any], nn.Module]  # (num_classes, in_channels, options)
     task: str = "classification"
 
 
+def register(name: str, entry: Entry) -> Entry:
+    """Make a network known under a name.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _ENTRIES:
+        raise ValueError(f"network '{name}' is registered twice")
+    _ENTRIES[name] = entry
+    return entry
+
+
 def names(task: str | None = None) -> list[str]:
-    """Return the names of all networks, or of those of one task, smallest first."""
+    """Return the names of all networks, or of those of one task: ours, smallest first, then plug-ins'."""
+    load(NETWORKS)
     return [name for name, entry in _ENTRIES.items() if task in (None, entry.task)]
 
 
@@ -157,6 +171,8 @@ _ENTRIES: dict[str, Entry] = {
 
 
 def _find(name: str) -> Entry:
+    if name not in _ENTRIES:
+        load(NETWORKS)
     if name not in _ENTRIES:
         raise NetworkError(f"there is no network {name!r}{_nearest(name, _ENTRIES)}")
     return _ENTRIES[name]

@@ -44,6 +44,29 @@ def load_weights(network: nn.Module, path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def load_shared(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Load all weights but what only the network's own activations have, in place.
+
+    Args:
+        network: the network to fill; left untouched on any error.
+        state: of a network that may have other activations. Learned thresholds that both have are
+            taken over; the number of levels is the network's own.
+        origin: what the message calls the other network.
+
+    Raises:
+        CheckpointError: the networks differ in more than their activations.
+    """
+    own = network.state_dict()
+    activations = {key for key in own.keys() | state.keys() if key.endswith(ACTIVATION_KEYS)}
+    shared = {key: value for key, value in state.items() if key not in activations}
+    shared |= {key: own[key] for key in own if key in activations}
+    if problems := _mismatches(network, shared):
+        hint = _hint(network, shared)
+        raise CheckpointError("\n".join([f"{origin} is no {type(network).__name__}:", *problems, *hint]))
+    taken = {key: state[key] for key in own if key.endswith(".threshold") and key in state}
+    network.load_state_dict({**shared, **taken}, strict=False)
+
+
 def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"there is no file of weights {path}")

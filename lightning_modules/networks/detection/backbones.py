@@ -25,7 +25,7 @@ class Tiny(nn.Module):
         widths: channels at strides 2, 4, 8, 16 and 32.
     """
 
-    def __init__(self, in_channels: int, widths: tuple[int, ...] = (16, 32, 48, 96, 192)) -> None:
+    def __init__(self, in_channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.channels = widths[2:]
         self.stem = nn.Sequential(
@@ -90,7 +90,8 @@ class ResNet(nn.Module):
         return maps
 
 
-NAMES = ("tiny", "vgg16", "resnet18", "resnet50")
+WIDTHS = {"mini": (8, 8, 16, 24, 32), "tiny": (16, 32, 48, 96, 192)}  # of `Tiny`
+NAMES = (*WIDTHS, "vgg16", "resnet18", "resnet50")
 
 
 def build_backbone(name: str, in_channels: int, weights: str | None = None) -> nn.Module:
@@ -99,17 +100,17 @@ def build_backbone(name: str, in_channels: int, weights: str | None = None) -> n
     Args:
         name: which.
         in_channels: of the images.
-        weights: torchvision's name of ImageNet weights, for 3 channels and not for "tiny"; or none.
+        weights: torchvision's name of ImageNet weights, for 3 channels and not for `Tiny`; or none.
 
     Raises:
         NetworkError: no such weights, or they do not fit.
     """
-    if weights is not None and (name == "tiny" or in_channels != 3):
+    if weights is not None and (name in WIDTHS or in_channels != 3):
         raise NetworkError(
             f"backbone {name!r} with {in_channels} input channel(s) has no weights {weights!r}"
         )
-    if name == "tiny":
-        return Tiny(in_channels)
+    if name in WIDTHS:
+        return Tiny(in_channels, WIDTHS[name])
     if name == "vgg16":
         return Vgg16(in_channels, weights)
     return ResNet(name, in_channels, weights)

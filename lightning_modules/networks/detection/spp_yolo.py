@@ -24,7 +24,7 @@ from lightning_modules.networks.errors import NetworkError
 class SppYoloOptions:
     """Options of `SppYolo`."""
 
-    backbone: str = "tiny"  # "tiny", "vgg16", "resnet18" or "resnet50"
+    backbone: str = "tiny"  # "mini", "tiny", "vgg16", "resnet18" or "resnet50"
     backbone_weights: str | None = None  # torchvision's name of ImageNet weights
     width: int = 64  # channels of pyramid and heads
     depth: int = 1  # convolutions of each branch of a head

@@ -1,7 +1,7 @@
 """Backbones of segmentation networks: feature maps from fine to coarse, dilated on request.
 
-VGG-16 and the ResNets are those of detection (strides 8, 16, 32). "tiny" has strides 4, 8, 16 and a 3x3
-max pooling with stride 2 and padding, as the stem of a ResNet has.
+VGG-16 and the ResNets are those of detection (strides 8, 16, 32). "tiny" and "mini" have strides 4, 8, 16 and
+a 3x3 max pooling with stride 2 and padding, as the stem of a ResNet has.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from lightning_modules.networks.detection.backbones import STRIDES
 from lightning_modules.networks.detection.backbones import build_backbone as build_for_detection
 from lightning_modules.networks.errors import NetworkError
 
-NAMES = ("tiny", "vgg16", "resnet18", "resnet50")
+WIDTHS = {"mini": (8, 8, 12, 16), "tiny": (16, 32, 64, 96)}  # of `Tiny`
+NAMES = (*WIDTHS, "vgg16", "resnet18", "resnet50")
 FINEST_DILATED = 8  # stride that dilated backbones keep
 
 
@@ -27,7 +28,7 @@ class Tiny(nn.Module):
 
     strides = (4, 8, 16)
 
-    def __init__(self, in_channels: int, widths: tuple[int, int, int, int] = (16, 32, 64, 96)) -> None:
+    def __init__(self, in_channels: int, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
         stem, fine, middle, coarse = widths
         self.channels = (fine, middle, coarse)
@@ -61,19 +62,19 @@ def build_backbone(
     Args:
         name: which.
         in_channels: of the images.
-        weights: torchvision's name of ImageNet weights, for 3 channels and not for "tiny"; or none.
+        weights: torchvision's name of ImageNet weights, for 3 channels and not for `Tiny`; or none.
         dilated: keep stride 8 to the end: strides of later stages become dilations (Chen et al. 2017,
             arXiv 1706.05587, section 3.1), with the same weights.
 
     Raises:
         NetworkError: no such weights, or they do not fit.
     """
-    if name == "tiny" and weights is None:
-        backbone: nn.Module = Tiny(in_channels)
+    if name in WIDTHS and weights is None:
+        backbone: nn.Module = Tiny(in_channels, WIDTHS[name])
     else:
         backbone = build_for_detection(name, in_channels, weights)
     if dilated:
-        strides = Tiny.strides if name == "tiny" else STRIDES
+        strides = Tiny.strides if name in WIDTHS else STRIDES
         dilation = 1
         stages: nn.ModuleList = backbone.stages  # type: ignore[assignment]
         for stride, stage in zip(strides, stages, strict=True):

@@ -21,7 +21,7 @@ from lightning_modules.networks.segmentation.base import AuxiliaryHead, Segmente
 class DeepLabOptions:
     """Options of `DeepLab`."""
 
-    backbone: str = "tiny"  # "tiny", "vgg16", "resnet18" or "resnet50"
+    backbone: str = "tiny"  # "mini", "tiny", "vgg16", "resnet18" or "resnet50"
     backbone_weights: str | None = None  # torchvision's name of ImageNet weights
     width: int = 64  # channels of each branch
     rates: tuple[int, ...] = (2, 4, 8)  # dilations; the paper has (12, 24, 36) at stride 8 and 513 pixels

@@ -21,7 +21,7 @@ from lightning_modules.networks.segmentation.base import AuxiliaryHead, Segmente
 class FcnOptions:
     """Options of `Fcn`."""
 
-    backbone: str = "tiny"  # "tiny", "vgg16", "resnet18" or "resnet50"
+    backbone: str = "tiny"  # "mini", "tiny", "vgg16", "resnet18" or "resnet50"
     backbone_weights: str | None = None  # torchvision's name of ImageNet weights
     width: int = 64  # channels before the scores
     auxiliary: bool = False  # train with an auxiliary head on the middle map
@@ -35,7 +35,7 @@ class FcnOptions:
 
 
 class Fcn(Segmenter):
-    """The network; logits have the resolution of the backbone's finest map (stride 4 of "tiny", else 8).
+    """The network; logits have the resolution of the backbone's finest map (stride 4 of `Tiny`, else 8).
 
     Args:
         num_classes: K.

@@ -90,6 +90,20 @@ def test_weights_are_left_alone(ann, pictures) -> None:
     assert all(torch.equal(value, before[name]) for name, value in snn.captured.state_dict().items())
 
 
+def test_weights_may_be_refitted_too(ann, pictures) -> None:
+    """Where that brings rates closer; the ANN's own weights are never touched."""
+    before = {name: value.clone() for name, value in ann.state_dict().items()}
+    refitting = {"time_steps": T, "iterations": 150, "learning_rate": 3e-3}
+    with torch.no_grad():
+        kept = errors(ann, convert(ann, BINARY, pictures), pictures)
+        refitted = convert(ann, {**BINARY, "correction": refitting}, pictures)
+        found = errors(ann, refitted, pictures)
+    assert all(torch.equal(value, before[name]) for name, value in ann.state_dict().items())
+    assert any(not torch.equal(v, before[name]) for name, v in refitted.captured.state_dict().items())
+    assert found[1] <= kept[1] * (1 + 1e-5)
+    assert found[2] < 0.98 * kept[2]
+
+
 def test_nothing_to_choose_from_leaves_thresholds_and_start(ann, pictures) -> None:
     single = {"low": 1.0, "high": 1.0, "candidates": 1, "haste": 0.0, "caution": 0.0, "cautions": 1}
     recipe = {**BINARY, "correction": {**single, "time_steps": T}}
@@ -142,7 +156,7 @@ def test_other_codings_are_refused(ann, pictures, neuron: str) -> None:
         convert(ann, recipe, pictures)
 
 
-BAD = [{"low": 1.2}, {"high": 0.9}, {"haste": -1.0}, {"cautions": 0}, {"time_steps": -1}]
+BAD = [{"low": 1.2}, {"high": 0.9}, {"haste": -1.0}, {"cautions": 0}, {"iterations": -1}, {"time_steps": -1}]
 
 
 @pytest.mark.parametrize("change", BAD)

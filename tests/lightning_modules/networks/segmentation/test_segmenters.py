@@ -139,7 +139,7 @@ def test_pooled_stages_are_dilated_after_their_pooling():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("fcn", {"backbone": "vgg19"}, "backbone must be one of tiny, vgg16, resnet18, resnet50"),
+        ("fcn", {"backbone": "vgg19"}, "backbone must be one of mini, tiny, vgg16, resnet18, resnet50"),
         ("fcn", {"width": 0}, "width"),
         ("deeplab", {"rates": []}, "rates"),
         ("deeplab", {"auxiliary": 1}, "auxiliary must be true or false"),
