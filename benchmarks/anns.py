@@ -1,12 +1,14 @@
 """Trained networks: train once or load a file; every cell that needs the network shares it.
 
-A network trained here is stored under the hash of everything that determines its weights. Training
-that was interrupted continues from the last whole epoch.
+A network trained here is stored under the hash of everything that determines its weights. One process at
+a time trains it; others wait. Training that was interrupted continues from the last whole epoch, and ends
+with the weights that an undisturbed one has.
 """
 
 from __future__ import annotations
 
-import os
+import io
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +16,24 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import nn
 
 from benchmarks import tasks
 from benchmarks.cells import AnnSpec, Cell
 from benchmarks.data import training_data
 from benchmarks.errors import AnnError
-from benchmarks.progress import Display
+from benchmarks.execution.claims import Claims, Holding
+from benchmarks.execution.progress_file import ProgressFile
+from benchmarks.progress import Display, EpochReport
 from benchmarks.spec import Matrix, TrainerSpec
 from datamodules import DataModule
+from leaderboard import StoreError
+from leaderboard.files import write_atomically
 from lightning_modules import networks
 
-EpochHook = Callable[[int, int], None]  # (epochs done, epochs in all)
+# Called once, by whoever has to wait for another process that trains the same network.
+OnWait = Callable[[Holding], None]
 
 
 @dataclass(frozen=True)
@@ -42,74 +50,70 @@ class AnnStore:
 
     def __init__(self, results: Path) -> None:
         self._folder = results / "anns"
+        self._claims = Claims(results)
 
     def path_of(self, spec: AnnSpec) -> Path:
         """File of a network's weights: the given checkpoint, or its place in the store."""
         return spec.checkpoint or self._folder / spec.id / "network.pt"
 
-    def get(self, spec: AnnSpec, data: DataModule, trainer: TrainerSpec, on_epoch: EpochHook) -> TrainedAnn:
+    def get(
+        self, matrix: Matrix, spec: AnnSpec, title: str, data: DataModule, on_wait: OnWait | None = None
+    ) -> TrainedAnn:
         """Network in eval mode with its weights; trains it if nobody has.
 
+        Args:
+            matrix: says where and on how many images at once training runs.
+            spec: which network.
+            title: what others are told while it is trained.
+            data: its data module, set up; says how many classes and channels there are.
+            on_wait: called once where another process trains it already.
+
         Raises:
-            CheckpointError: the weights do not fit the network.
+            CheckpointError: the weights do not fit the network, or it cannot start from those it should.
             AnnError: the store cannot be written.
         """
+        start = None
+        if spec.start is not None and not self.path_of(spec).is_file():
+            start = self.get(matrix, spec.start, title, data, on_wait).network
         pl.seed_everything(spec.seed, workers=True, verbose=False)
         channels = data.image_shape[0]
         network = networks.build(spec.network.name, len(data.classes), channels, spec.network.options)
         path = self.path_of(spec)
         seconds = 0.0
-        if not path.is_file():
-            if spec.network.trained_here:
-                seconds = self._train(spec, network, data, trainer, on_epoch)
-            self._save(network, path)
+        try:
+            if not path.is_file():
+                with self._claims.wait(f"ann-{spec.id}", title, on_wait or (lambda holding: None)) as claim:
+                    if not path.is_file():  # whoever we waited for may have died
+                        if spec.network.trained_here:
+                            seconds = self._train(matrix, spec, network, start, claim.progress)
+                        _save(network, path)
+        except StoreError as error:
+            raise AnnError(str(error)) from error
         return TrainedAnn(network.eval(), networks.load_weights(network, path), seconds)
 
     def _train(
         self,
+        matrix: Matrix,
         spec: AnnSpec,
         network: nn.Module,
-        data: DataModule,
-        where: TrainerSpec,
-        on_epoch: EpochHook,
+        start: nn.Module | None,
+        progress: ProgressFile,
     ) -> float:
-        folder = self._folder / spec.id
+        folder, data = self._folder / spec.id, training_data(matrix, spec)
+        if start is not None:
+            networks.start_from(network, start, torch.cat(data.calibration_batches()))
         module = tasks.find(data.task).module(network, data, spec.training)
-        clock = pl.callbacks.Timer()
+        started = time.monotonic()
         last = folder / "last.ckpt"
-        trainer = pl.Trainer(
-            accelerator=where.accelerator,
-            devices=where.devices,
-            strategy=where.strategy,
-            precision=spec.training.precision,  # type: ignore[arg-type]
-            max_epochs=spec.training.epochs,
-            callbacks=[
-                clock,
-                _EpochReport(on_epoch),
-                ModelCheckpoint(folder, filename="epoch", save_last=True, enable_version_counter=False),
-            ],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None)
+        progress.begin("training", spec.training.epochs, "epochs")
+        trainer = _trainer(matrix.trainer, spec, folder, progress)
+        trainer.fit(module, datamodule=data, ckpt_path=_sound(last), weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
         for leftover in (last, folder / "epoch.ckpt"):
             leftover.unlink(missing_ok=True)
         network.to("cpu")
-        return clock.time_elapsed("train")
-
-    def _save(self, network: nn.Module, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-            torch.save({"state_dict": network.state_dict()}, unfinished)
-            os.replace(unfinished, path)
-        except OSError as error:
-            raise AnnError(
-                f"cannot write {path}: {error}. Choose another folder with --results DIR."
-            ) from error
+        return time.monotonic() - started
 
 
 def trained_ann(matrix: Matrix, cell: Cell, data: DataModule, anns: AnnStore, display: Display) -> TrainedAnn:
@@ -117,13 +121,72 @@ def trained_ann(matrix: Matrix, cell: Cell, data: DataModule, anns: AnnStore, di
     spec = cell.ann
     if spec.network.trained_here and not anns.path_of(spec).is_file():
         display.training(f"{cell.network} on {cell.dataset}", spec.training.epochs)
-        data = training_data(matrix, spec)
-    return anns.get(spec, data, matrix.trainer, display.step_done)
+
+    def waiting(holding: Holding) -> None:
+        display.note(f"waiting for {holding.owner}, which trains {holding.title}")
+
+    return anns.get(matrix, spec, ann_title(cell), data, waiting)
 
 
-class _EpochReport(pl.Callback):
-    def __init__(self, report: EpochHook) -> None:
-        self._report = report
+def ann_title(cell: Cell) -> str:
+    """A cell's network for people."""
+    return f"{cell.dataset} / {cell.network} / seed {cell.ann.seed}"
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._report(trainer.current_epoch + 1, trainer.max_epochs or 0)
+
+def _trainer(where: TrainerSpec, spec: AnnSpec, folder: Path, progress: ProgressFile) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=where.accelerator,
+        devices=where.devices,
+        strategy=where.training_strategy,
+        deterministic=where.deterministic,
+        precision=spec.training.precision,  # type: ignore[arg-type]
+        max_epochs=spec.training.epochs,
+        callbacks=[
+            EpochSeeds(spec.seed),
+            EpochReport(progress),
+            ModelCheckpoint(folder, filename="epoch", save_last=True, enable_version_counter=False),
+        ],
+        logger=False,
+        plugins=[LightningEnvironment()],  # inside a Slurm job, too, a trainer starts its own processes
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+class EpochSeeds(pl.Callback):
+    """Seeds every epoch by its number, so that a training which goes on draws what it would have drawn.
+
+    Images that loader processes augment (`evaluation.num_workers`) draw from seeds of their own, which
+    Lightning does not keep: there a training that goes on is as good, but not the same.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._first = True  # epoch of this process
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seed torch, numpy and Python."""
+        seed = (self._seed * 1_000_003 + trainer.current_epoch) % 2**32
+        pl.seed_everything(seed, workers=True, verbose=False)
+        if self._first:  # later epochs open their loader after this moment, which draws once
+            torch.empty((), dtype=torch.int64).random_()
+            self._first = False
+
+
+def _sound(checkpoint: Path) -> Path | None:
+    """An interrupted training's checkpoint; None without one. A damaged one is set aside."""
+    if not checkpoint.is_file():
+        return None
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception:  # damaged bytes make the unpickler raise anything
+        checkpoint.replace(checkpoint.with_suffix(".damaged"))
+        return None
+    return checkpoint
+
+
+def _save(network: nn.Module, path: Path) -> None:
+    """Equal weights give equal bytes: torch names the archive after the file, a stream has no name."""
+    content = io.BytesIO()
+    torch.save({"state_dict": network.state_dict()}, content)
+    write_atomically(path, content.getvalue())

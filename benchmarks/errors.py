@@ -13,3 +13,15 @@ class AnnError(Exception):
 
 class TuningError(Exception):
     """A matrix cannot be tuned as asked; says which setting is wrong and what would be right."""
+
+
+class ExecutionError(Exception):
+    """Jobs cannot be run where they were asked to; says what is missing."""
+
+
+class PluginError(Exception):
+    """A plug-in cannot be written or found; says why."""
+
+
+class RegressionError(Exception):
+    """The regression gate cannot measure; says which cell failed and why."""

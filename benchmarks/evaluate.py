@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from benchmarks import tasks
 from benchmarks.anns import TrainedAnn
 from benchmarks.cells import Cell
-from benchmarks.provenance import device_name, git_state, package_versions, peak_memory_mib
-from conversion import Recipe
+from benchmarks.execution.progress_file import ProgressFile
+from benchmarks.progress import BatchReport
+from benchmarks.provenance import (
+    device_name,
+    git_state,
+    nondeterminism,
+    package_versions,
+    peak_memory_mib,
+)
+from conversion import Converted, Recipe
 from datamodules import DataModule
 from leaderboard import Record
 from leaderboard.records import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
 from lightning_modules.callback import EvaluationResult, SpikingEvaluation
 
 
-def evaluate(
-    cell: Cell, ann: TrainedAnn, data: DataModule, callbacks: list[pl.Callback], logger: Any
-) -> Record:
+@dataclass(frozen=True)
+class Evaluated:
+    """What was measured, and the networks that it was measured on."""
+
+    record: Record
+    module: pl.LightningModule  # of the trained network
+    network: Converted  # its spiking twin
+
+
+def evaluate(cell: Cell, ann: TrainedAnn, data: DataModule, progress: ProgressFile, logger: Any) -> Evaluated:
     """Test the ANN and its spiking twin on the same batches.
 
     Args:
         cell: what to evaluate.
         ann: the trained network; left untouched.
         data: its data module, set up.
-        callbacks: more callbacks for the trainer, e.g. a progress display.
+        progress: told of batches and time steps.
         logger: Lightning logger or None.
     """
     started = time.monotonic()
@@ -37,15 +54,22 @@ def evaluate(
     matrix = cell.matrix
     settings = matrix.evaluation
     evaluation = SpikingEvaluation(
-        cell.recipe, matrix.time_steps, chunk=settings.chunk, precision=settings.precision
+        cell.recipe,
+        matrix.time_steps,
+        chunk=settings.chunk,
+        precision=settings.precision,
+        on_readout=progress.at,
+        memory_mib=settings.memory_mib,
     )
+    progress.begin("testing", unit="batches", last=matrix.time_steps[-1])
     trainer = pl.Trainer(
         accelerator=matrix.trainer.accelerator,
-        devices=matrix.trainer.devices,
-        strategy=matrix.trainer.strategy,
-        callbacks=[evaluation, *callbacks],
+        devices=matrix.trainer.one_device,  # several would see the images in another order
+        deterministic=matrix.trainer.deterministic,
+        callbacks=[evaluation, BatchReport(progress)],
         logger=logger or False,
         enable_checkpointing=False,
+        plugins=[LightningEnvironment()],  # inside a Slurm job, too, a trainer starts its own processes
         enable_progress_bar=False,
         enable_model_summary=False,
     )
@@ -55,7 +79,9 @@ def evaluate(
     trainer.test(module, datamodule=data, verbose=False)
     seconds = {"train": ann.seconds, **evaluation.result.seconds, "cell": time.monotonic() - started}
     device = trainer.strategy.root_device
-    return _record(cell, ann, evaluation.result, data.fingerprint(), seconds, device)
+    record = _record(cell, ann, evaluation.result, data.fingerprint(), seconds, device)
+    assert evaluation.network is not None
+    return Evaluated(record, module, evaluation.network)
 
 
 def _record(
@@ -95,6 +121,7 @@ def _record(
             versions=package_versions(),
             device=device_name(device),
             precision=result.precision,
+            nondeterministic=nondeterminism(device),
             data=data,
             wall_time_s={stage: round(value, 3) for stage, value in seconds.items()},
             peak_memory_mib=round(peak_memory_mib(device), 1),

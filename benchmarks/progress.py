@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.cells import Cell
+from benchmarks.execution.progress_file import ProgressFile
 
 
 class Display:
@@ -84,13 +85,23 @@ class Display:
 
 
 class BatchReport(pl.Callback):
-    """Feeds the batches of a test into the display."""
+    """Writes the batches of a test to a progress file."""
 
-    def __init__(self, display: Display) -> None:
-        self._display = display
+    def __init__(self, progress: ProgressFile) -> None:
+        self._progress = progress
 
     def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
         """One more batch."""
-        total = trainer.num_test_batches[0]
-        batch_idx = args[2]
-        self._display.step_done(batch_idx + 1, int(total))
+        self._progress.step(args[2] + 1, int(trainer.num_test_batches[0]))
+
+
+class EpochReport(pl.Callback):
+    """Writes the epochs of a training to a progress file, also from processes that train together."""
+
+    def __init__(self, progress: ProgressFile) -> None:
+        self._progress = progress
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """One more epoch."""
+        if trainer.is_global_zero:
+            self._progress.step(trainer.current_epoch + 1, trainer.max_epochs or 0)

@@ -11,12 +11,18 @@ from pathlib import Path
 import psutil
 import torch
 
+from spikemark_plugins import packages
+
 _PACKAGES = ("spikemark", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy")
 
 
-@cache
 def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a result."""
+    """Versions of Python and of the packages that can change a result, plug-ins' among them."""
+    return _own_versions() | packages()
+
+
+@cache
+def _own_versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -49,6 +55,24 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
     return f"{device.type}: {_processor()}, {torch.get_num_threads()} threads"
+
+
+def nondeterminism(device: torch.device) -> list[str]:
+    """What may make the same cell give other numbers on the same machine; empty where nothing is known to.
+
+    Every draw is seeded, and CPU kernels repeat themselves for the same number of threads. CUDA kernels
+    that add with atomic operations do not, unless `trainer.deterministic` asks for others.
+    """
+    if device.type != "cuda":
+        return []
+    found = []
+    if not torch.are_deterministic_algorithms_enabled():
+        found.append("CUDA kernels that add in any order (trainer.deterministic is off)")
+    elif torch.is_deterministic_algorithms_warn_only_enabled():
+        found.append("CUDA kernels without a deterministic twin (trainer.deterministic: warn)")
+    if torch.backends.cudnn.benchmark:
+        found.append("cuDNN chooses kernels by timing them (torch.backends.cudnn.benchmark)")
+    return found
 
 
 @cache

@@ -1,36 +1,37 @@
 """Run a matrix: each ANN once, each cell once, one record a cell.
 
-A cell that fails does not stop the others; an interrupted run continues where it stopped, because
-finished cells are found by their records.
+The runner knows which jobs there are and which of them wait for others. It submits them to an executor and
+counts what comes back; where they run is the executor's business (`benchmarks.execution`). A job that fails
+does not stop the others. Whatever ends a run, finished cells are found by their records the next time.
 """
 
 from __future__ import annotations
 
-import logging
-import traceback
-import warnings
+import time
 from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
-from itertools import groupby
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.anns import AnnStore, TrainedAnn, trained_ann
-from benchmarks.cells import AnnSpec, Cell, expand
-from benchmarks.data import evaluation_data
-from benchmarks.errors import AnnError
-from benchmarks.evaluate import evaluate
-from benchmarks.progress import BatchReport, Display
+from benchmarks.anns import AnnStore
+from benchmarks.cells import Cell, expand
+from benchmarks.execution.claims import Claims
+from benchmarks.execution.executors import ExecutorLost, Where, WorkerDied, open_executor
+from benchmarks.execution.jobs import EXPLAINED, Answer, Job, fail, run_job
+from benchmarks.execution.plan import Plan, make_plan, note
+from benchmarks.execution.watch import Watch
+from benchmarks.quiet import quieten
 from benchmarks.spec import Matrix
-from benchmarks.tracking import finish_run, start_run
-from conversion import ConversionError
-from datamodules import DataError, DataModule
-from leaderboard import Record, ResultStore, StoreError
-from lightning_modules.networks import CheckpointError, NetworkError
+from leaderboard import ResultStore, StoreError
+from leaderboard.failures import Failure, FailureStore
+from leaderboard.files import check_writable, sweep
 
-# Errors that their message explains; anything else is printed with its traceback.
-EXPLAINED = (AnnError, CheckpointError, ConversionError, DataError, NetworkError, StoreError)
+__all__ = ["EXPLAINED", "Outcome", "run"]
+
+AGAIN = 1.0  # seconds between two looks at work that another runner does
 
 
 @dataclass
@@ -38,13 +39,22 @@ class Outcome:
     """What became of a matrix."""
 
     finished: list[Cell] = field(default_factory=list)
-    skipped: list[Cell] = field(default_factory=list)
+    skipped: list[Cell] = field(default_factory=list)  # finished before, or by another runner meanwhile
     failures: list[tuple[str, str]] = field(default_factory=list)  # what, why
+    failed_before: list[tuple[Cell, Failure]] = field(default_factory=list)  # and not tried again
     runs: list[Path] = field(default_factory=list)  # folders of tracked runs
     interrupted: bool = False
+    stopped: str = ""  # why no further job could be run
 
 
-def run(matrix: Matrix, data_root: Path | None, results: Path, console: Console) -> Outcome:
+def run(
+    matrix: Matrix,
+    data_root: Path | None,
+    results: Path,
+    console: Console,
+    where: Where | None = None,
+    retry_failed: bool = False,
+) -> Outcome:
     """Run every cell of a matrix that has no record yet.
 
     Args:
@@ -52,101 +62,185 @@ def run(matrix: Matrix, data_root: Path | None, results: Path, console: Console)
         data_root: folder that data sets and checkpoints are relative to.
         results: folder of records, trained networks and tracked runs.
         console: where progress is shown.
+        where: where jobs run; None: one after another in this process.
+        retry_failed: run cells that failed before, too.
 
     Raises:
         AnnError: a checkpoint file does not exist.
         StoreError: the results folder cannot be used.
+        ExecutionError: jobs cannot run where they are asked to.
     """
+    where = where or Where()
     quieten()
-    cells = expand(matrix, data_root)
+    results = results.absolute()
+    cells = expand(matrix, data_root.absolute() if data_root is not None else None)
+    for folder in ("records", "claims", "failures"):
+        check_writable(results / folder)
+        sweep(results / folder)
+    plan = make_plan(cells, results, retry_failed)
+    note(plan, matrix.name, cells, where.workers)
+    claims = Claims(results)
     outcome = Outcome()
-    with Display(console, len(cells)) as display:
-        session = _Session(matrix, results, display, outcome)
-        try:
-            for ann, members in groupby(cells, key=lambda cell: cell.ann):
-                session.run_group(ann, list(members))
-        except (KeyboardInterrupt, SystemExit):  # Lightning turns an interrupt into an exit
-            outcome.interrupted = True
+    with Watch(
+        console, len(cells), claims, plan.seconds, where.workers or (1 if where.in_process else None)
+    ) as watch:
+        begin(plan, watch, outcome)
+        if plan.missing:
+            executor = open_executor(where)
+            try:
+                _Run(plan, executor, where.at_once, claims, watch, outcome).go()
+            except (KeyboardInterrupt, SystemExit):  # Lightning turns an interrupt into an exit
+                outcome.interrupted = True
+            except StoreError as error:
+                outcome.stopped = str(error)
+            except ExecutorLost as error:
+                outcome.stopped = f"{error}. Start it again, then the same command."
+            finally:
+                early = outcome.interrupted or bool(outcome.stopped)
+                executor.shutdown(wait=not early, cancel_futures=early)
     return outcome
 
 
-class _Session:
-    def __init__(self, matrix: Matrix, results: Path, display: Display, outcome: Outcome) -> None:
-        self._matrix = matrix
-        self._results = results
-        self._display = display
-        self._outcome = outcome
-        self._store = ResultStore(results)
-        self._anns = AnnStore(results)
+def begin(plan: Plan, watch: Watch, outcome: Outcome) -> None:
+    """Say what is not run, and why."""
+    for path, why in plan.damaged:
+        watch.note(f"set aside: {path}: {why}; its cell is run again")
+    for cell in plan.done:
+        outcome.skipped.append(cell)
+        watch.counts(cell, "finished before, not run again")
+    for cell, failure in plan.failed:
+        outcome.failed_before.append((cell, failure))
+        watch.counts(cell, f"failed before ({failure.error}), not run again", failed=True)
 
-    def run_group(self, spec: AnnSpec, cells: list[Cell]) -> None:
-        """All cells that share one ANN."""
-        missing = []
-        for cell in cells:
-            if self._store.has(cell.id):
-                self._outcome.skipped.append(cell)
-                self._display.skipped(cell)
+
+class _Run:
+    def __init__(
+        self,
+        plan: Plan,
+        executor: Executor,
+        at_once: int | None,
+        claims: Claims,
+        watch: Watch,
+        outcome: Outcome,
+    ) -> None:
+        self._plan, self._executor, self._at_once = plan, executor, at_once
+        self._claims, self._watch, self._outcome = claims, watch, outcome
+        self._store, self._failures = ResultStore(plan.results), FailureStore(plan.results)
+        self._began = time.time()
+        self._running: dict[Future[Answer], Job] = {}
+        self._elsewhere: dict[str, Job] = {}  # what another runner does, by key
+        self._blocked: dict[str, list[Job]] = {}  # network -> cells that wait for it
+        trainings = plan.trainings()
+        self._ready: list[Job] = []
+        for cell in plan.missing:
+            if cell.ann.id not in trainings:
+                self._ready.append(Job(cell, plan.results))
+                continue
+            if cell.ann.id not in self._blocked:
+                self._ready.append(trainings[cell.ann.id])
+            self._blocked.setdefault(cell.ann.id, []).append(Job(cell, plan.results))
+        if at_once != 1:  # whoever has several workers should have several networks soon
+            self._ready.sort(key=lambda job: not job.train)
+
+    def go(self) -> None:
+        """Run until nothing is left."""
+        self._watch.expect(self._plan.missing, {ann: len(jobs) for ann, jobs in self._blocked.items()})
+        looked = 0.0
+        while self._ready or self._running or self._elsewhere:
+            self._submit()
+            if self._running:
+                done, _ = wait(self._running, timeout=AGAIN, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._over(self._running.pop(future), future)
+            elif self._elsewhere:
+                time.sleep(AGAIN)
+            if self._elsewhere and time.monotonic() - looked >= AGAIN:
+                looked = time.monotonic()
+                self._look_elsewhere()
+
+    def _submit(self) -> None:
+        while self._ready and (self._at_once is None or len(self._running) < self._at_once):
+            job = self._ready.pop(0)
+            holding = self._claims.find(job.key)
+            if holding is not None and not holding.stale:
+                if not self._elsewhere:
+                    self._watch.note(f"{holding.owner} is at work on {holding.title}; the rest goes on here")
+                self._elsewhere[job.key] = job
+                continue
+            self._watch.begins(job)
+            self._running[self._executor.submit(run_job, job)] = job
+
+    def _over(self, job: Job, future: Future[Answer]) -> None:
+        self._watch.ends(job)
+        try:
+            answer = future.result()
+        except ExecutorLost:
+            raise
+        except WorkerDied as error:
+            answer = self._died(job, error)
+        except Exception as error:  # it never began, e.g. because a worker has another version
+            fail(job, error, "unknown", None)
+            answer = Answer("failed", f"{type(error).__name__}: {error}")
+        if answer.status == "unwritable":
+            raise StoreError(answer.text)
+        if answer.status in ("busy", "lost"):
+            self._elsewhere[job.key] = job
+        elif answer.status == "failed":
+            self._fail(job, answer.text)
+        elif job.train:
+            self._release(job)
+        else:
+            self._finish(job, answer)
+
+    def _died(self, job: Job, error: WorkerDied) -> Answer:
+        if self._is_done(job):  # killed between its record and its answer
+            return Answer("there")
+        holding = self._claims.find(job.key)
+        fail(job, error, str(holding.owner) if holding is not None else "unknown", None)
+        return Answer("failed", str(error))
+
+    def _finish(self, job: Job, answer: Answer) -> None:
+        if answer.run is not None:
+            self._outcome.runs.append(answer.run)
+        if answer.status == "there":
+            self._outcome.skipped.append(job.cell)
+            self._watch.counts(job.cell, "finished by another runner")
+            return
+        self._outcome.finished.append(job.cell)
+        self._plan.seconds.add(job.cell, answer.seconds)
+        self._watch.counts(job.cell, answer.text)
+
+    def _release(self, training: Job) -> None:
+        """The cells that waited for a network come next; with several workers, after other trainings."""
+        place = 0 if self._at_once == 1 else sum(job.train for job in self._ready)
+        self._ready[place:place] = self._blocked.pop(training.id, [])
+
+    def _fail(self, job: Job, why: str) -> None:
+        self._outcome.failures.append((job.title, why))
+        lost: Iterable[Job] = self._blocked.pop(job.id, []) if job.train else [job]
+        for each in lost:
+            self._watch.counts(each.cell, "failed", failed=True)
+
+    def _look_elsewhere(self) -> None:
+        """Count what other runners have finished; take what they have left."""
+        for key, job in list(self._elsewhere.items()):
+            holding = self._claims.find(key)
+            if holding is not None and not holding.stale:
+                continue
+            del self._elsewhere[key]
+            failure = self._failures.get(job.id)
+            if self._is_done(job):
+                self._watch.ends(job)
+                self._release(job) if job.train else self._finish(job, Answer("there"))
+            elif failure is not None and self._is_new(failure):
+                self._fail(job, failure.why)
             else:
-                missing.append(cell)
-        if not missing:
-            return
-        try:
-            data = self._data(spec)
-            ann = trained_ann(self._matrix, missing[0], data, self._anns, self._display)
-        except Exception as error:
-            self._fail(missing, f"{missing[0].dataset} / {missing[0].network}", error)
-            return
-        for cell in missing:
-            try:
-                self._run_cell(cell, ann, data)
-            except Exception as error:
-                self._fail([cell], cell.title, error)
+                self._ready.insert(0, job)
 
-    def _data(self, spec: AnnSpec) -> DataModule:
-        data = evaluation_data(self._matrix, spec)
-        data.setup()
-        return data
+    def _is_done(self, job: Job) -> bool:
+        if job.train:
+            return AnnStore(job.results).path_of(job.cell.ann).is_file()
+        return self._store.has(job.id)
 
-    def _run_cell(self, cell: Cell, ann: TrainedAnn, data: DataModule) -> None:
-        self._display.testing(cell)
-        logger = start_run(cell, self._results)
-        summary: dict[str, float] = {}
-        try:
-            record = evaluate(cell, ann, data, [BatchReport(self._display)], logger)
-            summary = _summary(record)
-            self._store.write(record)
-        finally:
-            if folder := finish_run(logger, summary):
-                self._outcome.runs.append(folder)
-        self._outcome.finished.append(cell)
-        last = record.curve[-1]
-        self._display.finished(
-            cell,
-            f"{record.metric} {100 * last.metrics[record.metric]:.1f} % at t = {last.t}, "
-            f"ANN {100 * record.ann.metrics[record.metric]:.1f} %, "
-            f"{record.provenance.wall_time_s['cell']:.1f} s",
-        )
-
-    def _fail(self, cells: Iterable[Cell], what: str, error: Exception) -> None:
-        explained = isinstance(error, EXPLAINED)
-        why = str(error) if explained else "".join(traceback.format_exception(error))
-        self._outcome.failures.append((what, why))
-        for cell in cells:
-            self._display.finished(cell, "failed")
-
-
-def _summary(record: Record) -> dict[str, float]:
-    last = record.curve[-1]
-    return {
-        **{f"final/{name}": value for name, value in last.metrics.items()},
-        **{f"ann/{name}": value for name, value in record.ann.metrics.items()},
-        "final/energy_relative_to_ann": last.energy_pj["operations"] / record.ann.energy_pj["operations"],
-    }
-
-
-def quieten() -> None:
-    """Lightning's hints do not belong into a matrix's progress; errors still come through."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*")
-    warnings.filterwarnings("ignore", message=r".*LeafSpec.*")
+    def _is_new(self, failure: Failure) -> bool:
+        return datetime.fromisoformat(failure.created).timestamp() >= int(self._began)

@@ -1,22 +1,70 @@
 """Weights & Biases as a mirror of the records: one run a cell, grouped by matrix.
 
-Offline unless the matrix says otherwise. wandb is slow to import, so that happens only when a
-matrix asks for tracking. Tracking never fails a cell: what cannot be logged is said once.
+Offline unless the matrix says otherwise; `spikemark sync` uploads later. In the W&B interface a group is a
+matrix, a job type a recipe, and tags name the data set, network and fairness group. wandb is slow to
+import, so that happens only when a matrix asks for tracking. Tracking never fails a cell: what goes wrong
+is said once and the rest of the run is left out.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cells import Cell
 
 if TYPE_CHECKING:
-    from pytorch_lightning.loggers import WandbLogger
+    from pytorch_lightning.loggers import Logger
+
+_log = logging.getLogger("spikemark.tracking")
 
 
-def start_run(cell: Cell, folder: Path) -> WandbLogger | None:
-    """Logger of a cell's own run, with curves over time steps; None when tracking is off.
+class Tracker:
+    """One run; use `logger` as a Lightning logger, then `finish`. Does nothing once something failed."""
+
+    def __init__(self, run: Any, logger: Logger) -> None:
+        self._run = run
+        self.logger: Logger | None = logger
+        logger.log_metrics = self._guarded(logger.log_metrics)  # type: ignore[method-assign]
+        logger.log_hyperparams = self._guarded(logger.log_hyperparams)  # type: ignore[method-assign]
+
+    def finish(self, summary: dict[str, float]) -> Path | None:
+        """Close the run; returns its folder, None if it is not whole."""
+        if self.logger is None:
+            return None
+        try:
+            return self._end(summary)
+        except Exception as error:
+            self._give_up(error)
+            return None
+
+    def _end(self, summary: dict[str, float]) -> Path:
+        self._run.summary.update(summary)
+        folder = Path(self._run.dir).parent
+        self._run.finish()
+        return folder
+
+    def _guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(*arguments: Any, **options: Any) -> Any:
+            if self.logger is None:
+                return None
+            try:
+                return call(*arguments, **options)
+            except Exception as error:
+                self._give_up(error)
+                return None
+
+        return guarded
+
+    def _give_up(self, error: Exception) -> None:
+        self.logger = None
+        _complain(error)
+
+
+def start_run(cell: Cell, folder: Path) -> Tracker | None:
+    """Tracker of a cell's own run, with curves over time steps; None when tracking is off or fails.
 
     Args:
         cell: names and configures the run.
@@ -25,32 +73,30 @@ def start_run(cell: Cell, folder: Path) -> WandbLogger | None:
     tracking = cell.matrix.tracking
     if tracking.wandb == "off":
         return None
-    import wandb
-    from pytorch_lightning.loggers import WandbLogger
+    try:
+        import wandb
+        from pytorch_lightning.loggers import WandbLogger
 
-    folder.mkdir(parents=True, exist_ok=True)
-    run = wandb.init(
-        name=cell.title,
-        project=tracking.project,
-        group=cell.matrix.name,
-        job_type=cell.recipe.name,
-        dir=str(folder),
-        mode=tracking.wandb,
-        config={"cell_id": cell.id, **cell.config},
-        reinit="finish_previous",
-        settings=wandb.Settings(console="off", silent=True),
-    )
-    run.define_metric("time_step")
-    run.define_metric("snn/*", step_metric="time_step")
-    return WandbLogger(experiment=run)
-
-
-def finish_run(logger: WandbLogger | None, summary: dict[str, float]) -> Path | None:
-    """Close a cell's run; returns its folder."""
-    if logger is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        run = wandb.init(
+            name=cell.title,
+            project=tracking.project,
+            group=cell.matrix.name,
+            job_type=cell.recipe.name,
+            tags=[tag[:64] for tag in (cell.dataset, cell.network, cell.recipe.group)],
+            dir=str(folder),
+            mode=tracking.wandb,
+            config={"cell_id": cell.id, "recipe": cell.recipe.label, **cell.config},
+            reinit="finish_previous",
+            settings=wandb.Settings(console="off", silent=True),
+        )
+        run.define_metric("time_step")
+        run.define_metric("snn/*", step_metric="time_step")
+        return Tracker(run, WandbLogger(experiment=run))
+    except Exception as error:
+        _complain(error)
         return None
-    run: Any = logger.experiment
-    run.summary.update(summary)
-    folder = Path(run.dir).parent
-    run.finish()
-    return folder
+
+
+def _complain(error: Exception) -> None:
+    _log.warning("W&B: %s: %s; the cell goes on without it", type(error).__name__, error)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from leaderboard.image_scores import image_scores
+from leaderboard.image_scores import ImageScores, Proportion, image_scores
 from leaderboard.records import Outcomes, Record
 from leaderboard.statistics import output_steps
 
@@ -50,6 +50,13 @@ def inconsistency(record: Record) -> str | None:
     return None
 
 
+def _of_all_images(scores: ImageScores) -> float:
+    """The metric of the whole test set, each image once."""
+    if isinstance(scores, Proportion):
+        return float(scores.right.mean())
+    return float(scores.score(np.ones((1, scores.count), dtype=np.int64))[0])
+
+
 def _exits_early(record: Record) -> bool:
     """Whether images may be read out for good before t, so that fewer steps run than are asked for."""
     rule = record.method.parts.get("exit")
@@ -68,7 +75,7 @@ def _outcome_inconsistency(record: Record, outcomes: Outcomes) -> str | None:
     for name, text, metrics in encoded:
         try:
             scores = image_scores(outcomes, text)
-            mean = float(scores.score(np.ones((1, scores.count), dtype=np.int64))[0])
+            mean = _of_all_images(scores)
         except ValueError as error:
             return f"{name}: {error}"
         stated = metrics.get(outcomes.measure)

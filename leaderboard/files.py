@@ -1,6 +1,6 @@
 """Writing a file so that a reader never sees half of it.
 
-The text goes to a temporary file in the same folder, is flushed to the disk, and then takes the
+The content goes to a temporary file in the same folder, is flushed to the disk, and then takes the
 place of the old file in one step (`os.replace`). A crash at any moment leaves either the old file
 or the new one.
 """
@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import uuid
 from pathlib import Path
+
+ABANDONED = 3600  # seconds after which nobody writes a temporary file any more
+PROBE = 65536  # bytes, about one record
 
 
 class StoreError(RuntimeError):
@@ -27,11 +31,20 @@ def write_text_atomically(path: Path, text: str) -> None:
     Raises:
         StoreError: the folder cannot be written or the disk is full; an older file stays as it was.
     """
+    write_atomically(path, text.encode("utf-8"))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` likewise.
+
+    Raises:
+        StoreError: as above.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with temporary.open("xb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -44,6 +57,26 @@ def write_text_atomically(path: Path, text: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before any work is done whether files can be written to a folder.
+
+    Raises:
+        StoreError: they cannot; says what to do.
+    """
+    probe = folder / f".probe.{uuid.uuid4().hex}"
+    write_atomically(probe, b"\0" * PROBE)
+    with contextlib.suppress(OSError):
+        probe.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left behind."""
+    for left in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

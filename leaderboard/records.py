@@ -7,11 +7,13 @@ energy at parity, intervals) are computed from records by `leaderboard.statistic
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # older records are upgraded on reading, see `leaderboard.upgrades`
 
 Alphabet = Literal["binary", "burst", "signed", "graded", "weighted", "real", "none"]
 Group = Literal["binary", "multi-level", "retrained", "baseline"]
@@ -122,6 +124,7 @@ class Provenance(Frozen):
     versions: dict[str, str]
     device: str
     precision: str
+    nondeterministic: list[str] | None = None  # what may differ when run again; None: nobody asked (schema 1)
     data: dict[str, str]  # split -> fingerprint
     wall_time_s: dict[str, float]  # stage -> seconds
     peak_memory_mib: float
@@ -148,3 +151,20 @@ class Record(Frozen):
     curve: list[Point] = Field(min_length=1)
     outcomes: Outcomes | None = None
     provenance: Provenance
+
+
+def content_hash(config: dict[str, Any]) -> str:
+    """First 16 hex digits of the sha256 of canonical JSON: what cells and networks are named by."""
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def repeatable(record: Record) -> dict[str, Any]:
+    """Everything in a record that the same cell gives again on the same machine: all but clocks and memory.
+
+    The seconds in `tuning` stay: they are part of what the matrix says.
+    """
+    content = record.model_dump()
+    for field in ("created", "wall_time_s", "peak_memory_mib"):
+        del content["provenance"][field]
+    return content

@@ -97,6 +97,8 @@ class SpikingEvaluation(pl.Callback):
         calibration: gives calibration batches; by default the trainer's data module does.
         chunk: time steps simulated at once.
         precision: of the simulation, as `simulate` takes it.
+        on_readout: told t whenever a batch has reached that time step.
+        memory_mib: budget of a simulation, see `Converted.memory_mib`.
 
     Attributes:
         network: the spiking network of the latest test.
@@ -110,6 +112,8 @@ class SpikingEvaluation(pl.Callback):
         calibration: Calibration | None = None,
         chunk: int = DEFAULT_CHUNK,
         precision: Precision = "float32",
+        on_readout: Callable[[int], None] | None = None,
+        memory_mib: float | None = None,
     ) -> None:
         self.recipe = recipe_from(recipe)
         self.time_steps = tuple(sorted(set(time_steps)))
@@ -117,6 +121,8 @@ class SpikingEvaluation(pl.Callback):
         self._calibration = calibration
         self._chunk = chunk
         self._precision = precision
+        self._on_readout = on_readout
+        self._memory_mib = memory_mib
         self._result: EvaluationResult | None = None
 
     @property
@@ -141,7 +147,12 @@ class SpikingEvaluation(pl.Callback):
         self._result = None
         with torch.inference_mode(False):
             images = self._calibration_images(trainer)
-            self.network = convert(pl_module.network, self.recipe, images)  # type: ignore[arg-type]
+            self.network = convert(
+                pl_module.network,  # type: ignore[arg-type]
+                self.recipe,
+                images,
+                memory_mib=self._memory_mib,
+            )
         self._metrics: dict[int, TaskMetric] = {t: pl_module.new_metric() for t in self.time_steps}  # type: ignore[operator]
         self._totals = {t: _Totals() for t in self.time_steps}
         self._seconds = {"convert": time.monotonic() - started, "simulate": 0.0}
@@ -165,6 +176,8 @@ class SpikingEvaluation(pl.Callback):
         for readout in self.network.simulate(images, self.time_steps, self._chunk, self._precision):
             self._metrics[readout.t].update(readout.output, targets, outputs["output"])
             self._totals[readout.t].add(readout)
+            if self._on_readout is not None:
+                self._on_readout(readout.t)
         self._seconds["simulate"] += time.monotonic() - started
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

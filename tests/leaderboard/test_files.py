@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.files import StoreError, write_text_atomically
+from leaderboard.files import ABANDONED, StoreError, sweep, write_text_atomically
 
 
 def test_writes_and_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -51,3 +51,13 @@ def test_a_folder_that_cannot_exist_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StoreError, match=r"cannot write .*page\.html: .*another output folder"):
         write_text_atomically(tmp_path / "file" / "page.html", "text")
+
+
+def test_what_a_killed_writer_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    old, new, kept = (tmp_path / name for name in (".a.json.1.tmp", ".b.json.2.tmp", "c.json"))
+    for path in (old, new, kept):
+        path.write_text("{")
+    for path in (old, kept):
+        os.utime(path, (path.stat().st_mtime - ABANDONED - 60,) * 2)
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([new, kept])

@@ -54,8 +54,9 @@ def test_no_name_leaves_the_folder(tmp_path: Path, name: str) -> None:
         (b"[]", "holds a JSON list, not a record"),
         (b"{}", "schema_version must be a whole number, got None"),
         (b'{"schema_version": true}', "schema_version must be a whole number, got True"),
-        (b'{"schema_version": 0}', "written by an older SpikeMark (schema 0"),
-        (b'{"schema_version": 1}', "field cell_id: Field required (and "),
+        (b'{"schema_version": 0}', "is no record of schema 0"),
+        (b'{"schema_version": 1}', "is no record of schema 1: KeyError('provenance')"),
+        (b'{"schema_version": 2}', "field cell_id: Field required (and "),
     ],
 )
 def test_a_file_that_is_no_record_is_set_aside(
@@ -90,7 +91,7 @@ def test_a_truncated_record_is_set_aside(make: Make, tmp_path: Path) -> None:
         ({"accuracy": 0.9}, "field accuracy: Extra inputs are not permitted"),
         ({"seed": "first"}, "field seed: Input should be a valid integer"),
         ({"curve": []}, "field curve: List should have at least 1 item"),
-        ({"schema_version": SCHEMA_VERSION + 1}, "written by a newer SpikeMark (schema 2, this one reads 1)"),
+        ({"schema_version": SCHEMA_VERSION + 1}, "written by a newer SpikeMark (schema 3, this one reads 2)"),
         ({"schema_version": 9, "unheard_of": 1}, "written by a newer SpikeMark"),
         ({"cell_id": "e" * 16}, "is named after another cell than it holds (eeeeeeeeeeeeeeee)"),
         ({"metric": "miou"}, "ann.metrics lacks the ranking metric 'miou'"),

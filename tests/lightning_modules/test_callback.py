@@ -9,6 +9,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from conversion import convert
 from conversion.costs.energy import ENERGY_PER_AC_PJ, ENERGY_PER_MAC_PJ, energy_by_layer
+from conversion.errors import MemoryBudgetError
 from datamodules import LoaderConfig, registry
 from lightning_modules import networks
 from lightning_modules.callback import SpikingEvaluation
@@ -141,3 +142,24 @@ def test_needs_calibration_images(module, data):
     )
     with pytest.raises(ValueError, match="calibration"):
         trainer.test(module, dataloaders=data.test_dataloader(), verbose=False)
+
+
+def test_a_memory_budget_reaches_the_simulation(module, data):
+    def result(memory_mib):
+        evaluation = SpikingEvaluation("burst", TIME_STEPS, memory_mib=memory_mib)
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            callbacks=[evaluation],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.test(module, datamodule=data, verbose=False)
+        return evaluation.result
+
+    with pytest.raises(MemoryBudgetError, match=r"the budget is 0\.01 MiB\. Set memory_mib to at least"):
+        result(0.01)
+    free, bound = result(None), result(1.0)
+    assert [p.metrics["top1"] for p in bound.curve] == [p.metrics["top1"] for p in free.curve]
+    assert [p.spikes for p in bound.curve] == [p.spikes for p in free.curve]

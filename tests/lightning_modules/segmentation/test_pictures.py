@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from conversion import convert
 from lightning_modules.detection.pictures import GAP, TITLE
-from lightning_modules.pictures import write_pictures
 from lightning_modules.segmentation.pictures import coloured, segmentation_pictures
 
 
@@ -17,7 +15,7 @@ def test_colours_by_hand():
     assert coloured(labels, colours).tolist() == [[[1, 2, 3], [40, 50, 60]], [[7, 8, 9], [255, 255, 255]]]
 
 
-def test_one_row_per_image_with_every_network(module, data, tmp_path):
+def test_one_row_per_image_with_every_network(module, data):
     snn = convert(module.network, "burst", data.calibration_batches())
     batch = next(iter(data.test_dataloader()))
     options = data.options
@@ -33,7 +31,3 @@ def test_one_row_per_image_with_every_network(module, data, tmp_path):
             tuple(colour) for colour in np.array(row.crop((left, TITLE, *row.size)))[:, :256].reshape(-1, 3)
         }
         assert every <= set(data.colours)
-    piece = write_pictures(rows, tmp_path, "maps")
-    assert piece.read_text().count("data:image/png;base64,") == 4
-    with Image.open(tmp_path / "maps-0.png") as stored:
-        assert stored.size == rows[0].size

@@ -1,0 +1,73 @@
+"""The commands `spikemark export` and `spikemark import`."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+from benchmarks.options import RESULTS, stop
+
+SHOWN = 10  # names of each kind
+PACKAGES = ("spikemark", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy")
+
+
+@click.command()
+@RESULTS
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Archive, e.g. lab.zip."
+)
+@click.option("--networks", is_flag=True, help="Also the trained networks; else their hashes alone.")
+def export(results: Path, out: Path, networks: bool) -> None:
+    """Pack RESULTS into one archive: sound records and studies, hashes, and this machine's environment."""
+    from leaderboard import StoreError
+    from leaderboard.archive import pack
+
+    try:
+        packed = pack(results, out, environment(), networks)
+    except StoreError as error:
+        stop(str(error))
+    for name, why in packed.left_out:
+        click.echo(f"left out: {name}: {why}", err=True)
+    click.echo(f"written: {out} ({len(packed.names)} files, {out.stat().st_size / 1e6:.1f} MB)")
+
+
+@click.command(name="import")
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@RESULTS
+@click.option("--networks", is_flag=True, help="Also take trained networks over, where none is there.")
+def import_(archive: Path, results: Path, networks: bool) -> None:
+    """Merge ARCHIVE, which `spikemark export` wrote, into RESULTS; nothing there is replaced.
+
+    A damaged archive is refused as a whole. A record that does not validate is refused and named.
+    """
+    from leaderboard import StoreError
+    from leaderboard.archive import unpack
+
+    try:
+        merged = unpack(archive, results, networks)
+    except StoreError as error:
+        stop(str(error))
+    for name in merged.kept[:SHOWN]:
+        click.echo(f"kept yours: {name} differs")
+    for name, why in merged.refused[:SHOWN]:
+        click.echo(f"refused: {name}: {why}", err=True)
+    click.echo(
+        f"added {len(merged.added)}, already there {len(merged.same)}, kept yours {len(merged.kept)}, "
+        f"refused {len(merged.refused)}"
+    )
+    if merged.refused:
+        stop(f"{len(merged.refused)} file(s) of {archive} did not validate; all others were merged")
+
+
+def environment() -> dict[str, str]:
+    """This machine and the packages that can change a result."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,1 @@
+"""How jobs run: who may run them (claims), where they run (executors), and what is known of them (plans)."""

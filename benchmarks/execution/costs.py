@@ -1,0 +1,100 @@
+"""What cells cost: in forward passes of their ANN before anything ran, in seconds once some have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from benchmarks.cells import AnnSpec, Cell
+from benchmarks.data import evaluation_data, training_data
+from lightning_modules import networks
+
+BACKWARD = 2  # ANN forwards that a backward pass costs, by operations
+RECORD_BYTES = 30_000  # of a record, besides a bit for each image and read-out
+BASE64 = 4 / 3
+CHECKPOINTS = 5  # times the weights on disk while training: two checkpoints with momentum, and the result
+
+
+@dataclass(frozen=True)
+class AnnCost:
+    """What a network's cells have in common.
+
+    Attributes:
+        training: ANN forwards of one training.
+        images: test images.
+        bytes: of its files on the disk while it is trained.
+    """
+
+    training: int
+    images: int
+    bytes: int
+
+
+def ann_cost(cell: Cell) -> AnnCost:
+    """Cost of a cell's network, from the data set and the network's parameters.
+
+    Raises:
+        DataError: the data are missing.
+    """
+    spec, matrix = cell.ann, cell.matrix
+    data = evaluation_data(matrix, spec)
+    images = len(data.test_dataloader().dataset)  # type: ignore[arg-type]
+    if not spec.network.trained_here:
+        return AnnCost(0, images, 0)
+    batches = len(training_data(matrix, spec).train_dataloader())
+    forwards = batches * spec.training.batch_size * spec.training.epochs * (1 + BACKWARD)
+    return AnnCost(forwards, images, CHECKPOINTS * _bytes_of(spec, data))
+
+
+def cell_forwards(cell: Cell, images: int) -> int:
+    """Cost of a cell in ANN forwards: simulated densely, a time step costs about one.
+
+    Recipes that must know T are simulated for each t anew. Fitting is counted as one pass over the
+    calibration images; recipes that refit layers with spikes need more, and event-driven kernels less.
+    """
+    steps = cell.matrix.time_steps
+    per_image = sum(steps) if cell.recipe.needs_time_steps else steps[-1]
+    return images * (1 + per_image) + cell.matrix.evaluation.calibration_images
+
+
+def record_bytes(cell: Cell, images: int) -> int:
+    """About how large a record is."""
+    return round(RECORD_BYTES + images / 8 * BASE64 * (1 + len(cell.matrix.time_steps)))
+
+
+@dataclass
+class Seconds:
+    """Measured seconds of cells, and what they say of others."""
+
+    _found: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
+
+    def add(self, cell: Cell, seconds: float) -> None:
+        """A cell took so long."""
+        for key in _keys(cell):
+            self._found.setdefault(key, []).append(seconds)
+
+    def remaining(self, cells: Iterable[Cell]) -> float | None:
+        """Seconds of work in cells, from the cells that are most like them; None before any was measured."""
+        if not self._found:
+            return None
+        return sum(self._of(cell) for cell in cells)
+
+    def _of(self, cell: Cell) -> float:
+        alike = next(self._found[key] for key in _keys(cell) if key in self._found)
+        return sum(alike) / len(alike)
+
+
+def _keys(cell: Cell) -> list[tuple[str, ...]]:
+    """What to look a cell up by, the closest first; the last one is everything."""
+    return [
+        (cell.dataset, cell.network, cell.recipe.name),
+        (cell.dataset, cell.network),
+        (cell.network,),
+        (),
+    ]
+
+
+def _bytes_of(spec: AnnSpec, data: object) -> int:
+    classes, channels = len(data.classes), data.image_shape[0]  # type: ignore[attr-defined]
+    network = networks.build(spec.network.name, classes, channels, spec.network.options)
+    return sum(value.numel() * value.element_size() for value in network.state_dict().values())

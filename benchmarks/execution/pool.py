@@ -1,0 +1,131 @@
+"""Worker processes on this machine: a worker that is killed takes one job with it, and nothing else.
+
+Each place has a `ProcessPoolExecutor` of one worker, so that a broken one says which job broke it and the
+others never notice. Workers come from a fork server that has imported what they need and nothing that
+runs; where there is none, they are spawned. Both start clean: no threads, no CUDA, no locks of the runner.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from typing import Any
+
+import psutil
+import torch
+
+from benchmarks.execution.executors import WorkerDied
+
+PRELOADED = ["benchmarks.execution.jobs"]
+
+
+class WorkerPool(Executor):
+    """A fixed number of processes, each with its own GPU where there are GPUs.
+
+    Args:
+        workers: how many.
+        threads: CPU threads of each; None: the cores divided by the workers.
+    """
+
+    def __init__(self, workers: int, threads: int | None = None) -> None:
+        self._places: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for place in range(workers):
+            self._places.put(place)
+        self._threads = threads or max(1, _cores() // workers)
+        self._gpus = visible_gpus()
+        self._local = threading.local()
+        self._pids: dict[int, int] = {}  # place -> process
+        self._closing = False
+        self._submitters = ThreadPoolExecutor(workers, "worker", self._take_place)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run in the next worker that is free; the future raises `WorkerDied` if that is killed."""
+        return self._submitters.submit(self._run, fn, args, kwargs)
+
+    @property
+    def pids(self) -> list[int]:
+        """The workers' process ids, as far as they were started."""
+        return list(self._pids.values())
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the workers; with `cancel_futures`, kill those that are at work."""
+        if cancel_futures:
+            self._closing = True
+            for pid in self.pids:
+                with suppress(psutil.Error):
+                    psutil.Process(pid).kill()
+        self._submitters.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _take_place(self) -> None:
+        self._local.place = self._places.get()
+        self._local.pool = None
+
+    def _run(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        pool = self._local.pool or self._start()
+        pid = self._pids[self._local.place]
+        try:
+            return pool.submit(fn, *args, **kwargs).result()
+        except BrokenProcessPool as error:
+            self._local.pool = None
+            raise WorkerDied(
+                f"worker process {pid} was killed or crashed. Where the system ran out of memory (see its "
+                "log), use fewer workers or a smaller evaluation.batch_size."
+            ) from error
+
+    def _start(self) -> ProcessPoolExecutor:
+        if self._closing:
+            raise WorkerDied("the pool is closing")
+        place = self._local.place
+        gpu = self._gpus[place % len(self._gpus)] if self._gpus else None
+        pool = ProcessPoolExecutor(1, _context(), _begin, (gpu, self._threads))
+        try:
+            self._pids[place] = pool.submit(os.getpid).result()
+        except BrokenProcessPool as error:
+            raise WorkerDied("a worker process could not be started") from error
+        self._local.pool = pool
+        return pool
+
+
+def visible_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES must say to name each GPU; found without starting CUDA in this process."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [one.strip() for one in chosen.split(",") if one.strip() not in ("", "-1")]
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def _begin(gpu: str | None, threads: int) -> None:
+    """What a worker does first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_the_runner, daemon=True).start()
+
+
+def _end_with_the_runner() -> None:
+    """Nobody would read the answers of a runner that was killed; its claims are free at once."""
+    runner = multiprocessing.parent_process()
+    if runner is not None:
+        runner.join()
+        os._exit(1)
+
+
+def _context() -> Any:
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        return context
+    return multiprocessing.get_context("spawn")
+
+
+def _cores() -> int:
+    count = getattr(os, "sched_getaffinity", None)
+    return len(count(0)) if count is not None else os.cpu_count() or 1
