@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from conversion.errors import RecipeError
+from spikemark_plugins import RECIPES, load
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,8 @@ def searched(default: Any, low: float, high: float, log: bool = False, of_time_s
 
 
 def part_names(kind: str) -> list[str]:
-    """Names of all parts that answer one question."""
+    """Names of all parts that answer one question, those of plug-ins among them."""
+    load(RECIPES)
     return sorted(_REGISTRY.get(kind, {}))
 
 
@@ -67,9 +69,15 @@ def part_type(kind: str, name: str) -> type[Part]:
     Raises:
         RecipeError: there is none of this kind and name.
     """
-    known = _REGISTRY.get(kind, {})
-    if name not in known:
-        raise RecipeError(f"unknown {kind} '{name}'; {nearest(name, known)}")
+    return _find(kind, name)
+
+
+def _find(kind: str, name: Any) -> type[Part]:
+    known = _REGISTRY.setdefault(kind, {})
+    if not isinstance(name, str) or name not in known:
+        load(RECIPES)
+    if not isinstance(name, str) or name not in known:
+        raise RecipeError(f"unknown {kind} '{name}'; {nearest(str(name), known)}")
     return known[name]
 
 
@@ -93,10 +101,7 @@ def build_part(kind: str, spec: str | Mapping[str, Any], base: Part | None = Non
         raise RecipeError(f"{kind} must be a name or a mapping of parameters, got {spec!r}")
     values = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = values.pop("name", base.name if base else None)
-    known = _REGISTRY.get(kind, {})
-    if not isinstance(name, str) or name not in known:
-        raise RecipeError(f"unknown {kind} '{name}'; {nearest(str(name), known)}")
-    cls = known[name]
+    cls = _find(kind, name)
     fields = {field.name for field in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:

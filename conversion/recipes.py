@@ -24,6 +24,7 @@ from conversion.readouts import Average, ReadoutRule
 from conversion.scales import Percentile, Scale
 from conversion.simulation.coding import RATE
 from conversion.simulation.pooling import Gate, Pooling
+from spikemark_plugins import RECIPES, load
 
 Group = Literal["binary", "multi-level", "retrained", "baseline"]
 KINDS = ("scale", "neuron", "initial", "pooling", "correction", "allocation", "readout", "exit")
@@ -151,7 +152,8 @@ def preset(recipe: Recipe) -> Recipe:
 
 
 def recipe_names() -> list[str]:
-    """Names of all presets."""
+    """Names of all presets, ours first, then those of plug-ins."""
+    load(RECIPES)
     return list(_PRESETS)
 
 
@@ -170,6 +172,8 @@ def recipe_from(spec: str | Mapping[str, Any] | Recipe) -> Recipe:
         raise RecipeError(f"a recipe is a preset's name, a mapping or a Recipe, got {spec!r}")
     values = {"preset": spec} if isinstance(spec, str) else dict(spec)
     name = values.pop("preset", None)
+    if not isinstance(name, str) or name not in _PRESETS:
+        load(RECIPES)
     if not isinstance(name, str) or name not in _PRESETS:
         raise RecipeError(f"unknown recipe '{name}'; {nearest(str(name), _PRESETS)}")
     base = _PRESETS[name]

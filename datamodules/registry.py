@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from datamodules.base import DataModule, LoaderConfig
 from datamodules.cifar import Cifar10, Cifar100
@@ -18,8 +18,11 @@ from datamodules.options import nearest, parse_options
 from datamodules.segmentation.cityscapes import Cityscapes
 from datamodules.segmentation.digit_scenes import DigitSceneMasks
 from datamodules.segmentation.voc import VocSegmentation
+from spikemark_plugins import DATASETS, load
 
-# A new data set is one more line: a class whose constructor takes (options, loader).
+ModuleT = TypeVar("ModuleT", bound=DataModule)
+
+# A new data set of ours is one more line: a class whose constructor takes (options, loader).
 _CLASSES: dict[str, type[DataModule]] = {
     module.name: module
     for module in (
@@ -30,8 +33,21 @@ _CLASSES: dict[str, type[DataModule]] = {
 }
 
 
+def register(module: type[ModuleT]) -> type[ModuleT]:
+    """Make a data set known under its class's name; usable as a decorator.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if module.name in _CLASSES:
+        raise ValueError(f"data set '{module.name}' is registered twice")
+    _CLASSES[module.name] = module
+    return module
+
+
 def names(task: str | None = None) -> list[str]:
-    """Return the names of all data sets, or of those of one task; built-in first."""
+    """Return the names of all data sets, or of those of one task: built-in first, plug-ins' last."""
+    load(DATASETS)
     return [name for name, module in _CLASSES.items() if task in (None, module.task)]
 
 
@@ -73,6 +89,8 @@ def build(name: str, options: Mapping[str, Any], loader: LoaderConfig) -> DataMo
 
 
 def _find(name: str) -> type[DataModule]:
+    if name not in _CLASSES:
+        load(DATASETS)
     if name not in _CLASSES:
         raise DataError(f"there is no data set {name!r}{nearest(name, _CLASSES)}")
     return _CLASSES[name]

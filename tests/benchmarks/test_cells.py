@@ -1,13 +1,17 @@
 """A cell is named by what determines its result, and by nothing else."""
 
+import io
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from benchmarks.cells import content_hash, expand
-from benchmarks.errors import AnnError
+from benchmarks.errors import AnnError, MatrixError
 from benchmarks.evaluate import describe
+from benchmarks.matrix import load
+from benchmarks.runner import run
 from benchmarks.spec import Matrix
 
 
@@ -100,3 +104,48 @@ def test_a_missing_checkpoint_is_named(tiny):
     content = {**tiny, "networks": [{"name": "small_cnn", "checkpoint": "nowhere.pt"}]}
     with pytest.raises(AnnError, match=r"nowhere\.pt.*--data-root"):
         _ = cells_of(content, Path("/no/such/root"))[0].id
+
+
+def test_a_start_counts_as_the_network_that_it_names(tiny):
+    """A network that another one starts from is trained once for both; it is part of the name."""
+    relu = {"name": "small_cnn", "label": "ReLU", "training": {"epochs": 2}}
+    staircase = {"name": "small_cnn", "activation": "qcfs", "recipes": ["qcfs"]}
+    cells = cells_of({**tiny, "networks": [relu, {**staircase, "start": relu}, staircase]})
+    plain, started, fresh = (
+        next(c.ann for c in cells if c.ann.network is n) for n in cells[0].matrix.networks
+    )
+    assert started.start is not None
+    assert started.start.id == plain.id
+    assert (started.start.training.epochs, started.training.epochs) == (2, 1)
+    assert len({plain.id, started.id, fresh.id}) == 3
+
+
+def test_a_start_of_a_network_that_is_not_trained_is_refused(tiny, write_matrix):
+    loaded = {"name": "small_cnn", "checkpoint": "w.pt", "start": "small_cnn"}
+    with pytest.raises(MatrixError, match=r"networks\.0.*'small_cnn'.*leave out one of the two"):
+        load(write_matrix({**tiny, "networks": [loaded]}))
+    misspelt = {"name": "small_cnn", "start": {"name": "small_cnn", "training": {"epoch": 3}}}
+    with pytest.raises(MatrixError, match=r"networks\.0\.start\.training\.epoch: .*did you mean 'epochs'"):
+        load(write_matrix({**tiny, "networks": [misspelt]}))
+
+
+def test_training_begins_where_it_should(tiny, tmp_path):
+    """With a learning rate next to nothing, the trained network is the one that it started from."""
+    still = {"epochs": 1, "lr": 1e-12}
+    content = {
+        **tiny,
+        "recipes": ["qcfs"],
+        "networks": [{"name": "small_cnn", "activation": "qcfs", "start": "small_cnn", "training": still}],
+    }
+    matrix = Matrix.model_validate(content)
+    outcome = run(matrix, None, tmp_path, Console(file=io.StringIO()))
+    assert outcome.failures == []
+    ann = expand(matrix, None)[0].ann
+    states = [
+        torch.load(tmp_path / "anns" / spec.id / "network.pt", weights_only=True)["state_dict"]
+        for spec in (ann.start, ann)
+    ]
+    weights = [key for key in states[0] if key.endswith(".weight")]
+    assert weights
+    for key in weights:
+        torch.testing.assert_close(states[0][key], states[1][key], rtol=0, atol=1e-6)

@@ -107,7 +107,8 @@ def test_groups_can_be_picked(finished):
     one = call("leaderboard", *results, "--group", "binary", "--html", page)
     assert "opi" in one.output
     assert "spicalib" not in one.output
-    assert '"name": "spicalib"' not in page.read_text()
+    assert '"label":"opi"' in page.read_text()
+    assert '"label":"spicalib"' not in page.read_text()
     two = call("leaderboard", *results, "--group", "baseline", "--group", "multi-level")
     assert "spicalib" in two.output
     assert "ptq" in two.output
@@ -118,6 +119,37 @@ def test_groups_can_be_picked(finished):
     wrong = call("leaderboard", *results, "--group", "binaries")
     assert wrong.exit_code == 2
     assert "'binary', 'multi-level', 'retrained', 'baseline'" in wrong.output
+
+
+def test_the_ranking_is_printed_for_papers_and_programs(finished, tmp_path):
+    folder, _ = finished
+    results = ["--results", folder / "results"]
+    starts = {"markdown": "# Results", "csv": "task,dataset,", "json": "[", "latex": "% needs"}
+    for name, start in starts.items():
+        done = call("leaderboard", *results, "--format", name)
+        assert done.exit_code == 0, done.output
+        assert done.stdout.startswith(start)
+        assert "opi" in done.stdout
+    assert {
+        entry["t"] for entry in json.loads(call("leaderboard", *results, "--format", "json", "--t", 1).stdout)
+    } == {1}
+    drawn = call("leaderboard", *results, "--plots", tmp_path / "plots")
+    assert drawn.exit_code == 0, drawn.output
+    assert {path.suffix for path in (tmp_path / "plots").iterdir()} == {".pdf", ".png", ".svg"}
+
+
+def test_two_recipes_and_two_folders_can_be_compared(finished):
+    folder, _ = finished
+    results = folder / "results"
+    two = call("compare", "opi", "spicalib", "--results", results)
+    assert two.exit_code == 0, two.output
+    assert "neuron.name" in two.output
+    assert "T to 1 point" in two.output
+    same = call("compare", results, results)
+    assert "0 differ by more than the test images explain" in same.output
+    wrong = call("compare", "opi", "nothing", "--results", results)
+    assert wrong.exit_code == 1
+    assert "no recipe 'nothing'; there are: " in wrong.output
 
 
 def test_results_become_a_markdown_page(finished, tmp_path):

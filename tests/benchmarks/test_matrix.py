@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.cells import expand
 from benchmarks.errors import MatrixError
 from benchmarks.matrix import bundled, load, locate
 from conversion import recipe_from
@@ -12,6 +13,35 @@ def test_bundled_matrices_are_valid(name):
     matrix = load(locate(name))
     assert matrix.name == name
     assert matrix.description
+
+
+def test_the_quickstart_has_a_cell_of_every_task_on_embedded_data():
+    matrix = load(locate("quickstart"))
+    cells = expand(matrix, None)
+    assert {cell.matrix.task for cell in cells} == {"classification", "detection", "segmentation"}
+    assert {cell.dataset for cell in cells} == {"digits", "digit_scenes", "digit_scene_masks"}
+
+
+def test_matrices_that_also_run_inherit_what_they_do_not_say(tiny, write_matrix):
+    further = {
+        "task": "detection",
+        "datasets": ["digit_scenes"],
+        "networks": ["spp_yolo"],
+        "recipes": ["opi"],
+        "training": {"epochs": 3},
+        "seeds": [1, 2],
+    }
+    matrix = load(write_matrix({**tiny, "also": [further]}))
+    (also,) = matrix.also
+    assert (also.name, also.time_steps, also.tracking) == (matrix.name, matrix.time_steps, matrix.tracking)
+    assert also.seeds == [1, 2]
+    assert also.training.epochs == 3
+    assert also.evaluation.batch_size == 64  # what depends on the task is not inherited
+    cells = expand(matrix, None)
+    alone = expand(matrix.model_copy(update={"also": []}), None)
+    assert [cell.id for cell in cells] == [cell.id for cell in [*alone, *expand(also, None)]]
+    assert [cell.matrix.task for cell in cells] == ["classification"] * 2 + ["detection"] * 2
+    assert {cell.matrix.tracking.wandb for cell in expand(matrix.tracked("online"), None)} == {"online"}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +73,11 @@ def test_bundled_matrices_are_valid(name):
         ),
         ({"tracking": {"wandb": "on"}}, "tracking.wandb", "offline"),
         ({"seeds": [1, 1]}, "seeds", "different"),
+        ({"pictures": -1}, "pictures", "greater than or equal to 0"),
+        ({"also": 3}, "also", "list"),
+        ({"also": [{"networks": ["small_cn"]}]}, "also.0.networks.0", "small_cnn"),
+        ({"also": [{"evaluation": {"batchsize": 3}}]}, "also.0.evaluation.batchsize", "'batch_size'"),
+        ({"also": [{"training": {"epoch": 3}}]}, "also.0.training.epoch", "did you mean 'epochs'"),
         ({"name": "../up"}, "name", "pattern"),
     ],
 )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.cells import expand
 from benchmarks.cli import main
+from benchmarks.matrix import load
+from benchmarks.pictures import some
 
 SCENES = {
     "name": "scenes",
@@ -23,10 +26,17 @@ def test_pictures_of_some_test_images(write_matrix, tmp_path):
     words = ["pictures", str(write_matrix(SCENES)), "--results", str(tmp_path / "r"), "--images", "3"]
     done = CliRunner().invoke(main, [*words, "--recipe", "opi", "--t", "2"])
     assert done.exit_code == 0, done.output
-    folder = tmp_path / "r" / "pictures" / "scenes"
+    _, cell = expand(load(write_matrix(SCENES)), None)
+    assert cell.recipe.name == "opi"
+    folder = tmp_path / "r" / "pictures" / cell.id
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["spp_yolo-opi-0.png", "spp_yolo-opi-1.png", "spp_yolo-opi-2.png", "spp_yolo-opi.html"]
-    assert str(folder / "spp_yolo-opi.html") in done.output
+    assert names == ["test_image_01.png", "test_image_02.png", "test_image_03.png"]
+    assert str(folder) in done.output
+
+
+def test_the_time_steps_that_are_drawn():
+    assert some([1, 2, 4, 8, 16, 32, 64]) == (1, 4, 16, 64)
+    assert some([3, 5]) == (5,)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""Measure what the regression gate compares: a matrix on committed weights, in one thread.
+
+Training differs from machine to machine, so the weights lie beside the baseline, under the name that the
+results folder has for them, `anns/<id>/network.pt`; half precision keeps them small. A network whose
+training has changed has another id, and is trained anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from benchmarks.anns import AnnStore
+from benchmarks.cells import Cell, expand
+from benchmarks.data import evaluation_data, training_data
+from benchmarks.errors import RegressionError
+from benchmarks.quiet import quieten
+from benchmarks.runner import run
+from benchmarks.spec import Matrix
+from conversion.compiled.native import has_synapses, has_tables, kernel
+from leaderboard import ResultStore
+from leaderboard.baseline import Baseline, measured
+from lightning_modules import networks
+
+
+def measure(matrix: Matrix, results: Path, weights: Path, console: Console) -> Baseline:
+    """Run a matrix from scratch, with the weights that are kept.
+
+    Args:
+        matrix: what to run; it needs no data root.
+        results: an empty folder for records.
+        weights: folder of kept weights, see above; networks that it lacks are trained.
+        console: where progress is shown.
+
+    Raises:
+        RegressionError: a cell has failed; says which and why.
+        AnnError, StoreError: as `benchmarks.runner.run`.
+    """
+    kept = weights / "anns"
+    if kept.is_dir():
+        shutil.copytree(kept, results / "anns")
+    quieten()
+    with _one_thread():
+        _train_in_half_precision(matrix, results, console)
+        outcome = run(matrix, None, results, console)
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        if outcome.failures:
+            what, why = outcome.failures[0]
+            raise RegressionError(f"{len(outcome.failures)} cell(s) failed, first {what}:\n{why}")
+        arithmetic = _arithmetic(matrix, results)
+    return Baseline(arithmetic=arithmetic, cells=measured(ResultStore(results).load().records))
+
+
+def keep_weights(results: Path, weights: Path) -> None:
+    """Put the networks of a results folder in the place of the kept ones."""
+    shutil.rmtree(weights / "anns", ignore_errors=True)
+    for file in sorted((results / "anns").glob("*/network.pt")):
+        target = weights / "anns" / file.parent.name / file.name
+        target.parent.mkdir(parents=True)
+        shutil.copyfile(file, target)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """How sums are split among threads decides how they are rounded."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _networks(matrix: Matrix) -> list[Cell]:
+    """One cell for each network."""
+    return list({cell.ann.id: cell for cell in expand(matrix, None)}.values())
+
+
+def _train_in_half_precision(matrix: Matrix, results: Path, console: Console) -> None:
+    anns = AnnStore(results)
+    for cell in _networks(matrix):
+        spec = cell.ann
+        if not spec.network.trained_here or anns.path_of(spec).is_file():
+            continue
+        console.print(f"training {cell.network} on {cell.dataset}: no weights of it are kept")
+        data = training_data(cell.matrix, spec)
+        data.setup()
+        network = anns.get(cell.matrix, spec, cell.title, data).network
+        torch.save({"state_dict": network.half().state_dict()}, anns.path_of(spec))
+
+
+def _arithmetic(matrix: Matrix, results: Path) -> dict[str, str]:
+    """What decides how float32 numbers are rounded, and how they were: a hash of what the ANNs answer.
+
+    Recipes change none of this, so nothing that goes wrong in a conversion can pass for another machine.
+    """
+    anns = AnnStore(results)
+    digest = hashlib.sha256()
+    for cell in _networks(matrix):
+        spec = cell.ann
+        data = evaluation_data(cell.matrix, spec)
+        channels = data.image_shape[0]
+        network = networks.build(spec.network.name, len(data.classes), channels, spec.network.options).eval()
+        networks.load_weights(network, anns.path_of(spec))
+        with torch.no_grad():
+            for batch in data.calibration_batches():
+                outputs = network(batch)
+                for output in [outputs] if isinstance(outputs, torch.Tensor) else outputs:
+                    digest.update(output.contiguous().numpy().tobytes())
+    compiled = [name for name, found in (("layers", has_synapses()), ("tables", has_tables())) if found]
+    return {
+        "torch": torch.__version__,
+        "kernel": " ".join(["neurons", *compiled]) if kernel() is not None else "none",
+        "outputs": digest.hexdigest()[:16],
+    }
