@@ -5,6 +5,8 @@ None of them needs torch, and each imports what it needs when it runs.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from rich.console import Console
 from benchmarks.options import RESULTS, stop
 
 if TYPE_CHECKING:
+    from leaderboard.published import PublishedCurve
+    from leaderboard.ranking import Board
     from leaderboard.records import Group
     from leaderboard.store import Loaded
 
@@ -37,38 +41,101 @@ GROUPS = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write a self-contained page to this file.",
 )
-def leaderboard(results: Path, groups: tuple[str, ...], html: Path | None) -> None:
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["table", "markdown", "csv", "json", "latex"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
+)
+@click.option("--t", "limit", type=click.FloatRange(min=1), help="Rank at no more than this many time steps.")
+@click.option(
+    "--plots",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also draw the boards into this folder, as PDF, PNG and SVG.",
+)
+def leaderboard(
+    results: Path,
+    groups: tuple[str, ...],
+    html: Path | None,
+    output: str,
+    limit: float | None,
+    plots: Path | None,
+) -> None:
     """Rank every record in RESULTS.
 
     Shows, per task, data set and network and by fairness group: the metric at the last time step, time
     steps to parity with the ANN, energy there, and what a spike can be; below it what papers report for
     the same network on the same data set.
     """
-    show(results, html, Console(), groups)
+    show(results, html, Console(stderr=output != "table"), groups, output, limit, plots)
 
 
-def show(results: Path, html: Path | None, console: Console, groups: tuple[str, ...] = ()) -> None:
-    """Print the ranking of a results folder and write its page, if asked for."""
+def show(
+    results: Path,
+    html: Path | None,
+    console: Console,
+    groups: tuple[str, ...] = (),
+    output: str = "table",
+    limit: float | None = None,
+    plots: Path | None = None,
+) -> None:
+    """Print the ranking of a results folder; write its page and draw its plots, if asked for.
+
+    The page has every limit of time steps itself, so `limit` concerns what is printed and drawn.
+    """
     from leaderboard import StoreError, load_published, only_groups, rank, render, write_page
+    from leaderboard.attachments import load_pictures
     from leaderboard.published import select_published
+    from leaderboard.ranking import at_limit
     from leaderboard.studies import load_studies
 
     wanted = cast("tuple[Group, ...]", groups)
     try:
-        loaded = _load([results])
+        loaded = read_records([results])
         boards = only_groups(rank(loaded.records), wanted)
         if not boards:
             stop(f"no records of {' or '.join(groups)} recipes in {results}; leave out --group to see all")
         published = select_published(load_published(), groups=wanted)
-        render(boards, console, published)
+        limited = at_limit(boards, limit)
+        if not limited:
+            stop(f"no network in {results} was read out within {limit:g} time steps; raise --t")
+        if output == "table":
+            render(limited, console, published)
+        else:
+            click.echo(_printed(limited, output, results, published), nl=False)
         for invalid in loaded.invalid:
             click.echo(f"set aside: {invalid.path}: {invalid.reason}", err=True)
         if html is not None:
-            studies = load_studies(results)
-            write_page(boards, html, invalid=loaded.invalid, published=published, studies=studies)
+            write_page(
+                boards,
+                html,
+                invalid=loaded.invalid,
+                published=published,
+                studies=load_studies(results),
+                pictures=load_pictures(results),
+            )
             console.print(f"page:    {html}", soft_wrap=True, highlight=False)
+        if plots is not None:
+            from leaderboard.plots import write_plots
+
+            drawn = write_plots(limited, plots)
+            console.print(f"plots:   {len(drawn)} files in {plots}", soft_wrap=True, highlight=False)
     except StoreError as error:
         stop(str(error))
+
+
+def _printed(boards: Sequence[Board], output: str, results: Path, published: Sequence[PublishedCurve]) -> str:
+    """The ranking in a format for papers and programs."""
+    from leaderboard import markdown_report
+    from leaderboard.entries import to_csv, to_json
+    from leaderboard.latex import to_latex
+
+    if output == "markdown":
+        command = shlex.join(["spikemark", "leaderboard", "--format", "markdown", "--results", str(results)])
+        return markdown_report(boards, command=command, published=published)
+    return {"csv": to_csv, "json": to_json, "latex": to_latex}[output](boards)
 
 
 @click.command()
@@ -89,7 +156,7 @@ def results(folders: tuple[Path, ...], out: Path | None, kl: bool) -> None:
 
     words = ["spikemark", "results", *(["--kl"] if kl else []), *(["--out", str(out)] if out else [])]
     try:
-        loaded = _load(folders)
+        loaded = read_records(folders)
         text = markdown_report(
             rank(loaded.records),
             command=shlex.join([*words, *map(str, folders)]),
@@ -121,7 +188,7 @@ def published(task: str | None, dataset: str | None, recipe: str | None) -> None
         stop(str(error))
 
 
-def _load(folders: Sequence[Path]) -> Loaded:
+def read_records(folders: Sequence[Path]) -> Loaded:
     """Records of all folders together; stops where there are none."""
     from leaderboard.store import Loaded, ResultStore
 
@@ -130,4 +197,6 @@ def _load(folders: Sequence[Path]) -> Loaded:
     if not records:
         named = ", ".join(map(str, folders))
         stop(f"no records in {named}; run a matrix first, e.g. spikemark run quickstart")
+    gc.freeze()  # thousands of records stay to the end: the collector need not look at them again,
+    atexit.register(gc.unfreeze)  # but whatever else is left is taken down as it would be otherwise
     return Loaded(records, [invalid for store in stores for invalid in store.invalid])

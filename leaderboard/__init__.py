@@ -8,20 +8,23 @@ into a spiking one with the least loss, in the fewest time steps, for the least 
     boards = rank(loaded.records)
     render(boards, Console())
     write_page(boards, "results/index.html", invalid=loaded.invalid)
+    frame = load("results")  # the same as a pandas DataFrame
 
 The files, in reading order: `records` (what a record holds), `store` (the folder), `statistics` and
-`intervals` (derived figures), `rows` and `ranking` (boards), `tables` (terminal), `figures` and `page`
-(one HTML file), `markdown` (one Markdown file); beside them `published`, what papers report. Nothing here
-needs torch, so it runs on any machine that has the JSON files.
+`intervals` (derived figures), `rows` and `ranking` (boards), `tables` (terminal), `page_data` and `page` (one
+HTML file), `markdown`, `latex` and `plots` (papers), `entries` and `frame` (programs), `compare` (two of them
+side by side); beside them `published`, what papers report. Nothing here needs torch, so it runs on any
+machine that has the JSON files.
 """
 
 from leaderboard.files import StoreError
+from leaderboard.frame import frame, load
 from leaderboard.intervals import Difference, Interval, paired_bootstrap, wilson_interval
 from leaderboard.markdown import markdown_report, write_report
 from leaderboard.outcomes import decode_outcomes, encode_outcomes
 from leaderboard.page import write_page
 from leaderboard.published import load_published, render_published, select_published
-from leaderboard.ranking import Board, only_groups, rank
+from leaderboard.ranking import Board, at_limit, only_groups, rank
 from leaderboard.records import SCHEMA_VERSION, Record
 from leaderboard.rows import Row
 from leaderboard.statistics import (
@@ -46,9 +49,12 @@ __all__ = [
     "ResultStore",
     "Row",
     "StoreError",
+    "at_limit",
     "decode_outcomes",
     "encode_outcomes",
     "energy_at_parity",
+    "frame",
+    "load",
     "load_published",
     "markdown_report",
     "metric_at",

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from leaderboard import wording
 from leaderboard.files import write_text_atomically
+from leaderboard.parity_energy import EXPLANATION, HEADING, energy_models, parity_energy_table
+from leaderboard.parity_ratios import STEPS, parity_ratios
 from leaderboard.published import PublishedCurve, beside
 from leaderboard.published.table import EVIDENCE, comparison_cells
 from leaderboard.ranking import GROUPS, Board
@@ -65,6 +67,7 @@ def markdown_report(
     ]
     for board in boards:
         parts += [f"## {_text(board.title)}", _list(_limits(board)), *_group_tables(board)]
+        parts += _ratio_table(board)
         parts += _energy_table(board)
         parts += _divergence_table(board) if divergence else []
         parts += _published_table(board, published)
@@ -141,19 +144,34 @@ def _group_tables(board: Board) -> list[str]:
 
 
 def _energy_table(board: Board) -> list[str]:
-    """Energy under every model; the tables above have operations alone."""
-    others = {model for row in board.rows for model in row.energy_at_parity} - {OPERATIONS}
-    if not others:
+    """Energy at both parities and at the end, under every model; the tables above have operations alone."""
+    models = energy_models(board)
+    header, lines = parity_energy_table(board)
+    ends = [[wording.times(row.final_energy.get(model)) for model in models] for row in board.rows]
+    whole = [line + end for line, end in zip(lines, ends, strict=True)]
+    table = _table([*header, *(f"{model}, last T" for model in models)], whole, left=(0, 1))
+    return [f"### {HEADING}", EXPLANATION, table]
+
+
+def _ratio_table(board: Board) -> list[str]:
+    """How many times sooner than the slowest each recipe is at parity, as papers claim speed."""
+    found = {points: {each.label: each for each in parity_ratios(board, points)} for points in sorted(STEPS)}
+    if len(next(iter(found.values()))) < 2:
         return []
-    models = [OPERATIONS, *sorted(others)]
-    header = ["recipe", "group", *(f"{m}, parity" for m in models), *(f"{m}, last T" for m in models)]
-    lines = [
-        [row.label, row.group]
-        + [wording.parity_energy(row, row.energy_at_parity.get(model)) for model in models]
-        + [wording.times(row.final_energy.get(model)) for model in models]
-        for row in board.rows
-    ]
-    return ["### Energy, as a multiple of the ANN's", _table(header, lines, left=(0, 1))]
+    header = ["recipe", "group", *chain.from_iterable((f"T to {p}", "sooner") for p in found)]
+    lines = []
+    for row in board.rows:
+        cells = [row.label, row.group]
+        for each in (ratios.get(row.label) for ratios in found.values()):
+            steps = None if each is None else each.steps
+            cells += [wording.steps(row, steps), wording.NEVER if each is None else wording.sooner(each)]
+        if row.alphabet != "none":
+            lines.append(cells)
+    explanation = (
+        "How many times fewer steps than the slowest recipe here; ≥ where some recipe was not there yet when "
+        "its run ended, and counts with the steps that it ran."
+    )
+    return ["### Time steps to parity, against the slowest", explanation, _table(header, lines, left=(0, 1))]
 
 
 def _divergence_table(board: Board) -> list[str]:

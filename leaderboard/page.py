@@ -1,9 +1,9 @@
 """The leaderboard as one HTML file that needs nothing else.
 
-plotly's JavaScript is read from the installed package and written into the page, so the file works
-from a disk without a network; a content security policy forbids it to load anything. Names and
-other text of records are shown as text whatever they contain: jinja2 escapes them in HTML, and the
-data block escapes "<", ">", "&" and "'" so that no text can end it.
+The page's own scripts and styles (templates/script, templates/style) and plotly's JavaScript are written
+into it, so the file works from a disk without a network; a content security policy forbids it to load
+anything. The data block is JSON that escapes "<", ">", "&" and "'", so that no text can end it, and the
+scripts show text of records as text nodes alone. plotly comes last: the table stands before it is read.
 """
 
 from __future__ import annotations
@@ -12,22 +12,36 @@ import importlib.util
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from leaderboard import wording
-from leaderboard.figures import metric_over_energy, metric_over_time
+from leaderboard.attachments import Pictures
 from leaderboard.files import StoreError, write_text_atomically
-from leaderboard.published import PublishedCurve, beside
-from leaderboard.published.table import EVIDENCE, comparison_cells
-from leaderboard.ranking import GROUPS, Board
-from leaderboard.statistics import OPERATIONS
+from leaderboard.page_data import page_data
+from leaderboard.parity_energy import EXPLANATION, HEADING, parity_energy_table
+from leaderboard.published import PublishedCurve
+from leaderboard.published.table import EVIDENCE
+from leaderboard.ranking import Board
 from leaderboard.store import Invalid
 from leaderboard.studies import Study, history, views
 
 TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("colours", "base", "controls", "tables", "plots", "cell", "print")
+SCRIPTS = (
+    "dom",
+    "numbers",
+    "state",
+    "view",
+    "looks",
+    "ranking",
+    "plot",
+    "curves",
+    "studies",
+    "cell",
+    "main",
+)
 
 
 def write_page(
@@ -37,6 +51,7 @@ def write_page(
     invalid: Sequence[Invalid] = (),
     published: Sequence[PublishedCurve] = (),
     studies: Sequence[Study] = (),
+    pictures: Pictures | None = None,
     title: str = "SpikeMark leaderboard",
 ) -> Path:
     """Write the leaderboard to one self-contained HTML file, all or nothing.
@@ -47,6 +62,7 @@ def write_page(
         invalid: files that were set aside, named at the end of the page.
         published: figures of papers, shown apart, beside what was measured on the same pairing.
         studies: how tuned recipes were found.
+        pictures: of cells, shown with them; from `leaderboard.attachments`.
         title: heading of the page.
 
     Returns:
@@ -56,7 +72,9 @@ def write_page(
         StoreError: the file cannot be written, or plotly is not installed.
     """
     target = Path(path)
-    text = page_html(boards, invalid=invalid, published=published, studies=studies, title=title)
+    text = page_html(
+        boards, invalid=invalid, published=published, studies=studies, pictures=pictures, title=title
+    )
     write_text_atomically(target, text)
     return target
 
@@ -67,18 +85,11 @@ def page_html(
     invalid: Sequence[Invalid] = (),
     published: Sequence[PublishedCurve] = (),
     studies: Sequence[Study] = (),
+    pictures: Pictures | None = None,
     title: str = "SpikeMark leaderboard",
 ) -> str:
     """The page as text; arguments and errors are those of `write_page`."""
-    models = _energy_models(boards)
-    figures: dict[str, Any] = {}
-    for number, board in enumerate(boards, start=1):
-        figures[f"time-{number}"] = metric_over_time(board)
-        figures[f"energy-{number}"] = {
-            "models": {model: metric_over_energy(board, model) for model in models}
-        }
-    for number, study in enumerate(studies, start=1):
-        figures[f"study-{number}"] = history(study)
+    data, blocks = page_data(boards, published, pictures)
     records = [record for board in boards for row in board.rows for record in row.records]
     return (
         _environment()
@@ -86,18 +97,20 @@ def page_html(
         .render(
             title=title,
             boards=boards,
-            groups=GROUPS,
-            models=models,
-            operations=OPERATIONS,
-            comparisons=[beside(board, published) for board in boards],
-            comparison_cells=comparison_cells,
+            data=data | {"studies": [history(study) for study in studies]},
+            blocks=blocks,
+            models=data["models"],
+            parity=[(board, *parity_energy_table(board)) for board in boards],
+            parity_heading=HEADING,
+            parity_explanation=EXPLANATION,
             evidence=EVIDENCE,
             invalid=invalid,
             studies=views(studies),
-            figures=figures,
             count=len(records),
             newest=max((record.provenance.created for record in records), default=""),
             w=wording,
+            styles=[f"style/{name}.css" for name in STYLES],
+            scripts=[f"script/{name}.js" for name in SCRIPTS],
             plotly=Markup(plotly_javascript()) if boards else "",
         )
     )
@@ -123,17 +136,13 @@ def plotly_javascript() -> str:
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
-def _energy_models(boards: Sequence[Board]) -> list[str]:
-    """Operations, then every other energy model that any row has a figure for."""
-    names = {model for board in boards for row in board.rows for model in row.energy_at_parity}
-    return [OPERATIONS, *sorted(names - {OPERATIONS})]
-
-
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
+    return environment

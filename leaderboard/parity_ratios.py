@@ -1,19 +1,19 @@
-"""How many times longer one recipe takes to parity than another, on one board.
+"""How many times sooner a recipe reaches parity than the slowest on its board.
 
 Papers claim such ratios ("1/50 of the inference time"); here they come from records of the same network
-on the same images. A recipe that never reached parity has no time, only a bound: the longest it was
-run, so the ratio is at least that.
+on the same images. A recipe that never reached parity has no time, only a bound: the longest it was run.
+Where there is one, the slowest takes at least as long as any of them, so every ratio is a lower bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from leaderboard.ranking import Board
 from leaderboard.rows import CLOSE_PARITY_POINTS, PARITY_POINTS, Row
 
-_STEPS: dict[float, Callable[[Row], float | None]] = {
+STEPS: dict[float, Callable[[Row], float | None]] = {
     PARITY_POINTS: lambda row: row.steps_within_1_point,
     CLOSE_PARITY_POINTS: lambda row: row.steps_within_half_point,
 }
@@ -21,54 +21,36 @@ _STEPS: dict[float, Callable[[Row], float | None]] = {
 
 @dataclass(frozen=True)
 class ParityRatio:
-    """Time steps to parity of a row, and how often those of the reference go into them."""
+    """Time steps to parity of a row, and how often they go into those of the slowest."""
 
     label: str
-    steps: float | None  # None: not reached
-    ratio: float | None  # None: the reference did not reach parity
-    at_least: bool  # the row was not at parity when its longest run ended
+    steps: float | None  # every step run; None: parity was not reached
+    ratio: float | None  # None likewise
+    at_least: bool  # somebody was not at parity when its run ended, so the slowest is slower than known
 
 
-def parity_ratios(board: Board, reference: str, points: float = PARITY_POINTS) -> list[ParityRatio]:
-    """Compare every spiking row of a board with one of them.
+def parity_ratios(board: Board, points: float = PARITY_POINTS) -> list[ParityRatio]:
+    """Compare every spiking row of a board with the slowest of them.
 
     Args:
         board: from `leaderboard.ranking.rank`.
-        reference: label of the row that others are divided by.
         points: parity within so many percentage points, 1 or 0.5.
 
     Returns:
-        One entry per row that spikes, in the board's order, the reference included.
+        One entry per row that spikes, in the board's order; none where no row reached parity.
 
     Raises:
-        ValueError: the board has no spiking row of that label, or parity is not known for `points`.
+        ValueError: parity is not known for `points`.
     """
-    if points not in _STEPS:
-        raise ValueError(f"parity is known within {' or '.join(map(str, _STEPS))} points, not {points}")
+    if points not in STEPS:
+        raise ValueError(f"parity is known within {' or '.join(map(str, STEPS))} points, not {points}")
     rows = [row for row in board.rows if row.alphabet != "none"]
-    known = {row.label: row for row in rows}
-    if reference not in known:
-        raise ValueError(f"board {board.title!r} has no recipe {reference!r}; it has {', '.join(known)}")
-    steps_of = _STEPS[points]
-    base = steps_of(known[reference])
-    found = []
-    for row in rows:
-        steps = steps_of(row)
-        longest = row.final_t if steps is None else steps
-        found.append(ParityRatio(row.label, steps, None if not base else longest / base, steps is None))
-    return found
-
-
-def sentences(ratios: Sequence[ParityRatio], reference: str) -> list[str]:
-    """Say each ratio in words, e.g. "opi: 64 steps, 4.0 times those of spicalib"."""
-    said = []
-    for one in ratios:
-        if one.label == reference:
-            continue
-        steps = "parity not reached" if one.steps is None else f"{one.steps:g} steps"
-        if one.ratio is None:
-            said.append(f"{one.label}: {steps}; {reference} did not reach parity")
-        else:
-            bound = "at least " if one.at_least else ""
-            said.append(f"{one.label}: {steps}, {bound}{one.ratio:.3g} times those of {reference}")
-    return said
+    steps = [STEPS[points](row) for row in rows]
+    if all(own is None for own in steps):
+        return []
+    slowest = max(row.final_t if own is None else own for row, own in zip(rows, steps, strict=True))
+    open_ended = any(own is None for own in steps)
+    return [
+        ParityRatio(row.label, own, None if own is None else slowest / own, own is not None and open_ended)
+        for row, own in zip(rows, steps, strict=True)
+    ]

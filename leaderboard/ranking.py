@@ -24,7 +24,7 @@ from typing import TypeVar
 import numpy as np
 
 from leaderboard.records import Group, Record
-from leaderboard.rows import Row, pool_by_seed, row_of
+from leaderboard.rows import Row, last_within, pool_by_seed, row_of
 from leaderboard.statistics import snn_minus_snn
 
 GROUPS: tuple[Group, ...] = ("binary", "multi-level", "retrained", "baseline")
@@ -68,7 +68,7 @@ def rank(records: Iterable[Record]) -> list[Board]:
     families = _split(newest.values(), lambda r: (r.task, r.dataset, r.network, r.metric))
     for _, family in sorted(families.items()):
         tests = _split(family, _test_set)
-        for test, members in sorted(tests.items(), key=str):
+        for test, members in sorted(tests.items(), key=lambda item: str(item[0])):
             note = _test_note(test) if len(tests) > 1 else ""
             boards += _boards_of_one_test_set(members, note)
     return boards
@@ -86,6 +86,28 @@ def only_groups(boards: Iterable[Board], groups: Collection[Group]) -> list[Boar
 def only_recipe(boards: Iterable[Board], name: str) -> list[Board]:
     """Boards with the rows of one recipe alone, whatever its parameters; the others are left out."""
     return _only(boards, lambda row: row.method == name)
+
+
+def at_limit(boards: Iterable[Board], limit: float | None) -> list[Board]:
+    """Boards as they stand when no network may run more than `limit` time steps; None: no limit.
+
+    Every row is read out at its last read-out within the limit, and ranked anew; rows without one are
+    left out.
+    """
+    if limit is None:
+        return list(boards)
+    limited = []
+    for board in boards:
+        rows = []
+        for row in board.rows:
+            until = last_within(row, limit)
+            if until is not None:
+                shorter = row_of(row.records, until)
+                rows.append(replace(shorter, label=row.label, own_ann=row.own_ann))
+        if rows:
+            ordered = tuple(row for group in GROUPS for row in _ranked(rows, group))
+            limited.append(replace(board, rows=ordered))
+    return limited
 
 
 def _only(boards: Iterable[Board], kept: Callable[[Row], bool]) -> list[Board]:
@@ -145,7 +167,7 @@ def _ranked(rows: Sequence[Row], group: Group) -> list[Row]:
 
 
 def _ties(row: Row, first: Row) -> bool:
-    difference = snn_minus_snn(row.records, first.records)
+    difference = snn_minus_snn(row.records, first.records, (row.until, first.until))
     return difference is not None and not difference.excludes_zero
 
 

@@ -9,6 +9,8 @@ Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 1
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,7 +35,7 @@ def metric_interval(scores: Sequence[ImageScores], *, seed: int = 0, level: floa
     if len(proportions) == len(scores):
         mean = float(np.mean([one.right.mean() for one in proportions]))
         return wilson_interval(mean, scores[0].count, level)
-    drawn = _mean(scores, _draws(scores, seed))
+    drawn = _mean_resampled(scores, seed)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 
@@ -52,24 +54,38 @@ def paired_difference(
     left = [one.right for one in first if isinstance(one, Proportion)]
     right = [one.right for one in second if isinstance(one, Proportion)]
     if len(left) == len(first) and len(right) == len(second):
-        return paired_bootstrap(np.stack(left), np.stack(right), seed=seed, level=level)
+        return paired_bootstrap(np.stack(left), np.stack(right), level=level)
     everyone = np.ones((1, first[0].count), dtype=np.int64)
-    stated = float((_mean(first, everyone) - _mean(second, everyone))[0])
-    weights = _draws([*first, *second], seed)
-    low, high = np.quantile(
-        _mean(first, weights) - _mean(second, weights), [(1 - level) / 2, (1 + level) / 2]
+    stated = np.mean([one.score(everyone)[0] for one in first]) - np.mean(
+        [one.score(everyone)[0] for one in second]
     )
-    return Difference(stated, float(low), float(high))
+    left_drawn, right_drawn = _mean_resampled(first, seed), _mean_resampled(second, seed)
+    shared = min(len(left_drawn), len(right_drawn))  # the same test sets, as far as both were scored
+    low, high = np.quantile(left_drawn[:shared] - right_drawn[:shared], [(1 - level) / 2, (1 + level) / 2])
+    return Difference(float(stated), float(low), float(high))
 
 
-def _draws(scores: Sequence[ImageScores], seed: int) -> np.ndarray:
-    """How often each image is drawn: [R, N]."""
-    images = scores[0].count
-    work = sum(one.work for one in scores)
-    resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_WORK / max(work, 1))))
-    return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
-
-
-def _mean(scores: Sequence[ImageScores], weights: np.ndarray) -> FloatArray:
-    mean: FloatArray = np.mean([one.score(weights) for one in scores], axis=0)
+def _mean_resampled(scores: Sequence[ImageScores], seed: int) -> FloatArray:
+    """Metric [R] of resampled test sets, averaged over seeds of training; R is the fewest that all have."""
+    drawn = [_resampled(one, seed) for one in scores]
+    shared = min(map(len, drawn))
+    mean: FloatArray = np.mean([each[:shared] for each in drawn], axis=0)
     return mean
+
+
+_known: dict[tuple[bytes, int], FloatArray] = {}
+
+
+def _resampled(scores: ImageScores, seed: int) -> FloatArray:
+    """Metric [R] of R resampled test sets; computed once for each read-out, whatever it is compared with.
+
+    Test set r is the same for everybody with the same number of images, also where R differs.
+    """
+    key = hashlib.blake2b(pickle.dumps(scores), digest_size=16).digest(), seed
+    if key not in _known:
+        images = scores.count
+        resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_WORK / max(scores.work, 1))))
+        generator = np.random.default_rng(seed)
+        weights = generator.multinomial(images, np.full(images, 1 / images), size=resamples)
+        _known[key] = scores.score(weights)
+    return _known[key]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class CurvePoint:
     metric: float  # fraction
     kl: float | None  # divergence from the ANN's outputs, nats
     energy_pj: dict[str, float]  # energy model -> picojoules an image
+    synops: float  # synaptic operations an image
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,17 @@ class Row:
     energy_at_parity: dict[str, float | None]  # energy model -> multiple of the ANN's, at 1 point
     final_energy: dict[str, float | None]  # energy model -> multiple of the ANN's, at the final readout
     firing_rate: float | None  # spikes per neuron and step at the final readout
+    synops: float  # synaptic operations an image up to the final readout
     records: tuple[Record, ...]
     rank: int | None = None  # within the group, from 1; None for a baseline
     ties_first: bool = False  # the test set does not tell it from the first of its group
     own_ann: bool = False  # started from another network than the board's ANN
+    until: int | None = None  # read-out that the figures stand at; None: each run's last
+
+    @cached_property
+    def curve(self) -> list[CurvePoint]:
+        """See `curve_of`."""
+        return _curve(self.records)
 
 
 def pool_by_seed(records: Iterable[Record]) -> list[list[Record]]:
@@ -93,13 +102,18 @@ def pool_by_seed(records: Iterable[Record]) -> list[list[Record]]:
     return list(pools.values())
 
 
-def row_of(pool: Sequence[Record]) -> Row:
-    """Summarise one pool; the module docstring has the rules."""
+def row_of(pool: Sequence[Record], until: int | None = None) -> Row:
+    """Summarise one pool; the module docstring has the rules.
+
+    Args:
+        pool: records that differ by nothing but seed.
+        until: the read-out that takes the place of the final one, in every record; None: each one's last.
+    """
     first = pool[0]
-    finals = [final_point(record) for record in pool]
+    finals = [final_point(r) if until is None else next(p for p in r.curve if p.t == until) for r in pool]
     metrics = [point.metrics[record.metric] for point, record in zip(finals, pool, strict=True)]
     metric, ann_metric = _mean(metrics), _mean([record.ann.metrics[record.metric] for record in pool])
-    gap = snn_minus_ann(pool)
+    gap = snn_minus_ann(pool, until)
     models = sorted({model for record in pool for model in record.ann.energy_pj})
     ends = list(zip(pool, finals, strict=True))
     return Row(
@@ -113,23 +127,33 @@ def row_of(pool: Sequence[Record]) -> Row:
         final_averaged=_mean([output_steps(point) for point in finals]),
         metric=metric,
         metric_std=float(np.std(metrics, ddof=1)) if len(pool) > 1 else None,
-        interval=_interval(pool),
+        interval=pooled_interval(pool, until),
         ann_metric=ann_metric,
         gap_points=100 * (metric - ann_metric),
         gap_interval=None if gap is None else Interval(100 * gap.low, 100 * gap.high),
-        steps_within_1_point=_median([time_steps_to_parity(r, PARITY_POINTS) for r in pool]),
-        steps_within_half_point=_median([time_steps_to_parity(r, CLOSE_PARITY_POINTS) for r in pool]),
-        energy_at_parity={m: _median([energy_at_parity(r, PARITY_POINTS, m) for r in pool]) for m in models},
+        steps_within_1_point=median_over_runs([time_steps_to_parity(r, PARITY_POINTS, until) for r in pool]),
+        steps_within_half_point=median_over_runs(
+            [time_steps_to_parity(r, CLOSE_PARITY_POINTS, until) for r in pool]
+        ),
+        energy_at_parity={
+            m: median_over_runs([energy_at_parity(r, PARITY_POINTS, m, until) for r in pool]) for m in models
+        },
         final_energy={m: _mean_or_none([energy_ratio(r, p, m) for r, p in ends]) for m in models},
         firing_rate=_mean_or_none([mean_firing_rate(r, p) for r, p in ends]),
+        synops=_mean([sum(point.synops.values()) for point in finals]),
         records=tuple(pool),
+        until=until,
     )
 
 
 def curve_of(row: Row) -> list[CurvePoint]:
     """Metric and energy at every readout that all runs of the row share, fewest steps first."""
-    runs = [{point.t: point for point in record.curve} for record in row.records]
-    metric = row.records[0].metric
+    return row.curve
+
+
+def _curve(records: Sequence[Record]) -> list[CurvePoint]:
+    runs = [{point.t: point for point in record.curve} for record in records]
+    metric = records[0].metric
     curve = []
     for readout in set(runs[0]).intersection(*runs[1:]):
         points = [run[readout] for run in runs]
@@ -142,13 +166,20 @@ def curve_of(row: Row) -> list[CurvePoint]:
                 metric=_mean([point.metrics[metric] for point in points]),
                 kl=_mean_or_none([point.metrics.get(DIVERGENCE) for point in points]),
                 energy_pj={m: _mean([point.energy_pj[m] for point in points]) for m in sorted(models)},
+                synops=_mean([sum(point.synops.values()) for point in points]),
             )
         )
     return sorted(curve, key=lambda point: (point.t, point.readout))
 
 
-def _interval(pool: Sequence[Record]) -> Interval | None:
-    scores = [found for found in map(snn_scores, pool) if found is not None]
+def last_within(row: Row, limit: float) -> int | None:
+    """The last read-out for which no more than `limit` steps were run, in the mean over runs."""
+    return max(((p.t, p.readout) for p in curve_of(row) if p.t <= limit), default=(0.0, None))[1]
+
+
+def pooled_interval(pool: Sequence[Record], until: int | None = None) -> Interval | None:
+    """95 % interval of the mean metric at a read-out (None: each one's last), if outcomes were recorded."""
+    scores = [found for record in pool if (found := snn_scores(record, until)) is not None]
     return metric_interval(scores) if len(scores) == len(pool) else None
 
 
@@ -161,7 +192,7 @@ def _without_seed(value: Any) -> Any:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
+    return float(values[0]) if len(values) == 1 else float(np.mean(values))
 
 
 def _mean_or_none(values: Sequence[float | None]) -> float | None:
@@ -169,7 +200,7 @@ def _mean_or_none(values: Sequence[float | None]) -> float | None:
     return _mean(known) if len(known) == len(values) else None
 
 
-def _median(values: Sequence[float | None]) -> float | None:
+def median_over_runs(values: Sequence[float | None]) -> float | None:
     """Median over runs, None if any run lacks the figure."""
     known = [value for value in values if value is not None]
     return float(np.median(known)) if len(known) == len(values) else None

@@ -45,31 +45,36 @@ def metric_at(record: Record, t: int) -> float:
     raise ValueError(f"record {record.cell_id} has no readout at t={t}; measured: {measured}")
 
 
-def parity_point(record: Record, points: float) -> Point | None:
+def parity_point(record: Record, points: float, until: int | None = None) -> Point | None:
     """First readout from which the metric stays within `points` of the ANN's.
 
     Args:
         record: the record.
         points: allowed loss in percentage points; being better than the ANN is always within.
+        until: last read-out that counts; None: all.
 
     Returns:
         The readout, or None if the last one is still further away.
     """
     floor = record.ann.metrics[record.metric] - points / 100 - ROUNDING
     reached: Point | None = None
-    for point in reversed(readouts(record)):
+    known = readouts(record)
+    while until is not None and known and known[-1].t != until:
+        known.pop()
+    for point in reversed(known):
         if point.metrics[record.metric] < floor:
             break
         reached = point
     return reached
 
 
-def time_steps_to_parity(record: Record, points: float) -> float | None:
+def time_steps_to_parity(record: Record, points: float, until: int | None = None) -> float | None:
     """Fewest measured steps (t_total) from which the metric stays within `points` of the ANN's.
 
-    Only measured readouts are known, so the true value may be smaller. None if never reached.
+    Only measured readouts are known, so the true value may be smaller. None if never reached. `until` is
+    the last read-out that counts; None: all.
     """
-    point = parity_point(record, points)
+    point = parity_point(record, points, until)
     return None if point is None else point.t_total
 
 
@@ -82,12 +87,14 @@ def energy_ratio(record: Record, point: Point, model: str = OPERATIONS) -> float
     return None if snn is None or not ann else snn / ann
 
 
-def energy_at_parity(record: Record, points: float, model: str = OPERATIONS) -> float | None:
+def energy_at_parity(
+    record: Record, points: float, model: str = OPERATIONS, until: int | None = None
+) -> float | None:
     """Energy an image at parity within `points`, as a multiple of the ANN's under the same model.
 
-    None if parity is never reached or the model has no figure for one of the two.
+    None if parity is never reached up to read-out `until`, or the model has no figure for one of the two.
     """
-    point = parity_point(record, points)
+    point = parity_point(record, points, until)
     return None if point is None else energy_ratio(record, point, model)
 
 
@@ -138,13 +145,18 @@ def snn_minus_ann(records: Sequence[Record], t: int | None = None, *, seed: int 
 
 
 def snn_minus_snn(
-    first: Sequence[Record], second: Sequence[Record], t: int | None = None, *, seed: int = 0
+    first: Sequence[Record],
+    second: Sequence[Record],
+    t: int | tuple[int | None, int | None] | None = None,
+    *,
+    seed: int = 0,
 ) -> Difference | None:
     """Paired difference of two spiking networks, each averaged over its records (one per seed).
 
-    Arguments, result and errors are those of `snn_minus_ann`.
+    Arguments, result and errors are those of `snn_minus_ann`; `t` may be one read-out for each of the two.
     """
-    left, right = [snn_scores(r, t) for r in first], [snn_scores(r, t) for r in second]
+    left_t, right_t = t if isinstance(t, tuple) else (t, t)
+    left, right = [snn_scores(r, left_t) for r in first], [snn_scores(r, right_t) for r in second]
     return _paired(left, right, [*first, *second], seed)
 
 

@@ -88,12 +88,21 @@ def load_studies(results: Path) -> list[Study]:
     found = []
     for path in sorted((results / "tuning").glob("*.json")):
         try:
-            study = Study.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, ValidationError, RecursionError):
+            study = parse_study(path.read_bytes())
+        except OSError:
             continue
-        if study.schema_version == STUDY_SCHEMA_VERSION:
+        if study is not None:
             found.append(study)
     return sorted(found, key=lambda s: (s.tuning.dataset, s.tuning.network, s.recipe, s.tuning.seed))
+
+
+def parse_study(content: bytes) -> Study | None:
+    """The study in the bytes of a file; None where there is no sound one."""
+    try:
+        study = Study.model_validate(json.loads(content.decode("utf-8")))
+    except (ValueError, ValidationError, RecursionError):
+        return None
+    return study if study.schema_version == STUDY_SCHEMA_VERSION else None
 
 
 def ranked(importance: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -115,7 +124,10 @@ def views(studies: Sequence[Study]) -> list[StudyView]:
 
 
 def history(study: Study) -> dict[str, Any]:
-    """Plot of the objective over trials: finished, pruned, and the best so far; see `leaderboard.figures`."""
+    """Plot of the objective over trials: finished, pruned, and the best so far.
+
+    "meta" names colours that the page chooses for its light or dark ground.
+    """
     numbers: dict[str, list[tuple[int, float]]] = {"complete": [], "pruned": []}
     best: list[tuple[int, float]] = []
     for number, trial in enumerate(study.trials, start=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leaderboard.intervals import Interval
+from leaderboard.parity_ratios import ParityRatio
 from leaderboard.ranking import Board
 from leaderboard.records import Group
 from leaderboard.rows import Row
@@ -82,6 +83,11 @@ def steps(row: Row, value: float | None) -> str:
     return NEVER if value is None else time_steps(value)
 
 
+def sooner(ratio: ParityRatio) -> str:
+    """How many times sooner than the slowest parity was reached, e.g. "≥ 16.0×"."""
+    return NEVER if ratio.ratio is None else f"{'≥ ' if ratio.at_least else ''}{times(ratio.ratio)}"
+
+
 def parity_energy(row: Row, value: float | None) -> str:
     """Energy at parity as a multiple of the ANN's."""
     if value is None and row.steps_within_1_point is None:
@@ -105,10 +111,12 @@ def runs(row: Row) -> str:
 
 
 def heading(board: Board) -> str:
-    """The ANN's metric and the size of the test set."""
+    """The ANN's metric, those of ANNs trained for conversion, and the size of the test set."""
     if board.ann_metric is None:
         ann = "no common ANN"
     else:
         spread = "" if board.ann_metric_std is None else f" ±{percent(board.ann_metric_std)}"
         ann = f"ANN {plain(board.metric)} {percent(board.ann_metric)}{spread} %"
+    if retrained := sorted({percent(row.ann_metric) for row in board.rows if row.own_ann}):
+        ann += f", trained for conversion {', '.join(retrained)} %"
     return ann if board.images is None else f"{ann} · {board.images:,} test images"

@@ -25,7 +25,7 @@ from leaderboard.records import (
 ANN_ENERGY_PJ = 4600.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Callable[..., Record]:
     return make_record
 

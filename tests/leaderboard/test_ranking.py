@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from leaderboard.ranking import Board, rank
+from leaderboard.ranking import Board, at_limit, rank
 from leaderboard.records import Record
 
 Make = Callable[..., Record]
@@ -151,3 +151,19 @@ def test_ties_are_marked_only_where_the_test_set_cannot_tell(make: Make) -> None
     assert [row.ties_first for row in rank(records)[0].rows] == [False, True, False]
     without = [make({4: metric}, label=f"r{metric}", count=None) for metric in (0.85, 0.849)]
     assert not any(row.ties_first for row in rank(without)[0].rows)
+
+
+def test_a_limit_of_time_steps_ranks_what_was_read_out_by_then(make: Make) -> None:
+    records = [
+        make({1: 0.8, 8: 0.81}, label="early"),
+        make({1: 0.1, 8: 0.9}, label="late", t_before=1),
+        make({4: 0.9}, label="later"),
+    ]
+    boards = rank(records)
+    assert order(boards[0]) == [("later", 1), ("late", 2), ("early", 3)]
+    (limited,) = at_limit(boards, 3)
+    assert order(limited) == [("early", 1), ("late", 2)]
+    assert [(row.final_t, row.metric, row.until) for row in limited.rows] == [(1, 0.8, 1), (2, 0.1, 1)]
+    assert [row.steps_within_1_point for row in at_limit(boards, 8)[0].rows] == [4, None, None]
+    assert at_limit(boards, 0.5) == []
+    assert at_limit(boards, None) == boards

@@ -5,6 +5,7 @@ import pytest
 
 from leaderboard import wording
 from leaderboard.intervals import Interval
+from leaderboard.ranking import rank
 from leaderboard.records import Record
 from leaderboard.rows import row_of
 
@@ -82,3 +83,13 @@ def test_ranges_and_places(make: Make) -> None:
     assert (wording.percent_range(None), wording.points_range(None)) == ("", "")
     assert wording.place(row) == ""
     assert wording.place(replace(row, rank=2, ties_first=True)) == "2="
+
+
+def test_the_heading_names_every_ann(make: Make) -> None:
+    plain = make(ann=0.9)
+    retrained = make(label="qcfs", group="retrained", ann=0.87, checkpoint="d" * 64)
+    (board,) = rank([plain, retrained])
+    assert wording.heading(board).startswith("ANN top1 90.00 %, trained for conversion 87.00 %")
+    (alone,) = rank([retrained])
+    assert "87.00" in wording.heading(alone)
+    assert wording.heading(alone).count("87.00") == 1

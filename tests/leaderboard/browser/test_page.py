@@ -1,0 +1,260 @@
+"""The leaderboard page as people use it: in a browser, by mouse, keyboard and address."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leaderboard import page
+from leaderboard.attachments import Picture
+from leaderboard.page import plotly_javascript, write_page
+from leaderboard.ranking import rank
+from leaderboard.records import Record
+
+Make = Callable[..., Record]
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;"
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+@pytest.fixture(scope="session")
+def records(make: Make) -> list[Record]:
+    """Two networks on one data set, another data set, another task; two energy models; hostile names."""
+    found = [
+        make(
+            {1: 0.5, 2: 0.8, 8: 0.899}, label="good", network="a", method_paper=HOSTILE, config={"x": HOSTILE}
+        ),
+        make({1: 0.7, 2: 0.75, 8: 0.76}, label="early", network="a", pj_per_step=20.0),
+        make({1: 0.5, 2: 0.85, 8: 0.898}, label="burst", group="multi-level", network="a"),
+        make({1: 0.5, 2: 0.6, 8: 0.7}, label=HOSTILE, network="a"),
+        make({1: 0.8, 2: 0.85, 8: 0.89}, label="ptq", group="baseline", network="a"),
+        make({1: 0.5, 8: 0.6}, label="other", network="b"),
+        make({1: 0.5, 8: 0.6}, label="far", dataset=HOSTILE, network="b"),
+        make({1: 0.5, 8: 0.6}, label="seg", task="segmentation"),
+    ]
+    return [_with_layers(record) for record in found]
+
+
+def _with_layers(record: Record) -> Record:
+    ann = {"operations": 4600.0, "memory": 9000.0}
+    curve = []
+    for p in record.curve:
+        energy = {"operations": p.energy_pj["operations"], "memory": 3 * p.energy_pj["operations"]}
+        layers = {model: {"fc1": total / 4, "fc2": total * 3 / 4} for model, total in energy.items()}
+        curve.append(p.model_copy(update={"energy_pj": energy, "energy_layers_pj": layers}))
+    return record.model_copy(update={"curve": curve, "ann": record.ann.model_copy(update={"energy_pj": ann})})
+
+
+@pytest.fixture(scope="session")
+def page_file(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pictures = {records[0].cell_id: [Picture(HOSTILE, PIXEL)]}
+    return write_page(rank(records), tmp_path_factory.mktemp("page") / "page.html", pictures=pictures)
+
+
+@pytest.fixture(scope="session")
+def light_file(page_file: Path) -> Path:
+    text = page_file.read_text(encoding="utf-8")
+    light = page_file.with_name("light.html")
+    light.write_text(text.replace(plotly_javascript(), ""), encoding="utf-8")
+    return light
+
+
+def traces(tab: Any, plot: str) -> list[dict[str, Any]]:
+    return json.loads(
+        tab.evaluate(
+            "id => JSON.stringify(document.getElementById(id).data.map(({name, x, y}) => ({name, x, y})))",
+            plot,
+        )
+    )
+
+
+def test_it_opens_on_the_ranking_of_one_task_and_data_set(visit: Any) -> None:
+    tab = visit.open()
+    assert visit.labels == ["good", "early", HOSTILE, "burst", "ptq"]
+    assert tab.locator("#task").input_value() == "classification"
+    assert tab.locator("#network").input_value() == "a"
+    assert tab.locator("#count").inner_text() == "5 rows"
+    row = tab.locator("tbody tr[data-id]").first
+    assert row.locator("th[scope=row]").count() == 1
+    assert "89.90" in row.inner_text()
+    assert "−0.10" in row.inner_text()
+    assert tab.evaluate("location.search") == ""
+
+
+def test_filters_narrow_the_table_and_stand_in_the_address(visit: Any) -> None:
+    tab = visit.open()
+    tab.uncheck("[name=group][value=baseline]")
+    tab.fill("#recipe", "RL")
+    tab.locator("#count", has_text="1 row").wait_for()
+    assert visit.labels == ["early"]
+    tab.fill("#recipe", "")
+    tab.locator("#count", has_text="4 rows").wait_for()
+    tab.select_option("#spikes", "burst")
+    assert visit.labels == ["burst"]
+    tab.select_option("#energy", "memory")
+    query = tab.evaluate("location.search")
+    assert visit.open(query).locator("#count").inner_text() == "1 row"
+    assert visit.labels == ["burst"]
+    assert tab.locator("#energy").input_value() == "memory"
+    assert not tab.is_checked("[name=group][value=baseline]")
+    tab.click("#reset")
+    assert tab.evaluate("location.search") == ""
+    assert len(visit.labels) == 5
+
+
+def test_task_data_set_and_network_depend_on_each_other(visit: Any) -> None:
+    tab = visit.open("?network=*")
+    assert visit.labels == ["good", "early", HOSTILE, "burst", "ptq", "other"]
+    tab.select_option("#dataset", HOSTILE)
+    assert visit.labels == ["far"]
+    tab.select_option("#task", "segmentation")
+    assert visit.labels == ["seg"]
+    assert visit.open("?task=nothing&dataset=no&network=never") is not None
+    assert len(visit.labels) == 5  # falls back to what there is
+
+
+def test_a_limit_of_time_steps_ranks_anew(visit: Any) -> None:
+    tab = visit.open()
+    tab.select_option("#t", "1")
+    assert visit.labels == ["early", HOSTILE, "good", "burst", "ptq"]
+    assert [c.split("=")[0] for c in tab.locator("tr[data-id] td:first-child").all_inner_texts()] == [
+        "1", "2", "3", "1", "",
+    ]  # fmt: skip
+    assert "T ≤ 1" in tab.locator("#t option:checked").inner_text()
+    assert "70.00" in tab.locator("tr[data-id]").first.inner_text()
+
+
+def test_columns_sort_both_ways_within_their_group(visit: Any) -> None:
+    tab = visit.open()
+    head = tab.locator("th[data-column=energy]")
+    assert tab.locator("th[aria-sort]").get_attribute("data-column") == "rank"
+    tab.click("th[data-column=recipe] button")
+    assert visit.labels == [HOSTILE, "early", "good", "burst", "ptq"]
+    assert tab.locator("th[data-column=recipe]").get_attribute("aria-sort") == "ascending"
+    assert tab.evaluate("document.activeElement.closest('th')?.dataset.column") == "recipe"
+    tab.keyboard.press("Enter")
+    assert visit.labels == ["good", "early", HOSTILE, "burst", "ptq"]
+    assert tab.locator("th[data-column=recipe]").get_attribute("aria-sort") == "descending"
+    tab.click("th[data-column=energy] button")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert visit.labels[0] == "good"  # those that never reach parity come last, whichever way
+    tab.click("th[data-column=energy] button")
+    assert visit.labels[0] == "good"
+    visit.open(tab.evaluate("location.search"))
+    assert head.get_attribute("aria-sort") == "descending"
+
+
+def test_plots_are_there_and_follow_the_choice(full: Any) -> None:
+    tab = full.open(plots=True)
+    lines = {trace.get("name"): trace for trace in traces(tab, "plot-time")}
+    assert lines["good"]["x"] == [1, 2, 8]
+    assert lines["good"]["y"] == pytest.approx([50, 80, 89.9])
+    assert lines["ANN"]["y"] == [90, 90]
+    assert any(
+        name and name.startswith("Pareto front")
+        for name in (t.get("name") for t in traces(tab, "plot-energy"))
+    )
+    assert [trace["x"] for trace in traces(tab, "plot-layers")] == [["fc1", "fc2"]] * 5
+    for plot in ("plot-time", "plot-energy", "plot-layers"):
+        drawn = tab.locator(f"#{plot} .scatterlayer path").count()
+        box = tab.locator(f"#{plot} svg.main-svg").first.bounding_box()
+        assert drawn > 3
+        assert box["width"] > 300
+        assert box["height"] > 200
+    tab.click("tr[data-id] [aria-label='Draw good']")
+    tab.wait_for_timeout(100)
+    assert tab.locator("#legend li", has_text="good").count() == 0
+    assert tab.locator("[aria-label='Draw good']").get_attribute("aria-pressed") == "false"
+    before = {t.get("name"): t["x"] for t in traces(tab, "plot-energy")}["early"]
+    tab.select_option("#energy", "memory")
+    tab.wait_for_timeout(100)
+    after = {t.get("name"): t["x"] for t in traces(tab, "plot-energy")}["early"]
+    assert after == pytest.approx([3 * x for x in before], rel=1e-3)
+
+
+def test_a_row_opens_by_keyboard_and_gives_the_focus_back(full: Any, records: list[Record]) -> None:
+    tab = full.open(plots=True)
+    tab.locator(".open", has_text="good").focus()
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#cell[data-ready]")
+    assert tab.locator("#cell-title").inner_text() == "good"
+    body = tab.locator("#cell-body").inner_text()
+    for part in ("spikemark run", HOSTILE, "0123456789abcdef"[:8], "Configuration", "fc"):
+        assert part in body
+    assert tab.locator("#cell-body img").get_attribute("alt") == HOSTILE
+    assert tab.locator("#cell-time .scatterlayer path").count() > 0
+    assert f"cell={records[0].cell_id}" in tab.evaluate("location.search")
+    tab.keyboard.press("Escape")
+    assert not tab.locator("#cell").is_visible()
+    assert "cell=" not in tab.evaluate("location.search")
+    assert tab.evaluate("document.activeElement.textContent") == "good"
+
+
+def test_an_address_opens_a_cell(full: Any, records: list[Record]) -> None:
+    tab = full.open(f"?cell={records[-1].cell_id}", plots=True)
+    tab.wait_for_selector("#cell[data-ready]")
+    assert tab.locator("#cell-title").inner_text() == "seg"
+    tab.click("#close")
+    tab.locator("tr[data-id] td").nth(3).click()  # anywhere in a row
+    tab.wait_for_selector("#cell[data-ready]")
+    assert tab.locator("#cell-title").inner_text() == "good"
+    tab.keyboard.press("Escape")
+
+
+def test_hostile_names_are_text(visit: Any) -> None:
+    tab = visit.open()
+    assert HOSTILE in visit.labels
+    assert tab.locator("img").count() == 0
+    assert tab.evaluate("document.scripts.length") == tab.evaluate(
+        "new DOMParser().parseFromString(document.documentElement.outerHTML, 'text/html').scripts.length"
+    )
+    assert tab.locator("#legend li", has_text="alert(1)").count() == 1
+
+
+GROUND = "getComputedStyle(document.documentElement).backgroundColor"
+
+
+def test_dark_and_light_follow_the_system_and_the_button(visit: Any) -> None:
+    tab = visit.open()
+    tab.emulate_media(color_scheme="dark")
+    tab.wait_for_selector("html[data-theme=dark]")
+    assert tab.evaluate(GROUND) == "rgb(19, 22, 26)"
+    tab.click("#theme")  # light, whatever the system says
+    assert tab.evaluate(GROUND) == "rgb(255, 255, 255)"
+    tab.click("#theme")
+    tab.emulate_media(color_scheme="light")
+    assert tab.evaluate(GROUND) == "rgb(19, 22, 26)"
+    assert "theme=dark" in tab.evaluate("location.search")
+    tab.click("#theme")
+    assert tab.evaluate(GROUND) == "rgb(255, 255, 255)"
+
+
+def test_it_fits_a_phone_and_paper(full: Any) -> None:
+    tab = full.open(plots=True)
+    tab.set_viewport_size({"width": 390, "height": 844})
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    tab.emulate_media(media="print", color_scheme="dark")
+    assert not tab.locator("#filter").is_visible()
+    assert tab.locator("#rankings table").is_visible()
+    tab.emulate_media(media="screen", color_scheme="light")
+    tab.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_long_tables_come_a_page_at_a_time(
+    browser: Any, tab_of: Callable[..., Any], make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [make({4: 0.5 + n / 5000}, label=f"recipe {n}", count=None) for n in range(250)]
+    monkeypatch.setattr(page, "plotly_javascript", lambda: "")
+    visit = tab_of(browser, write_page(rank(many), tmp_path / "many.html"))
+    tab = visit.open()
+    assert len(visit.labels) == 100
+    tab.click(".more")
+    assert len(visit.labels) == 200
+    tab.fill("#recipe", "249")
+    tab.locator("#count", has_text="1 row").wait_for()
+    assert visit.labels == ["recipe 249"]
+    visit.context.close()
+    assert visit.complaints == []
