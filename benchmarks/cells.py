@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from benchmarks.errors import AnnError
 from benchmarks.spec import DatasetSpec, Matrix, NetworkSpec, TrainingSpec
 from benchmarks.tuning.entries import resolve
 from conversion import Recipe
-from leaderboard.records import Tuning
+from leaderboard.records import Tuning, content_hash
 
 # Raised whenever a change makes the same configuration give other results.
 EVALUATION_VERSION = 1
@@ -28,6 +27,7 @@ class AnnSpec:
     training: TrainingSpec
     seed: int
     data_root: Path | None
+    start: AnnSpec | None = None  # whose weights training begins with
 
     @cached_property
     def checkpoint(self) -> Path | None:
@@ -55,6 +55,8 @@ class AnnSpec:
             origin = {"checkpoint_sha256": hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()}
         elif self.network.trained_here:
             origin = {"training": self.training.model_dump(), "seed": self.seed}
+            if self.start is not None:
+                origin["start"] = self.start.config
         else:
             origin = {}  # the option "weights" names them
         return {
@@ -124,7 +126,7 @@ class Cell:
 
 
 def expand(matrix: Matrix, data_root: Path | None) -> list[Cell]:
-    """All cells of a matrix, cells of one network side by side.
+    """All cells of a matrix and of those in its `also`, cells of one network side by side.
 
     Raises:
         AnnError: a checkpoint file does not exist.
@@ -133,17 +135,17 @@ def expand(matrix: Matrix, data_root: Path | None) -> list[Cell]:
     for seed in matrix.seeds:
         for dataset in matrix.datasets:
             for network in matrix.networks:
-                training = network.training or matrix.training
-                ann = AnnSpec(dataset, network, training, seed, data_root)
+                ann = _ann(matrix, dataset, network, seed, data_root)
                 recipes = network.recipes or matrix.recipes
                 for recipe, tuning in map(resolve, recipes):
                     cell = Cell(matrix, ann, recipe, seed, tuning)
                     if tuning is None or cell.is_tuned_for:
                         cells.append(cell)
-    return cells
+    return cells + [cell for further in matrix.also for cell in expand(further, data_root)]
 
 
-def content_hash(config: dict[str, Any]) -> str:
-    """First 16 hex digits of the sha256 of canonical JSON."""
-    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+def _ann(
+    matrix: Matrix, dataset: DatasetSpec, network: NetworkSpec, seed: int, data_root: Path | None
+) -> AnnSpec:
+    start = None if network.start is None else _ann(matrix, dataset, network.start, seed, data_root)
+    return AnnSpec(dataset, network, network.training or matrix.training, seed, data_root, start)

@@ -6,16 +6,20 @@ Everything that needs torch is imported inside the command that needs it, so tha
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from benchmarks.errors import AnnError, MatrixError
+from benchmarks.comparing import compare
+from benchmarks.errors import MatrixError
+from benchmarks.exchange import export, import_
+from benchmarks.execution.commands import run, status, sync
 from benchmarks.options import DATA_ROOT, RESULTS, stop
 from benchmarks.pictures import pictures
-from benchmarks.reading import leaderboard, published, results, show
+from benchmarks.plugins.command import check, new
+from benchmarks.reading import leaderboard, published, results
+from benchmarks.regression.command import regress
 from benchmarks.tuning.command import tune
 
 
@@ -27,59 +31,12 @@ def main() -> None:
     \b
     Start here:
       spikemark run quickstart          needs no data, a few minutes on two cores
+      spikemark status                  how far it is, from another terminal
       spikemark leaderboard             rank everything measured so far
       spikemark diagnose quickstart     where a conversion goes wrong, layer by layer
       spikemark list recipes            what a matrix can name
       spikemark describe spicalib       what a recipe does, and what is known of it
     """
-
-
-@main.command()
-@click.argument("matrix")
-@DATA_ROOT
-@RESULTS
-@click.option(
-    "--tracking",
-    type=click.Choice(["off", "offline", "online"]),
-    help="Weights & Biases mode; overrides the matrix.",
-)
-def run(matrix: str, data_root: Path | None, results: Path, tracking: str | None) -> None:
-    """Run MATRIX, a YAML file or the name of a bundled matrix.
-
-    Trains or loads each network once, converts it with each recipe, evaluates at all time steps, and
-    writes one record a cell to RESULTS/records. Finished cells are not run again, so an interrupted
-    run continues where it stopped. Ends with the leaderboard and its page, RESULTS/leaderboard.html.
-    """
-    from benchmarks.matrix import load, locate
-
-    console = Console()
-    try:
-        chosen = load(locate(matrix))
-    except MatrixError as error:
-        stop(str(error))
-    from benchmarks.runner import run as run_matrix
-    from leaderboard import StoreError
-
-    if tracking:
-        mode = chosen.tracking.model_copy(update={"wandb": tracking})
-        chosen = chosen.model_copy(update={"tracking": mode})
-    try:
-        outcome = run_matrix(chosen, data_root, results, console)
-    except (AnnError, StoreError) as error:
-        stop(str(error))
-    if outcome.finished or outcome.skipped:
-        show(results, results / "leaderboard.html", console)
-    if outcome.runs:
-        console.print(f"W&B run: {outcome.runs[-1]}", soft_wrap=True, highlight=False)
-        if len(outcome.runs) > 1:
-            console.print(f"         and {len(outcome.runs) - 1} more beside it, one a cell")
-    for what, why in outcome.failures:
-        click.echo(f"\nfailed: {what}\n{why}", err=True)
-    if outcome.interrupted:
-        kept = len(outcome.finished) + len(outcome.skipped)
-        stop(f"interrupted; {kept} finished cell(s) are kept. The same command goes on from there.", 130)
-    if outcome.failures:
-        sys.exit(1)
 
 
 @main.command()
@@ -219,7 +176,22 @@ def _listing(what: str) -> dict[str, list[tuple[str, str]]]:
     return {"": [(name, registry.describe(name)) for name in registry.names()]}
 
 
-for command in (leaderboard, published, results, tune, pictures):
+for command in (
+    run,
+    status,
+    sync,
+    export,
+    import_,
+    leaderboard,
+    compare,
+    published,
+    results,
+    tune,
+    pictures,
+    new,
+    check,
+    regress,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from benchmarks.cells import Cell, expand
 from benchmarks.data import evaluation_data
 from benchmarks.errors import AnnError
 from benchmarks.progress import Display
-from benchmarks.runner import quieten
+from benchmarks.quiet import quieten
 from benchmarks.spec import Matrix, TrainerSpec
 from benchmarks.tuning.entries import resolve
 from conversion import Diagnosis, Recipe, RecipeError, convert, diagnose, recipe_from, recipe_names
@@ -36,7 +36,7 @@ def diagnose_matrix(
     """Convert a network of the matrix as a run would, and compare both on other training images.
 
     Args:
-        matrix: its first data set and first seed are used.
+        matrix: the first data set and the first seed of the network are used.
         data_root: folder that data sets and checkpoints are relative to.
         results: folder of trained networks; a missing one is trained and kept there.
         console: where progress is shown.
@@ -53,7 +53,8 @@ def diagnose_matrix(
     """
     quieten()
     cell = cell_of(matrix, data_root, network)
-    chosen = recipe_of(matrix, recipe)
+    chosen = recipe_of(cell.matrix, recipe)
+    matrix = cell.matrix
     data = evaluation_data(matrix, cell.ann, more_images=images)
     data.setup()
     with Display(console, 1) as display:
@@ -105,10 +106,8 @@ def _percent(share: float) -> str:
 
 
 def cell_of(matrix: Matrix, data_root: Path | None, name: str | None) -> Cell:
-    """A cell of the network of that label or name (None: the first), on the first data set and seed."""
+    """A cell of the network of that label or name (None: the first), on its first data set and seed."""
     cells = expand(matrix, data_root)
-    first = cells[0].ann
-    cells = [cell for cell in cells if (cell.ann.dataset, cell.ann.seed) == (first.dataset, first.seed)]
     found = [cell for cell in cells if name in (None, cell.network, cell.ann.network.name)]
     if not found:
         valid = {cell.network for cell in cells}

@@ -79,12 +79,15 @@ class NetworkSpec(Named):
     """A network, where its weights come from, and its options.
 
     Weights come from `checkpoint` (a file, relative to the data root), from torchvision by the
-    option `weights`, or else from training as `training` says.
+    option `weights`, or else from training as `training` says. Training begins with fresh weights, or
+    with those of the network `start`, which may differ in its activations: {name: resnet20, checkpoint:
+    relu.pt}, or one of this matrix, whose training is shared.
     """
 
     label: str | None = None
     checkpoint: str | None = None
     training: SerializeAsAny[TrainingSpec] | None = None  # replaces the matrix's own training
+    start: NetworkSpec | None = None  # its label and recipes say nothing here
     recipes: list[str | dict[str, Any]] | None = Field(default=None, min_length=1)  # likewise
 
     @field_validator("recipes")
@@ -104,6 +107,11 @@ class NetworkSpec(Named):
             networks.check(self.name, self.options)
         except NetworkError as error:
             raise ValueError(str(error)) from error
+        if self.start is not None and not self.trained_here:
+            raise ValueError(
+                f"network '{self.name}' has weights of its own and is not trained, so it cannot have a start "
+                "to train from: leave out one of the two"
+            )
         return self
 
     @property
@@ -130,16 +138,45 @@ class EvaluationSpec(Strict):
     test_images: int | None = Field(default=None, ge=1)  # None: all; else the same sample for everyone
     batch_size: int = Field(default=64, ge=1)
     num_workers: int = Field(default=0, ge=0)
-    chunk: int = Field(default=16, ge=1)  # time steps simulated at once
+    chunk: int = Field(default=16, ge=1)  # time steps simulated at once, at most
+    memory_mib: float | None = Field(default=None, gt=0)  # that a simulation may take; cuts batch and chunk
     precision: Precision = "float32"  # of the weights that spikes meet
 
 
 class TrainerSpec(Strict):
-    """Where the work runs; handed to Lightning's Trainer as is."""
+    """Where the work runs; handed to Lightning's Trainer.
+
+    `devices` and `strategy` are for training alone: several devices train one network together (by
+    default with `ddp_spawn`), while a cell is always evaluated on one, the first. Many cells at once is
+    what `spikemark run --workers` and its like are for.
+    """
 
     accelerator: str = "auto"
     devices: int | str | list[int] = 1
     strategy: str = "auto"
+    deterministic: bool | Literal["warn"] = False  # only kernels that repeat themselves; slower on GPUs
+
+    @field_validator("strategy")
+    @classmethod
+    def _within_this_process(cls, value: str) -> str:
+        if value == "ddp" or (value.startswith("ddp_") and not value.startswith(("ddp_spawn", "ddp_fork"))):
+            raise ValueError(
+                f"'{value}' would start the whole command once more for each device; use ddp_spawn"
+            )
+        return value
+
+    @property
+    def training_strategy(self) -> str:
+        """Lightning's strategy for training."""
+        several = self.devices not in (1, "1", "auto") and not (
+            isinstance(self.devices, list) and len(self.devices) == 1
+        )
+        return "ddp_spawn" if several and self.strategy == "auto" else self.strategy
+
+    @property
+    def one_device(self) -> int | list[int]:
+        """The device that cells are evaluated on."""
+        return self.devices[:1] if isinstance(self.devices, list) else 1
 
 
 class TrackingSpec(Strict):
@@ -149,8 +186,16 @@ class TrackingSpec(Strict):
     project: str = "spikemark"
 
 
+# What a matrix in `also` takes from the matrix that it stands in, unless it says otherwise.
+INHERITED = ("name", "time_steps", "seeds", "trainer", "tracking")
+
+
 class Matrix(Strict):
-    """A benchmark: axes and settings."""
+    """A benchmark: axes and settings.
+
+    `also` holds further matrices that run with this one, for other tasks say; `INHERITED` lists the
+    fields that they need not repeat.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     description: str = ""
@@ -165,6 +210,22 @@ class Matrix(Strict):
     trainer: TrainerSpec = TrainerSpec()
     tracking: TrackingSpec = TrackingSpec()
     tuning: TuningSpec = TuningSpec()
+    pictures: int = Field(default=0, ge=0)  # test images that each cell draws, where its task can
+    also: list[Matrix] = Field(default=[])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("also"), list):
+            return values
+        shared = {field: values[field] for field in INHERITED if field in values}
+        return {**values, "also": [{**shared, **m} if isinstance(m, dict) else m for m in values["also"]]}
+
+    def tracked(self, mode: str) -> Matrix:
+        """The same with another mode of tracking."""
+        tracking = self.tracking.model_copy(update={"wandb": mode})
+        also = [further.tracked(mode) for further in self.also]
+        return self.model_copy(update={"tracking": tracking, "also": also})
 
     @field_validator("task")
     @classmethod
@@ -179,12 +240,10 @@ class Matrix(Strict):
     @field_validator("networks")
     @classmethod
     def _networks_of_the_task(cls, value: list[NetworkSpec], info: ValidationInfo) -> list[NetworkSpec]:
-        parsed = [
-            spec.model_copy(update={"training": _parse(spec.training.content, info, (index, "training"))})
-            if isinstance(spec.training, _Unparsed)
-            else spec
-            for index, spec in enumerate(value)
-        ]
+        parsed = [_with_training(spec, info, (index,)) for index, spec in enumerate(value)]
+        _of_task(
+            [spec.start for spec in parsed if spec.start], info, "network", networks.task_of, networks.names
+        )
         return _of_task(parsed, info, "network", networks.task_of, networks.names)
 
     @field_validator("training", mode="before")
@@ -244,6 +303,16 @@ def _of_task(
                 f" valid: {', '.join(names(task))}"
             )
     return specs
+
+
+def _with_training(spec: NetworkSpec, info: ValidationInfo, place: tuple[int | str, ...]) -> NetworkSpec:
+    """The network, and what it starts from, with trainings of the matrix's task."""
+    changes: dict[str, Any] = {}
+    if isinstance(spec.training, _Unparsed):
+        changes["training"] = _parse(spec.training.content, info, (*place, "training"))
+    if spec.start is not None:
+        changes["start"] = _with_training(spec.start, info, (*place, "start"))
+    return spec.model_copy(update=changes)
 
 
 def _parse(content: dict[str, Any], info: ValidationInfo, place: tuple[int | str, ...]) -> TrainingSpec:

@@ -1,10 +1,12 @@
-"""Measure all contenders in turn, several rounds, and print ratios to the baseline."""
+"""Measure all contenders in turn, several rounds, and print ratios to the baseline; memory against T."""
 
 from __future__ import annotations
 
 import json
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import click
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from benchmarks.provenance import device_name, git_state, package_versions
 from benchmarks.speed.contenders import BASELINE, Contender, contenders
-from benchmarks.speed.work import Work, resnet18, resnet20
+from benchmarks.speed.memory import memory_curve
+from benchmarks.speed.work import Work, make_work
 
 
 def measure(work: Work, time_steps: int, rounds: int) -> dict[str, dict[str, float]]:
@@ -28,9 +32,8 @@ def measure(work: Work, time_steps: int, rounds: int) -> dict[str, dict[str, flo
     outputs = {name: run(work.images, 2) for name, run in taking_part.items()}  # warm up
     for _ in range(rounds):
         for name, run in taking_part.items():
-            started = time.perf_counter()
-            outputs[name] = run(work.images, time_steps)
-            seconds[name].append(time.perf_counter() - started)
+            took, outputs[name] = _timed(run, work.images, time_steps)
+            seconds[name].append(took)
     forward = _ann_seconds(work, rounds)
     reference = outputs["SpikeMark float32"]
     results: dict[str, dict[str, float]] = {}
@@ -48,6 +51,20 @@ def measure(work: Work, time_steps: int, rounds: int) -> dict[str, dict[str, flo
     return results
 
 
+def _timed(run: Callable[..., Tensor], images: Tensor, *arguments: int) -> tuple[float, Tensor]:
+    """Seconds a call took until its device was done, and its result."""
+    _wait(images)
+    started = time.perf_counter()
+    result = run(images, *arguments)
+    _wait(images)
+    return time.perf_counter() - started, result
+
+
+def _wait(images: Tensor) -> None:
+    if images.device.type == "cuda":
+        torch.cuda.synchronize(images.device)
+
+
 def _ann_seconds(work: Work, rounds: int) -> float:
     """Median time of one ordinary float32 forward pass of the ANN, in its faster memory layout."""
     network = work.network.to(memory_format=torch.channels_last)
@@ -56,9 +73,7 @@ def _ann_seconds(work: Work, rounds: int) -> float:
     with torch.inference_mode():
         network(images)
         for _ in range(max(rounds, 5)):
-            started = time.perf_counter()
-            network(images)
-            times.append(time.perf_counter() - started)
+            times.append(_timed(network, images)[0])
     return statistics.median(times)
 
 
@@ -69,9 +84,7 @@ def linearity(run: Contender, work: Work) -> float:
     for steps in (64, 256):
         times = []
         for _ in range(3):
-            started = time.perf_counter()
-            run(images, steps)
-            times.append((time.perf_counter() - started) / steps)
+            times.append(_timed(run, images, steps)[0] / steps)
         per_step.append(min(times))
     return per_step[1] / per_step[0]
 
@@ -114,6 +127,12 @@ def _print(console: Console, work: Work, steps: int, results: dict[str, dict[str
 @click.option(
     "--images", default=64, show_default=True, help="Batch for ResNet-20; a sixteenth for ResNet-18."
 )
+@click.option(
+    "--device",
+    "place",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Default: a GPU where there is one.",
+)
 @click.option("--time-steps", default=64, show_default=True)
 @click.option("--rounds", default=3, show_default=True, help="Turns of each contender; the median counts.")
 @click.option("--save", type=click.Path(path_type=Path), help="Also write the results to this JSON file.")
@@ -121,22 +140,37 @@ def main(
     data_root: Path | None,
     names: tuple[str, ...],
     images: int,
+    place: str | None,
     time_steps: int,
     rounds: int,
     save: Path | None,
 ) -> None:
     """Compare simulators on the same weights, images and number of time steps."""
     console = Console()
-    device = device_name(torch.device("cpu"))
-    console.print(device)
-    report: dict[str, Any] = {"device": device, "versions": package_versions(), "commit": git_state()[0]}
+    device = torch.device(place or ("cuda" if torch.cuda.is_available() else "cpu"))
+    console.print(device_name(device))
+    report: dict[str, Any] = {
+        "device": device_name(device),
+        "versions": package_versions(),
+        "commit": git_state()[0],
+    }
     for name in names:
-        work = resnet20(images, data_root) if name == "resnet20" else resnet18(max(images // 16, 1))
+        make = partial(make_work, name, images, data_root)
+        peaks = memory_curve(make, device)  # first: what this process holds is not counted
+        work = make(device)
         results = measure(work, time_steps, rounds)
         _print(console, work, time_steps, results)
         growth = linearity(contenders(work)["SpikeMark float32"], work)
-        console.print(f"time a step at T = 256, relative to T = 64: {growth:.2f}\n")
-        report[name] = {"time_steps": time_steps, "images": len(work.images), "linearity": growth, **results}
+        console.print(f"time a step at T = 256, relative to T = 64: {growth:.2f}")
+        curve = ", ".join(f"{peak:,.0f} MiB at T = {steps}" for steps, peak in peaks.items())
+        console.print(f"peak memory: {curve}\n")
+        report[name] = {
+            "time_steps": time_steps,
+            "images": len(work.images),
+            "linearity": growth,
+            "peak_mib": peaks,
+            **results,
+        }
     if save is not None:
         save.write_text(json.dumps(report, indent=2) + "\n")
         console.print(f"saved: {save}")

@@ -25,10 +25,11 @@ BASELINE = "SpikingJelly"
 def contenders(work: Work) -> dict[str, Contender]:
     """Everyone who can take part on this machine, by name; a `BASELINE` only where it is installed."""
     found: dict[str, Contender] = {}
+    on_cpu = work.images.device.type == "cpu"
     for precision in PRECISIONS:
-        if precision == "float32" or has_synapses():
+        if precision == "float32" or (on_cpu and has_synapses()):
             found[f"SpikeMark {precision}"] = _spikemark(work, precision)
-    if kernel() is not None:
+    if on_cpu and kernel() is not None:
         found["SpikeMark float32, not compiled"] = _spikemark(work, "float32", compiled=False)
     found["plain PyTorch loop"] = _plain_loop(work)
     if find_spec("spikingjelly") is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +21,23 @@ class Work:
     images: Tensor  # [B, 3, H, W]
     calibration: Tensor
     labels: Tensor | None  # [B], where the images are real
+
+    def on(self, device: torch.device) -> Work:
+        """The same work on another device."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(
+            self,
+            network=self.network.to(device),
+            images=self.images.to(device),
+            calibration=self.calibration.to(device),
+            labels=labels,
+        )
+
+
+def make_work(name: str, images: int, data_root: Path | None, device: torch.device) -> Work:
+    """The work of this name on a device; ResNet-18 has a sixteenth of the images."""
+    work = resnet20(images, data_root) if name == "resnet20" else resnet18(max(images // 16, 1))
+    return work.on(device)
 
 
 def resnet20(images: int, data_root: Path | None) -> Work:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -14,12 +16,13 @@ from torch import Tensor
 
 from benchmarks import tasks
 from benchmarks.anns import AnnStore, trained_ann
-from benchmarks.cells import AnnSpec, Cell, content_hash, expand
+from benchmarks.cells import AnnSpec, Cell, expand
 from benchmarks.data import evaluation_data
 from benchmarks.diagnose import device_of
 from benchmarks.errors import TuningError
+from benchmarks.execution.claims import Claims
 from benchmarks.progress import Display
-from benchmarks.runner import quieten as quieten_lightning
+from benchmarks.quiet import quieten as quieten_lightning
 from benchmarks.spec import Matrix
 from benchmarks.tuning.auto import AutoSpace, Constraint
 from benchmarks.tuning.objective import Subject
@@ -30,6 +33,7 @@ from benchmarks.tuning.space import RecipeSpace
 from benchmarks.tuning.study import run_study
 from conversion import recipe_from
 from conversion.parts import nearest
+from leaderboard.records import content_hash
 from leaderboard.studies import write_study
 
 # Raised whenever a change makes the same study find something else.
@@ -68,7 +72,8 @@ class Request:
 def tune(matrix: Matrix, request: Request, console: Console) -> TuningOutcome:
     """Run all studies of a matrix; finished ones are read, unfinished ones go on.
 
-    The test images are never read. The tuned matrix is written after each study.
+    The test images are never read. The tuned matrix is written after each study. Matrices in `also` are
+    left out: one budget is for one task.
 
     Raises:
         TuningError: a setting does not fit, or a recipe cannot be tuned at all.
@@ -76,6 +81,7 @@ def tune(matrix: Matrix, request: Request, console: Console) -> TuningOutcome:
     """
     quieten_lightning()
     quieten_optuna()
+    matrix = matrix.model_copy(update={"also": []})
     cells = _chosen(expand(matrix, request.data_root), request)
     outcome = TuningOutcome()
     with Display(console, len(cells)) as display:
@@ -124,15 +130,16 @@ class _Session:
         subject = self._ready(cell)
         ranges = {name: repr(found) for name, found in space.ranges.items()}
         study_id = self._id({"recipe": cell.recipe.parts(), "ranges": ranges})
-        found = run_study(
-            study_id,
-            self._request.results / "tuning",
-            space,
-            subject,
-            self._settings,
-            lambda recipe: self._t,
-            self._display.step_done,
-        )
+        with self._announced(study_id, cell) as report:
+            found = run_study(
+                study_id,
+                self._request.results / "tuning",
+                space,
+                subject,
+                self._settings,
+                lambda recipe: self._t,
+                report,
+            )
         return tuned(cell, study_id, found, self._settings, subject)
 
     def _search(self, cell: Cell, constraint: Constraint) -> Tuned:
@@ -142,18 +149,32 @@ class _Session:
         entries = [c.recipe for c in expand(self._matrix, self._request.data_root) if c.ann == cell.ann]
         space = AutoSpace(subject.prepared, constraint, self._t, self._settings.search, entries)
         study_id = self._id({"space": "auto", "constraint": str(constraint), "first": space.first})
-        found = run_study(
-            study_id,
-            self._request.results / "tuning",
-            space,
-            subject,
-            self._settings,
-            space.time_steps,
-            self._display.step_done,
-            constraint.energy,
-        )
+        with self._announced(study_id, cell) as report:
+            found = run_study(
+                study_id,
+                self._request.results / "tuning",
+                space,
+                subject,
+                self._settings,
+                space.time_steps,
+                report,
+                constraint.energy,
+            )
         label = f"auto: {constraint}"
         return tuned(cell, study_id, found, self._settings, subject, label, str(constraint))
+
+    @contextmanager
+    def _announced(self, study: str, cell: Cell) -> Iterator[Callable[[int, int], None]]:
+        """Show trials here and in `spikemark status`; workers of one study each have a claim of their own."""
+        claims, key = Claims(self._request.results), f"study-{study}-{os.getpid()}"
+        with claims.wait(key, f"study of {cell.title}", lambda holding: None) as claim:
+            claim.progress.begin("tuning", self._settings.trials, "trials")
+
+            def report(done: int, total: int) -> None:
+                self._display.step_done(done, total)
+                claim.progress.step(done, total)
+
+            yield report
 
     def _id(self, config: dict[str, Any]) -> str:
         """Hash of everything that determines a study."""

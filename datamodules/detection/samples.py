@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -16,6 +17,9 @@ from datamodules.detection.annotations import AnnotatedImage
 from datamodules.detection.transforms import Letterbox, TrainingTransform, scaled
 from datamodules.errors import DataError
 from datamodules.samples import Samples, file_content, file_key
+
+TAIL = 4096  # bytes in which the end marker is looked for; cameras write some more after it
+END_MARKERS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}  # by the first bytes of the file
 
 
 class DetectionTarget(TypedDict):
@@ -148,10 +152,11 @@ class FileReader:
 
 
 def check_headers(images: Sequence[AnnotatedImage]) -> None:
-    """Look at the first bytes of every image, so that a wrong file is found before hours of work, not after.
+    """Look at both ends of every image file, so that a wrong one is found before hours of work, not after.
 
     Raises:
-        DataError: a file is missing, is no image, or has another size than its annotation says.
+        DataError: a file is missing, is no image, is truncated, or has another size than its annotation
+            says.
     """
     for known in images:
         try:
@@ -159,6 +164,24 @@ def check_headers(images: Sequence[AnnotatedImage]) -> None:
                 _check_size(known, image.size)
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise _undecodable(known.path, error) from error
+        check_whole(known.path)
+
+
+def check_whole(path: Path) -> None:
+    """Find truncated JPEG and PNG files without decoding the others: their formats have an end marker.
+
+    Raises:
+        DataError: the file has no end marker and does not decode.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+            stream.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
+            tail = stream.read()
+    except OSError as error:
+        raise _undecodable(path, error) from error
+    if any(start.startswith(signature) and end not in tail for signature, end in END_MARKERS.items()):
+        decode(path)
 
 
 def _check_size(known: AnnotatedImage, stored: tuple[int, int]) -> None:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from datamodules.detection.samples import check_whole
 from datamodules.errors import DataError
 
 IGNORE = 255
@@ -101,10 +102,16 @@ def check_size(image: Tensor, labels: Tensor, files: LabelledImage) -> None:
 
 
 def check_files(pairs: list[LabelledImage]) -> None:
-    """Raise `DataError` where an image has no label file; names the first and counts all."""
+    """Raise `DataError` where an image has no label file, or a file is truncated.
+
+    Names the first; counts label files that are missing.
+    """
     absent = [pair for pair in pairs if not pair.label.is_file()]
     if absent:
         more = f" ({len(absent)} of {len(pairs)} images have none)" if len(absent) > 1 else ""
         raise DataError(
             f"there is no label file {absent[0].label} for the image {absent[0].image.name}{more}"
         )
+    for pair in pairs:
+        check_whole(pair.image)
+        check_whole(pair.label)

@@ -1,8 +1,4 @@
-"""Pictures of label maps: the image, ground truth, ANN, and the spiking network at growing t, side by side.
-
-rows = segmentation_pictures(module, snn, batch, (4, 16, 64), mean, std, colours)
-write_pictures(rows, folder, "label-maps")  # of `lightning_modules.pictures`
-"""
+"""Pictures of label maps: image, ground truth, ANN, and the spiking network at growing t, side by side."""
 
 from __future__ import annotations
 

@@ -122,15 +122,35 @@ def test_a_test_image_that_is_none_is_named_before_the_test(voc, tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("stem", ["a1", "b1"])
-def test_an_image_that_does_not_decode_is_named(voc, tmp_path, stem):
-    file = voc.base / "JPEGImages" / f"{stem}.jpg"
-    content = file.read_bytes()
-    file.write_bytes(content[: len(content) // 2])  # the header is whole
+@pytest.fixture
+def damaged(voc):
+    """Cuts an image file in half, which leaves its header whole."""
+
+    def cut(stem):
+        file = voc.base / "JPEGImages" / f"{stem}.jpg"
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+
+    return cut
+
+
+def test_a_truncated_test_image_is_named_before_the_test(damaged, tmp_path):
+    damaged("b1")
+    with pytest.raises(DataError, match=r"cannot decode the image .*b1\.jpg: .*truncated"):
+        load(tmp_path)
+
+
+def test_a_truncated_training_image_is_named_when_it_is_read(damaged, tmp_path):
+    damaged("a1")
     data = load(tmp_path)
-    split = "train" if stem == "a1" else "test"
-    with pytest.raises(DataError, match=rf"cannot decode the image .*{stem}\.jpg"):
-        data._samples(split, training=False)[0]
+    with pytest.raises(DataError, match=r"cannot decode the image .*a1\.jpg"):
+        data._samples("train", training=False)[0]
+
+
+def test_bytes_after_the_end_of_an_image_do_no_harm(voc, tmp_path):
+    file = voc.base / "JPEGImages" / "b1.jpg"
+    file.write_bytes(file.read_bytes() + b"\0" * 10_000)
+    assert load(tmp_path)._samples("test", training=False)[0]
 
 
 @pytest.mark.parametrize("stem", ["a1", "b1"])
