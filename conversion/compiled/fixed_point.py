@@ -20,8 +20,8 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 # Bytes of a weight: planes of the byte kernel. Three are as fine as float32.
 PLANES = {"float32": 3, "int16": 2, "int8": 1}
-# Binary spikes that index one table: 64 sums of 16 bits, or 32 sums of 32 bits.
-GROUPED = {"float32": 5, "int16": 6, "int8": 6}
+# Inputs are taken in groups of so many; the groups of the table kernel divide it where its sums have 16 bits.
+GROUP = 6
 # Groups whose sums are added up in 16 bits, and whose tables and indices stay in the nearest cache.
 BLOCK = 36
 
@@ -73,9 +73,9 @@ def _scale(weight: Tensor, precision: Precision, most: int, least: int) -> Tenso
     top = 127 * sum(256**plane for plane in range(planes))  # largest number of balanced digits
     scale = weight.abs().amax((1, 2, 3)).clamp(min=1e-30) / top
     if precision == "int16":
-        groups = grouped(weight, GROUPED[precision])
+        groups = grouped(weight, GROUP)
         sums = [_largest_sum(groups[:, a:b, c:d]) for a, b, c, d in blocks(*groups.shape[1:3])]
-        rounding = BLOCK * GROUPED[precision] / 2  # rounded weights add up to this much more
+        rounding = BLOCK * GROUP / 2  # rounded weights add up to this much more
         scale = torch.maximum(scale, torch.stack(sums).amax(0) / (2**15 - 1 - rounding))
     if precision == "float32":
         rounding = weight[0].numel() / 2 * max(most, -least)

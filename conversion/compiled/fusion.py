@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from conversion.compiled.native import has_synapses
-from conversion.compiled.native.structures import LANES, MAX_ADDENDS, MAX_CHANNELS
+from conversion.compiled.native.structures import BLOCK, MAX_ADDENDS, MAX_CHANNELS
 from conversion.graph.operations import Kind
 from conversion.graph.plan import Plan
 
@@ -43,7 +43,7 @@ def find_fusions(plan: Plan, units: Mapping[fx.Node, Tensor | None]) -> dict[fx.
 
 def fits(shape: torch.Size) -> bool:
     """True for [B, C, H, W] or [B, C] with a whole number of register lanes of channels."""
-    return len(shape) in (2, 4) and shape[1] % LANES == 0
+    return len(shape) in (2, 4) and shape[1] % BLOCK == 0
 
 
 def is_spike_driven(plan: Plan, units: Mapping[fx.Node, Tensor | None], node: fx.Node) -> bool:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from conversion.compiled.firing import Population
 from conversion.compiled.fixed_point import PLANES, FixedPoint, Precision, fixed_point
-from conversion.compiled.native import kernel
-from conversion.compiled.native.structures import LANES, Addend, Layer
+from conversion.compiled.native import byte_lanes, kernel
+from conversion.compiled.native.structures import Addend, Layer
 from conversion.simulation.signals import Signal, Spikes
 
 
@@ -25,10 +25,11 @@ class Synapses:
     """
 
     fixed: FixedPoint
-    weights: Tensor  # int8 [blocks, kernel_h * kernel_w * inputs / 4, planes, vectors, LANES, 4]
+    weights: Tensor  # int8 [blocks, kernel_h * kernel_w * inputs / 4, planes, vectors, lanes, 4]
     shift: Tensor  # int32 [kernel_h, C'], what makes up for 128 more spikes of every input, modulo 2^32
     planes: int
     vectors: int
+    largest: int  # most spikes of one neuron in one step, of either sign
     geometry: dict[str, int]
 
     def output_shape(self, shape: Sequence[int]) -> list[int]:
@@ -47,7 +48,7 @@ def pack(
     """Pack a Conv2d (ungrouped, zero padding) or Linear layer.
 
     Args:
-        module: the layer; outputs are a multiple of LANES, inputs of 4.
+        module: the layer; outputs are a multiple of BLOCK, inputs of 4.
         unit: value of one incoming spike, [1, C, ...] or [1, 1, ...].
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine weights are, see `conversion.compiled.fixed_point`.
@@ -56,17 +57,18 @@ def pack(
     """
     fixed = fixed_point(module, unit, threshold, precision, most, least)
     outputs, planes = len(fixed.bias), PLANES[precision]
-    vectors = 2 if outputs % (2 * LANES) == 0 else 1
+    lanes = byte_lanes()
+    vectors = 2 if outputs % (2 * lanes) == 0 else 1
     digits = torch.stack(_digits(fixed.weights.permute(2, 3, 1, 0).reshape(-1, outputs), planes))
-    # [planes, rows, outputs] -> [blocks, rows / 4, planes, vectors, LANES, 4]
-    shaped = digits.view(planes, -1, 4, outputs // (LANES * vectors), vectors, LANES)
+    # [planes, rows, outputs] -> [blocks, rows / 4, planes, vectors, lanes, 4]
+    shaped = digits.view(planes, -1, 4, outputs // (lanes * vectors), vectors, lanes)
     packed = shaped.permute(3, 1, 0, 4, 5, 2).contiguous()
     geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
         given = getattr(module, name, (default, default))
         geometry |= {f"{short}_h": given[0], f"{short}_w": given[1]}
     shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
-    return Synapses(fixed, packed, shift, planes, vectors, geometry)
+    return Synapses(fixed, packed, shift, planes, vectors, max(most, -least), geometry)
 
 
 def _digits(numbers: Tensor, planes: int) -> list[Tensor]:
@@ -129,7 +131,7 @@ def run_layer(
         layer.is_signed = int(source.signed)
         layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
         layer.bias, layer.shift = pointer(synapses.fixed.bias), pointer(synapses.shift)
-        layer.planes, layer.vectors = synapses.planes, synapses.vectors
+        layer.planes, layer.vectors, layer.largest = synapses.planes, synapses.vectors, synapses.largest
         for name, value in synapses.geometry.items():
             setattr(layer, name, value)
     layer.addends = len(summands)

@@ -14,7 +14,7 @@ from torch import Tensor
 from conversion.compiled.firing import firing_of, range_of
 from conversion.compiled.fixed_point import Precision
 from conversion.compiled.lanes import VECTOR, fits_planes, lanes_for, planes_of
-from conversion.compiled.native import has_synapses, has_tables
+from conversion.compiled.native import byte_lanes, has_synapses, has_tables
 from conversion.graph.operations import Kind
 from conversion.graph.plan import Plan
 from conversion.neurons import Neuron
@@ -22,8 +22,11 @@ from conversion.neurons import Neuron
 CACHE_BYTES = 4 * 2**20  # spikes of one layer and one chunk that stay close to the cores
 _INDEX_BYTES = 1 / 3  # of a spike in the table kernel
 # Processor time of the table kernel, for one plane in full registers, over that of the byte kernel, measured
-# with ResNet-20; each further plane takes as long again.
-_TABLES = {"float32": 0.62, "int16": 0.46, "int8": 0.52}
+# with ResNet-20 for processors with AVX-512 (16 lanes) and AVX2; each further plane takes as long again.
+_TABLES = {
+    16: {"float32": 0.62, "int16": 0.46, "int8": 0.52},
+    8: {"float32": 0.51, "int16": 0.28, "int8": 0.5},
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def uses_tables(images: int, chunk: int, precision: Precision | None, planes: in
     lanes = lanes_for(images)
     vectors = -(-chunk * lanes // VECTOR)
     filled = images * chunk / (vectors * VECTOR)
-    return _TABLES[precision] * planes < filled
+    return _TABLES[byte_lanes()][precision] * planes < filled
 
 
 def fits_tables(images: int, planes: int) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from conversion.compiled.fixed_point import GROUPED
 from conversion.compiled.fusion import Fusion
 from conversion.compiled.lane_moves import move
 from conversion.compiled.lane_pooling import fits, pool_packed
@@ -24,6 +23,7 @@ from conversion.compiled.lanes import (
     planes_of,
     to_lanes,
 )
+from conversion.compiled.native import table_group
 from conversion.compiled.simulator import SILENT, CompiledSimulation
 from conversion.compiled.tables import LaneNeurons, LaneSummand, Tables, run_tables, tables_of
 from conversion.graph.plan import operation_of
@@ -143,7 +143,7 @@ class TableSimulation(CompiledSimulation):
         height, width = sides or (1, 1)
         counts = torch.zeros(height, width, channels)
         if node in self._prepared.drivers:
-            spikes.index(GROUPED[self._prepared.precision], counts)
+            spikes.index(table_group(self._prepared.precision == "float32"), counts)
         else:
             spikes.count(counts)
         self._add_to_tally(name, counts.permute(2, 0, 1) if sides else counts.flatten())

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from conversion.compiled.firing import Population
-from conversion.compiled.fixed_point import GROUPED, blocks, grouped
+from conversion.compiled.fixed_point import GROUP, blocks, grouped
 from conversion.compiled.lanes import CHANNELS, LaneCurrents, PackedSpikes, empty_bits, library, planes_of
 from conversion.compiled.layers import Synapses
+from conversion.compiled.native import table_group
 from conversion.compiled.native.structures import TableAddend, TableLayer
 
 
@@ -24,6 +25,7 @@ class Tables:
     weights: Tensor  # int32 [C', taps, groups, group]
     blocks: Tensor  # int64 [count, 4]
     group: int
+    wide: bool  # sums of 32 bits
     spread: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def by_lane(self, lanes: int) -> tuple[Tensor, Tensor]:
@@ -39,9 +41,17 @@ class Tables:
 
 def tables_of(synapses: Synapses) -> Tables:
     """Prepare packed synapses for the table kernel too."""
-    group = GROUPED[synapses.fixed.precision]
-    weights = grouped(synapses.fixed.weights, group).contiguous()
-    return Tables(synapses, weights, torch.tensor(blocks(*weights.shape[1:3])), group)
+    fixed = synapses.fixed
+    wide = fixed.precision == "float32"
+    group = table_group(wide)
+    weights = grouped(fixed.weights, group).contiguous()
+    taps, groups = weights.shape[1:3]
+    if wide:  # blocks only keep things in cache
+        return Tables(synapses, weights, torch.tensor(blocks(taps, groups)), group, wide)
+    inputs = fixed.weights.shape[1]
+    parts = torch.tensor(blocks(taps, -(-inputs // GROUP)))  # weights are such that their sums fit 16 bits
+    parts[:, 2:] = (parts[:, 2:] * (GROUP // group)).clamp(max=groups)
+    return Tables(synapses, weights, parts, group, wide)
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ def run_tables(
         layer.index = pointer(source.index(tables.group))
         layer.planes, layer.plane_weights[: len(source.weights)] = len(source.weights), source.weights
         layer.height, layer.width = source.shape[2:] or (1, 1)
-        layer.groups, layer.wide = tables.weights.shape[2], int(tables.group == 5)
+        layer.groups, layer.wide = tables.weights.shape[2], int(tables.wide)
         layer.weights, layer.blocks = pointer(tables.weights), pointer(tables.blocks)
         layer.block_count = len(tables.blocks)
         layer.scale, layer.bias = (pointer(tensor) for tensor in tables.by_lane(lanes))

@@ -22,11 +22,10 @@ from conversion.compiled.native.structures import IndexJob, Layer, PoolJob, Tabl
 
 _FOLDER = Path(__file__).parent
 _SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c")]
-_HEADERS = [
-    _FOLDER / name for name in ("vectors.h", "neurons.h", "tables.h", "tables_kernel.h", "tables_pool.h")
-]
-_FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-fopenmp")
+_HEADERS = sorted(_FOLDER.glob("*.h"))
+_FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fwrapv", "-fPIC", "-shared", "-fopenmp")
 _WIDE = "-mprefer-vector-width=512"  # x86 only: use the full registers
+_FACTS = ("has_synapses", "byte_lanes", "has_tables", "narrow_group", "wide_group")
 _STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "layer_size": Layer,
     "table_layer_size": TableLayer,
@@ -42,7 +41,7 @@ def kernel() -> ctypes.CDLL | None:
         return None
     try:
         library = ctypes.CDLL(str(_compiled()))
-        for name in ("has_synapses", "has_tables", *_STRUCTURES):
+        for name in (*_FACTS, *_STRUCTURES):
             getattr(library, name).restype = ctypes.c_int64
         library.run_layer.argtypes = [ctypes.POINTER(Layer), ctypes.c_int64]
         library.run_tables.argtypes = [ctypes.POINTER(TableLayer), ctypes.c_int64]
@@ -64,15 +63,28 @@ def kernel() -> ctypes.CDLL | None:
 
 
 def has_synapses() -> bool:
-    """True where the kernel also runs layers with weights (x86 with AVX-512 VNNI)."""
-    library = kernel()
-    return library is not None and bool(library.has_synapses())
+    """True where the kernel also runs layers with weights (x86 with AVX-512 VNNI or AVX2)."""
+    return bool(_fact("has_synapses"))
 
 
 def has_tables() -> bool:
-    """True where sums can be looked up (x86 with AVX-512BW)."""
+    """True where sums can be looked up (x86 with AVX-512BW or AVX2)."""
+    return bool(_fact("has_tables"))
+
+
+def byte_lanes() -> int:
+    """Output channels of one vector of weights in the byte kernel."""
+    return _fact("byte_lanes")
+
+
+def table_group(wide: bool) -> int:
+    """Binary spikes that index one table, of sums of 32 bits where `wide`, else of 16 bits."""
+    return _fact("wide_group" if wide else "narrow_group")
+
+
+def _fact(name: str) -> int:
     library = kernel()
-    return library is not None and bool(library.has_tables())
+    return 0 if library is None else int(getattr(library, name)())
 
 
 def _compiled() -> Path:

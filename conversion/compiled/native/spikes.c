@@ -7,9 +7,9 @@
  *
  * Spikes are bytes, channels last: [T * B, H, W, C]. Currents never leave the registers.
  */
+#include "bytes.h"
 #include "neurons.h"
 
-#define TILE 4 /* neighbouring output pixels computed together, so that each weight is loaded once for all */
 #define MAX_ADDENDS 8
 
 typedef struct {
@@ -21,7 +21,8 @@ typedef struct {
 
 typedef struct {
     const int8_t *spikes; /* input; channels = 0: no synapses, only addends */
-    int64_t steps, images, height, width, channels, is_signed; /* is_signed: some spikes are negative */
+    int64_t steps, images, height, width, channels, is_signed, largest; /* is_signed: some spikes are
+        negative; largest: most of one neuron in one step, of either sign */
     /* [blocks, kernel_h * kernel_w * channels / 4, planes, vectors, LANES, 4], scale and bias [outputs] */
     const int8_t *weights;
     const float *scale, *bias;
@@ -37,46 +38,19 @@ typedef struct {
     float *currents; /* [T * B, H', W', C'] */
 } layer;
 
-#if defined(__AVX512VNNI__)
-#define HAS_SYNAPSES 1
-
-/* Add the products of one run of channels, for a tile of pixels, to sums[pixel][plane][vector].
- *
- * The processor multiplies unsigned by signed bytes. Where spikes are signed, 128 is added to each of them,
- * which flips one bit; `shift` of the layer, -128 times the sum of the weights of a row of the kernel, makes
- * up for it. What overflows on the way comes back: all sums are modulo 2^32, and the last one fits. */
-INLINE void multiply(
-    __m512i sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels,
-    const int planes, const int vectors, const int is_signed) {
-    const __m512i flip = _mm512_set1_epi8((char)0x80);
-    for (int64_t c = 0; c < channels; c += 4) {
-        __m512i w[3][2];
-        for (int p = 0; p < planes; p++)
-            for (int k = 0; k < vectors; k++)
-                w[p][k] = _mm512_loadu_si512(weights + (c / 4 * planes * vectors + p * vectors + k) * 64);
-        for (int i = 0; i < TILE; i++) {
-            int32_t four;
-            memcpy(&four, pixels[i] + c, 4);
-            __m512i s = _mm512_set1_epi32(four);
-            if (is_signed) s = _mm512_xor_si512(s, flip);
-            for (int p = 0; p < planes; p++)
-                for (int k = 0; k < vectors; k++) sums[i][p][k] = _mm512_dpbusd_epi32(sums[i][p][k], s, w[p][k]);
-        }
-    }
-}
-
+#if HAS_SYNAPSES
 /* Synaptic currents and biases of a tile of neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
 INLINE void synapses(
     vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x,
     const int planes, const int vectors, const int is_signed) {
     static const int8_t silence[8192] = {0};
-    const int64_t row_bytes = l->channels / 4 * planes * vectors * 64;
+    const int64_t row_bytes = l->channels * planes * vectors * LANES;
     const int8_t *weights = l->weights + block * l->kernel_h * l->kernel_w * row_bytes;
     const int64_t channel = block * LANES * vectors;
-    __m512i sums[TILE][3][2], shift[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    ivec sums[TILE][3][2], shift[2] = {all_whole(0), all_whole(0)};
     for (int i = 0; i < TILE; i++)
         for (int p = 0; p < planes; p++)
-            for (int k = 0; k < vectors; k++) sums[i][p][k] = _mm512_setzero_si512();
+            for (int k = 0; k < vectors; k++) sums[i][p][k] = all_whole(0);
     const int64_t left = x * l->stride_w - l->pad_w, apart = l->stride_w * l->channels;
     const int64_t right = left + (TILE - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w;
     const int contiguous = left >= 0 && right < l->width && l->dilation_w == 1;
@@ -86,12 +60,11 @@ INLINE void synapses(
         const int8_t *line = image + row * l->width * l->channels;
         const int8_t *taps = weights + ky * l->kernel_w * row_bytes;
         const int8_t *pixels[TILE];
-        for (int k = 0; k < vectors && is_signed; k++)
-            shift[k] = _mm512_add_epi32(
-                shift[k], _mm512_loadu_si512(l->shift + ky * l->outputs + channel + k * LANES));
+        for (int k = 0; k < vectors && is_signed && NEEDS_SHIFT; k++)
+            shift[k] += load_whole(l->shift + ky * l->outputs + channel + k * LANES);
         if (contiguous) { /* away from borders, a row of the kernel is one run */
             for (int i = 0; i < TILE; i++) pixels[i] = line + left * l->channels + i * apart;
-            multiply(sums, pixels, taps, l->kernel_w * l->channels, planes, vectors, is_signed);
+            multiply(sums, pixels, taps, l->kernel_w * l->channels, planes, vectors, is_signed, l->largest);
             continue;
         }
         for (int64_t kx = 0; kx < l->kernel_w; kx++) {
@@ -99,21 +72,18 @@ INLINE void synapses(
                 const int64_t column = left + i * l->stride_w + kx * l->dilation_w;
                 pixels[i] = column >= 0 && column < l->width ? line + column * l->channels : silence;
             }
-            multiply(sums, pixels, taps + kx * row_bytes, l->channels, planes, vectors, is_signed);
+            multiply(sums, pixels, taps + kx * row_bytes, l->channels, planes, vectors, is_signed, l->largest);
         }
     }
     for (int i = 0; i < TILE; i++)
         for (int k = 0; k < vectors; k++) {
-            __m512i sum = sums[i][planes - 1][k]; /* weights are such that the whole sum fits 32 bits */
-            for (int p = planes - 2; p >= 0; p--)
-                sum = _mm512_add_epi32(_mm512_slli_epi32(sum, 8), sums[i][p][k]);
-            if (is_signed) sum = _mm512_add_epi32(sum, shift[k]);
+            ivec sum = sums[i][planes - 1][k]; /* weights are such that the whole sum fits 32 bits */
+            for (int p = planes - 2; p >= 0; p--) sum = (sum << 8) + sums[i][p][k];
             const vec scale = load(l->scale + channel + k * LANES), bias = load(l->bias + channel + k * LANES);
-            currents[i][k] = (vec)_mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), (__m512)scale, (__m512)bias);
+            currents[i][k] = multiply_add(floats(sum + shift[k]), scale, bias);
         }
 }
 #else
-#define HAS_SYNAPSES 0
 INLINE void synapses(vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y,
                      int64_t x, const int planes, const int vectors, const int is_signed) {}
 #endif
@@ -208,6 +178,9 @@ int64_t layer_size(void) { return sizeof(layer); }
 
 /* 1 where the processor multiplies bytes fast; elsewhere only layers without synapses can run. */
 int64_t has_synapses(void) { return HAS_SYNAPSES; }
+
+/* Output channels of one vector of weights. */
+int64_t byte_lanes(void) { return LANES; }
 
 #define CASE(P, V, S) \
     case (P * 2 + V - 1) * 2 + S: run_row(l, block, y, P, V, S); break;

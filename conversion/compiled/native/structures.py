@@ -8,7 +8,7 @@ MAX_ADDENDS = 8
 MAX_PLANES = 4
 MAX_STATES = 4
 MAX_KERNEL = 16  # of a pool in the table kernel
-LANES = 16  # output channels computed together by the byte kernel
+BLOCK = 16  # output channels of a layer in the byte kernel are a multiple of this
 MAX_CHANNELS = 8192  # most input channels of a layer with synapses
 
 
@@ -47,7 +47,7 @@ class Layer(ctypes.Structure):
 
     _fields_ = (
         *_pointers("spikes"),
-        *_numbers("steps", "images", "height", "width", "channels", "is_signed"),
+        *_numbers("steps", "images", "height", "width", "channels", "is_signed", "largest"),
         *_pointers("weights", "scale", "bias", "shift"),
         *_numbers("planes", "vectors", *_KERNEL, *_OUTPUT),
         ("add", Addend * MAX_ADDENDS),

@@ -1,21 +1,28 @@
 /* Layers of spiking networks, by looking sums up instead of multiplying.
  *
- * A group of binary spikes is an index into a table of all partial sums of its weights: 6 spikes and 64
- * sums of 16 bits, or 5 spikes and 32 sums of 32 bits. The processor permutes a whole register by such
- * indices, so that one instruction does the work of 6 * 32 or 5 * 16 multiply-accumulates.
+ * A group of binary spikes is an index into a table of all partial sums of its weights. The processor permutes
+ * a register by such indices: one instruction does the work of many multiply-accumulates. How many spikes
+ * make a group, and what a table looks like, depends on the processor: lookup_512.h and lookup_256.h.
  *
- * The 32 lanes of a register are different images and time steps of one pixel (`lane` = step * images +
+ * The 32 lanes of an index are different images and time steps of one pixel (`lane` = step * images +
  * image), so all of them share the same tables, whatever kernel, stride or dilation. Sums are integers
  * and exact: results do not depend on the order of additions, on threads or on chunks of time.
  *
- * This file: types, indices of spikes, and the entry points. tables_kernel.h: sums and neurons.
- * tables_pool.h: max pooling.
+ * This file: indices of spikes, and the entry points. tables_bits.h: bits of spikes. tables_kernel.h: sums and
+ * neurons. tables_pool.h: max pooling.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "tables.h"
 
 #if HAS_TABLES
+#include "tables_bits.h"
+#if LANES == 16
+#include "lookup_512.h"
+#else
+#include "lookup_256.h"
+#endif
 #include "tables_kernel.h"
 #include "tables_pool.h"
 
@@ -44,24 +51,24 @@ INLINE void index_pixel(const index_job *job, int64_t plane, int64_t pixel, cons
     const int is_signed = own.weights[own.planes - 1] < 0;
     uint16_t *index = own.index + row * own.width * groups * vectors * VECTOR;
     for (int64_t g = 0; g < groups; g++) {
-        const uint8_t *bits[6];
-        int64_t fired[6] = {0};
+        const uint8_t *bits[NARROW_GROUP];
+        int64_t fired[NARROW_GROUP] = {0};
         const int64_t first = g * group, some = own.channels - first < group ? own.channels - first : group;
         for (int64_t j = 0; j < some; j++)
             bits[j] = all + (first + j) / CHANNELS * block + (first + j) % CHANNELS * size;
         for (int64_t v = 0; v < vectors; v++) {
             const int64_t begin = v * (VECTOR / images), left = own.steps - begin;
-            __m512i lanes = _mm512_setzero_si512();
+            places lanes = no_spikes();
             for (int64_t j = 0; j < some; j++) {
                 const uint32_t mask = lanes_of(bits[j] + begin * step, left, images);
                 fired[j] += __builtin_popcount(mask);
                 if (is_signed)
                     fired[j] -= 2 * __builtin_popcount(mask & lanes_of(bits[j] + to_signs + begin * step, left, images));
-                lanes = _mm512_mask_add_epi16(lanes, mask, lanes, _mm512_set1_epi16(1 << j));
+                lanes = with_spikes(lanes, mask, j);
             }
             const int64_t quartet = v / QUARTET * QUARTET, wide = quartet_size(vectors, quartet);
             const int64_t to = (quartet * own.width + x * wide) * groups + g * wide + v % QUARTET;
-            if (own.index) _mm512_storeu_si512(index + to * VECTOR, lanes);
+            if (own.index) store_places(index + to * VECTOR, lanes);
         }
         for (int64_t j = 0; j < some && own.counts; j++)
             own.counts[pixel * own.channels + first + j] += (float)(own.weights[plane] * fired[j]);
@@ -75,27 +82,29 @@ void index_spikes(const index_job *job, int64_t threads) {
         for (int64_t x = 0; x < job->width; x++)
             for (int64_t plane = 0; plane < job->planes; plane++) {
                 const int64_t pixel = y * job->width + x;
-                switch (job->images + job->group) {
-#define CASE(I, G) case I + G: index_pixel(job, plane, pixel, I, G); break;
-                    CASE(4, 5) CASE(8, 5) CASE(16, 5) CASE(32, 5)
-                    CASE(4, 6) CASE(8, 6) CASE(16, 6) CASE(32, 6)
+                switch (job->images) {
+#define CASE(I) \
+    case I: \
+        if (job->group == NARROW_GROUP) index_pixel(job, plane, pixel, I, NARROW_GROUP); \
+        else index_pixel(job, plane, pixel, I, WIDE_GROUP); \
+        break;
+                    CASE(4) CASE(8) CASE(16) CASE(32)
 #undef CASE
                 }
             }
 }
 
-/* Sums of 4 channels of one pixel, 16 at once. */
+/* Sums of 4 channels of one pixel, a register at once. */
 INLINE void sum_place(const index_job *job, float *sums, int64_t place, const int images) {
     const int64_t row = CHANNELS * images;
-    for (int64_t n = 0; n < row; n += 16) {
-        __m512 sum = _mm512_setzero_ps();
+    for (int64_t n = 0; n < row; n += LANES) {
+        vec sum = all(0);
         for (int64_t p = 0; p < job->planes; p++)
             for (int64_t t = 0; t < job->steps; t++) {
                 const int64_t at = ((place * job->planes + p) * job->steps + t) * row + n;
-                const __m512 weight = _mm512_set1_ps((float)job->weights[p]);
-                sum = _mm512_mask_add_ps(sum, load_bits(job->bits, at, images), sum, weight);
+                sum = add_where(load_bits(job->bits, at, images), sum, all((float)job->weights[p]));
             }
-        _mm512_storeu_ps(sums + place * row + n, sum);
+        store(sums + place * row + n, sum);
     }
 }
 
@@ -112,11 +121,20 @@ void sum_spikes(const index_job *job, float *sums, int64_t threads) {
         }
 }
 
+/* Bytes of indices that stay in the second-level cache beside everything else. */
+static int64_t band_bytes(void) {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    const int64_t cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (cache > 0) return cache * 5 / 8;
+#endif
+    return 640 * 1024;
+}
+
 /* Rows of output pixels whose indices stay in the second-level cache while all channels pass over them. */
 static int64_t rows_of_band(const table_layer *l, int64_t threads) {
     const int64_t row = l->planes * l->width * l->groups * l->vectors * VECTOR * sizeof(uint16_t);
     const int64_t reach = (l->kernel_h - 1) * l->dilation_h;
-    const int64_t rows = l->index ? (BAND_BYTES / row - reach) / l->stride_h : l->out_height;
+    const int64_t rows = l->index ? (band_bytes() / row - reach) / l->stride_h : l->out_height;
     const int64_t share = (l->out_height + threads - 1) / threads; /* something for every thread */
     const int64_t most = rows < share ? rows : share;
     return most < 1 ? 1 : most;
@@ -146,7 +164,7 @@ void run_tables(const table_layer *l, int64_t threads) {
 
 /* Pool spikes for a chunk of time: blocks of channels, and registers of each, share nothing. */
 void pool_spikes(const pool_job *job, int64_t threads) {
-    const int64_t units = CHANNELS * job->images / UNIT;
+    const int64_t units = CHANNELS * job->images / LANES;
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (int64_t item = 0; item < job->blocks * units; item++) {
         const int64_t block = item / units, unit = item % units;
@@ -163,9 +181,15 @@ void index_spikes(const index_job *job, int64_t threads) {}
 void sum_spikes(const index_job *job, float *sums, int64_t threads) {}
 void run_tables(const table_layer *l, int64_t threads) {}
 void pool_spikes(const pool_job *job, int64_t threads) {}
+#define NARROW_GROUP 0
+#define WIDE_GROUP 0
 #endif
 
 int64_t has_tables(void) { return HAS_TABLES; }
+
+/* Spikes that index one table of 16-bit sums, and one of 32-bit sums; 0 without tables. */
+int64_t narrow_group(void) { return HAS_TABLES ? NARROW_GROUP : 0; }
+int64_t wide_group(void) { return HAS_TABLES ? WIDE_GROUP : 0; }
 int64_t table_layer_size(void) { return sizeof(table_layer); }
 int64_t pool_job_size(void) { return sizeof(pool_job); }
 int64_t index_job_size(void) { return sizeof(index_job); }

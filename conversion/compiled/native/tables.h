@@ -12,13 +12,14 @@
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && defined(__BMI2__)
 #define HAS_TABLES 1
+#elif LANES == 8 && defined(__BMI2__)
+#define HAS_TABLES 1
 #else
 #define HAS_TABLES 0
 #endif
 
 #define VECTOR 32    /* lanes of an index */
 #define CHANNELS 4   /* of a block: computed together */
-#define QUARTET 4    /* vectors of one index that are next to each other */
 #define MAX_ADDENDS 8
 #define MAX_PLANES 4
 #define MAX_KERNEL 16 /* of a pool */

@@ -5,29 +5,25 @@
  * to 7, in its lowest four bits, so that the winner's spikes are at hand.
  */
 
-#define UNIT 16 /* neurons of one register of running sums */
-
-/* Running sums and spikes of one input row over a chunk, [W, T, 16]. */
+/* Running sums and spikes of one input row over a chunk, [W, T, LANES]. */
 INLINE void sum_row(const pool_job *j, int32_t *sums, int64_t block, int64_t unit, int64_t y, const int images) {
     const int64_t row = CHANNELS * images;
     for (int64_t x = 0; x < j->width; x++) {
         const int64_t place = (block * j->height + y) * j->width + x;
-        const int64_t from = place * j->planes * j->steps * row + unit * UNIT;
-        int32_t *state = j->totals + place * row + unit * UNIT;
-        __m512i total = _mm512_loadu_si512(state);
+        const int64_t from = place * j->planes * j->steps * row + unit * LANES;
+        int32_t *state = j->totals + place * row + unit * LANES;
+        ivec total = load_whole(state);
         for (int64_t t = 0; t < j->steps; t++) {
-            __m512i now = _mm512_setzero_si512();
+            ivec now = all_whole(0);
             for (int64_t p = 0; p < j->planes; p++) {
-                const __mmask16 spikes = load_bits(j->bits, from + (p * j->steps + t) * row, images);
+                const mask spikes = load_bits(j->bits, from + (p * j->steps + t) * row, images);
                 const int32_t weight = j->is_signed && p == j->planes - 1 ? -(1 << p) : 1 << p;
-                now = _mm512_mask_add_epi32(now, spikes, now, _mm512_set1_epi32(weight));
+                now += choose_whole(spikes, all_whole(weight), all_whole(0));
             }
-            total = _mm512_add_epi32(total, now);
-            _mm512_store_si512(
-                sums + (x * j->steps + t) * UNIT,
-                _mm512_or_si512(_mm512_slli_epi32(total, 4), _mm512_and_si512(now, _mm512_set1_epi32(15))));
+            total += now;
+            store_whole(sums + (x * j->steps + t) * LANES, (total << 4) | (now & 15));
         }
-        _mm512_storeu_si512(state, total);
+        store_whole(state, total);
     }
 }
 
@@ -36,37 +32,32 @@ INLINE void pool_pixel(
     const pool_job *j, const int32_t *const *rows, int64_t count, int64_t block, int64_t unit, int64_t y, int64_t x,
     const int images) {
     const int64_t row = CHANNELS * images, place = (block * j->out_height + y) * j->out_width + x;
-    const int64_t to = place * j->planes * j->steps * row + unit * UNIT;
+    const int64_t to = place * j->planes * j->steps * row + unit * LANES;
     int64_t left = x * j->stride_w - j->pad_w, right = left + (j->kernel_w - 1) * j->dilation_w;
     while (left < 0) left += j->dilation_w;
     while (right >= j->width) right -= j->dilation_w;
-    int32_t *state = j->sent + place * row + unit * UNIT;
-    const __m512i last = _mm512_set1_epi32(15);
-    __m512i sent = _mm512_loadu_si512(state);
+    int32_t *state = j->sent + place * row + unit * LANES;
+    ivec sent = load_whole(state);
     for (int64_t t = 0; t < j->steps; t++) {
-        __m512i most = _mm512_load_si512(rows[0] + (left * j->steps + t) * UNIT);
+        ivec most = load_whole(rows[0] + (left * j->steps + t) * LANES);
         for (int64_t r = 0; r < count; r++)
             for (int64_t column = left; column <= right; column += j->dilation_w) {
-                const __m512i sum = _mm512_load_si512(rows[r] + (column * j->steps + t) * UNIT);
-                const __mmask16 more = _mm512_cmpgt_epi32_mask(sum, _mm512_or_si512(most, last));
-                most = _mm512_mask_mov_epi32(most, more, sum);
+                const ivec sum = load_whole(rows[r] + (column * j->steps + t) * LANES);
+                most = choose_whole(more_than(sum, most | 15), sum, most);
             }
-        const __m512i total = _mm512_srai_epi32(most, 4);
-        const __m512i winner = _mm512_srai_epi32(_mm512_slli_epi32(most, 28), 28);
-        const __m512i now = j->gate ? winner : _mm512_sub_epi32(total, sent);
+        const ivec total = most >> 4, winner = (most << 28) >> 28;
+        const ivec now = j->gate ? winner : total - sent;
         for (int64_t p = 0; p < j->planes; p++)
-            store_bits(
-                j->pooled, to + (p * j->steps + t) * row, _mm512_test_epi32_mask(now, _mm512_set1_epi32(1 << p)),
-                images);
+            store_bits(j->pooled, to + (p * j->steps + t) * row, has_bit(now, 1 << p), images);
         sent = total;
     }
-    _mm512_storeu_si512(state, sent);
+    store_whole(state, sent);
 }
 
 /* One register's width of channels and images: rows of running sums are made once and kept while needed. */
 INLINE void pool_unit(const pool_job *given, int64_t block, int64_t unit, const int images) {
     const pool_job own = *given, *j = &own;
-    const int64_t reach = (j->kernel_h - 1) * j->dilation_h + 1, size = j->width * j->steps * UNIT;
+    const int64_t reach = (j->kernel_h - 1) * j->dilation_h + 1, size = j->width * j->steps * LANES;
     int32_t *kept = room(reach * size * sizeof(int32_t));
     const int32_t *rows[MAX_KERNEL];
     int64_t done = 0; /* input rows summed so far */

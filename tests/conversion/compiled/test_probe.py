@@ -129,7 +129,9 @@ def test_it_stops_when_its_time_is_spent(network, monkeypatch):
     assert timed == [RULE, FAST]
 
 
-@pytest.mark.skipif(not (has_tables() and has_synapses()), reason="no AVX-512 BW and VNNI on this machine")
+@pytest.mark.skipif(
+    not (has_tables() and has_synapses()), reason="no tables on this machine (AVX-512 BW and VNNI, or AVX2)"
+)
 def test_candidates_stay_within_the_batch_and_the_longest_chunk():
     found = candidates(RULE, batch=20, longest=16, compiled=True, planes=1)
     assert found[0] == RULE

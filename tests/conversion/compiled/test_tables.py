@@ -13,7 +13,7 @@ from torch import nn
 
 from conversion import convert
 from conversion.compiled.firing import Population, firing_of, spikes_of
-from conversion.compiled.fixed_point import BLOCK, GROUPED, PRECISIONS, blocks, grouped
+from conversion.compiled.fixed_point import BLOCK, GROUP, PRECISIONS, blocks, grouped
 from conversion.compiled.lane_moves import move
 from conversion.compiled.lane_pooling import fits, pool_packed
 from conversion.compiled.lanes import (
@@ -34,7 +34,7 @@ from conversion.simulation.pooling import Gate, LateralInhibition, MaxPool, PerS
 from conversion.simulation.signals import Signal, Spikes
 
 pytestmark = pytest.mark.skipif(
-    not (has_tables() and has_synapses()), reason="no AVX-512 BW and VNNI on this machine"
+    not (has_tables() and has_synapses()), reason="no tables on this machine (AVX-512 BW and VNNI, or AVX2)"
 )
 ONE = torch.ones(1)
 CALIBRATED = {"preset": "spicalib", "neuron": {"allowance": 2}}
@@ -272,7 +272,7 @@ def test_no_sum_can_overflow(precision, least):
         if least:  # of those that spikes taken back make worse
             layer.weight[:, ::2] *= -1
     fixed = pack(layer, ONE, ONE, precision, 5, least).fixed
-    weights = grouped(fixed.weights, GROUPED[precision]).long()
+    weights = grouped(fixed.weights, GROUP).long()
     if precision == "float32":
         worst = weights.abs() if least else weights
         assert int(worst.sum((1, 2, 3)).max()) * 5 < 2**31
@@ -281,6 +281,22 @@ def test_no_sum_can_overflow(precision, least):
         sums = [weights[:, a:b, c:d].sum((1, 2, 3)).max() for a, b, c, d in blocks(*weights.shape[1:3])]
         assert int(max(sums)) < 2**15
         assert int(weights.max()) >= 127
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_sums_are_exact(precision, sign):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(64, 16, 3)
+    with torch.no_grad():
+        layer.weight.uniform_(0.999, 1).mul_(sign)  # every digit of every weight as large as it gets
+    synapses = pack(layer, ONE, ONE, precision)
+    ones = Spikes(torch.ones(8, 64, 5, 4, dtype=torch.int8), 2, ONE, signed=False)
+    spikes = pack_spikes(ones, (1,), 4)
+    currents = run_tables([4, 16, 3, 2], 2, 4, (spikes, tables_of(synapses)), (), None)
+    exact = synapses.fixed.weights.double().sum((1, 2, 3)) * synapses.fixed.scale + synapses.fixed.bias
+    assert bool((exact * sign > 0.99 * 64 * 9).all())
+    torch.testing.assert_close(currents.data.double(), exact[None, :, None, None].expand(8, -1, 3, 2))
 
 
 def test_tables_are_used_where_enough_lanes_are_filled():
