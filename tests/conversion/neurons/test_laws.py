@@ -165,8 +165,10 @@ def test_no_neuron_looks_at_another(neuron: Neuron, run, transient) -> None:
     for image in range(2):
         for index in range(5):
             alone, last = run(neuron, current[:, image : image + 1, index : index + 1], 0.5)
-            assert torch.equal(alone.flatten(), together[:, image, index])
-            assert torch.equal(last.flatten()[0], v[image, index])
+            # exponentials of a whole register and of a single number may differ in their last bit
+            rounding = {"rtol": 0.0 if neuron.integral else 1e-12, "atol": 0.0}
+            torch.testing.assert_close(alone.flatten(), together[:, image, index], **rounding)
+            torch.testing.assert_close(last.flatten()[0], v[image, index], **rounding)
 
 
 @pytest.mark.parametrize("neuron", NEURONS, ids=name_of)
