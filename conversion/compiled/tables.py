@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from conversion.compiled.firing import Population
@@ -25,7 +26,7 @@ class Tables:
     weights: Tensor  # int32 [C', taps, groups, group]
     blocks: Tensor  # int64 [count, 4]
     group: int
-    wide: bool  # sums of 32 bits
+    run: int  # groups, see `digit_run`; 0 where sums have 16 bits
     spread: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def by_lane(self, lanes: int) -> tuple[Tensor, Tensor]:
@@ -47,11 +48,29 @@ def tables_of(synapses: Synapses) -> Tables:
     weights = grouped(fixed.weights, group).contiguous()
     taps, groups = weights.shape[1:3]
     if wide:  # blocks only keep things in cache
-        return Tables(synapses, weights, torch.tensor(blocks(taps, groups)), group, wide)
+        return Tables(synapses, weights, torch.tensor(blocks(taps, groups)), group, digit_run(weights))
     inputs = fixed.weights.shape[1]
     parts = torch.tensor(blocks(taps, -(-inputs // GROUP)))  # weights are such that their sums fit 16 bits
     parts[:, 2:] = (parts[:, 2:] * (GROUP // group)).clamp(max=groups)
-    return Tables(synapses, weights, parts, group, wide)
+    return Tables(synapses, weights, parts, group, 0)
+
+
+def digit_run(weights: Tensor) -> int:
+    """Most neighbouring groups whose sums of digits fit 16 bits, whichever spikes arrive.
+
+    Digits are those of native/lookup_256.h: weight = 4096 * high + low, low in [-2048, 2047].
+
+    Args:
+        weights: int32 [C', taps, groups, group], of at most 24 bits.
+    """
+    high = (weights + 2048) >> 12
+    digits = torch.stack([high, weights - (high << 12)])
+    sums = torch.stack([digits.clamp(min=0).sum(-1), -digits.clamp(max=0).sum(-1)])
+    until = F.pad(sums.cumsum(-1), (1, 0))  # of all groups before
+    run, groups = 1, weights.shape[2]
+    while run < groups and int((until[..., run + 1 :] - until[..., : -run - 1]).amax()) < 2**15:
+        run += 1
+    return run
 
 
 @dataclass(frozen=True)
@@ -108,9 +127,9 @@ def run_tables(
         layer.index = pointer(source.index(tables.group))
         layer.planes, layer.plane_weights[: len(source.weights)] = len(source.weights), source.weights
         layer.height, layer.width = source.shape[2:] or (1, 1)
-        layer.groups, layer.wide = tables.weights.shape[2], int(tables.wide)
+        layer.groups, layer.wide = tables.weights.shape[2], int(tables.run > 0)
         layer.weights, layer.blocks = pointer(tables.weights), pointer(tables.blocks)
-        layer.block_count = len(tables.blocks)
+        layer.block_count, layer.run = len(tables.blocks), tables.run
         layer.scale, layer.bias = (pointer(tensor) for tensor in tables.by_lane(lanes))
         for name, size in tables.synapses.geometry.items():
             setattr(layer, name, size)

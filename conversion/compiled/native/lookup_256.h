@@ -3,7 +3,7 @@
  * 3 spikes index 8 sums of 16 bits. Bytes are permuted, so a table holds the low bytes of its sums and then the
  * high ones, and an index is two bytes: where the low byte is, and where the high one is. One instruction does
  * the work of 3 * 16 multiply-accumulates. Sums of more than 16 bits are looked up in two tables, of weights
- * written in two digits of 12 bits; digits are added up in 16 bits as long as those surely hold them.
+ * written in two digits of 12 bits; digits are added up in 16 bits over `run` groups of the layer.
  */
 #ifndef QUARTET
 #define QUARTET 1 /* vectors of one index that are next to each other */
@@ -19,7 +19,6 @@
 #define MOST_TOGETHER 2 /* registers of lanes, of one pixel or several, whose sums are kept together */
 #define MOST_WIDE 1     /* the same for sums of 32 bits */
 #define DIGIT 4096
-#define MOST_DIGITS 5 /* groups of digits of at most +-2048 each, added up in 16 bits */
 
 INLINE int64_t lanes_together(const int wide) { return 16; }
 
@@ -88,10 +87,10 @@ INLINE __m256i table_at(const int8_t *table) {
 
 /* One register of lanes by both digits. */
 INLINE void look_up_wide(
-    lookups *found, const uint16_t *index, const int8_t *table, int64_t groups, int64_t apart) {
+    lookups *found, const uint16_t *index, const int8_t *table, int64_t groups, int64_t apart, int64_t run) {
     const __m256i digits = _mm256_set1_epi32(DIGIT << 16 | 1);
-    for (int64_t from = 0; from < groups; from += MOST_DIGITS) {
-        const int64_t to = from + MOST_DIGITS < groups ? from + MOST_DIGITS : groups;
+    for (int64_t from = 0; from < groups; from += run) {
+        const int64_t to = from + run < groups ? from + run : groups;
         __m256i low[CHANNELS], high[CHANNELS];
         for (int c = 0; c < CHANNELS; c++) low[c] = high[c] = _mm256_setzero_si256();
         for (int64_t g = from; g < to; g++, table += CHANNELS * WIDE_TABLE) {
@@ -114,9 +113,9 @@ INLINE void look_up_wide(
 /* Add the sums of a run of groups: some registers of each of some pixels. */
 INLINE void look_up(
     lookups *found, const uint16_t *const *index, const int8_t *table, int64_t groups, int64_t apart,
-    const int wide, const int pixels, const int registers) {
+    int64_t run, const int wide, const int pixels, const int registers) {
     if (wide) {
-        look_up_wide(found, index[0], table, groups, apart);
+        look_up_wide(found, index[0], table, groups, apart, run);
         return;
     }
     for (int64_t g = 0; g < groups; g++, table += CHANNELS * NARROW_TABLE) {

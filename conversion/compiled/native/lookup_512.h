@@ -59,7 +59,7 @@ INLINE void clear(lookups *found) {
 /* Add the sums of a run of groups: some registers of each of some pixels. */
 INLINE void look_up(
     lookups *found, const uint16_t *const *index, const int8_t *table, int64_t groups, int64_t apart,
-    const int wide, const int pixels, const int registers) {
+    int64_t run, const int wide, const int pixels, const int registers) {
     for (int64_t g = 0; g < groups; g++, table += CHANNELS * NARROW_TABLE) {
         __m512i low[CHANNELS], high[CHANNELS];
         for (int c = 0; c < CHANNELS; c++) {

@@ -80,7 +80,7 @@ class TableLayer(ctypes.Structure):
         *_numbers("planes", "steps", "images", "vectors", "height", "width", "groups"),
         ("plane_weights", _WEIGHTS),
         *_pointers("weights", "scale", "bias", "blocks"),
-        *_numbers("block_count", "wide", *_KERNEL, *_OUTPUT),
+        *_numbers("block_count", "wide", "run", *_KERNEL, *_OUTPUT),
         ("add", TableAddend * MAX_ADDENDS),
         ("neurons", Neurons),
         *_numbers("out_planes"),

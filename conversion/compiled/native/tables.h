@@ -50,6 +50,7 @@ typedef struct {
     const float *scale, *bias;  /* [C' * images] */
     const int64_t *blocks;      /* [count, 4]: taps from, to, groups from, to, whose sums fit 16 bits */
     int64_t block_count, wide;  /* wide: tables of 32 bits */
+    int64_t run;                /* wide: most neighbouring groups whose digits add up in 16 bits */
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     int64_t out_height, out_width, outputs;
     int64_t addends;

@@ -97,7 +97,7 @@ INLINE void sum_block(
             index[i] = inside ? s->rows[tap] + offset + column * l->groups * apart : s->silence;
             some |= inside;
         }
-        if (some) look_up(&found, index, table, groups, apart, wide, pixels, registers);
+        if (some) look_up(&found, index, table, groups, apart, l->run, wide, pixels, registers);
     }
     for (int i = 0; i < pixels; i++)
         for (int r = 0; r < registers; r++)

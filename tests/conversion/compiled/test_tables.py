@@ -28,7 +28,7 @@ from conversion.compiled.lanes import (
 from conversion.compiled.layers import Summand, pack, run_layer
 from conversion.compiled.native import has_synapses, has_tables
 from conversion.compiled.schedule import uses_tables
-from conversion.compiled.tables import LaneNeurons, LaneSummand, run_tables, tables_of
+from conversion.compiled.tables import LaneNeurons, LaneSummand, digit_run, run_tables, tables_of
 from conversion.neurons import Burst, ImbalancedThreshold, Signed, SpikeCalibrated
 from conversion.simulation.pooling import Gate, LateralInhibition, MaxPool, PerStep
 from conversion.simulation.signals import Signal, Spikes
@@ -297,6 +297,11 @@ def test_the_largest_sums_are_exact(precision, sign):
     exact = synapses.fixed.weights.double().sum((1, 2, 3)) * synapses.fixed.scale + synapses.fixed.bias
     assert bool((exact * sign > 0.99 * 64 * 9).all())
     torch.testing.assert_close(currents.data.double(), exact[None, :, None, None].expand(8, -1, 3, 2))
+
+
+@pytest.mark.parametrize(("weight", "run"), [(2047, 5), (-2048, 5), (2048, 5), (4096, 20), (4096 * 2039, 5)])
+def test_a_run_of_digits_is_as_long_as_16_bits_allow(weight, run):
+    assert digit_run(torch.full((2, 3, 20, 3), weight, dtype=torch.int32)) == run
 
 
 def test_tables_are_used_where_enough_lanes_are_filled():
