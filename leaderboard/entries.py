@@ -1,7 +1,9 @@
 """Rankings as flat entries, for programs: one a row, the same fields in JSON, CSV and data frames.
 
 Fractions lie in [0, 1], points are percentage points, energies are multiples of the ANN's under the same
-model; None where there is no figure, or parity was not reached.
+model; None where there is no figure, or parity was not reached. Bounds "_low" and "_high" of parity are
+those of `parity_intervals`: a high one of None beside a low one means that more than 2.5 % of the resampled
+test sets never reach it.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from leaderboard.parity_intervals import Bounds, ParityInterval, parity_interval
 from leaderboard.ranking import Board
-from leaderboard.rows import Row
+from leaderboard.rows import CLOSE_PARITY_POINTS, PARITY_POINTS, Row
 
 Entry = dict[str, Any]
 
@@ -48,6 +51,7 @@ def to_csv(boards: Sequence[Board]) -> str:
 
 def _entry(board: Board, row: Row, models: Sequence[str]) -> Entry:
     interval, gap = row.interval, row.gap_interval
+    one, half = (parity_interval(row, points) for points in (PARITY_POINTS, CLOSE_PARITY_POINTS))
     return {
         "task": board.task,
         "dataset": board.dataset,
@@ -73,13 +77,28 @@ def _entry(board: Board, row: Row, models: Sequence[str]) -> Entry:
         "gap_low": None if gap is None else gap.low,
         "gap_high": None if gap is None else gap.high,
         "t_to_1_point": row.steps_within_1_point,
+        **_bounds("t_to_1_point", None if one is None else one.steps),
         "t_to_half_point": row.steps_within_half_point,
+        **_bounds("t_to_half_point", None if half is None else half.steps),
         "synops": row.synops,
         "firing_rate": row.firing_rate,
-        **{f"energy_at_parity_{_name(m)}": row.energy_at_parity.get(m) for m in models},
+        **{key: value for m in models for key, value in _energy_at_parity(row, m, one).items()},
         **{f"energy_{_name(m)}": row.final_energy.get(m) for m in models},
         "images": board.images,
         "cells": [record.cell_id for record in row.records],
+    }
+
+
+def _energy_at_parity(row: Row, model: str, interval: ParityInterval | None) -> Entry:
+    key = f"energy_at_parity_{_name(model)}"
+    bounds = None if interval is None else interval.energy.get(model)
+    return {key: row.energy_at_parity.get(model), **_bounds(key, bounds)}
+
+
+def _bounds(key: str, bounds: Bounds | None) -> Entry:
+    return {
+        f"{key}_low": None if bounds is None else bounds.low,
+        f"{key}_high": None if bounds is None else bounds.high,
     }
 
 

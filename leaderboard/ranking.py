@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
@@ -108,6 +109,25 @@ def at_limit(boards: Iterable[Board], limit: float | None) -> list[Board]:
             ordered = tuple(row for group in GROUPS for row in _ranked(rows, group))
             limited.append(replace(board, rows=ordered))
     return limited
+
+
+def ties_of(board: Board) -> dict[str, list[str] | None]:
+    """Of each row, the labels of its group that the test images do not tell from it, best first.
+
+    None where nothing is known of the row's images, and for baselines.
+    """
+    tied: dict[str, list[str] | None] = {
+        row.label: None if row.rank is None or row.interval is None else [] for row in board.rows
+    }
+    for group in GROUPS:
+        members = [row for row in board.rows if row.group == group and tied[row.label] is not None]
+        for first, second in combinations(members, 2):
+            if _ties(second, first):
+                for one, other in ((first, second), (second, first)):
+                    known = tied[one.label]
+                    if known is not None:
+                        known.append(other.label)
+    return tied
 
 
 def _only(boards: Iterable[Board], kept: Callable[[Row], bool]) -> list[Board]:

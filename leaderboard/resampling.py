@@ -12,8 +12,10 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from leaderboard.image_scores import FloatArray, ImageScores, Proportion
 from leaderboard.intervals import LEVEL, Difference, Interval, paired_bootstrap, wilson_interval
@@ -21,6 +23,7 @@ from leaderboard.intervals import LEVEL, Difference, Interval, paired_bootstrap,
 RESAMPLES = 1000
 FEWEST_RESAMPLES = 100
 LARGEST_WORK = 2e8  # table entries read for one figure; large test sets get fewer resamples
+LARGEST_DRAWS = 2e7  # numbers drawn for proportions of images, likewise
 
 
 def metric_interval(scores: Sequence[ImageScores], *, seed: int = 0, level: float = LEVEL) -> Interval:
@@ -73,6 +76,31 @@ def _mean_resampled(scores: Sequence[ImageScores], seed: int) -> FloatArray:
     return mean
 
 
+def resampled(scores: Sequence[ImageScores], seed: int = 0) -> list[FloatArray]:
+    """Metric [R] of each over resampled test sets, draw by draw the same for all; R may differ.
+
+    Args:
+        scores: over the same images.
+        seed: of the draws.
+    """
+    rights = [one.right for one in scores if isinstance(one, Proportion)]
+    if len(rights) < len(scores):
+        return [_resampled(one, seed) for one in scores]
+    images = scores[0].count
+    resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_DRAWS / images)))
+    # Single precision holds counts up to 2 ** 24 exactly, and multiplies many times faster than integers.
+    drawn = _draws(images, resamples, seed).astype(np.float32) @ np.stack(rights, 1).astype(np.float32)
+    return list(drawn.T.astype(np.float64) / images)
+
+
+@lru_cache(maxsize=4)
+def _draws(images: int, resamples: int, seed: int) -> npt.NDArray[np.int32]:
+    """How often each image is drawn in each test set, [R, N]."""
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(images, np.full(images, 1 / images), size=resamples)
+    return drawn.astype(np.int32)
+
+
 _known: dict[tuple[bytes, int], FloatArray] = {}
 
 
@@ -85,7 +113,5 @@ def _resampled(scores: ImageScores, seed: int) -> FloatArray:
     if key not in _known:
         images = scores.count
         resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_WORK / max(scores.work, 1))))
-        generator = np.random.default_rng(seed)
-        weights = generator.multinomial(images, np.full(images, 1 / images), size=resamples)
-        _known[key] = scores.score(weights)
+        _known[key] = scores.score(_draws(images, resamples, seed).astype(np.int64))
     return _known[key]

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from leaderboard.ranking import Board, at_limit, rank
+from leaderboard.ranking import Board, at_limit, rank, ties_of
 from leaderboard.records import Record
 
 Make = Callable[..., Record]
@@ -167,3 +167,20 @@ def test_a_limit_of_time_steps_ranks_what_was_read_out_by_then(make: Make) -> No
     assert [row.steps_within_1_point for row in at_limit(boards, 8)[0].rows] == [4, None, None]
     assert at_limit(boards, 0.5) == []
     assert at_limit(boards, None) == boards
+
+
+def test_every_pair_of_a_group_is_compared(make: Make) -> None:
+    records = [
+        make({4: 0.900}, label="a"),
+        make({4: 0.899}, label="b"),
+        make({4: 0.850}, label="c"),
+        make({4: 0.850}, label="d"),
+        make({4: 0.850}, label="other", group="multi-level"),
+        make({4: 0.850}, label="unknown", count=None),
+        make({4: 0.850}, label="ptq", group="baseline"),
+    ]
+    (board,) = [each for each in rank(records) if each.images]
+    ties = ties_of(board)
+    assert {label: ties[label] for label in "abcd"} == {"a": ["b"], "b": ["a"], "c": ["d"], "d": ["c"]}
+    assert ties["other"] == []
+    assert ties["ptq"] is None
