@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from torch import Tensor, nn
 
 from benchmarks.anns import AnnStore, trained_ann
 from benchmarks.cells import Cell, expand
@@ -18,9 +21,20 @@ from benchmarks.progress import Display
 from benchmarks.quiet import quieten
 from benchmarks.spec import Matrix, TrainerSpec
 from benchmarks.tuning.entries import resolve
-from conversion import Diagnosis, Recipe, RecipeError, convert, diagnose, recipe_from, recipe_names
+from conversion import (
+    ConversionError,
+    Converted,
+    Diagnosis,
+    Recipe,
+    RecipeError,
+    convert,
+    diagnose,
+    recipe_from,
+    recipe_names,
+)
 from conversion.diagnosis.error_parts import LayerError, Parts
 from conversion.parts import nearest
+from leaderboard.diagnoses import CellDiagnosis, LayerDiagnosis, write_diagnosis
 
 
 def diagnose_matrix(
@@ -45,11 +59,15 @@ def diagnose_matrix(
         images: how many to compare on; drawn after the calibration images, and never tested on.
         time_steps: when to compare.
 
+    Returns:
+        What was found; it also lies in the results, where the page shows it with its cell.
+
     Raises:
         AnnError: the matrix has no such network, or its checkpoint does not exist.
         RecipeError: there is no such recipe.
         ConversionError: the network cannot be converted, or the recipe sends no spikes.
         DataError: the data are missing or too few.
+        StoreError: the results folder cannot be written.
     """
     quieten()
     cell = cell_of(matrix, data_root, network)
@@ -64,7 +82,65 @@ def diagnose_matrix(
     calibration, fresh = pool[:-images], pool[-images:]
     ann = ann.to(pool.device)
     snn = convert(ann, chosen, calibration.split(matrix.evaluation.batch_size))
-    return diagnose(ann, snn, fresh, time_steps)
+    found = diagnose(ann, snn, fresh, time_steps)
+    write_diagnosis(results, replace(cell, recipe=chosen).id, kept(found))
+    return found
+
+
+def diagnose_cell(
+    cell: Cell, ann: nn.Module, snn: Converted, images: Tensor, time_steps: Sequence[int], results: Path
+) -> None:
+    """Compare the networks of a finished cell, and keep for its page what was found, or why nothing was.
+
+    Args:
+        cell: whose networks they are.
+        ann: the trained network.
+        snn: its spiking twin.
+        images: [N, C, H, W], training images that were not calibrated on.
+        time_steps: when to compare.
+        results: folder of results.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    try:
+        found = kept(diagnose(ann.cpu(), snn.cpu(), images, time_steps))
+    except ConversionError as error:
+        found = CellDiagnosis(images=len(images), why_not=str(error))
+    write_diagnosis(results, cell.id, found)
+
+
+def unseen_images(cell: Cell, images: int) -> Tensor:
+    """Training images [images, C, H, W] that follow the calibration images of a cell.
+
+    Raises:
+        DataError: the training split has too few.
+    """
+    data = evaluation_data(cell.matrix, cell.ann, more_images=images)
+    data.setup()
+    return torch.cat(data.calibration_batches())[-images:]
+
+
+def kept(diagnosis: Diagnosis) -> CellDiagnosis:
+    """What the page shows of a diagnosis."""
+    rows = [
+        LayerDiagnosis(
+            layer=row.layer,
+            t=row.t,
+            threshold=row.threshold,
+            rate=row.rate,
+            error=row.relative_error if isfinite(row.relative_error) else None,
+            **{name: _share(row, name) for name in Parts.__dataclass_fields__},
+        )
+        for row in diagnosis.rows
+    ]
+    return CellDiagnosis(images=diagnosis.images, layers=rows)
+
+
+def _share(row: LayerError, part: str) -> float | None:
+    """Mean size of a part of the error over the mean activation."""
+    size: float = getattr(row.absolute, part)
+    return size / row.ann_mean if row.ann_mean else None
 
 
 def show(diagnosis: Diagnosis, console: Console) -> None:
@@ -95,8 +171,8 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
 
 
 def _columns(row: LayerError) -> list[str]:
-    parts = [getattr(row.absolute, name) for name in Parts.__dataclass_fields__]
-    shares = [_percent(part / row.ann_mean) if row.ann_mean else "-" for part in parts]
+    parts = [_share(row, name) for name in Parts.__dataclass_fields__]
+    shares = ["-" if part is None else _percent(part) for part in parts]
     error, silent = _percent(row.relative_error), _percent(row.sin_neurons)
     return [escape(row.layer), f"{row.threshold:.3g}", f"{row.rate:.3f}", error, *shares, silent]
 

@@ -87,6 +87,7 @@ def show(
     """
     from leaderboard import StoreError, load_published, only_groups, rank, render, write_page
     from leaderboard.attachments import load_pictures
+    from leaderboard.diagnoses import load_diagnoses
     from leaderboard.published import select_published
     from leaderboard.ranking import at_limit
     from leaderboard.studies import load_studies
@@ -115,6 +116,7 @@ def show(
                 published=published,
                 studies=load_studies(results),
                 pictures=load_pictures(results),
+                diagnoses=load_diagnoses(results),
             )
             console.print(f"page:    {html}", soft_wrap=True, highlight=False)
         if plots is not None:

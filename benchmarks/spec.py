@@ -187,7 +187,7 @@ class TrackingSpec(Strict):
 
 
 # What a matrix in `also` takes from the matrix that it stands in, unless it says otherwise.
-INHERITED = ("name", "time_steps", "seeds", "trainer", "tracking")
+INHERITED = ("name", "time_steps", "seeds", "trainer", "tracking", "diagnostics")
 
 
 class Matrix(Strict):
@@ -211,6 +211,9 @@ class Matrix(Strict):
     tracking: TrackingSpec = TrackingSpec()
     tuning: TuningSpec = TuningSpec()
     pictures: int = Field(default=0, ge=0)  # test images that each cell draws, where its task can
+    diagnostics: int = Field(
+        default=0, ge=0
+    )  # training images on which each cell is diagnosed layer by layer
     also: list[Matrix] = Field(default=[])
 
     @model_validator(mode="before")

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from leaderboard import wording
 from leaderboard.attachments import Pictures
+from leaderboard.diagnoses import Diagnoses
 from leaderboard.files import StoreError, write_text_atomically
 from leaderboard.page_data import page_data
 from leaderboard.parity_energy import EXPLANATION, HEADING, parity_energy_table
@@ -52,6 +53,7 @@ def write_page(
     published: Sequence[PublishedCurve] = (),
     studies: Sequence[Study] = (),
     pictures: Pictures | None = None,
+    diagnoses: Diagnoses | None = None,
     title: str = "SpikeMark leaderboard",
 ) -> Path:
     """Write the leaderboard to one self-contained HTML file, all or nothing.
@@ -63,6 +65,7 @@ def write_page(
         published: figures of papers, shown apart, beside what was measured on the same pairing.
         studies: how tuned recipes were found.
         pictures: of cells, shown with them; from `leaderboard.attachments`.
+        diagnoses: of cells, likewise; from `leaderboard.diagnoses`.
         title: heading of the page.
 
     Returns:
@@ -73,7 +76,13 @@ def write_page(
     """
     target = Path(path)
     text = page_html(
-        boards, invalid=invalid, published=published, studies=studies, pictures=pictures, title=title
+        boards,
+        invalid=invalid,
+        published=published,
+        studies=studies,
+        pictures=pictures,
+        diagnoses=diagnoses,
+        title=title,
     )
     write_text_atomically(target, text)
     return target
@@ -86,10 +95,11 @@ def page_html(
     published: Sequence[PublishedCurve] = (),
     studies: Sequence[Study] = (),
     pictures: Pictures | None = None,
+    diagnoses: Diagnoses | None = None,
     title: str = "SpikeMark leaderboard",
 ) -> str:
     """The page as text; arguments and errors are those of `write_page`."""
-    data, blocks = page_data(boards, published, pictures)
+    data, blocks = page_data(boards, published, pictures, diagnoses)
     records = [record for board in boards for row in board.rows for record in row.records]
     return (
         _environment()

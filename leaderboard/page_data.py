@@ -2,46 +2,42 @@
 
 Figures are rounded to what the page can show. Rows carry their curves, and where they stand under each
 limit of T, so that nothing is computed anew in the browser. What only an opened cell shows (configuration,
-provenance, layers) is most of the text: it is compressed, in blocks that the page unpacks one at a time.
+provenance, layers) is in `page_details`.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leaderboard import wording
-from leaderboard.attachments import Picture, Pictures
-from leaderboard.image_scores import Proportion
+from leaderboard.attachments import Pictures
+from leaderboard.diagnoses import Diagnoses
+from leaderboard.page_details import Attached, Data, details_of, packed, rounded
+from leaderboard.parity_intervals import Bounds, is_cheap, parity_interval
 from leaderboard.parity_ratios import parity_ratios
 from leaderboard.published import PublishedCurve, beside
 from leaderboard.published.pairing import Comparison
 from leaderboard.published.table import published_steps
-from leaderboard.ranking import GROUPS, Board, at_limit
-from leaderboard.records import Point, Record
-from leaderboard.reproduce import reproduction
-from leaderboard.rows import PARITY_POINTS, CurvePoint, Row, curve_of, pooled_interval
+from leaderboard.ranking import GROUPS, Board, at_limit, ties_of
+from leaderboard.rows import CLOSE_PARITY_POINTS, PARITY_POINTS, CurvePoint, Row, curve_of, pooled_interval
 from leaderboard.statistics import (
     OPERATIONS,
     final_point,
     mean_firing_rate,
     parity_point,
     snn_minus_ann,
-    snn_scores,
 )
 
 ROWS_A_BLOCK = 20
-CHEAP_WORK = 20_000  # table entries; metrics that cost more have intervals at the last read-out alone
 PJ_PER_UJ = 1e6
-
-Data = dict[str, Any]
 
 
 def page_data(
-    boards: Sequence[Board], published: Sequence[PublishedCurve] = (), pictures: Pictures | None = None
+    boards: Sequence[Board],
+    published: Sequence[PublishedCurve] = (),
+    pictures: Pictures | None = None,
+    diagnoses: Diagnoses | None = None,
 ) -> tuple[Data, list[str]]:
     """Return the table of the page, and the blocks that rows refer to as [block, position].
 
@@ -49,10 +45,12 @@ def page_data(
         boards: from `leaderboard.ranking.rank`.
         published: figures of papers.
         pictures: of cells, from `leaderboard.attachments`.
+        diagnoses: of cells, from `leaderboard.diagnoses`.
     """
     models = energy_models(boards)
     details: list[Data] = []
-    listed = [_board(board, models, published, pictures or {}, details) for board in boards]
+    beside_records = Attached(pictures or {}, diagnoses or {})
+    listed = [_board(board, models, published, beside_records, details) for board in boards]
     blocks = [packed(details[i : i + ROWS_A_BLOCK]) for i in range(0, len(details), ROWS_A_BLOCK)]
     groups = {group: wording.GROUP_TITLES[group].capitalize() for group in GROUPS}
     return {"models": models, "groups": groups, "boards": listed}, blocks
@@ -70,27 +68,22 @@ def limits_of(board: Board) -> list[int]:
     return [2**k for k in range(31) if min(times, default=1) <= 2**k < max(times, default=1)]
 
 
-def packed(content: Any) -> str:
-    """JSON, compressed, in base64; the same content gives the same text."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str)
-    return base64.b64encode(gzip.compress(text.encode("utf-8"), mtime=0)).decode("ascii")
-
-
 def _board(
     board: Board,
     models: Sequence[str],
     published: Sequence[PublishedCurve],
-    pictures: Pictures,
+    attached: Attached,
     details: list[Data],
 ) -> Data:
     limits = limits_of(board)
     stages = [{_key(row): row for row in at_limit([board], limit)[0].rows} for limit in limits]
     stages.append({_key(row): row for row in board.rows})
     sooner = {each.label: wording.sooner(each) for each in parity_ratios(board)}
+    ties = ties_of(board)
     rows = []
     for row in board.rows:
         where = [len(details) // ROWS_A_BLOCK, len(details) % ROWS_A_BLOCK]
-        details.append(_details(row, models, pictures))
+        details.append(details_of(row, attached) | {"ties": ties[row.label]})
         rows.append(
             _row(row, [stage.get(_key(row)) for stage in stages], models)
             | {"details": where, "sooner": sooner.get(row.label)}
@@ -103,7 +96,7 @@ def _board(
         "note": board.note,
         "metric": wording.plain(board.metric),
         "heading": wording.heading(board),
-        "ann": None if board.ann_metric is None else _round(100 * board.ann_metric, 6),
+        "ann": None if board.ann_metric is None else rounded(100 * board.ann_metric, 6),
         "annEnergy": [_micro(board.ann_energy_pj.get(model)) for model in models],
         "limits": limits,
         "rows": rows,
@@ -113,7 +106,7 @@ def _board(
 
 def _row(row: Row, stages: Sequence[Row | None], models: Sequence[str]) -> Data:
     curve = curve_of(row)
-    cheap = all(_is_cheap(record) for record in row.records)
+    cheap = is_cheap(row.records)
     position = {point.readout: index for index, point in enumerate(curve)}
     ann = [record.ann.energy_pj for record in row.records]
     return {
@@ -123,9 +116,10 @@ def _row(row: Row, stages: Sequence[Row | None], models: Sequence[str]) -> Data:
         "group": row.group,
         "alphabet": row.alphabet,
         "spikes": wording.spikes(row),
+        "untouched": row.records[0].method.ann_untouched,
         "seeds": len(row.records),
-        "std": None if row.metric_std is None else _round(100 * row.metric_std),
-        "ann": _round(100 * row.ann_metric, 6),
+        "std": None if row.metric_std is None else rounded(100 * row.metric_std),
+        "ann": rounded(100 * row.ann_metric, 6),
         "ownAnn": row.own_ann,
         "annEnergy": [_micro(_mean([each.get(model) for each in ann])) for model in models],
         "curve": [
@@ -143,29 +137,42 @@ def _point(row: Row, point: CurvePoint, models: Sequence[str], *, bounded: bool)
     gap = snn_minus_ann(row.records, point.readout) if bounded else None
     return [
         point.readout,
-        _round(point.t),
-        _round(point.averaged),
-        _round(100 * point.metric, 6),
-        *([None] * 2 if interval is None else [_round(100 * interval.low), _round(100 * interval.high)]),
-        _round(100 * (point.metric - row.ann_metric), 6),
-        *([None] * 2 if gap is None else [_round(100 * gap.low), _round(100 * gap.high)]),
-        _round(point.kl),
-        _round(point.synops),
-        _round(_rate_at(row, point.readout)),
+        rounded(point.t),
+        rounded(point.averaged),
+        rounded(100 * point.metric, 6),
+        *([None] * 2 if interval is None else [rounded(100 * interval.low), rounded(100 * interval.high)]),
+        rounded(100 * (point.metric - row.ann_metric), 6),
+        *([None] * 2 if gap is None else [rounded(100 * gap.low), rounded(100 * gap.high)]),
+        rounded(point.kl),
+        rounded(point.synops),
+        rounded(_rate_at(row, point.readout)),
         [_micro(point.energy_pj.get(model)) for model in models],
     ]
 
 
 def _stage(stage: Row, position: Mapping[int, int], models: Sequence[str]) -> list[Any]:
-    """Where a row stands under one limit: point of its curve, rank, tie, T to parity, energy at parity."""
+    """Where a row stands under one limit: point of its curve, rank, tie, T to parity, energy at parity.
+
+    And last, the bounds of these: of T to both parities, and of the energy under each model.
+    """
+    one, half = (parity_interval(stage, points) for points in (PARITY_POINTS, CLOSE_PARITY_POINTS))
+    energies = {} if one is None else one.energy
     return [
         len(position) - 1 if stage.until is None else position[stage.until],
         stage.rank,
         int(stage.ties_first),
-        _round(stage.steps_within_1_point),
-        _round(stage.steps_within_half_point),
-        [_round(stage.energy_at_parity.get(model), 3) for model in models],
+        rounded(stage.steps_within_1_point),
+        rounded(stage.steps_within_half_point),
+        [rounded(stage.energy_at_parity.get(model), 3) for model in models],
+        [
+            *(None if found is None else _bounds(found.steps) for found in (one, half)),
+            [_bounds(energies[model]) if model in energies else None for model in models],
+        ],
     ]
+
+
+def _bounds(bounds: Bounds) -> list[float | None]:
+    return [rounded(bounds.low, 3), rounded(bounds.high, 3)]
 
 
 def _energy_of_layers(row: Row, models: Sequence[str]) -> Data | None:
@@ -176,7 +183,7 @@ def _energy_of_layers(row: Row, models: Sequence[str]) -> Data | None:
         return None
     names = list(next(iter(kept[0].values())))
     return {
-        "t": _round(_mean([float(point.t_total) for point in points])),
+        "t": rounded(_mean([float(point.t_total) for point in points])),
         "parity": all(parity_point(r, PARITY_POINTS) is not None for r in row.records),
         "names": [wording.plain(name) for name in names],
         "energy": [
@@ -188,45 +195,6 @@ def _energy_of_layers(row: Row, models: Sequence[str]) -> Data | None:
     }
 
 
-def _details(row: Row, models: Sequence[str], pictures: Pictures) -> Data:
-    """What an opened cell shows beside its row."""
-    first = row.records[0]
-    last = final_point(first)
-    return {
-        "paper": first.method.paper,
-        "configuration": first.config,
-        "parts": first.method.parts,
-        "tuning": None if first.tuning is None else first.tuning.model_dump(),
-        "conversion": first.provenance.conversion,
-        "runs": [_run(record) for record in row.records],
-        "sources": [
-            [s.name, s.kind, s.units, _round(last.rates.get(s.name)), _round(last.spikes.get(s.name))]
-            for s in first.sources
-        ],
-        "synapses": [[s.name, s.drive, s.macs, _round(last.synops.get(s.name))] for s in first.layers],
-        "reproduce": reproduction(first),
-        "pictures": [_picture(each) for record in row.records for each in pictures.get(record.cell_id, [])],
-    }
-
-
-def _run(record: Record) -> Data:
-    origin = record.provenance.model_dump(exclude={"conversion"})
-    metrics = [[point.t, _round(100 * point.metrics[record.metric], 6)] for point in _by_t(record)]
-    return {
-        "cell": record.cell_id,
-        "seed": record.seed,
-        "matrix": record.matrix,
-        "checkpoint": record.ann.checkpoint_sha256,
-        "ann": record.ann.metrics,
-        "metrics": metrics,
-        "origin": origin,
-    }
-
-
-def _picture(picture: Picture) -> Data:
-    return {"caption": picture.caption, "uri": picture.uri}
-
-
 def _published(each: Comparison) -> Data:
     curve = each.curve
     return {
@@ -236,17 +204,13 @@ def _published(each: Comparison) -> Data:
         "t": published_steps(curve, each.t),
         "metric": each.metric,
         "ann": curve.ann,
-        "gap": _round(curve.gap(each.t)),
-        "here": None if each.measured is None else _round(100 * each.measured.metric, 6),
-        "gapHere": _round(each.measured_gap),
+        "gap": rounded(curve.gap(each.t)),
+        "here": None if each.measured is None else rounded(100 * each.measured.metric, 6),
+        "gapHere": rounded(each.measured_gap),
         "evidence": curve.evidence,
         "paper": curve.paper,
         "source": "; ".join(filter(None, [curve.source, curve.note])),
     }
-
-
-def _by_t(record: Record) -> list[Point]:
-    return sorted(record.curve, key=lambda point: point.t)
 
 
 def _rate_at(row: Row, readout: int) -> float | None:
@@ -257,27 +221,14 @@ def _rate_at(row: Row, readout: int) -> float | None:
     return _mean(rates)
 
 
-def _is_cheap(record: Record) -> bool:
-    scores = snn_scores(record)
-    return scores is not None and (isinstance(scores, Proportion) or scores.work <= CHEAP_WORK)
-
-
 def _key(row: Row) -> str:
     return row.records[0].cell_id
 
 
 def _micro(picojoules: float | None) -> float | None:
-    return None if picojoules is None else _round(picojoules / PJ_PER_UJ)
+    return None if picojoules is None else rounded(picojoules / PJ_PER_UJ)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) and known else None
-
-
-def _round(value: float | None, digits: int = 4) -> float | None:
-    """Significant digits, so that the page carries no more than it shows."""
-    if value is None:
-        return None
-    rounded = float(f"{value:.{digits}g}")
-    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded

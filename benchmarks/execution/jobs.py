@@ -16,13 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from torch import Tensor
+
 from benchmarks.anns import AnnStore, TrainedAnn, ann_title
 from benchmarks.cells import AnnSpec, Cell
 from benchmarks.data import evaluation_data
+from benchmarks.diagnose import diagnose_cell, unseen_images
 from benchmarks.errors import AnnError
 from benchmarks.evaluate import evaluate
 from benchmarks.execution.claims import Claim, Claims, Owner
-from benchmarks.pictures import folder_of, write_pictures
+from benchmarks.pictures import folder_of, some, write_pictures
 from benchmarks.provenance import package_versions
 from benchmarks.quiet import quieten
 from benchmarks.tracking import start_run
@@ -168,6 +171,9 @@ def _cell(job: Job, claim: Claim) -> Answer:
             folder = tracker.finish(summary)
     drawn = folder_of(cell, job.results)
     write_pictures(cell, evaluated.module, evaluated.network, ready.data, cell.matrix.pictures, drawn)
+    if ready.unseen is not None:
+        steps = some(cell.matrix.time_steps)
+        diagnose_cell(cell, ready.ann.network, evaluated.network, ready.unseen, steps, job.results)
     return Answer("done", _in_words(record), run=folder)
 
 
@@ -178,6 +184,7 @@ class _Ready:
     key: tuple[object, ...]
     ann: TrainedAnn
     data: DataModule
+    unseen: Tensor | None  # training images to diagnose on
 
 
 _LAST: list[_Ready] = []
@@ -186,12 +193,15 @@ _LAST: list[_Ready] = []
 def _ready(cell: Cell, results: Path) -> _Ready:
     """A cell's data and trained network; trains it if nobody has."""
     anns, spec = AnnStore(results), cell.ann
-    key = (_identity(spec), cell.matrix.evaluation, cell.matrix.trainer, results, os.getpid())
+    matrix = cell.matrix
+    key = (_identity(spec), matrix.evaluation, matrix.trainer, matrix.diagnostics, results, os.getpid())
     if _LAST and _LAST[0].key == key and anns.path_of(spec).is_file():
         return _LAST[0]
-    data = evaluation_data(cell.matrix, spec)
+    data = evaluation_data(matrix, spec)
     data.setup()
-    _LAST[:] = [_Ready(key, anns.get(cell.matrix, spec, ann_title(cell), data), data)]
+    ann = anns.get(matrix, spec, ann_title(cell), data)
+    unseen = unseen_images(cell, matrix.diagnostics) if matrix.diagnostics else None
+    _LAST[:] = [_Ready(key, ann, data, unseen)]
     return _LAST[0]
 
 

@@ -13,6 +13,8 @@ from benchmarks.cells import expand
 from benchmarks.cli import main
 from benchmarks.data import evaluation_data
 from benchmarks.matrix import load
+from conversion import Diagnosis
+from leaderboard.diagnoses import load_diagnoses
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,8 @@ def test_images_are_training_images_beyond_the_calibration_images(results, write
     matrix = load(write_matrix(tiny))
     seen = {}
     monkeypatch.setattr(module, "convert", lambda ann, recipe, batches: seen.update(calibration=batches))
-    monkeypatch.setattr(module, "diagnose", lambda ann, snn, images, steps: seen.update(images=images))
+    nothing = Diagnosis("opi", 7, ())
+    monkeypatch.setattr(module, "diagnose", lambda _, __, images, ___: seen.update(images=images) or nothing)
     module.diagnose_matrix(matrix, None, results, Console(quiet=True), None, None, 7, [4])
     data = evaluation_data(matrix, expand(matrix, None)[0].ann)
     expected = data.calibration_batches()
@@ -113,3 +116,19 @@ def test_matplotlib_is_loaded_only_to_draw():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_diagnoses_its_cells_and_so_does_the_command(write_matrix, tiny, tmp_path):
+    matrix = write_matrix({**tiny, "recipes": ["opi", "ptq"], "diagnostics": 6})
+    done = CliRunner().invoke(main, ["run", str(matrix), "--results", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    opi, ptq = (cell.id for cell in expand(load(matrix), None))
+    found = load_diagnoses(tmp_path)
+    assert (found[opi].images, {row.t for row in found[opi].layers}) == (6, {4})
+    assert all(row.error is not None and row.error > 0 for row in found[opi].layers)
+    assert "sends no spikes" in found[ptq].why_not
+    words = ["diagnose", str(matrix), "--results", str(tmp_path), "--images", "5", "--t", "2"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    again = load_diagnoses(tmp_path)[opi]
+    assert (again.images, {row.t for row in again.layers}) == (5, {2})

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from leaderboard.attachments import LARGEST, Picture, load_pictures
+from leaderboard.diagnoses import CellDiagnosis, LayerDiagnosis, load_diagnoses, write_diagnosis
 from leaderboard.intervals import paired_bootstrap, wilson_interval
 from leaderboard.outcomes import decode_outcomes
 from leaderboard.page_data import ROWS_A_BLOCK, page_data
@@ -121,3 +122,43 @@ def test_pictures_are_read_by_cell(tmp_path: Path) -> None:
         "data:image/png;base64," + base64.b64encode(PNG + b"b").decode(),
     )
     assert load_pictures(tmp_path / "nowhere") == {}
+
+
+LAYER = LayerDiagnosis(
+    layer="relu",
+    t=4,
+    threshold=1.5,
+    rate=0.25,
+    error=0.5,
+    clipping=0.1,
+    quantisation=0.2,
+    input=None,
+    unevenness=0.4,
+)
+
+
+def test_a_diagnosis_is_kept_beside_its_cell_and_shown_with_it(make: Make, tmp_path: Path) -> None:
+    diagnosed, refused, neither = (make(label=label) for label in ("diagnosed", "refused", "neither"))
+    later = LAYER.model_copy(update={"t": 8, "error": None})
+    write_diagnosis(tmp_path, diagnosed.cell_id, CellDiagnosis(images=16, layers=[LAYER, later]))
+    write_diagnosis(tmp_path, refused.cell_id, CellDiagnosis(images=16, why_not="no rates"))
+    write_diagnosis(tmp_path, neither.cell_id, CellDiagnosis(images=16)).write_text("{}")
+    (tmp_path / "diagnoses" / "notes.json").write_text(CellDiagnosis(images=1).model_dump_json())
+    found = load_diagnoses(tmp_path)
+    assert set(found) == {diagnosed.cell_id, refused.cell_id}
+    data, blocks = page_data(rank([diagnosed, refused, neither]), diagnoses=found)
+    shown = {row["label"]: opened(blocks, row["details"])["diagnosis"] for row in data["boards"][0]["rows"]}
+    assert shown["diagnosed"] == {
+        "images": 16,
+        "whyNot": "",
+        "at": [[t, [["relu", 1.5, 0.25, error, 10, 20, None, 40]]] for t, error in ((4, 50), (8, None))],
+    }
+    assert shown["refused"]["whyNot"] == "no rates"
+    assert shown["neither"] is None
+    assert load_diagnoses(tmp_path / "nowhere") == {}
+
+
+def test_rows_say_whether_the_network_was_left_as_it_is(make: Make) -> None:
+    records = [make(label="free"), make(label="trained", group="retrained", checkpoint="d" * 64)]
+    rows = page_data(rank(records))[0]["boards"][0]["rows"]
+    assert {row["label"]: row["untouched"] for row in rows} == {"free": True, "trained": False}

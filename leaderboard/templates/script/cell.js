@@ -39,15 +39,33 @@ function pictures(details) {
   return details.pictures.map((each) => make("figure", null, each.uri ? make("img", { src: each.uri, alt: each.caption, loading: "lazy" }) : make("p", null, "Too large for this page: see the results folder."), make("figcaption", null, each.caption)));
 }
 
+// Where the error comes from: drawn over depth, and as one folded table for each time step.
+const DIAGNOSIS = ["Layer", "#Threshold", "#Rate", "#Error, %", "#Clipping, %", "#Quantisation, %", "#Input, %", "#Unevenness, %"];
+
+function diagnosis(found) {
+  if (!found) {
+    return part("Diagnosis", make("p", { class: "muted" }, "Not diagnosed. With ", make("code", null, "diagnostics: 16"), " in a matrix, or by ", make("code", null, "spikemark diagnose"),
+      ", this part says layer by layer where the error comes from."));
+  }
+  if (found.whyNot) return part("Diagnosis", make("p", { class: "muted" }, `Not diagnosed: ${found.whyNot}.`));
+  const share = (value) => number(known(value) ? significant(value) : UNKNOWN);
+  return part("Diagnosis", make("p", null, `How far the rates of each layer are from the activations they stand for, on ${found.images} training images that were not calibrated on.`),
+    make("figure", null, make("div", { id: "cell-errors", class: "plot", role: "img", "aria-label": "Error of every layer; the tables below hold the figures" }),
+      make("figcaption", null, "Norm of the error over norm of the activations, layer by layer.")),
+    found.at.map(([t, rows]) => folded(`Where it comes from at t = ${t}`, [table(`Error at t = ${t}, and its parts over the mean activation`, DIAGNOSIS,
+      rows.map(([layer, threshold, rate, ...shares]) => [layer, number(significant(threshold)), number(rate.toFixed(3)), ...shares.map(share)])),
+      make("p", { class: "muted" }, "Clipping: no spike train reaches the activation. Quantisation: rates are multiples of threshold / t. Input: errors of the layers before. Unevenness: right input at the wrong time. Parts of opposite sign cancel.")])));
+}
+
 function folded(title, content) {
   return make("details", null, make("summary", null, title), content);
 }
 
 function cellBody(f, details) {
   const reproduce = make("pre", { tabindex: "0", "aria-label": "Commands" }, details.reproduce);
-  const facts = [["rank", f.rank === null ? "not ranked" : `${f.rank}${f.tie ? ", tied with the first of its group" : ""}`], ["group", data.groups[f.row.group]], ["spikes", f.row.spikes],
+  const facts = [["rank", f.rank === null ? "not ranked" : `${f.rank}${f.tie ? ", tied with the first of its group" : ""}`], ...(details.ties ? [["not told apart from, at the last read-out", details.ties.join(", ") || "nobody in its group"]] : []), ["group", data.groups[f.row.group]], ["spikes", f.row.spikes],
     [f.board.metric, `${percent(f.point.metric)} % at T = ${totalSteps(f.point.t, f.point.averaged)}`], ["gap to its ANN", `${points(f.point.gap)} points`], ["its ANN", `${percent(f.row.ann)} %`],
-    ["T to 1 point", parity(f, f.one)], ...(f.row.sooner ? [["sooner there than the slowest", f.row.sooner]] : []), ["energy at parity", data.models.map((model, index) => `${times(f.parity[index])} ${model}`).join(", ")], ["paper", details.paper]];
+    ["T to 1 point", withBounds(parity(f, f.one), bounds(f.oneBounds, steps))], ["T to ½ point", withBounds(parity(f, f.half), bounds(f.halfBounds, steps))], ...(f.row.sooner ? [["sooner there than the slowest", f.row.sooner]] : []), ["energy at parity", data.models.map((model, index) => `${withBounds(times(f.parity[index]), bounds(f.parityBounds[index], times))} ${model}`).join(", ")], ["paper", details.paper]];
   return [
     make("dl", { class: "facts" }, facts.map(([name, value]) => make("div", null, make("dt", null, name), make("dd", null, value)))),
     make("div", { class: "plots" },
@@ -56,7 +74,7 @@ function cellBody(f, details) {
       make("figure", { id: "cell-layers-figure" }, make("div", { id: "cell-layers", class: "plot", role: "img", "aria-label": "Energy of every layer" }), make("figcaption", null, `Energy of every layer, ${state.energy} model.`))),
     readouts(f),
     details.pictures.length ? part("Pictures", make("div", { class: "pictures" }, pictures(details))) : null,
-    details.diagnosis ? part("Diagnosis", table("Where the error comes from", details.diagnosis.columns, details.diagnosis.rows)) : null,
+    diagnosis(details.diagnosis),
     part("Measure it again", reproduce),
     part("Configuration", tree(details.parts), folded("Everything that determines the cell", tree(details.configuration)), details.tuning ? folded("How it was tuned", tree(details.tuning)) : null),
     part("Where it comes from", origins(details), folded("What became of every layer", make("ol", { class: "plain" }, details.conversion.map((text) => make("li", null, make("code", null, text))))),
@@ -64,6 +82,8 @@ function cellBody(f, details) {
         table("Layers with weights, at the last read-out", ["Layer", "Driven by", "#MACs of the ANN", "#SynOps"], details.synapses.map(([name, drive, macs, synops]) => [name, drive, number(millions(macs)), number(millions(synops))]))])),
   ];
 }
+
+const LAYER_NAMES = { type: "category", tickangle: -60, tickfont: { size: 10 }, nticks: 20 };
 
 function drawCell(f, details) {
   const palette = PALETTES[theme()];
@@ -73,12 +93,20 @@ function drawCell(f, details) {
   const ann = { type: "scatter", mode: "lines", x: [Math.min(...times_), Math.max(...times_)], y: [f.row.ann, f.row.ann], line: { dash: "dash", width: 1.5, color: colourOf("text") }, hovertemplate: "ANN %{y:.2f} %<extra></extra>" };
   plot(find("cell-time"), [...band(curveOf(f.row), (p) => p.readout, palette[0]), ...runs, ann], { xaxis: axis("read-out t", { type: "log", ...doublingTicks(times_) }), yaxis: axis(`${f.board.metric}, %`) }, 280);
   const rates = details.sources.filter(([, , , rate]) => known(rate));
-  const names = { type: "category", tickangle: -60, tickfont: { size: 10 }, nticks: 20 };
   const bars = (labels, values, unit) => [{ type: "bar", x: labels.map(plotText), y: values, marker: { color: palette[0] }, hovertemplate: `%{x}<br>%{y:.3g} ${unit}<extra></extra>` }];
-  plot(find("cell-rate"), bars(rates.map(([name]) => name), rates.map(([, , , rate]) => rate), "a step"), { xaxis: axis("", names), yaxis: axis("spikes a step") }, 280);
+  plot(find("cell-rate"), bars(rates.map(([name]) => name), rates.map(([, , , rate]) => rate), "a step"), { xaxis: axis("", LAYER_NAMES), yaxis: axis("spikes a step") }, 280);
   const energy = f.row.layers?.energy[modelIndex()];
   find("cell-layers-figure").hidden = !energy;
-  if (energy) plot(find("cell-layers"), bars(f.row.layers.names, energy, "µJ"), { xaxis: axis("", names), yaxis: axis("µJ an image") }, 280);
+  if (energy) plot(find("cell-layers"), bars(f.row.layers.names, energy, "µJ"), { xaxis: axis("", LAYER_NAMES), yaxis: axis("µJ an image") }, 280);
+  drawErrors(details.diagnosis);
+}
+
+function drawErrors(found) {
+  if (!found?.at.length) return;
+  const palette = PALETTES[theme()];
+  const traces = found.at.map(([t, rows], index) => ({ type: "scatter", mode: "lines+markers", name: `t = ${t}`, x: rows.map(([layer]) => plotText(layer)), y: rows.map(([, , , error]) => error),
+    line: { width: 2, color: palette[index % palette.length] }, marker: { size: 7, symbol: MARKS[index % MARKS.length] }, hovertemplate: `t = ${t}<br>%{x}<br>%{y:.3g} %<extra></extra>` }));
+  plot(find("cell-errors"), traces, { xaxis: axis("", LAYER_NAMES), yaxis: axis("error, %", { rangemode: "tozero" }), showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom" } }, 300);
 }
 
 function located(id) {
@@ -89,7 +117,7 @@ function located(id) {
 async function showCell() {
   const dialog = find("cell");
   const found = state.cell && located(state.cell);
-  if (!found) { if (dialog.open) dialog.close(); return; }
+  if (!found) { closeCell(); return; }
   const stage = found.row.at[stageOf(found.board)] ? found : null;
   const f = stage ? figures(found.board, found.row) : { ...found, ...figuresAtEnd(found) };
   const wanted = state.cell;
@@ -99,14 +127,14 @@ async function showCell() {
   find("cell-title").textContent = found.row.label;
   find("cell-where").textContent = found.board.title;
   find("cell-body").replaceChildren(...cellBody(f, details).filter(Boolean));
+  dialog.dataset.shown = wanted;
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
-  withPlotly(() => { drawCell(f, details); dialog.dataset.ready = wanted; });
+  withPlotly(() => { if (dialog.dataset.shown !== wanted) return; drawCell(f, details); dialog.dataset.ready = wanted; });
 }
 
 function figuresAtEnd({ row }) {
-  const [index, rank, tie, one, half, parity_] = row.at.at(-1);
-  return { point: curveOf(row)[index], rank, tie, one, half, parity: parity_ };
+  return standing(row, row.at.at(-1));
 }
 
 function openCell(id) {
@@ -115,10 +143,15 @@ function openCell(id) {
   showCell();
 }
 
+// Everything at once, not in the event of closing, which comes later: another cell may be opened by then.
 function closeCell() {
-  const opened = state.cell;
+  const dialog = find("cell");
+  const { shown } = dialog.dataset;
+  if (!shown) return;
+  delete dialog.dataset.shown;
+  delete dialog.dataset.ready;
   state.cell = "";
-  delete find("cell").dataset.ready;
+  dialog.close();
   writeAddress();
-  for (const row of document.querySelectorAll("tr[data-id]")) if (row.dataset.id === opened) row.querySelector(".open").focus();
+  for (const row of document.querySelectorAll("tr[data-id]")) if (row.dataset.id === shown) row.querySelector(".open").focus();
 }

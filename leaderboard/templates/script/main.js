@@ -1,5 +1,5 @@
 // The controls, and what follows from a change of them.
-const FIELDS = ["task", "dataset", "network", "spikes", "t", "energy"];
+const FIELDS = ["task", "dataset", "network", "spikes", "training", "t", "energy"];
 
 function fillControls() {
   const boards = boardsShown();
@@ -10,6 +10,7 @@ function fillControls() {
   choices(find("network"), [...nets.map((name) => [name, name]), ...(nets.length > 1 ? [[ALL, "all networks"]] : [])], state.network);
   const alphabets = unique(rows.map((row) => row.alphabet)).sort();
   choices(find("spikes"), [["", "any"], ...alphabets.map((name) => [name, name === "none" ? "no spikes" : name])], alphabets.includes(state.spikes) ? state.spikes : (state.spikes = ""));
+  choices(find("training"), Object.entries(TRAINING), state.training);
   const limits = unique(boards.flatMap((board) => board.limits)).sort((a, b) => a - b).map(String);
   choices(find("t"), [["", "no limit"], ...limits.map((limit) => [limit, `T ≤ ${limit}`])], limits.includes(state.t) ? state.t : (state.t = ""));
   choices(find("energy"), data.models.map((name) => [name, name]), state.energy);
@@ -58,9 +59,10 @@ find("reset").addEventListener("click", () => change({ ...opening(), theme: stat
 find("near").addEventListener("click", () => change({ near: !state.near }));
 find("theme").addEventListener("click", () => change({ theme: { "": "light", light: "dark", dark: "" }[state.theme] }));
 prefersDark.addEventListener("change", draw);
-find("cell").addEventListener("close", closeCell);
-find("cell").addEventListener("click", (event) => { if (event.target === find("cell")) find("cell").close(); });
-find("close").addEventListener("click", () => find("cell").close());
+find("cell").addEventListener("cancel", (event) => { event.preventDefault(); closeCell(); });
+find("cell").addEventListener("close", closeCell); // where a browser closes it unasked
+find("cell").addEventListener("click", (event) => { if (event.target === find("cell")) closeCell(); });
+find("close").addEventListener("click", closeCell);
 window.addEventListener("popstate", () => { readAddress(); draw(); showCell(); });
 // Paper is light, and two plots stand side by side on it; nothing may be left for the next frame.
 for (const [event, paper] of [["beforeprint", true], ["afterprint", false]]) {

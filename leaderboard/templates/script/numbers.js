@@ -33,3 +33,11 @@ function millions(value) {
   }
   return significant(value);
 }
+
+// The interval of a figure whose upper end may lie beyond what was run.
+function bounds(pair, write) {
+  if (!pair || pair[0] === null) return "";
+  return pair[1] === null ? `≥ ${write(pair[0])}` : `${write(pair[0])}–${write(pair[1])}`;
+}
+
+const withBounds = (text, interval) => (interval ? `${text} (${interval})` : text);

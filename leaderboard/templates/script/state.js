@@ -2,11 +2,13 @@
 const data = JSON.parse(find("data").textContent);
 const GROUPS = Object.keys(data.groups);
 const ALL = "*";
+const TRAINING = { "": "any", free: "training-free", trained: "network trained for it" };
+const NAMES = ["task", "dataset", "network", "recipe", "spikes", "training", "t", "energy", "sort", "cell", "theme"]; // in the address
 const state = {};
 
 function opening() {
   const first = data.boards.reduce((best, board) => (board.rows.length > best.rows.length ? board : best));
-  return { task: first.task, dataset: first.dataset, network: first.network, recipe: "", spikes: "", groups: [...GROUPS],
+  return { task: first.task, dataset: first.dataset, network: first.network, recipe: "", spikes: "", training: "", groups: [...GROUPS],
     t: "", energy: data.models[0], sort: "rank", show: null, near: false, cell: "", theme: "" };
 }
 
@@ -24,13 +26,14 @@ function settle() {
   settled("dataset", datasets(state.task));
   if (state.network !== ALL) settled("network", networks(state.task, state.dataset));
   if (!data.models.includes(state.energy)) state.energy = data.models[0];
+  if (!(state.training in TRAINING)) state.training = "";
   if (!["", "light", "dark"].includes(state.theme)) state.theme = "";
 }
 
 function readAddress() {
   const query = new URLSearchParams(location.search);
   Object.assign(state, opening());
-  for (const name of ["task", "dataset", "network", "recipe", "spikes", "t", "energy", "sort", "cell", "theme"]) {
+  for (const name of NAMES) {
     if (query.has(name)) state[name] = query.get(name);
   }
   if (query.has("group")) state.groups = GROUPS.filter((group) => query.getAll("group").includes(group));
@@ -42,7 +45,7 @@ function readAddress() {
 function writeAddress() {
   const query = new URLSearchParams();
   const start = opening();
-  for (const name of ["task", "dataset", "network", "recipe", "spikes", "t", "energy", "sort", "cell", "theme"]) {
+  for (const name of NAMES) {
     if (state[name] !== start[name]) query.set(name, state[name]);
   }
   if (state.groups.length < GROUPS.length) (state.groups.length ? state.groups : [""]).forEach((group) => query.append("group", group));

@@ -8,9 +8,13 @@ function stageOf(board) {
   return state.t && index >= 0 ? index : board.limits.length;
 }
 
+// Where a row stands under one limit of T; the bounds of its parity are pairs, or null where there are none.
+function standing(row, [index, rank, tie, one, half, parity, [oneBounds, halfBounds, parityBounds]]) {
+  return { point: curveOf(row)[index], rank, tie, one, half, parity, oneBounds, halfBounds, parityBounds };
+}
+
 function figures(board, row) {
-  const [index, rank, tie, one, half, parity] = row.at[stageOf(board)];
-  return { board, row, point: curveOf(row)[index], rank, tie, one, half, parity };
+  return { board, row, ...standing(row, row.at[stageOf(board)]) };
 }
 
 function boardsShown() {
@@ -20,6 +24,7 @@ function boardsShown() {
 
 function isShown(board, row) {
   return state.groups.includes(row.group) && (!state.spikes || row.alphabet === state.spikes)
+    && (!state.training || row.untouched === (state.training === "free"))
     && row.label.toLowerCase().includes(state.recipe.trim().toLowerCase()) && row.at[stageOf(board)] !== null;
 }
 

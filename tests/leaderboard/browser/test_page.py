@@ -11,6 +11,7 @@ import pytest
 
 from leaderboard import page
 from leaderboard.attachments import Picture
+from leaderboard.diagnoses import CellDiagnosis, LayerDiagnosis
 from leaderboard.page import plotly_javascript, write_page
 from leaderboard.ranking import rank
 from leaderboard.records import Record
@@ -51,7 +52,27 @@ def _with_layers(record: Record) -> Record:
 @pytest.fixture(scope="session")
 def page_file(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures = {records[0].cell_id: [Picture(HOSTILE, PIXEL)]}
-    return write_page(rank(records), tmp_path_factory.mktemp("page") / "page.html", pictures=pictures)
+    layers = [
+        LayerDiagnosis(
+            layer=name,
+            t=t,
+            threshold=1.5,
+            rate=0.1,
+            error=0.5,
+            clipping=0.1,
+            quantisation=0.2,
+            input=0.3,
+            unevenness=0,
+        )
+        for t in (2, 8)
+        for name in ("features.0", HOSTILE)
+    ]
+    diagnoses = {
+        records[0].cell_id: CellDiagnosis(images=16, layers=layers),
+        records[1].cell_id: CellDiagnosis(images=16, why_not=HOSTILE),
+    }
+    target = tmp_path_factory.mktemp("page") / "page.html"
+    return write_page(rank(records), target, pictures=pictures, diagnoses=diagnoses)
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +115,11 @@ def test_filters_narrow_the_table_and_stand_in_the_address(visit: Any) -> None:
     tab.locator("#count", has_text="4 rows").wait_for()
     tab.select_option("#spikes", "burst")
     assert visit.labels == ["burst"]
+    tab.select_option("#training", "trained")
+    assert visit.labels == []
+    assert tab.locator("#nothing").is_visible()
+    assert "training=trained" in tab.evaluate("location.search")
+    tab.select_option("#training", "free")
     tab.select_option("#energy", "memory")
     query = tab.evaluate("location.search")
     assert visit.open(query).locator("#count").inner_text() == "1 row"
@@ -165,12 +191,11 @@ def test_plots_are_there_and_follow_the_choice(full: Any) -> None:
         assert box["width"] > 300
         assert box["height"] > 200
     tab.click("tr[data-id] [aria-label='Draw good']")
-    tab.wait_for_timeout(100)
-    assert tab.locator("#legend li", has_text="good").count() == 0
+    tab.locator("#legend li", has_text="good").wait_for(state="detached")
     assert tab.locator("[aria-label='Draw good']").get_attribute("aria-pressed") == "false"
     before = {t.get("name"): t["x"] for t in traces(tab, "plot-energy")}["early"]
     tab.select_option("#energy", "memory")
-    tab.wait_for_timeout(100)
+    tab.locator("#plots figcaption", has_text="against energy, memory model").wait_for()
     after = {t.get("name"): t["x"] for t in traces(tab, "plot-energy")}["early"]
     assert after == pytest.approx([3 * x for x in before], rel=1e-3)
 
@@ -182,15 +207,35 @@ def test_a_row_opens_by_keyboard_and_gives_the_focus_back(full: Any, records: li
     tab.wait_for_selector("#cell[data-ready]")
     assert tab.locator("#cell-title").inner_text() == "good"
     body = tab.locator("#cell-body").inner_text()
-    for part in ("spikemark run", HOSTILE, "0123456789abcdef"[:8], "Configuration", "fc"):
+    for part in (
+        "spikemark run",
+        HOSTILE,
+        "0123456789abcdef"[:8],
+        "Configuration",
+        "fc",
+        "not told apart from",
+    ):
         assert part in body
+    assert "on 16 training images" in body
+    assert [trace["y"] for trace in traces(tab, "cell-errors")] == [[50, 50]] * 2
+    tab.locator("summary", has_text="at t = 8").click()
+    assert "Unevenness" in tab.locator("#cell-body").inner_text()
     assert tab.locator("#cell-body img").get_attribute("alt") == HOSTILE
     assert tab.locator("#cell-time .scatterlayer path").count() > 0
     assert f"cell={records[0].cell_id}" in tab.evaluate("location.search")
     tab.keyboard.press("Escape")
     assert not tab.locator("#cell").is_visible()
-    tab.wait_for_function("!location.search.includes('cell=')")  # the event of closing comes after it
+    assert "cell=" not in tab.evaluate("location.search")
     assert tab.evaluate("document.activeElement.textContent") == "good"
+
+
+def test_a_cell_says_why_it_has_no_diagnosis(visit: Any) -> None:
+    tab = visit.open()
+    for label, said in (("early", f"Not diagnosed: {HOSTILE}."), ("burst", "spikemark diagnose")):
+        tab.click(f"tr[data-id] .open >> text={label}")
+        tab.locator("#cell-body section", has_text="Diagnosis").filter(has_text=said).wait_for()
+        tab.keyboard.press("Escape")
+        assert "cell=" not in tab.evaluate("location.search")
 
 
 def test_an_address_opens_a_cell(full: Any, records: list[Record]) -> None:
@@ -198,7 +243,7 @@ def test_an_address_opens_a_cell(full: Any, records: list[Record]) -> None:
     tab.wait_for_selector("#cell[data-ready]")
     assert tab.locator("#cell-title").inner_text() == "seg"
     tab.click("#close")
-    tab.wait_for_function("!location.search.includes('cell=')")
+    assert "cell=" not in tab.evaluate("location.search")
     tab.locator("tr[data-id] td").nth(3).click()  # anywhere in a row
     tab.wait_for_selector("#cell[data-ready]")
     assert tab.locator("#cell-title").inner_text() == "good"
