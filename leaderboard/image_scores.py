@@ -27,6 +27,7 @@ from leaderboard.records import Outcomes
 FloatArray = npt.NDArray[np.float64]
 RECALLS = {"101-point": np.linspace(0, 1, 101), "11-point": np.linspace(0, 1, 11)}
 INTERPOLATIONS = (*RECALLS, "all-point")
+MOST_AT_ONCE = 200_000  # table entries; more of them fall out of the processor's cache
 _TINY = np.spacing(1)  # keeps precision defined before the first detection, as in pycocotools
 
 
@@ -99,28 +100,41 @@ class AveragePrecision:
         for label in range(self.objects.shape[1]):
             start, end = np.searchsorted(self.label, [label, label + 1])
             here = slice(int(start), int(end))
-            for row, draw in enumerate(weights):
-                if totals[row, label]:
-                    sums[row] += self._class_precision(here, draw, int(totals[row, label]))
+            drawn = np.flatnonzero(totals[:, label])
+            at_once = max(1, MOST_AT_ONCE // max(1, self.thresholds * (here.stop - here.start)))
+            for first in range(0, len(drawn), at_once):
+                rows = drawn[first : first + at_once]
+                sums[rows] += self._class_precision(here, weights[rows], totals[rows, label])
         present = (totals > 0).sum(1)
         return np.divide(sums, present, out=np.zeros_like(sums), where=present > 0)
 
-    def _class_precision(self, here: slice, draw: npt.NDArray[np.int64], total: int) -> float:
-        drawn = draw[self.image[here]]
+    def _class_precision(
+        self, here: slice, draws: npt.NDArray[np.int64], totals: npt.NDArray[np.int64]
+    ) -> FloatArray:
+        """Average precision [R] of the detections of one class; `totals` [R] objects of it were drawn."""
+        # Between hits precision only falls, so no more than the hits are looked at.
+        hit = np.flatnonzero(self.hits[here])
+        if not len(hit):
+            return np.zeros(len(draws))
         bits = np.arange(self.thresholds, dtype=np.uint16)[:, None]
-        hits = (self.hits[here] >> bits & 1) * drawn  # [thresholds, detections]
-        counted = (1 - (self.ignored[here] >> bits & 1)) * drawn
-        true, seen = hits.cumsum(1), counted.cumsum(1)
-        recall, precision = true / total, true / (seen + _TINY)
-        envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+        drawn = draws[:, None, self.image[here]]  # [R, 1, detections]
+        ignored = self.ignored[here]
+        counted = (1 - (ignored >> bits & 1)) * drawn if ignored.any() else drawn
+        seen = counted.cumsum(2)[..., hit]
+        true = ((self.hits[here][hit] >> bits & 1) * drawn[..., hit]).cumsum(2)  # [R, thresholds, hits]
+        precision = true / (seen + _TINY)
+        envelope = np.maximum.accumulate(precision[..., ::-1], 2)[..., ::-1]
         if self.interpolation == "all-point":
-            return float((envelope * np.diff(recall, axis=1, prepend=0.0)).sum(1).mean())
-        levels = RECALLS[self.interpolation]
-        sums = 0.0
-        for reached, falling in zip(recall, envelope, strict=True):
-            first = np.searchsorted(reached, levels, side="left")
-            sums += falling[first[first < len(falling)]].sum() / len(levels)
-        return float(sums / self.thresholds)
+            recall = true / totals[:, None, None]
+            gained = np.diff(recall, axis=2, prepend=0.0)
+        else:
+            # A level of recall takes the precision of the first detection that reaches it.
+            levels = RECALLS[self.interpolation]
+            passed = [np.searchsorted(levels, np.arange(n + 1) / n, side="right") for n in totals]
+            reached = np.stack([each[counts] for each, counts in zip(passed, true, strict=True)])
+            gained = np.diff(reached, axis=2, prepend=0) / len(levels)
+        precisions: FloatArray = (envelope * gained).sum(2).mean(1)
+        return precisions
 
 
 def image_scores(outcomes: Outcomes, text: str) -> ImageScores:
