@@ -44,12 +44,19 @@ def to_latex(boards: Sequence[Board]) -> str:
 
 
 def _table(board: Board) -> str:
-    head = ["Recipe", "Spikes", "$T$", f"{escape(board.metric)} (\\%)", "95\\,\\% interval", "Gap"]
+    head = [
+        "Recipe",
+        "Spikes",
+        "$T$",
+        f"{escape(wording.metric_name(board.metric))} (\\%)",
+        "95\\,\\% interval",
+        "Gap",
+    ]
     head += ["$T_{\\leq 1}$", "Energy ($\\times$ ANN)"]
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape(board.title)}; {escape(wording.heading(board))}.}}",
+        rf"\caption{{{escape(board.title)}; {escape(wording.heading(board, in_full=True))}.}}",
         r"\begin{tabular}{llrrrrrr}",
         r"\toprule",
         " & ".join(head) + r" \\",

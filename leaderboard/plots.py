@@ -119,7 +119,7 @@ def _figure(board: Board) -> tuple[Any, Any]:
 
     figure = Figure(figsize=(5.0, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_ylabel(f"{_text(board.metric)}, %")
+    axes.set_ylabel(f"{_text(wording.metric_name(board.metric))}, %")
     axes.set_title(_text(board.title), fontsize=8)
     axes.grid(color="0.92", linewidth=0.6)
     return figure, axes

@@ -19,6 +19,8 @@ GROUP_TITLES: dict[Group, str] = {
     "baseline": "reference, not ranked",
 }
 
+_METRICS = {"top1": "top-1 accuracy", "map": "mAP", "voc_map50": "VOC mAP50", "miou": "mean IoU"}
+
 
 def plain(text: str) -> str:
     """One line of printable characters, so that no name can steer a terminal or break a table."""
@@ -110,13 +112,19 @@ def runs(row: Row) -> str:
     return "" if row.metric_std is None else f"±{percent(row.metric_std)} (n={len(row.records)})"
 
 
-def heading(board: Board) -> str:
+def metric_name(metric: str) -> str:
+    """The name of a metric as papers write it; metrics of others keep theirs."""
+    return _METRICS.get(metric, plain(metric))
+
+
+def heading(board: Board, *, in_full: bool = False) -> str:
     """The ANN's metric, those of ANNs trained for conversion, and the size of the test set."""
     if board.ann_metric is None:
         ann = "no common ANN"
     else:
         spread = "" if board.ann_metric_std is None else f" ±{percent(board.ann_metric_std)}"
-        ann = f"ANN {plain(board.metric)} {percent(board.ann_metric)}{spread} %"
+        metric = metric_name(board.metric) if in_full else plain(board.metric)
+        ann = f"ANN {metric} {percent(board.ann_metric)}{spread} %"
     if retrained := sorted({percent(row.ann_metric) for row in board.rows if row.own_ann}):
         ann += f", trained for conversion {', '.join(retrained)} %"
     return ann if board.images is None else f"{ann} · {board.images:,} test images"

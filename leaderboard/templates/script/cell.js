@@ -29,7 +29,7 @@ function origins(details) {
     details.runs.map((run) => {
       const origin = run.origin;
       const commit = origin.git_commit ? origin.git_commit.slice(0, 8) + (origin.git_dirty ? " with changes" : "") : "unknown";
-      return [run.cell, number(String(run.seed)), origin.created, origin.device, origin.precision, commit, run.checkpoint.slice(0, 12),
+      return [run.cell, number(String(run.seed)), origin.created.slice(0, 16).replace("T", " "), origin.device, origin.precision, commit, run.checkpoint.slice(0, 12),
         number(known(origin.wall_time_s.cell) ? significant(origin.wall_time_s.cell) : UNKNOWN), number(significant(origin.peak_memory_mib)),
         Object.entries(origin.versions).map(([name, version]) => `${name} ${version}`).join(", ")];
     }));
@@ -61,11 +61,25 @@ function folded(title, content) {
   return make("details", null, make("summary", null, title), content);
 }
 
+function copyButton(source) {
+  const button = make("button", { type: "button", "aria-live": "polite", click: async () => {
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.textContent = "Copied";
+    } catch { // browsers may refuse it to files; then the text is at least selected
+      getSelection().selectAllChildren(source);
+      button.textContent = "Selected: press Ctrl or ⌘ and C";
+    }
+  } }, "Copy");
+  return button;
+}
+
 function cellBody(f, details) {
-  const reproduce = make("pre", { tabindex: "0", "aria-label": "Commands" }, details.reproduce);
+  const commands = make("pre", { tabindex: "0", role: "region", "aria-label": "Commands" }, details.reproduce);
   const facts = [["rank", f.rank === null ? "not ranked" : `${f.rank}${f.tie ? ", tied with the first of its group" : ""}`], ...(details.ties ? [["not told apart from, at the last read-out", details.ties.join(", ") || "nobody in its group"]] : []), ["group", data.groups[f.row.group]], ["spikes", f.row.spikes],
     [f.board.metric, `${percent(f.point.metric)} % at T = ${totalSteps(f.point.t, f.point.averaged)}`], ["gap to its ANN", `${points(f.point.gap)} points`], ["its ANN", `${percent(f.row.ann)} %`],
-    ["T to 1 point", withBounds(parity(f, f.one), bounds(f.oneBounds, steps))], ["T to ½ point", withBounds(parity(f, f.half), bounds(f.halfBounds, steps))], ...(f.row.sooner ? [["sooner there than the slowest", f.row.sooner]] : []), ["energy at parity", data.models.map((model, index) => `${withBounds(times(f.parity[index]), bounds(f.parityBounds[index], times))} ${model}`).join(", ")], ["paper", details.paper]];
+    ["T to 1 point", withBounds(parity(f, f.one), stepBounds(f, f.oneBounds))], ["T to ½ point", withBounds(parity(f, f.half), stepBounds(f, f.halfBounds))], ...(f.row.sooner && f.row.sooner !== NEVER ? [["sooner there than the slowest", f.row.sooner]] : []),
+    ...data.models.map((model, index) => [`energy at parity, × ANN, ${model}`, withBounds(energyAtParity(f, index), parityBounds(f, index))]), ["paper", details.paper]];
   return [
     make("dl", { class: "facts" }, facts.map(([name, value]) => make("div", null, make("dt", null, name), make("dd", null, value)))),
     make("div", { class: "plots" },
@@ -75,15 +89,13 @@ function cellBody(f, details) {
     readouts(f),
     details.pictures.length ? part("Pictures", make("div", { class: "pictures" }, pictures(details))) : null,
     diagnosis(details.diagnosis),
-    part("Measure it again", reproduce),
+    part("Measure it again", commands, copyButton(commands)),
     part("Configuration", tree(details.parts), folded("Everything that determines the cell", tree(details.configuration)), details.tuning ? folded("How it was tuned", tree(details.tuning)) : null),
     part("Where it comes from", origins(details), folded("What became of every layer", make("ol", { class: "plain" }, details.conversion.map((text) => make("li", null, make("code", null, text))))),
       folded("Spikes and synapses of every layer", [table("Layers that send spikes, at the last read-out", ["Layer", "Kind", "#Units", "#Rate", "#Spikes"], details.sources.map(([name, kind, units, rate, spikes]) => [name, kind, number(units.toLocaleString("en")), number(known(rate) ? rate.toFixed(3) : UNKNOWN), number(millions(spikes))])),
         table("Layers with weights, at the last read-out", ["Layer", "Driven by", "#MACs of the ANN", "#SynOps"], details.synapses.map(([name, drive, macs, synops]) => [name, drive, number(millions(macs)), number(millions(synops))]))])),
   ];
 }
-
-const LAYER_NAMES = { type: "category", tickangle: -60, tickfont: { size: 10 }, nticks: 20 };
 
 function drawCell(f, details) {
   const palette = PALETTES[theme()];
@@ -94,10 +106,10 @@ function drawCell(f, details) {
   plot(find("cell-time"), [...band(curveOf(f.row), (p) => p.readout, palette[0]), ...runs, ann], { xaxis: axis("read-out t", { type: "log", ...doublingTicks(times_) }), yaxis: axis(`${f.board.metric}, %`) }, 280);
   const rates = details.sources.filter(([, , , rate]) => known(rate));
   const bars = (labels, values, unit) => [{ type: "bar", x: labels.map(plotText), y: values, marker: { color: palette[0] }, hovertemplate: `%{x}<br>%{y:.3g} ${unit}<extra></extra>` }];
-  plot(find("cell-rate"), bars(rates.map(([name]) => name), rates.map(([, , , rate]) => rate), "a step"), { xaxis: axis("", LAYER_NAMES), yaxis: axis("spikes a step") }, 280);
+  plot(find("cell-rate"), bars(rates.map(([name]) => name), rates.map(([, , , rate]) => rate), "a step"), { xaxis: layerAxis(rates.map(([name]) => name)), yaxis: axis("spikes a step") }, 280);
   const energy = f.row.layers?.energy[modelIndex()];
   find("cell-layers-figure").hidden = !energy;
-  if (energy) plot(find("cell-layers"), bars(f.row.layers.names, energy, "µJ"), { xaxis: axis("", LAYER_NAMES), yaxis: axis("µJ an image") }, 280);
+  if (energy) plot(find("cell-layers"), bars(f.row.layers.names, energy, "µJ"), { xaxis: layerAxis(f.row.layers.names), yaxis: axis("µJ an image") }, 280);
   drawErrors(details.diagnosis);
 }
 
@@ -106,7 +118,7 @@ function drawErrors(found) {
   const palette = PALETTES[theme()];
   const traces = found.at.map(([t, rows], index) => ({ type: "scatter", mode: "lines+markers", name: `t = ${t}`, x: rows.map(([layer]) => plotText(layer)), y: rows.map(([, , , error]) => error),
     line: { width: 2, color: palette[index % palette.length] }, marker: { size: 7, symbol: MARKS[index % MARKS.length] }, hovertemplate: `t = ${t}<br>%{x}<br>%{y:.3g} %<extra></extra>` }));
-  plot(find("cell-errors"), traces, { xaxis: axis("", LAYER_NAMES), yaxis: axis("error, %", { rangemode: "tozero" }), showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom" } }, 300);
+  plot(find("cell-errors"), traces, { xaxis: layerAxis(found.at[0][1].map(([layer]) => layer)), yaxis: axis("error, %", { rangemode: "tozero" }), showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom" } }, 300);
 }
 
 function located(id) {

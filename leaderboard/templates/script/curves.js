@@ -91,7 +91,7 @@ function drawLayers(lines, looks) {
   const traces = kept.map((f) => ({ type: "scatter", mode: "lines+markers", name: plotText(f.row.label), x: f.row.layers.names.map(plotText), y: f.row.layers.energy[model],
     line: { width: 1.5, color: looks.get(f.row.id).colour }, marker: { size: 6, symbol: looks.get(f.row.id).mark, color: looks.get(f.row.id).colour },
     hovertemplate: `%{fullData.name}, T = ${steps(f.row.layers.t)}<br>%{x}<br>%{y:.3g} µJ<extra></extra>` }));
-  plot(find("plot-layers"), traces, { xaxis: axis("layer", { type: "category", tickangle: -60, tickfont: { size: 10 }, nticks: 24 }), yaxis: axis("energy an image, µJ", { rangemode: "tozero" }) });
+  plot(find("plot-layers"), traces, { xaxis: layerAxis(unique(kept.flatMap((f) => f.row.layers.names))), yaxis: axis("energy an image, µJ", { rangemode: "tozero" }) });
 }
 
 function drawPublished(board, looks) {

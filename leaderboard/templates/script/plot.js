@@ -18,6 +18,16 @@ function axis(title, more = {}) {
   return { title: { text: plotText(title), standoff: 8 }, automargin: true, zeroline: false, gridcolor: colourOf("line"), linecolor: colourOf("muted"), tickcolor: colourOf("line"), ...more };
 }
 
+// Of long names the ends differ, and of many layers only some names fit.
+const MOST_NAMES = 24;
+
+function layerAxis(names, title = "") {
+  const every = Math.ceil(names.length / MOST_NAMES);
+  const named = names.filter((_, index) => index % every === 0);
+  const short = (name) => (name.length > 20 ? `…${name.slice(-19)}` : name);
+  return axis(title, { type: "category", tickangle: -50, tickfont: { size: 10 }, tickvals: named.map(plotText), ticktext: named.map((name) => plotText(short(name))) });
+}
+
 function plot(target, traces, layout, height = 340) {
   plotly.react(target, traces, {
     height, margin: { l: 56, r: 12, t: 12, b: 48 }, showlegend: false, hovermode: "closest", barmode: "group",

@@ -6,8 +6,7 @@ function columns(board) {
   const second = secondModel();
   const energy = (model) => ({
     id: model === 0 ? "energy" : "energy2", title: "Energy at parity", unit: `× ANN, ${data.models[model]}`, number: true,
-    value: (f) => f.parity[model], text: (f) => (f.one === null && !known(f.parity[model]) ? NEVER : times(f.parity[model])),
-    small: (f) => [bounds(f.parityBounds[model], (value) => times(value).slice(0, -1))],
+    value: (f) => f.parity[model], text: (f) => energyAtParity(f, model), small: (f) => [parityBounds(f, model)],
   });
   return [
     { id: "rank", title: "#", number: true, value: (f) => f.rank, text: (f) => (f.rank === null ? "" : `${f.rank}${f.tie ? "=" : ""}`),
@@ -19,8 +18,8 @@ function columns(board) {
       small: (f) => [range(f.point.low, f.point.high), f.row.std === null ? "" : `±${percent(f.row.std)} (n=${f.row.seeds})`] },
     { id: "gap", title: "Gap to ANN", unit: "points", number: true, falls: true, value: (f) => f.point.gap, text: (f) => points(f.point.gap),
       small: (f) => [pointsRange(f.point.gapLow, f.point.gapHigh)] },
-    { id: "one", title: "T to parity", unit: "1 point", number: true, value: (f) => f.one, text: (f) => parity(f, f.one), small: (f) => [bounds(f.oneBounds, steps)] },
-    { id: "half", title: "T to parity", unit: "½ point", number: true, value: (f) => f.half, text: (f) => parity(f, f.half), small: (f) => [bounds(f.halfBounds, steps)] },
+    { id: "one", title: "T to parity", unit: "1 point", number: true, value: (f) => f.one, text: (f) => parity(f, f.one), small: (f) => [stepBounds(f, f.oneBounds)] },
+    { id: "half", title: "T to parity", unit: "½ point", number: true, value: (f) => f.half, text: (f) => parity(f, f.half), small: (f) => [stepBounds(f, f.halfBounds)] },
     { id: "synops", title: "SynOps", unit: "an image", number: true, value: (f) => f.point.synops, text: (f) => (f.row.alphabet === "none" ? UNKNOWN : millions(f.point.synops)) },
     energy(0), ...(second ? [energy(second)] : []),
     { id: "rate", title: "Firing rate", unit: "spikes a step", number: true, value: (f) => f.point.rate, text: (f) => (known(f.point.rate) ? f.point.rate.toFixed(3) : UNKNOWN) },
@@ -28,6 +27,11 @@ function columns(board) {
 }
 
 const parity = (f, value) => (f.row.alphabet === "none" ? UNKNOWN : known(value) ? steps(value) : NEVER);
+
+const energyAtParity = (f, model) => (f.one === null && !known(f.parity[model]) ? NEVER : times(f.parity[model]));
+// The reference has no time steps, and its energy is the same at all of them.
+const stepBounds = (f, pair) => (f.row.alphabet === "none" ? "" : bounds(pair, steps));
+const parityBounds = (f, model) => (f.row.alphabet === "none" ? "" : bounds(f.parityBounds[model], (value) => times(value).slice(0, -1)));
 
 // "metric" is sorted as people expect first (best or fewest on top), "-metric" the other way round.
 function sorter(all) {

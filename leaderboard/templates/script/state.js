@@ -2,7 +2,7 @@
 const data = JSON.parse(find("data").textContent);
 const GROUPS = Object.keys(data.groups);
 const ALL = "*";
-const TRAINING = { "": "any", free: "training-free", trained: "network trained for it" };
+const TRAINING = { "": "any", free: "training-free", trained: "trained for it" };
 const NAMES = ["task", "dataset", "network", "recipe", "spikes", "training", "t", "energy", "sort", "cell", "theme"]; // in the address
 const state = {};
 
