@@ -100,7 +100,7 @@ class Baseline(Frozen):
     arithmetic: dict[str, str]  # what decides how float32 numbers are rounded
     same: Tolerance = SAME  # where the arithmetic is that of the baseline
     other: Tolerance = OTHER
-    # Label of a recipe -> why other arithmetic tells nothing about it.
+    # Label of a recipe, or name of a cell -> why other arithmetic tells nothing about it.
     only_same: dict[str, str] = Field(default={})
     cells: dict[str, Measured]
 
@@ -116,7 +116,11 @@ class Baseline(Frozen):
         """Those of some cells that can be compared where this is the arithmetic."""
         if self.is_same(arithmetic):
             return dict(cells)
-        return {name: cell for name, cell in cells.items() if name.split(" / ")[3] not in self.only_same}
+        return {
+            name: cell
+            for name, cell in cells.items()
+            if name not in self.only_same and name.split(" / ")[3] not in self.only_same
+        }
 
 
 def cell_name(record: Record) -> str:

@@ -19,7 +19,7 @@ GROUP_TITLES: dict[Group, str] = {
     "baseline": "reference, not ranked",
 }
 
-_METRICS = {"top1": "top-1 accuracy", "map": "mAP", "voc_map50": "VOC mAP50", "miou": "mean IoU"}
+_METRICS = {"top1": "Top-1 accuracy", "map": "mAP", "voc_map50": "VOC mAP50", "miou": "Mean IoU"}
 
 
 def plain(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,7 +41,11 @@ def judge(text: str, data_root: Path | None) -> Iterator[Verdict]:
     kinds = [kind for kind, each in KINDS.items() if name in each.names()]
     if not kinds:
         known = {each for kind in KINDS.values() for each in kind.names()}
-        raise PluginError(f"there is no recipe, network or data set '{name}'; {nearest(name, known)}")
+        raise PluginError(
+            f"there is no recipe, network or data set '{name}'; {nearest(name, known)}\n"
+            "If a package of yours adds it, install that into this Python: "
+            f"{sys.executable} -m pip install --no-deps -e FOLDER"
+        )
     for kind in kinds:
         arguments = KINDS[kind].arguments(name, options, data_root)
         for law in KINDS[kind].laws:

@@ -95,15 +95,16 @@ def _say(before: Baseline | None, now: Baseline, moved: list[Move], console: Con
             console.print(Text(f"Not compared: {label}. {why}"))
     else:
         console.print("Same arithmetic as the baseline's: counts must be equal.")
+    compared = len(before.comparable(now.cells, now.arithmetic))
     if not moved:
-        console.print(f"{len(now.cells)} cells, nothing has moved.")
+        console.print(f"{compared} of {len(now.cells)} cells compared, nothing has moved.")
         return
     table = Table("cell", "what moved first", "from", "to", "others", "where to look")
     for move in moved:
         cells = (move.cell, move.what, move.before, move.after, str(move.others), move.room)
         table.add_row(*map(Text, cells))
     console.print(table)
-    console.print(f"{len(moved)} of {len(now.cells)} cells have moved.")
+    console.print(f"{len(moved)} of {compared} cells have moved.")
 
 
 def _reasons(moved: list[Move], console: Console) -> None:

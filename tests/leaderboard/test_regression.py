@@ -145,6 +145,8 @@ def test_what_only_the_same_arithmetic_can_judge_is_left_out_elsewhere(make):
     cells = measured([make(label="greedy"), make(label="steady")])
     baseline = Baseline(arithmetic={"torch": "2"}, cells=cells, only_same={"greedy": "it chooses"})
     assert baseline.comparable(cells, {"torch": "2"}) == cells
-    assert list(baseline.comparable(cells, {"torch": "3"})) == [
-        "classification / digits / net / steady / seed 0"
-    ]
+    steady = "classification / digits / net / steady / seed 0"
+    assert list(baseline.comparable(cells, {"torch": "3"})) == [steady]
+    one_cell = baseline.model_copy(update={"only_same": {steady: "it decides"}})
+    assert steady not in one_cell.comparable(cells, {"torch": "3"})
+    assert len(one_cell.comparable(cells, {"torch": "3"})) == 1

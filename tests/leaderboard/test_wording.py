@@ -90,7 +90,7 @@ def test_the_heading_names_every_ann(make: Make) -> None:
     retrained = make(label="qcfs", group="retrained", ann=0.87, checkpoint="d" * 64)
     (board,) = rank([plain, retrained])
     assert wording.heading(board).startswith("ANN top1 90.00 %, trained for conversion 87.00 %")
-    assert wording.heading(board, in_full=True).startswith("ANN top-1 accuracy 90.00 %")
+    assert wording.heading(board, in_full=True).startswith("ANN Top-1 accuracy 90.00 %")
     assert wording.metric_name("of\ntheirs") == "of\N{REPLACEMENT CHARACTER}theirs"
     (alone,) = rank([retrained])
     assert "87.00" in wording.heading(alone)

@@ -119,6 +119,7 @@ def test_a_broken_promise_is_an_error(monkeypatch):
     ("name", "message"),
     [
         ("opj", "there is no recipe, network or data set 'opj'; did you mean 'opi'"),
+        ("my-own", "If a package of yours adds it, install that"),
         ("[1]", "expected a name, or a mapping"),
         ("{", "neither a name nor a YAML mapping"),
         ("{name: digits, sise: 8}", "no option 'sise'"),

@@ -149,7 +149,7 @@ def test_the_command_writes_compares_and_complains(tmp_path, monkeypatch):
     assert regress("--update").exit_code == 0
     same = regress()
     assert same.exit_code == 0, same.output
-    assert "1 cells, nothing has moved" in same.output
+    assert "1 of 1 cells compared, nothing has moved" in same.output
     written = file.read_bytes()
 
     threshold_off_by_one_percent(monkeypatch)
