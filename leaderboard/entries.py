@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from leaderboard.parity_intervals import Bounds, ParityInterval, parity_interval
+from leaderboard.parity_intervals import Bounds, ParityInterval, ResampledParity
 from leaderboard.ranking import Board
 from leaderboard.rows import CLOSE_PARITY_POINTS, PARITY_POINTS, Row
 
@@ -51,7 +51,8 @@ def to_csv(boards: Sequence[Board]) -> str:
 
 def _entry(board: Board, row: Row, models: Sequence[str]) -> Entry:
     interval, gap = row.interval, row.gap_interval
-    one, half = (parity_interval(row, points) for points in (PARITY_POINTS, CLOSE_PARITY_POINTS))
+    parity = ResampledParity(row.records)
+    one, half = (parity.interval(points, row.until) for points in (PARITY_POINTS, CLOSE_PARITY_POINTS))
     return {
         "task": board.task,
         "dataset": board.dataset,

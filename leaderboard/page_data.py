@@ -14,7 +14,7 @@ from leaderboard import wording
 from leaderboard.attachments import Pictures
 from leaderboard.diagnoses import Diagnoses
 from leaderboard.page_details import Attached, Data, details_of, packed, rounded
-from leaderboard.parity_intervals import Bounds, is_cheap, parity_interval
+from leaderboard.parity_intervals import Bounds, ResampledParity, is_cheap
 from leaderboard.parity_ratios import parity_ratios
 from leaderboard.published import PublishedCurve, beside
 from leaderboard.published.pairing import Comparison
@@ -107,6 +107,7 @@ def _board(
 def _row(row: Row, stages: Sequence[Row | None], models: Sequence[str]) -> Data:
     curve = curve_of(row)
     cheap = is_cheap(row.records)
+    parity = ResampledParity(row.records)
     position = {point.readout: index for index, point in enumerate(curve)}
     ann = [record.ann.energy_pj for record in row.records]
     return {
@@ -126,7 +127,7 @@ def _row(row: Row, stages: Sequence[Row | None], models: Sequence[str]) -> Data:
             _point(row, point, models, bounded=cheap or index == len(curve) - 1)
             for index, point in enumerate(curve)
         ],
-        "at": [None if stage is None else _stage(stage, position, models) for stage in stages],
+        "at": [None if stage is None else _stage(stage, position, models, parity) for stage in stages],
         "layers": _energy_of_layers(row, models),
     }
 
@@ -150,12 +151,14 @@ def _point(row: Row, point: CurvePoint, models: Sequence[str], *, bounded: bool)
     ]
 
 
-def _stage(stage: Row, position: Mapping[int, int], models: Sequence[str]) -> list[Any]:
+def _stage(
+    stage: Row, position: Mapping[int, int], models: Sequence[str], parity: ResampledParity
+) -> list[Any]:
     """Where a row stands under one limit: point of its curve, rank, tie, T to parity, energy at parity.
 
     And last, the bounds of these: of T to both parities, and of the energy under each model.
     """
-    one, half = (parity_interval(stage, points) for points in (PARITY_POINTS, CLOSE_PARITY_POINTS))
+    one, half = (parity.interval(points, stage.until) for points in (PARITY_POINTS, CLOSE_PARITY_POINTS))
     energies = {} if one is None else one.energy
     return [
         len(position) - 1 if stage.until is None else position[stage.until],

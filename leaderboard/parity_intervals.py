@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leaderboard.image_scores import FloatArray, ImageScores, Proportion
+from leaderboard.image_scores import FloatArray, Proportion
 from leaderboard.intervals import LEVEL
 from leaderboard.records import Point, Record
 from leaderboard.resampling import resampled
@@ -40,26 +40,44 @@ class ParityInterval:
     energy: dict[str, Bounds]
 
 
-def parity_interval(row: Row, points: float, *, level: float = LEVEL) -> ParityInterval | None:
-    """Interval of what `rows.row_of` states as time steps and energy to parity.
+class ResampledParity:
+    """Parity of runs that differ by nothing but seed, on resampled test images.
+
+    The images are resampled once, for all distances from the ANN and all limits of time steps.
 
     Args:
-        row: up to its read-out `until`, as its figures are.
-        points: parity within so many percentage points.
-        level: confidence level, in (0, 1).
-
-    Returns:
-        None where a record lacks its outcomes, or scoring them again and again would take long.
+        records: the runs, see `rows.pool_by_seed`.
     """
-    if not is_cheap(row.records):
-        return None
-    drawn = [_drawn(record, points, row.until) for record in row.records]
-    if any(each is None for each in drawn):
-        return None
-    known = [each for each in drawn if each is not None]
-    models = sorted(set.intersection(*(set(each) for each in known)))
-    bounds = {model: _bounds(_pooled([each[model] for each in known]), level) for model in models}
-    return ParityInterval(bounds.pop(""), bounds)
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        drawn = [_drawn(record) for record in records] if is_cheap(records) else [None]
+        known = [each for each in drawn if each is not None]
+        self._runs = [] if len(known) < len(drawn) else list(zip(records, known, strict=True))
+
+    def interval(
+        self, points: float, until: int | None = None, *, level: float = LEVEL
+    ) -> ParityInterval | None:
+        """Interval of what `rows.row_of` states as time steps and energy to parity.
+
+        Args:
+            points: parity within so many percentage points.
+            until: last read-out that counts; None: all.
+            level: confidence level, in (0, 1).
+
+        Returns:
+            None where a record lacks its outcomes, or scoring them again and again would take long.
+        """
+        if not self._runs:
+            return None
+        runs = [_at_parity(record, drawn, points, until) for record, drawn in self._runs]
+        models = sorted(set.intersection(*(set(each) for each in runs)))
+        bounds = {model: _bounds(_pooled([each[model] for each in runs]), level) for model in models}
+        return ParityInterval(bounds.pop(""), bounds)
+
+
+def parity_interval(row: Row, points: float, *, level: float = LEVEL) -> ParityInterval | None:
+    """The interval of one row, up to its read-out `until`; see `ResampledParity`."""
+    return ResampledParity(row.records).interval(points, row.until, level=level)
 
 
 def is_cheap(records: Sequence[Record]) -> bool:
@@ -71,17 +89,26 @@ def is_cheap(records: Sequence[Record]) -> bool:
     )
 
 
-def _drawn(record: Record, points: float, until: int | None) -> dict[str, FloatArray] | None:
-    """Energy to parity [R] by model, and time steps under "", on R draws; infinite where never reached."""
-    known = readouts(record)
-    while until is not None and known[-1].t != until:
-        known.pop()
-    scores = [ann_scores(record), *(snn_scores(record, point.t) for point in known)]
+def _drawn(record: Record) -> list[FloatArray] | None:
+    """Metric [R] of the ANN and of the spiking network at every read-out, on the same R draws."""
+    scores = [ann_scores(record), *(snn_scores(record, point.t) for point in readouts(record))]
     found = [each for each in scores if each is not None]
     if len(found) < len(scores):
         return None
-    ann, *curve = _metrics(found)
-    within = np.stack(curve) >= ann - points / 100 - ROUNDING  # [read-outs, R]
+    drawn = resampled(found)
+    shared = min(map(len, drawn))
+    return [each[:shared] for each in drawn]
+
+
+def _at_parity(
+    record: Record, drawn: Sequence[FloatArray], points: float, until: int | None
+) -> dict[str, FloatArray]:
+    """Energy at parity [R] by model, and time steps under ""; infinite where parity is never reached."""
+    ann, *curve = drawn
+    known = readouts(record)
+    while until is not None and known[-1].t != until:
+        known.pop()
+    within = np.stack(curve[: len(known)]) >= ann - points / 100 - ROUNDING  # [read-outs, R]
     stays = np.logical_and.accumulate(within[::-1])[::-1]
     first = np.where(stays[-1], stays.argmax(0), len(known))
     figures: dict[str, list[float | None]] = {"": [point.t_total for point in known]}
@@ -95,13 +122,6 @@ def _drawn(record: Record, points: float, until: int | None) -> dict[str, FloatA
 
 def _models(record: Record, points: Sequence[Point]) -> set[str]:
     return set(record.ann.energy_pj).intersection(*(point.energy_pj for point in points))
-
-
-def _metrics(scores: Sequence[ImageScores]) -> list[FloatArray]:
-    """The metric [R] of each on the same draws, as many as all have."""
-    drawn = resampled(scores)
-    shared = min(map(len, drawn))
-    return [each[:shared] for each in drawn]
 
 
 def _pooled(runs: Sequence[FloatArray]) -> FloatArray:
