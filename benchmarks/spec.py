@@ -27,7 +27,7 @@ from benchmarks.tasks.base import Strict, TrainingSpec
 from benchmarks.tuning.entries import resolve
 from benchmarks.tuning.settings import TuningSpec
 from conversion import RecipeError
-from conversion.network import Precision
+from conversion.compiled.fixed_point import Precision
 from datamodules import DataError, LoaderConfig
 from datamodules import registry as datasets
 from lightning_modules import networks

@@ -11,6 +11,7 @@ This room knows torch and nothing of Lightning, trackers or tuning, so it can be
 
 from conversion import presets as _presets  # registers the published methods
 from conversion.convert import PreparedNetwork, convert, prepare
+from conversion.converted import Converted
 from conversion.diagnosis.diagnostics import Diagnosis, diagnose
 from conversion.errors import (
     CalibrationError,
@@ -21,7 +22,8 @@ from conversion.errors import (
     SubmoduleError,
     UnsupportedOperations,
 )
-from conversion.network import Activity, Converted, Readout, SpikingNetwork
+from conversion.network import SpikingNetwork
+from conversion.outputs import Activity, Readout
 from conversion.recipes import Recipe, recipe_from, recipe_names
 
 __all__ = [

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from conversion.converted import Converted
 from conversion.corrections import NoCorrection
 from conversion.errors import CalibrationError, ConversionError
 from conversion.exits import EntropyExit
@@ -24,7 +25,6 @@ from conversion.graph.plan import Plan, last_uses
 from conversion.graph.pool_order import pools_first
 from conversion.graph.roles import Role, sort_into_roles
 from conversion.graph.submodules import find_submodule, in_eval_mode, inputs_of
-from conversion.network import Converted
 from conversion.quantisation.quantised import QuantisedNetwork
 from conversion.quantisation.quantiser import Quantiser
 from conversion.recipes import Recipe, check_combination, recipe_from

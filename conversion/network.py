@@ -1,17 +1,16 @@
-"""The converted network: simulate it, read it out at any time step, ask what it cost."""
+"""The spiking network: its fitted layers, simulated by what is fastest on this machine."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from conversion.compiled import simulator as compiled
 from conversion.compiled.fixed_point import PLANES, Precision
@@ -20,98 +19,17 @@ from conversion.compiled.native import has_synapses
 from conversion.compiled.probe import LEAST_CHUNKS, Probe
 from conversion.compiled.schedule import Schedule, by_rule, candidates, planes_for, uses_tables
 from conversion.compiled.table_simulator import TableSimulation
-from conversion.costs.synapses import Connectivity, connectivity
+from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
 from conversion.costs.tally import SpikeTally
 from conversion.errors import ConversionError
 from conversion.fitting.layers import SpikingLayer
-from conversion.graph.operations import Kind
 from conversion.graph.plan import Entry, Plan, units
 from conversion.nir.export import export
+from conversion.outputs import Readout, added, decoded, joined, measure, of_all_images, summed
 from conversion.readouts import FROM_START, Window
-from conversion.recipes import Recipe
-from conversion.simulation.coding import Coding
 from conversion.simulation.memory import fit_into, footprint
 from conversion.simulation.signals import Signal, map_structure
 from conversion.simulation.simulator import Simulation
-
-DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
-
-
-@dataclass(frozen=True)
-class Activity:
-    """Spikes and synaptic operations of a batch, summed over its images and over time up to t."""
-
-    images: int
-    spikes: Mapping[str, float]  # source layer -> spikes; a burst of n counts n, a negative spike 1
-    synops: Mapping[str, float]  # synaptic layer -> synaptic operations
-
-
-@dataclass(frozen=True)
-class Readout:
-    """What the network says after t time steps."""
-
-    t: int  # time steps of the read-out, as asked for
-    averaged: int  # output steps that were averaged; fewer than t where the first are left out
-    t_total: float  # every step the network ran, averaged over images
-    output: Any  # mean output over steps 1..t, structured as the ANN's output
-    activity: Activity
-
-
-class Converted(nn.Module):
-    """Base of converted networks: the plan, the report, the exact connectivity.
-
-    Attributes:
-        recipe: the conversion method.
-        report: what became of every operation, in graph order.
-        memory_mib: budget of a simulation in MiB, or none. Images are then simulated so many at a time, in
-            chunks of so many steps, that states and activations stay within it. Weights and the images
-            themselves come on top.
-    """
-
-    def __init__(self, plan: Plan, report: list[Entry]) -> None:
-        super().__init__()
-        self.captured = plan.captured
-        self.plan = plan
-        self.report = report
-        self.memory_mib: float | None = None
-        self._connectivity: dict[torch.Size, Connectivity] = {}
-
-    def train(self, mode: bool = True) -> Self:
-        """Set the mode of this module; the converted network itself always evaluates."""
-        super().train(mode)
-        self.captured.eval()
-        return self
-
-    @property
-    def recipe(self) -> Recipe:
-        """The conversion method."""
-        return self.plan.recipe
-
-    def connectivity(self, images: Tensor) -> Connectivity:
-        """Synapses of every layer for images of this size; measured once a size."""
-        size = images.shape[1:]
-        if size not in self._connectivity:
-            self._connectivity[size] = connectivity(self.plan, images[:1])
-        return self._connectivity[size]
-
-    def simulate(
-        self,
-        images: Tensor,
-        time_steps: Iterable[int],
-        chunk: int = DEFAULT_CHUNK,
-        precision: Precision = "float32",
-    ) -> Generator[Readout, None, None]:
-        """Read-outs at the given time steps, from one simulation."""
-        raise NotImplementedError
-
-    def at(self, t: int) -> Converted:
-        """The network that is read out at t: itself, unless the recipe fits one for each t."""
-        return self
-
-    def forward(self, images: Tensor, time_steps: int = 64) -> Any:
-        """Mean output after `time_steps` steps, for images [B, C, H, W]."""
-        *_, last = self.simulate(images, (time_steps,))
-        return last.output
 
 
 class SpikingNetwork(Converted):
@@ -245,7 +163,7 @@ class SpikingNetwork(Converted):
             return
         runs = [list(self._run(group, readouts, chunk, precision)) for group in groups]
         for parts in zip(*runs, strict=True):
-            yield _of_all_images(parts, [len(group) for group in groups])
+            yield of_all_images(parts, [len(group) for group in groups])
 
     def _cut(self, images: Tensor, chunk: int, precision: Precision) -> tuple[int, int]:
         """How many images and time steps the budget holds."""
@@ -287,7 +205,7 @@ class SpikingNetwork(Converted):
         tally = SpikeTally(wiring.groups)
         simulations = self._simulations(parts, schedule, precision, tally)
         totals: list[Any] = [None] * len(parts)
-        rest = _joined([simulation.begin() for simulation in simulations], sizes)
+        rest = joined([simulation.begin() for simulation in simulations], sizes)
         starts = {t: self.window.start(t) for t in readouts}
         at: dict[int, Any] = {}  # weighted sums up to the steps where windows start
         now = 0
@@ -298,20 +216,20 @@ class SpikingNetwork(Converted):
                 weights = coding.weights(now, steps)
                 for index, simulation in enumerate(simulations):
                     output = simulation.advance(steps)
-                    charge = map_structure(partial(_summed, steps, weights), Signal, output)
-                    totals[index] = charge if totals[index] is None else _add(totals[index], charge)
+                    charge = map_structure(partial(summed, steps, weights), Signal, output)
+                    totals[index] = charge if totals[index] is None else added(totals[index], charge)
                 now += steps
                 self._probe.note(time.perf_counter() - started, wiring.macs * len(images) * steps)
-            total = _joined(totals, sizes)
+            total = joined(totals, sizes)
             if stop in starts.values():
                 at[stop] = total
             if stop in starts:
                 start = starts[stop]
                 if start:
-                    total = _add(total, map_structure(torch.neg, Tensor, at[start]))
-                decoded = _decoded(coding, total, rest, stop - start)
+                    total = added(total, map_structure(torch.neg, Tensor, at[start]))
+                mean = decoded(coding, total, rest, stop - start)
                 activity = measure(tally.maps, wiring, len(images))
-                yield Readout(stop, stop - start, self.plan.steps_run(stop), decoded, activity)
+                yield Readout(stop, stop - start, self.plan.steps_run(stop), mean, activity)
 
     def _images_at_once(self, images: Tensor, chunk: int, precision: Precision) -> int:
         """How many images go through a layer together by the rule."""
@@ -355,7 +273,7 @@ class SpikingNetwork(Converted):
 
 
 def effective_precision(images: Tensor, precision: Precision) -> Precision:
-    """Precision that `simulate` really uses: integers need the compiled kernel and AVX-512 VNNI.
+    """Precision that `simulate` really uses: integers need the compiled kernel with synapses.
 
     Says so once where a faster precision is asked for in vain.
     """
@@ -363,90 +281,12 @@ def effective_precision(images: Tensor, precision: Precision) -> Precision:
         raise ValueError(f"precision must be one of {', '.join(PLANES)}, got '{precision}'")
     if precision == "float32" or (compiled.available(images) and has_synapses()):
         return precision
-    _say_once(f"{precision} needs a C compiler and a CPU with AVX-512 VNNI; simulating in float32 instead")
+    _say_once(
+        f"{precision} needs a C compiler and a CPU with AVX2 or AVX-512 VNNI; simulating in float32 instead"
+    )
     return "float32"
 
 
 @cache
 def _say_once(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=3)
-
-
-def checked_time_steps(time_steps: Iterable[int]) -> list[int]:
-    """Sorted time steps without duplicates; ValueError unless all are positive whole numbers."""
-    steps = sorted(set(time_steps))
-    if not steps or any(not isinstance(t, int) or t < 1 for t in steps):
-        raise ValueError(f"time steps must be positive whole numbers, got {steps or 'none'}")
-    return steps
-
-
-def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int) -> Activity:
-    """Spikes and exact SynOps from the maps of a `SpikeTally`.
-
-    A pool that passes on currents or the image sends no spikes and is left out.
-    """
-    spikes = {name: float(counts.sum()) for name, counts in spike_maps.items()}
-    synops = {layer.name: layer.synops(spike_maps) for layer in wiring.layers}
-    return Activity(images, spikes, synops)
-
-
-def _of_all_images(parts: Sequence[Readout], sizes: list[int]) -> Readout:
-    """One read-out from those of groups of images."""
-    first = parts[0]
-    spikes = {name: sum(part.activity.spikes[name] for part in parts) for name in first.activity.spikes}
-    synops = {name: sum(part.activity.synops[name] for part in parts) for name in first.activity.synops}
-    output = _joined([part.output for part in parts], sizes)
-    return replace(first, output=output, activity=Activity(sum(sizes), spikes, synops))
-
-
-def _joined(parts: list[Any], sizes: list[int]) -> Any:
-    """One output for all images from those of its parts; what has no axis of images is the same in all."""
-    first = parts[0]
-    if isinstance(first, Tensor):
-        if all(part.ndim and len(part) == size for part, size in zip(parts, sizes, strict=True)):
-            return torch.cat(parts)
-        return first
-    if isinstance(first, dict):
-        return {key: _joined([part[key] for part in parts], sizes) for key in first}
-    if isinstance(first, list | tuple):
-        items = [_joined(list(column), sizes) for column in zip(*parts, strict=True)]
-        return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
-    return first
-
-
-def _summed(steps: int, weights: Tensor | None, signal: Signal) -> Tensor:
-    """Sum of an output over the steps of a chunk."""
-    if weights is None:
-        return signal.data * steps if signal.steps == 1 else signal.timed.sum(0)
-    weights = weights.to(signal.data)
-    if signal.steps == 1:
-        return signal.data * weights.sum()
-    return torch.tensordot(weights, signal.timed, 1)
-
-
-def _decoded(coding: Coding, total: Any, rest: Any, t: int) -> Any:
-    """Decoded output after t steps, tensor by tensor."""
-    if rest is None:
-        return map_structure(lambda tensor: coding.decode(tensor, None, t), Tensor, total)
-    at_rest: list[Tensor] = []
-    map_structure(at_rest.append, Tensor, rest)
-    following = iter(at_rest)
-    return map_structure(lambda tensor: coding.decode(tensor, next(following), t), Tensor, total)
-
-
-def _add(total: Any, more: Any) -> Any:
-    if isinstance(total, Tensor):
-        return total + more
-    if isinstance(total, dict):
-        return {key: _add(value, more[key]) for key, value in total.items()}
-    if isinstance(total, tuple) and hasattr(total, "_fields"):
-        return type(total)(*(_add(a, b) for a, b in zip(total, more, strict=True)))
-    if isinstance(total, list | tuple):
-        return type(total)(_add(a, b) for a, b in zip(total, more, strict=True))
-    return total
-
-
-def source_layers(network: Converted) -> list[tuple[str, Kind]]:
-    """Names and kinds of the layers that emit spikes."""
-    roles = network.plan.roles.values()
-    return [(role.name, role.kind) for role in roles if role.kind in (Kind.NEURON, Kind.POOLING)]

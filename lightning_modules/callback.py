@@ -25,9 +25,11 @@ import torch
 from torch import Tensor
 
 from conversion import Converted, Readout, convert
+from conversion.compiled.fixed_point import Precision
+from conversion.converted import DEFAULT_CHUNK, source_layers
 from conversion.costs.energy import OPERATIONS, ann_energy_by_layer, energy_by_layer
 from conversion.costs.synapses import Connectivity
-from conversion.network import DEFAULT_CHUNK, Precision, effective_precision, source_layers
+from conversion.network import effective_precision
 from conversion.recipes import Recipe, recipe_from
 from lightning_modules.metrics import TaskMetric
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
 from conversion.diagnosis.error_parts import LayerError, Observation, Tally
 from conversion.errors import ConversionError
 from conversion.fitting.layers import SpikingLayer
@@ -25,7 +26,7 @@ from conversion.graph.operations import Kind
 from conversion.graph.plan import units
 from conversion.graph.pool_order import pools_first
 from conversion.graph.roles import sort_into_roles
-from conversion.network import DEFAULT_CHUNK, Converted, SpikingNetwork, checked_time_steps
+from conversion.network import SpikingNetwork
 from conversion.quantisation.quantiser import Quantiser
 from conversion.simulation.coding import RATE
 from conversion.simulation.signals import Signal

@@ -8,19 +8,15 @@ from collections.abc import Generator, Iterable, Mapping
 import torch
 from torch import Tensor
 
+from conversion.compiled.fixed_point import Precision
+from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
 from conversion.fitting.facts import Calibration
 from conversion.fitting.layers import SpikingLayer
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
 from conversion.graph.plan import Entry, Plan, last_uses
-from conversion.network import (
-    DEFAULT_CHUNK,
-    Converted,
-    Precision,
-    Readout,
-    SpikingNetwork,
-    checked_time_steps,
-)
+from conversion.network import SpikingNetwork
+from conversion.outputs import Readout
 from conversion.quantisation.quantiser import Quantiser
 
 

@@ -13,17 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from conversion.compiled.fixed_point import Precision
+from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
 from conversion.graph.plan import Entry, Plan
-from conversion.network import (
-    DEFAULT_CHUNK,
-    Activity,
-    Converted,
-    Precision,
-    Readout,
-    checked_time_steps,
-)
+from conversion.outputs import Activity, Readout
 from conversion.quantisation.quantiser import Quantiser, quantise_activation, quantise_weight
 from conversion.scales import least_squares_thresholds
 

@@ -13,15 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from conversion.compiled.fixed_point import Precision
+from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
 from conversion.exits import EntropyExit, RightAnswers
-from conversion.network import (
-    DEFAULT_CHUNK,
-    Activity,
-    Converted,
-    Precision,
-    Readout,
-    checked_time_steps,
-)
+from conversion.outputs import Activity, Readout
 from conversion.simulation.signals import map_structure
 
 

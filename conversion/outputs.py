@@ -1,0 +1,104 @@
+"""What a converted network says: read-outs, and the arithmetic of outputs of any structure.
+
+An output is a tensor, or tuples, lists and dicts of them, as the ANN's is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conversion.costs.synapses import Connectivity
+from conversion.simulation.coding import Coding
+from conversion.simulation.signals import Signal, map_structure
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Spikes and synaptic operations of a batch, summed over its images and over time up to t."""
+
+    images: int
+    spikes: Mapping[str, float]  # source layer -> spikes; a burst of n counts n, a negative spike 1
+    synops: Mapping[str, float]  # synaptic layer -> synaptic operations
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What the network says after t time steps."""
+
+    t: int  # time steps of the read-out, as asked for
+    averaged: int  # output steps that were averaged; fewer than t where the first are left out
+    t_total: float  # every step the network ran, averaged over images
+    output: Any  # mean output over steps 1..t, structured as the ANN's output
+    activity: Activity
+
+
+def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int) -> Activity:
+    """Spikes and exact SynOps from the maps of a `SpikeTally`.
+
+    A pool that passes on currents or the image sends no spikes and is left out.
+    """
+    spikes = {name: float(counts.sum()) for name, counts in spike_maps.items()}
+    synops = {layer.name: layer.synops(spike_maps) for layer in wiring.layers}
+    return Activity(images, spikes, synops)
+
+
+def of_all_images(parts: Sequence[Readout], sizes: list[int]) -> Readout:
+    """One read-out from those of groups of images."""
+    first = parts[0]
+    spikes = {name: sum(part.activity.spikes[name] for part in parts) for name in first.activity.spikes}
+    synops = {name: sum(part.activity.synops[name] for part in parts) for name in first.activity.synops}
+    output = joined([part.output for part in parts], sizes)
+    return replace(first, output=output, activity=Activity(sum(sizes), spikes, synops))
+
+
+def joined(parts: list[Any], sizes: list[int]) -> Any:
+    """One output for all images from those of its parts; what has no axis of images is the same in all."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        if all(part.ndim and len(part) == size for part, size in zip(parts, sizes, strict=True)):
+            return torch.cat(parts)
+        return first
+    if isinstance(first, dict):
+        return {key: joined([part[key] for part in parts], sizes) for key in first}
+    if isinstance(first, list | tuple):
+        items = [joined(list(column), sizes) for column in zip(*parts, strict=True)]
+        return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
+    return first
+
+
+def summed(steps: int, weights: Tensor | None, signal: Signal) -> Tensor:
+    """Sum of an output over the steps of a chunk."""
+    if weights is None:
+        return signal.data * steps if signal.steps == 1 else signal.timed.sum(0)
+    weights = weights.to(signal.data)
+    if signal.steps == 1:
+        return signal.data * weights.sum()
+    return torch.tensordot(weights, signal.timed, 1)
+
+
+def decoded(coding: Coding, total: Any, rest: Any, t: int) -> Any:
+    """Decoded output after t steps, tensor by tensor."""
+    if rest is None:
+        return map_structure(lambda tensor: coding.decode(tensor, None, t), Tensor, total)
+    at_rest: list[Tensor] = []
+    map_structure(at_rest.append, Tensor, rest)
+    following = iter(at_rest)
+    return map_structure(lambda tensor: coding.decode(tensor, next(following), t), Tensor, total)
+
+
+def added(total: Any, more: Any) -> Any:
+    """Sum of two outputs of the same structure, tensor by tensor."""
+    if isinstance(total, Tensor):
+        return total + more
+    if isinstance(total, dict):
+        return {key: added(value, more[key]) for key, value in total.items()}
+    if isinstance(total, tuple) and hasattr(total, "_fields"):
+        return type(total)(*(added(a, b) for a, b in zip(total, more, strict=True)))
+    if isinstance(total, list | tuple):
+        return type(total)(added(a, b) for a, b in zip(total, more, strict=True))
+    return total
