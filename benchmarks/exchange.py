@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 from pathlib import Path
 
 import click
@@ -64,6 +63,8 @@ def import_(archive: Path, results: Path, networks: bool) -> None:
 
 def environment() -> dict[str, str]:
     """This machine and the packages that can change a result."""
+    from importlib import metadata
+
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:

@@ -85,16 +85,13 @@ def show(
 
     The page has every limit of time steps itself, so `limit` concerns what is printed and drawn.
     """
-    from leaderboard import StoreError, load_published, only_groups, rank, render, write_page
-    from leaderboard.attachments import load_pictures
-    from leaderboard.diagnoses import load_diagnoses
+    from leaderboard import StoreError, load_published, only_groups, rank, render
     from leaderboard.published import select_published
     from leaderboard.ranking import at_limit
-    from leaderboard.studies import load_studies
 
     wanted = cast("tuple[Group, ...]", groups)
     try:
-        loaded = read_records([results])
+        loaded = read_records([results], layers=html is not None)
         boards = only_groups(rank(loaded.records), wanted)
         if not boards:
             stop(f"no records of {' or '.join(groups)} recipes in {results}; leave out --group to see all")
@@ -109,6 +106,11 @@ def show(
         for invalid in loaded.invalid:
             click.echo(f"set aside: {invalid.path}: {invalid.reason}", err=True)
         if html is not None:
+            from leaderboard.attachments import load_pictures
+            from leaderboard.diagnoses import load_diagnoses
+            from leaderboard.page import write_page
+            from leaderboard.studies import load_studies
+
             write_page(
                 boards,
                 html,
@@ -190,15 +192,20 @@ def published(task: str | None, dataset: str | None, recipe: str | None) -> None
         stop(str(error))
 
 
-def read_records(folders: Sequence[Path]) -> Loaded:
-    """Records of all folders together; stops where there are none."""
+def read_records(folders: Sequence[Path], *, layers: bool = False) -> Loaded:
+    """Records of all folders together; stops where there are none.
+
+    `layers`: with what single layers spent, see `ResultStore.load`.
+    """
     from leaderboard.store import Loaded, ResultStore
 
-    stores = [ResultStore(folder).load() for folder in folders]
+    gc.disable()  # and on again only when nothing that was read needs a look
+    stores = [ResultStore(folder).load(layers=layers) for folder in folders]
     records = [record for store in stores for record in store.records]
     if not records:
         named = ", ".join(map(str, folders))
         stop(f"no records in {named}; run a matrix first, e.g. spikemark run quickstart")
     gc.freeze()  # thousands of records stay to the end: the collector need not look at them again,
+    gc.enable()
     atexit.register(gc.unfreeze)  # but whatever else is left is taken down as it would be otherwise
     return Loaded(records, [invalid for store in stores for invalid in store.invalid])

@@ -17,13 +17,13 @@ side by side); beside them `published`, what papers report. Nothing here needs t
 machine that has the JSON files.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from leaderboard.files import StoreError
 from leaderboard.frame import frame, load
 from leaderboard.intervals import Difference, Interval, paired_bootstrap, wilson_interval
-from leaderboard.markdown import markdown_report, write_report
 from leaderboard.outcomes import decode_outcomes, encode_outcomes
-from leaderboard.page import write_page
-from leaderboard.published import load_published, render_published, select_published
 from leaderboard.ranking import Board, at_limit, only_groups, rank
 from leaderboard.records import SCHEMA_VERSION, Record
 from leaderboard.rows import Row
@@ -36,7 +36,12 @@ from leaderboard.statistics import (
     time_steps_to_parity,
 )
 from leaderboard.store import Invalid, Loaded, ResultStore
-from leaderboard.tables import render
+
+if TYPE_CHECKING:
+    from leaderboard.markdown import markdown_report, write_report
+    from leaderboard.page import write_page
+    from leaderboard.published import load_published, render_published, select_published
+    from leaderboard.tables import render
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -72,3 +77,20 @@ __all__ = [
     "write_page",
     "write_report",
 ]
+
+# What only some callers need, and what takes longer to import than most folders take to rank.
+_ON_DEMAND = {
+    "load_published": "leaderboard.published",
+    "markdown_report": "leaderboard.markdown",
+    "render": "leaderboard.tables",
+    "render_published": "leaderboard.published",
+    "select_published": "leaderboard.published",
+    "write_page": "leaderboard.page",
+    "write_report": "leaderboard.markdown",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ON_DEMAND[name]), name)

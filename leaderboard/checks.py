@@ -10,7 +10,9 @@ import math
 
 import numpy as np
 
-from leaderboard.image_scores import ImageScores, Proportion, image_scores
+from leaderboard.image_scores import image_scores
+from leaderboard.outcomes import ENCODING as PROPORTION
+from leaderboard.outcomes import share_of
 from leaderboard.records import Outcomes, Record
 from leaderboard.statistics import output_steps
 
@@ -38,8 +40,8 @@ def inconsistency(record: Record) -> str | None:
             return f"curve at t={point.t} averages {averaged} output steps, more than t"
         if point.t_total < averaged and not _exits_early(record):
             return f"curve at t={point.t} has t_total={point.t_total}, fewer steps than it averages"
-        unknown = sorted(set(point.rates) - set(units))
-        if unknown:
+        if not point.rates.keys() <= units.keys():
+            unknown = sorted(set(point.rates) - set(units))
             return f"curve at t={point.t} has rates of layers that are no source: {unknown}"
         for model, layers in (point.energy_layers_pj or {}).items():
             total, parts = point.energy_pj.get(model), math.fsum(layers.values())
@@ -50,10 +52,11 @@ def inconsistency(record: Record) -> str | None:
     return None
 
 
-def _of_all_images(scores: ImageScores) -> float:
+def _of_all_images(outcomes: Outcomes, text: str) -> float:
     """The metric of the whole test set, each image once."""
-    if isinstance(scores, Proportion):
-        return float(scores.right.mean())
+    if outcomes.encoding == PROPORTION:
+        return share_of(text, outcomes.count)
+    scores = image_scores(outcomes, text)
     return float(scores.score(np.ones((1, scores.count), dtype=np.int64))[0])
 
 
@@ -74,8 +77,7 @@ def _outcome_inconsistency(record: Record, outcomes: Outcomes) -> str | None:
     encoded += [(f"outcomes.at[{t}]", text, measured[t]) for t, text in outcomes.at.items()]
     for name, text, metrics in encoded:
         try:
-            scores = image_scores(outcomes, text)
-            mean = _of_all_images(scores)
+            mean = _of_all_images(outcomes, text)
         except ValueError as error:
             return f"{name}: {error}"
         stated = metrics.get(outcomes.measure)

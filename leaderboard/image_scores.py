@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from leaderboard.outcomes import ENCODING as PROPORTION
 from leaderboard.outcomes import BoolArray, decode_outcomes
 from leaderboard.overlap_scores import ENCODING as PIXELS
 from leaderboard.overlap_scores import mean_overlap
@@ -51,6 +52,11 @@ class Proportion:
     """The share of images that are right."""
 
     right: BoolArray  # [N]
+
+    @property
+    def share(self) -> float:
+        """The metric of the whole test set, each image once."""
+        return float(np.count_nonzero(self.right) / self.right.size)
 
     @property
     def count(self) -> int:
@@ -147,7 +153,7 @@ def image_scores(outcomes: Outcomes, text: str) -> ImageScores:
     Raises:
         ValueError: the text is damaged or does not fit the number of images.
     """
-    if outcomes.encoding == "packbits-base64":
+    if outcomes.encoding == PROPORTION:
         return Proportion(decode_outcomes(text, outcomes.count))
     if outcomes.encoding == PIXELS:
         return mean_overlap(outcomes.common or "", text, outcomes.count)

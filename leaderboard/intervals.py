@@ -21,6 +21,7 @@ from leaderboard.outcomes import BoolArray
 
 LEVEL = 0.95
 IntArray = npt.NDArray[np.int64]
+ComplexArray = npt.NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,13 @@ def paired_bootstrap(first: BoolArray, second: BoolArray, *, level: float = LEVE
         raise ValueError(f"paired outcomes need the same images, got {a.shape[1]} and {b.shape[1]}")
     images = a.shape[1]
     scale = a.shape[0] * b.shape[0]
-    # Whole numbers, so that equal differences fall into the same category whatever the seeds.
-    scaled = a.sum(axis=0, dtype=np.int64) * b.shape[0] - b.sum(axis=0, dtype=np.int64) * a.shape[0]
-    lowest = int(scaled.min())
-    step = int(np.gcd.reduce(scaled - lowest)) or 1
-    occurrences = np.bincount((scaled - lowest) // step)
+    differences, occurrences = _distinct_differences(a, b)
+    mean = float(differences @ occurrences) / images
+    lowest = int(differences[0])
+    step = int(np.gcd.reduce(differences - lowest)) or 1
+    spread = np.zeros((int(differences[-1]) - lowest) // step + 1, dtype=np.int64)
+    spread[(differences - lowest) // step] = occurrences
+    occurrences = spread
     sums = images * (len(occurrences) - 1) + 1  # distinct sums of `images` draws
     start, reach = _bulk(occurrences, images)
     length = 1 << (min(reach, sums) - 1).bit_length()
@@ -108,7 +111,7 @@ def paired_bootstrap(first: BoolArray, second: BoolArray, *, level: float = LEVE
     start = start if length < sums else 0
     turned = np.zeros(length)
     np.add.at(turned, np.arange(len(occurrences)) % length, occurrences / images)
-    chances = np.fft.irfft(np.fft.rfft(turned) ** images, length) if length > 1 else np.ones(1)
+    chances = np.fft.irfft(_power(np.fft.rfft(turned), images), length) if length > 1 else np.ones(1)
     chances = np.roll(chances, -(start % length))
     tail = (1 - level) / 2
     bounds = (
@@ -116,7 +119,42 @@ def paired_bootstrap(first: BoolArray, second: BoolArray, *, level: float = LEVE
         start + length - 1 - int(np.searchsorted(np.cumsum(chances[::-1]), tail)),
     )
     low, high = ((images * lowest + step * bound) / (images * scale) for bound in bounds)
-    return Difference(float(scaled.mean()) / scale, low, high)
+    return Difference(mean / scale, low, high)
+
+
+def _distinct_differences(a: BoolArray, b: BoolArray) -> tuple[IntArray, IntArray]:
+    """Differences of images between two networks, and how many images have each.
+
+    Whole numbers (S * S' times the difference), so that equal differences fall together whatever the seeds.
+
+    Returns:
+        The differences that occur, ascending, and their occurrences.
+    """
+    runs_a, runs_b = a.shape[0], b.shape[0]
+    right_a, right_b = (_right_runs(one) for one in (a, b))
+    pairs = np.bincount(right_a * np.intp(runs_b + 1) + right_b)
+    known = np.flatnonzero(pairs)
+    values = known // (runs_b + 1) * runs_b - known % (runs_b + 1) * runs_a
+    differences, place = np.unique(values, return_inverse=True)
+    return differences, np.bincount(place, weights=pairs[known]).astype(np.int64)
+
+
+def _right_runs(outcomes: BoolArray) -> IntArray:
+    """How many runs [N] are right about each image."""
+    small = np.uint8 if len(outcomes) < 256 else np.int64
+    right: IntArray = np.add.reduce(outcomes, axis=0, dtype=small).astype(np.int64)
+    return right
+
+
+def _power(values: ComplexArray, exponent: int) -> ComplexArray:
+    """A whole power by repeated squaring, which takes a tenth of the time of numpy's complex `**`."""
+    result = np.ones_like(values)
+    while exponent:
+        if exponent & 1:
+            result *= values
+        values = values * values
+        exponent >>= 1
+    return result
 
 
 def _bulk(occurrences: IntArray, images: int) -> tuple[int, int]:

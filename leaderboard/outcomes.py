@@ -12,6 +12,7 @@ import binascii
 import numpy as np
 import numpy.typing as npt
 
+ENCODING = "packbits-base64"
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -48,11 +49,30 @@ def decode_outcomes(text: str, count: int) -> BoolArray:
     Raises:
         ValueError: not base64, or not as many bytes as `count` images need.
     """
+    packed = np.frombuffer(_packed(text, count), dtype=np.uint8)
+    return np.unpackbits(packed, count=count).view(np.bool_)
+
+
+def share_of(text: str, count: int) -> float:
+    """Mean of what `encode_outcomes` packed, counted without unpacking it.
+
+    Args:
+        text: base64 text from a record.
+        count: number of test images N, at least 1.
+
+    Raises:
+        ValueError: as `decode_outcomes`.
+    """
+    bits = int.from_bytes(_packed(text, count), "big") >> -count % 8  # without the padding
+    return bits.bit_count() / count
+
+
+def _packed(text: str, count: int) -> bytes:
     try:
-        packed = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+        packed = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"outcomes are not base64: {error}") from error
     expected = (count + 7) // 8
-    if count < 0 or packed.size != expected:
-        raise ValueError(f"outcomes of {count} images need {max(expected, 0)} bytes, got {packed.size}")
-    return np.unpackbits(packed, count=count).astype(np.bool_)
+    if count < 0 or len(packed) != expected:
+        raise ValueError(f"outcomes of {count} images need {max(expected, 0)} bytes, got {len(packed)}")
+    return packed

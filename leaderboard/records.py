@@ -22,7 +22,7 @@ Group = Literal["binary", "multi-level", "retrained", "baseline"]
 class Frozen(BaseModel):
     """A value: unknown fields are refused, nothing changes after construction."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class Method(Frozen):

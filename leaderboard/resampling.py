@@ -36,7 +36,7 @@ def metric_interval(scores: Sequence[ImageScores], *, seed: int = 0, level: floa
     """
     proportions = [one for one in scores if isinstance(one, Proportion)]
     if len(proportions) == len(scores):
-        mean = float(np.mean([one.right.mean() for one in proportions]))
+        mean = float(np.mean([one.share for one in proportions]))
         return wilson_interval(mean, scores[0].count, level)
     drawn = _mean_resampled(scores, seed)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])

@@ -3,7 +3,7 @@ import base64
 import numpy as np
 import pytest
 
-from leaderboard.outcomes import decode_outcomes, encode_outcomes
+from leaderboard.outcomes import decode_outcomes, encode_outcomes, share_of
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 1000])
@@ -12,6 +12,12 @@ def test_round_trip_keeps_every_image_in_order(count: int) -> None:
     decoded = decode_outcomes(encode_outcomes(outcomes), count)
     assert decoded.dtype == np.bool_
     assert decoded.tolist() == outcomes.tolist()
+    if count:
+        assert share_of(encode_outcomes(outcomes), count) == outcomes.mean()
+
+
+def test_bits_after_the_last_image_do_not_count() -> None:
+    assert share_of(base64.b64encode(b"\x81\xff").decode(), 9) == 3 / 9
 
 
 def test_first_image_is_the_highest_bit() -> None:

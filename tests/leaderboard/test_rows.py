@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,34 @@ def test_only_seeds_are_pooled(make: Make) -> None:
 def test_seeds_deep_in_the_configuration_are_left_out(make: Make) -> None:
     records = [make(seed=s, config={"ann": {"training": [{"seed": s, "epochs": 3}]}}) for s in (0, 1)]
     assert len(pool_by_seed(records)) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": {"seed": 3, "z": 1}}, {"a": {"z": 1}}),
+        ({"a": {"b": 1, "seed": -3}}, {"a": {"b": 1}}),
+        ({"a": {"seed": 3}}, {"a": {}}),
+        ({"a": {"seed": [3, {"deep": 1}], "z": 1}}, {"a": {"z": 1}}),
+        ({"a": {"seed": None}}, {"a": {"seed": 0.5}}),
+    ],
+)
+def test_any_entry_called_seed_is_left_out(make: Make, one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert len(pool_by_seed([make(seed=0, config=one), make(seed=1, config=other)])) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": '"seed": 1'}, {"a": '"seed": 2'}),
+        ({"a": 'x, "seed": 1, "y'}, {"a": 'x, "seed": 2, "y'}),
+        ({"a": '\\"seed": 1'}, {"a": '\\"seed": 2'}),
+        ({"reseed": 1}, {"reseed": 2}),
+        ({"a": "seed", "b": 1}, {"a": "seed", "b": 2}),
+    ],
+)
+def test_what_only_looks_like_a_seed_counts(make: Make, one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert len(pool_by_seed([make(seed=0, config=one), make(seed=1, config=other)])) == 2
 
 
 def test_a_single_run(make: Make) -> None:

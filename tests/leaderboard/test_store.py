@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from leaderboard.files import StoreError
-from leaderboard.records import SCHEMA_VERSION, Record
-from leaderboard.store import ResultStore
+from leaderboard.ranking import rank
+from leaderboard.records import SCHEMA_VERSION, Point, Record
+from leaderboard.store import Loaded, ResultStore
 
 Make = Callable[..., Record]
 
@@ -26,6 +27,30 @@ def test_what_is_written_is_read_back(make: Make, tmp_path: Path) -> None:
     assert store.read(record.cell_id) == record
     assert store.load().records == [record]
     assert store.load().invalid == []
+
+
+def test_without_layers_records_rank_alike_and_invalid_ones_are_still_found(
+    make: Make, tmp_path: Path
+) -> None:
+    store = ResultStore(tmp_path)
+    for seed in (0, 1):
+        store.write(make(seed=seed))
+    whole = store.load()
+    path = store.path_of(whole.records[0].cell_id)
+    thin = store.load(layers=False)
+    assert [row.metric for board in rank(thin.records) for row in board.rows] == [
+        row.metric for board in rank(whole.records) for row in board.rows
+    ]
+    assert all(point.spikes and not other.spikes for point, other in zip(*_curves(whole, thin), strict=True))
+    payload = json.loads(path.read_text())
+    payload["curve"][0]["spikes"] = {"small": "many"}
+    path.write_text(json.dumps(payload))
+    (invalid,) = store.load(layers=False).invalid
+    assert (invalid.path, "curve.0.spikes.small" in invalid.reason) == (path, True)
+
+
+def _curves(*loaded: Loaded) -> list[list[Point]]:
+    return [[point for record in each.records for point in record.curve] for each in loaded]
 
 
 def test_a_new_store_is_empty(tmp_path: Path) -> None:
