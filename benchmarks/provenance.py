@@ -18,7 +18,12 @@ _PACKAGES = ("spikemark", "torch", "torchvision", "pytorch-lightning", "torchmet
 
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that can change a result, plug-ins' among them."""
-    return _own_versions() | packages()
+    return _own_versions() | _plugin_versions()
+
+
+@cache
+def _plugin_versions() -> dict[str, str]:
+    return packages()  # reads the metadata of everything installed, a tenth of a tiny cell's time
 
 
 @cache
