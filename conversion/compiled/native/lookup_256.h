@@ -81,6 +81,13 @@ INLINE void clear(lookups *found) {
     }
 }
 
+/* Indices, in a register: compilers would read them again for every table, and loads are what is scarce. */
+INLINE __m256i indices_at(const uint16_t *index) {
+    __m256i found = _mm256_loadu_si256((const __m256i *)index);
+    __asm__("" : "+x"(found));
+    return found;
+}
+
 INLINE __m256i table_at(const int8_t *table) {
     return _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)table));
 }
@@ -94,7 +101,7 @@ INLINE void look_up_wide(
         __m256i low[CHANNELS], high[CHANNELS];
         for (int c = 0; c < CHANNELS; c++) low[c] = high[c] = _mm256_setzero_si256();
         for (int64_t g = from; g < to; g++, table += CHANNELS * WIDE_TABLE) {
-            const __m256i spikes = _mm256_loadu_si256((const __m256i *)(index + g * apart));
+            const __m256i spikes = indices_at(index + g * apart);
             for (int c = 0; c < CHANNELS; c++) {
                 const int8_t *own = table + c * WIDE_TABLE;
                 low[c] = _mm256_add_epi16(low[c], _mm256_shuffle_epi8(table_at(own), spikes));
@@ -122,7 +129,7 @@ INLINE void look_up(
         __m256i spikes[MOST_TOGETHER];
         for (int i = 0; i < pixels; i++)
             for (int r = 0; r < registers; r++)
-                spikes[i * registers + r] = _mm256_loadu_si256((const __m256i *)(index[i] + g * apart + r * 16));
+                spikes[i * registers + r] = indices_at(index[i] + g * apart + r * 16);
         for (int c = 0; c < CHANNELS; c++) {
             const __m256i own = table_at(table + c * NARROW_TABLE);
             for (int n = 0; n < pixels * registers; n++)
