@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from datamodules.errors import DataError
+
 FloatArray = npt.NDArray[np.float64]
 NAMED_FILES = 3  # of those with a problem
 
@@ -118,6 +120,20 @@ class BoxChecks:
                     AnnotationWarning,
                     stacklevel=2,
                 )
+
+
+def check_objects(images: Sequence[AnnotatedImage], source: str) -> None:
+    """Refuse a split in which nothing could be learnt or found: its average precision is not defined.
+
+    Args:
+        images: of the split.
+        source: what lists them, for the message.
+
+    Raises:
+        DataError: none of them has an object, or every object is a crowd or difficult.
+    """
+    if not any((~one.crowd & ~one.difficult).any() for one in images):
+        raise DataError(f"{source}: none of its {len(images)} image(s) has an object that counts")
 
 
 def _flags(values: Sequence[bool] | None, count: int) -> npt.NDArray[np.bool_]:

@@ -26,7 +26,7 @@ from torch import Tensor
 from torchvision.datasets import CocoDetection
 
 from datamodules.base import LoaderConfig, Split
-from datamodules.detection.annotations import AnnotatedImage, BoxChecks
+from datamodules.detection.annotations import AnnotatedImage, BoxChecks, check_objects
 from datamodules.detection.base import DetectionData, DetectionOptions
 from datamodules.detection.samples import FileReader, check_headers
 from datamodules.errors import DataError, missing_data
@@ -39,6 +39,32 @@ DATA_ROOT/
     annotations/instances_train2017.json
     annotations/instances_val2017.json
 """
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# What the fields hold that are read here; whichever an entry has.
+_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "id": (_is_whole, "a whole number"),
+    "image_id": (_is_whole, "a whole number"),
+    "category_id": (_is_whole, "a whole number"),
+    "file_name": (lambda value: isinstance(value, str), "text"),
+    "name": (lambda value: isinstance(value, str), "text"),
+    "width": (lambda value: _is_whole(value) and value > 0, "a whole number above 0"),
+    "height": (lambda value: _is_whole(value) and value > 0, "a whole number above 0"),
+    "bbox": (
+        lambda value: isinstance(value, list) and len(value) == 4 and all(map(_is_number, value)),
+        "4 numbers",
+    ),
+    "area": (_is_number, "a number"),
+    "iscrowd": (lambda value: value in (0, 1), "0 or 1"),
+}
 
 
 @dataclass(frozen=True)
@@ -93,6 +119,7 @@ class Coco(DetectionData):
         for split, (file, images, content) in contents.items():
             self._images[split] = annotated_images(content, images, checks)
             _check_files(self._images[split], file, images)
+            check_objects(self._images[split], str(file))
         check_headers(self._images["test"])
         checks.report()
         self._classes = tuple(categories["train"].values())
@@ -124,8 +151,8 @@ def check_form(content: Any, source: str) -> None:
         source: its name, for messages.
 
     Raises:
-        DataError: a list is missing or empty, a field is missing, or an annotation names an unknown image
-            or category.
+        DataError: a list is missing or empty, a field is missing or holds something else, or an annotation
+            names an unknown image or category.
     """
     if not isinstance(content, Mapping):
         raise DataError(f"{source} holds a JSON {type(content).__name__}, not COCO annotations")
@@ -142,6 +169,7 @@ def check_form(content: Any, source: str) -> None:
             absent = fields if not isinstance(entry, Mapping) else [f for f in fields if f not in entry]
             if absent:
                 raise DataError(f"{source}: an entry of {name!r} lacks {absent[0]!r}: {str(entry)[:80]}")
+            _check_values(entry, name, source)
     known = {name: {entry["id"] for entry in content[name]} for name in ("images", "categories")}
     for name, ids in known.items():
         if len(ids) < len(content[name]):
@@ -152,9 +180,15 @@ def check_form(content: Any, source: str) -> None:
                 raise DataError(
                     f"{source}: annotation {entry['id']} has {key} {entry[key]}, which is not among {name!r}"
                 )
-        box = entry["bbox"]
-        if not isinstance(box, list) or len(box) != 4 or not all(isinstance(x, int | float) for x in box):
-            raise DataError(f"{source}: bbox of annotation {entry['id']} must be 4 numbers, got {box!r}")
+
+
+def _check_values(entry: Mapping[str, Any], name: str, source: str) -> None:
+    for field, (fits, wanted) in _VALUES.items():
+        if field in entry and not fits(entry[field]):
+            got = repr(entry[field])[:80]
+            raise DataError(
+                f"{source}: {field} of {name!r} entry {entry['id']!r} must be {wanted}, got {got}"
+            )
 
 
 def category_names(content: Mapping[str, Any]) -> dict[int, str]:

@@ -15,6 +15,7 @@ Source: Everingham et al. 2010, The Pascal Visual Object Classes Challenge, doi:
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from torch import Tensor
 from torchvision.datasets import VOCDetection
 
 from datamodules.base import LoaderConfig, Split
-from datamodules.detection.annotations import AnnotatedImage, BoxChecks
+from datamodules.detection.annotations import AnnotatedImage, BoxChecks, check_objects
 from datamodules.detection.base import DetectionData, DetectionOptions
 from datamodules.detection.samples import FileReader, check_headers
 from datamodules.errors import DataError, missing_data
@@ -114,6 +115,7 @@ class Voc(DetectionData):
         checks = BoxChecks(f"data set {self.name!r} in {self.folder}")
         for split, files in parsed.items():
             self._images[split] = [_checked(one, labels, checks) for one in files]
+            check_objects(self._images[split], f"{split} images of {self.folder}")
             kept = self.options.in_memory and split == "train"
             self._readers[split] = FileReader(self._images[split], kept)
         check_headers(self._images["test"])
@@ -126,10 +128,14 @@ class Voc(DetectionData):
     def _parse(self, year: str, image_set: str) -> list[_Parsed]:
         try:
             listed = VOCDetection(str(self.folder), year=year, image_set=image_set)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
             problem = f"no {image_set} images of VOC{year} ({' '.join(str(error).split())})"
             raise missing_data(problem, self.folder, LAYOUT) from error
-        pairs = list(zip(listed.annotations, listed.images, strict=True))
+        pairs = [  # an empty line of the list is no image
+            pair
+            for pair in zip(listed.annotations, listed.images, strict=True)
+            if Path(pair[1]).name != ".jpg"
+        ]
         if not pairs:
             lists = self.folder / "VOCdevkit" / f"VOC{year}" / "ImageSets" / "Main"
             raise DataError(f"{lists / image_set}.txt names no image")
@@ -145,7 +151,7 @@ def _read(file: Path, image: Path) -> _Parsed:
         raise DataError(f"cannot read the annotation file {file}: {error}") from error
     if not image.is_file():
         raise DataError(f"{file} annotates {image}, which does not exist")
-    size = tuple(round(_number(root, f"size/{side}", file)) for side in ("width", "height"))
+    size = tuple(_pixels(root, f"size/{side}", file) for side in ("width", "height"))
     found = root.findall("object")
     boxes = [[_number(one, f"bndbox/{k}", file) for k in ("xmin", "ymin", "xmax", "ymax")] for one in found]
     return _Parsed(
@@ -173,14 +179,19 @@ def _number(element: ElementTree.Element, path: str, file: Path) -> float:
         raise DataError(f"{file}: <{path}> must be a number, got {text!r}") from None
 
 
+def _pixels(element: ElementTree.Element, path: str, file: Path) -> int:
+    number = _number(element, path, file)
+    if not 1 <= number < math.inf:
+        raise DataError(f"{file}: <{path}> must be at least 1 pixel, got {number}")
+    return round(number)
+
+
 def _checked(one: _Parsed, labels: dict[str, int], checks: BoxChecks) -> AnnotatedImage:
     if unknown := [name for name in one.names if name not in labels]:
         raise DataError(
             f"{one.file} has an object of class {unknown[0]!r}, which no training image has;"
             f" known: {', '.join(labels)}"
         )
-    if min(one.size) < 1:
-        raise DataError(f"{one.file}: the image's size must be at least 1x1, got {one.size[0]}x{one.size[1]}")
     return checks.image(
         one.image,
         one.size,

@@ -102,11 +102,28 @@ def test_degenerate_boxes_are_dropped_with_one_warning_that_counts(voc, tmp_path
             lambda voc: voc.add("val", "b3", [("cat", ("x", 1, 9, 9))]),
             r"b3\.xml: <bndbox/xmin> must be a number",
         ),
+        *(
+            (
+                lambda voc, width=width: voc.add("val", "b3", [], size=(64, 48)).write_text(
+                    f"<annotation><size><width>{width}</width><height>48</height></size></annotation>"
+                ),
+                r"b3\.xml: <size/width> must be at least 1 pixel",
+            )
+            for width in ("0", "inf", "nan")
+        ),
         (lambda voc: (voc.base / "JPEGImages" / "b1.jpg").unlink(), r"b1\.jpg, which does not exist"),
         (lambda voc: (voc.base / "ImageSets" / "Main" / "val.txt").unlink(), r"(?s)no val images.*layout"),
         (
             lambda voc: (voc.base / "ImageSets" / "Main" / "val.txt").write_text(""),
             r"val\.txt names no image",
+        ),
+        (
+            lambda voc: (voc.base / "ImageSets" / "Main" / "val.txt").write_bytes(b"\xff\xfe\x00\x81"),
+            "no val images of VOC2012",
+        ),
+        (
+            lambda voc: (voc.base / "ImageSets" / "Main" / "val.txt").write_text("b2\n"),
+            r"test images .*: none of its 1 image\(s\) has an object that counts",
         ),
     ],
 )
@@ -114,6 +131,12 @@ def test_bad_files_are_named(voc, tmp_path, damage, message):
     damage(voc)
     with pytest.raises(DataError, match=message):
         load(tmp_path)
+
+
+def test_empty_lines_of_a_list_are_passed_over(voc, tmp_path):
+    with open(voc.base / "ImageSets" / "Main" / "val.txt", "a") as names:
+        names.write("\n  \n")
+    assert [one.path.stem for one in load(tmp_path)._images["test"]] == ["b1", "b2"]
 
 
 def test_a_test_image_that_is_none_is_named_before_the_test(voc, tmp_path):
