@@ -159,16 +159,29 @@ def check_headers(images: Sequence[AnnotatedImage]) -> None:
             says.
     """
     for known in images:
-        try:
-            with Image.open(known.path) as image:
-                _check_size(known, image.size)
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise _undecodable(known.path, error) from error
+        _check_size(known, stored_size(known.path))
         check_whole(known.path)
 
 
-def check_whole(path: Path) -> None:
+def stored_size(path: Path) -> tuple[int, int]:
+    """Return the (width, height) that the header of an image file says.
+
+    Raises:
+        DataError: the file is missing or is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _undecodable(path, error) from error
+
+
+def check_whole(path: Path, kind: str = "image") -> None:
     """Find truncated JPEG and PNG files without decoding the others: their formats have an end marker.
+
+    Args:
+        path: of the file.
+        kind: what the file is, for the message.
 
     Raises:
         DataError: the file has no end marker and does not decode.
@@ -179,9 +192,9 @@ def check_whole(path: Path) -> None:
             stream.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
             tail = stream.read()
     except OSError as error:
-        raise _undecodable(path, error) from error
+        raise _undecodable(path, error, kind) from error
     if any(start.startswith(signature) and end not in tail for signature, end in END_MARKERS.items()):
-        decode(path)
+        decode(path, kind)
 
 
 def _check_size(known: AnnotatedImage, stored: tuple[int, int]) -> None:
@@ -192,11 +205,11 @@ def _check_size(known: AnnotatedImage, stored: tuple[int, int]) -> None:
         )
 
 
-def _undecodable(path: Path, error: Exception) -> DataError:
-    return DataError(f"cannot decode the image {path}: {error}. Replace or delete the file.")
+def _undecodable(path: Path, error: Exception, kind: str = "image") -> DataError:
+    return DataError(f"cannot decode the {kind} {path}: {error}. Replace or delete the file.")
 
 
-def decode(path: Path) -> Tensor:
+def decode(path: Path, kind: str = "image") -> Tensor:
     """Return an image file as uint8 [3, H, W].
 
     Raises:
@@ -206,4 +219,4 @@ def decode(path: Path) -> Tensor:
         with Image.open(path) as image:
             return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _undecodable(path, error) from error
+        raise _undecodable(path, error, kind) from error

@@ -79,7 +79,7 @@ class Cityscapes(SegmentationData):
     def _open(self) -> None:
         for split, part in SPLITS.items():
             pairs = self._pairs(part)
-            check_files(pairs)
+            check_files(pairs, IDS)
             self._files[split] = pairs
             self._readers[split] = FileReader(pairs, IDS, self.options.in_memory)
 

@@ -6,7 +6,8 @@ maps here, class k is the number k, and `IGNORE` marks pixels that are neither t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datamodules.detection.samples import check_whole
+from datamodules.detection.samples import check_whole, stored_size
 from datamodules.errors import DataError
 
 IGNORE = 255
@@ -74,37 +75,58 @@ class LabelIds:
 
 
 def _pixels(path: Path, palette: bool) -> npt.NDArray[np.uint8]:
+    with _opened(path) as image:
+        _check_mode(image.mode, palette, path)
+        pixels = np.array(image)
+    if pixels.min() < 0 or pixels.max() > 255:  # of 16 bit; eight hold every id
+        raise DataError(f"{path} holds ids from {pixels.min()} to {pixels.max()}, which do not exist")
+    return pixels.astype(np.uint8)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            image.load()
-            mode, pixels = image.mode, np.array(image)
+            yield image
     except FileNotFoundError as error:
         raise DataError(f"there is no label file {path}") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"cannot decode the label file {path}: {error}. Replace or delete it.") from error
+
+
+def _check_mode(mode: str, palette: bool, path: Path) -> None:
     if mode == "P" and not palette:
         raise DataError(f"{path} {_PALETTE}")
-    if mode.startswith("I") and pixels.min() >= 0 and pixels.max() <= 255:  # 16 bit that 8 would hold
-        pixels = pixels.astype(np.uint8)
-    if pixels.ndim != 2 or pixels.dtype != np.uint8:
+    if mode not in ("L", "P") and not mode.startswith("I"):
         raise DataError(f"{path} {_COLOURS.format(mode=mode)}")
-    return pixels
 
 
 def check_size(image: Tensor, labels: Tensor, files: LabelledImage) -> None:
     """Raise `DataError` unless an image [C, H, W] and its label map [H, W] have one size."""
-    if image.shape[1:] != labels.shape:
-        (height, width), (label_height, label_width) = image.shape[1:], labels.shape
+    _check_sizes((image.shape[2], image.shape[1]), (labels.shape[1], labels.shape[0]), files)
+
+
+def _check_sizes(image: tuple[int, int], label: tuple[int, int], files: LabelledImage) -> None:
+    if image != label:
         raise DataError(
-            f"{files.label} has {label_width}x{label_height} pixels, its image {files.image} has"
-            f" {width}x{height}; a label map needs the size of its image"
+            f"{files.label} has {label[0]}x{label[1]} pixels, its image {files.image} has"
+            f" {image[0]}x{image[1]}; a label map needs the size of its image"
         )
 
 
-def check_files(pairs: list[LabelledImage]) -> None:
-    """Raise `DataError` where an image has no label file, or a file is truncated.
+def check_files(pairs: list[LabelledImage], ids: LabelIds) -> None:
+    """Look at the headers and ends of all files, so that a wrong one is found before hours of work.
 
-    Names the first; counts label files that are missing.
+    Args:
+        pairs: files of a split.
+        ids: how its label files are read.
+
+    Raises:
+        DataError: an image has no label file, or one that holds colours, an unexpected palette or another
+            number of pixels; or a file is no image, or truncated. Names the first; counts label files that
+            are missing.
     """
     absent = [pair for pair in pairs if not pair.label.is_file()]
     if absent:
@@ -113,5 +135,8 @@ def check_files(pairs: list[LabelledImage]) -> None:
             f"there is no label file {absent[0].label} for the image {absent[0].image.name}{more}"
         )
     for pair in pairs:
+        with _opened(pair.label) as label:
+            _check_mode(label.mode, ids.palette, pair.label)
+            _check_sizes(stored_size(pair.image), label.size, pair)
         check_whole(pair.image)
-        check_whole(pair.label)
+        check_whole(pair.label, "label file")

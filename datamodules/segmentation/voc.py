@@ -98,14 +98,14 @@ class VocSegmentation(SegmentationData):
             "test": self._listed("val"),
         }
         for split, pairs in parts.items():
-            check_files(pairs)
+            check_files(pairs, IDS)
             self._files[split] = pairs
             self._readers[split] = FileReader(pairs, IDS, self.options.in_memory)
 
     def _listed(self, part: str) -> list[LabelledImage]:
         try:
             listed = VOCSegmentation(str(self.folder), year="2012", image_set=part)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
             problem = f"no {part} images of VOC2012 segmentation ({' '.join(str(error).split())})"
             raise missing_data(problem, self.folder, LAYOUT) from error
         return _pairs(part, [*zip(listed.images, listed.masks, strict=True)], self.folder)
@@ -125,6 +125,8 @@ class VocSegmentation(SegmentationData):
 
 
 def _pairs(part: str, files: Sequence[tuple[str | Path, str | Path]], folder: Path) -> list[LabelledImage]:
-    if not files:
+    pairs = [LabelledImage(Path(image), Path(label)) for image, label in files]
+    pairs = [pair for pair in pairs if pair.image.name != ".jpg"]  # an empty line of the list is no image
+    if not pairs:
         raise DataError(f"ImageSets/Segmentation/{part}.txt in {folder} names no image")
-    return [LabelledImage(Path(image), Path(label)) for image, label in files]
+    return pairs

@@ -62,10 +62,14 @@ def overwritten(file, how):
     elif how == "id":
         ids[0, 0] = 77
         Image.fromarray(ids).save(file)
+    elif how == "wide id":
+        Image.fromarray(ids.astype(np.uint16) + 300).save(file)
     elif how == "palette":
         Image.fromarray(ids).convert("P").save(file)
     elif how == "colours":
         Image.fromarray(np.stack([ids] * 3, -1)).save(file)
+    elif how == "truncation":
+        file.write_bytes(file.read_bytes()[:-30])
     else:
         file.write_bytes(b"no image")
 
@@ -74,18 +78,38 @@ def overwritten(file, how):
     ("how", "message"),
     [
         ("size", r"labelIds.png has 40x32 pixels, its image .*leftImg8bit.png has 40x34"),
-        ("id", r"labelIds.png holds the id\(s\) 77, which do not exist; ids go from 0 to 33"),
         ("palette", r"labelIds.png is a palette image.*_labelIds.png, not \*_gtFine_color.png"),
         ("colours", r"labelIds.png holds colours \(mode RGB\)"),
         ("damage", r"cannot decode the label file .*labelIds.png"),
+        ("truncation", r"cannot decode the label file .*labelIds.png"),
     ],
 )
-def test_a_label_file_that_does_not_fit_is_named(streets, how, message):
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_label_file_that_does_not_fit_is_named_before_the_training(streets, split, how, message):
+    overwritten(streets.label(split), how)
+    with pytest.raises(DataError, match=message):
+        streets.build().setup()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("id", r"labelIds.png holds the id\(s\) 77, which do not exist; ids go from 0 to 33"),
+        ("wide id", r"labelIds.png holds ids from 300 to 333, which do not exist"),
+    ],
+)
+def test_an_id_that_does_not_exist_is_named(streets, how, message):
     overwritten(streets.label(), how)
     data = streets.build()
     data.setup()
     with pytest.raises(DataError, match=message):
         list(data.test_dataloader())
+
+
+def test_an_image_that_is_none_is_named_before_the_training(streets):
+    next((streets.base / "leftImg8bit" / "val" / "town").iterdir()).write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"cannot decode the image .*leftImg8bit.png"):
+        streets.build().setup()
 
 
 @pytest.mark.parametrize(

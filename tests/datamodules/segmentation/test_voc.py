@@ -44,6 +44,20 @@ def test_a_missing_label_file_is_named(voc):
         voc.build().setup()
 
 
+def test_empty_lines_of_a_list_are_passed_over(voc):
+    voc.names("val", ["c", "", " "])
+    data = voc.build(calibration_images=1)
+    data.setup()
+    assert len(data.test_dataloader()) == 1
+    assert len(next(iter(data.test_dataloader()))[1]) == 1
+
+
+def test_a_list_that_is_no_text_is_named(voc):
+    (voc.base / "ImageSets" / "Segmentation" / "val.txt").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(DataError, match="no val images of VOC2012 segmentation"):
+        voc.build().setup()
+
+
 def test_an_empty_list_is_named(voc):
     voc.names("val", [])
     with pytest.raises(DataError, match=r"Segmentation/val.txt .* names no image"):
