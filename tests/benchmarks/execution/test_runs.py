@@ -80,7 +80,7 @@ def test_a_killed_worker_is_one_failed_cell(tools: Any, start: Any, tmp_path: Pa
     claims = Claims(tmp_path)
     tools.wait_until(lambda: claims.find(f"cell-{victim.id}"))
     os.kill(claims.find(f"cell-{victim.id}").owner.pid, signal.SIGKILL)
-    runner.join(60)
+    runner.join(240)  # a busy machine takes its time
     assert runner.exitcode == 0
     assert records(tmp_path) == {cell.id for cell in expand(matrix, None)}
     failure = FailureStore(tmp_path).get(victim.id)
