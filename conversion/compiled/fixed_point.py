@@ -26,6 +26,11 @@ GROUP = 6
 BLOCK = 36
 
 
+def is_wide(precision: Precision) -> bool:
+    """True where sums of a block of weights need 32 bits, False where 16 hold them."""
+    return precision == "float32"
+
+
 @dataclass(frozen=True)
 class FixedPoint:
     """Weights of a Conv2d or Linear layer, w * unit / threshold = integer * scale."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from conversion.compiled.fixed_point import is_wide
 from conversion.compiled.fusion import Fusion
 from conversion.compiled.lane_moves import move
 from conversion.compiled.lane_pooling import fits, pool_packed
@@ -143,7 +144,7 @@ class TableSimulation(CompiledSimulation):
         height, width = sides or (1, 1)
         counts = torch.zeros(height, width, channels)
         if node in self._prepared.drivers:
-            spikes.index(table_group(self._prepared.precision == "float32"), counts)
+            spikes.index(table_group(is_wide(self._prepared.precision)), counts)
         else:
             spikes.count(counts)
         self._add_to_tally(name, counts.permute(2, 0, 1) if sides else counts.flatten())

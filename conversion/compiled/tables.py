@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from conversion.compiled.firing import Population
-from conversion.compiled.fixed_point import GROUP, blocks, grouped
+from conversion.compiled.fixed_point import GROUP, blocks, grouped, is_wide
 from conversion.compiled.lanes import CHANNELS, LaneCurrents, PackedSpikes, empty_bits, library, planes_of
 from conversion.compiled.layers import Synapses
 from conversion.compiled.native import table_group
@@ -43,7 +43,7 @@ class Tables:
 def tables_of(synapses: Synapses) -> Tables:
     """Prepare packed synapses for the table kernel too."""
     fixed = synapses.fixed
-    wide = fixed.precision == "float32"
+    wide = is_wide(fixed.precision)
     group = table_group(wide)
     weights = grouped(fixed.weights, group).contiguous()
     taps, groups = weights.shape[1:3]
