@@ -14,6 +14,9 @@ typedef struct {
     int64_t taps_from, taps_to; /* the others meet nothing */
 } scratch;
 
+/* Bytes of the tables that one group of spikes indexes, one for each channel of a block. */
+INLINE int64_t block_size(int64_t wide) { return CHANNELS * (wide ? WIDE_TABLE : NARROW_TABLE); }
+
 static int64_t entries_of(const table_layer *l) { return l->kernel_h * l->kernel_w * l->groups; }
 
 static void *room(int64_t bytes) { return aligned_alloc(64, (bytes + 127) / 64 * 64); }
@@ -22,7 +25,7 @@ static scratch new_scratch(const table_layer *l) {
     scratch s = {0};
     if (!l->index) return s;
     const int64_t pixel = l->groups * l->vectors * VECTOR;
-    s.tables = room(entries_of(l) * CHANNELS * (l->wide ? WIDE_TABLE : NARROW_TABLE));
+    s.tables = room(entries_of(l) * block_size(l->wide));
     s.rows = room(l->kernel_h * l->kernel_w * sizeof(uint16_t *));
     s.columns = room(l->kernel_h * l->kernel_w * sizeof(int64_t));
     s.sums = room(PIXELS * CHANNELS * SPAN * VECTOR * sizeof(int32_t));
@@ -49,7 +52,7 @@ INLINE void build_tables(const table_layer *l, scratch *s, int64_t channel, cons
         for (int64_t b = 0; b < l->block_count; b++) {
             const int64_t *block = l->blocks + 4 * b;
             for (int64_t tap = block[0]; tap < block[1]; tap++)
-                for (int64_t g = block[2]; g < block[3]; g++, table += CHANNELS * size) {
+                for (int64_t g = block[2]; g < block[3]; g++, table += block_size(wide)) {
                     const int32_t *weights = own + (tap * l->groups + g) * group;
                     if (wide) wide_table(table, weights);
                     else narrow_table(table, weights);
@@ -79,7 +82,7 @@ INLINE void sum_block(
     int64_t pixel, int64_t quartet, int64_t first_register, const int first, const int wide, const int pixels,
     const int registers) {
     const int64_t groups = block[3] - block[2], lanes = lanes_together(wide);
-    const int64_t size = groups * CHANNELS * (wide ? WIDE_TABLE : NARROW_TABLE);
+    const int64_t size = groups * block_size(wide);
     const int64_t apart = quartet_size(l->vectors, quartet) * VECTOR;
     const int64_t offset = (plane * l->height * l->vectors + quartet) * l->width * l->groups * VECTOR +
                            block[2] * apart + first_register * lanes;
@@ -137,7 +140,7 @@ INLINE void sum_tile(
                 }
             }
 #undef SUM
-            table += (block[1] - block[0]) * (block[3] - block[2]) * CHANNELS * (wide ? WIDE_TABLE : NARROW_TABLE);
+            table += (block[1] - block[0]) * (block[3] - block[2]) * block_size(wide);
         }
     }
 }
