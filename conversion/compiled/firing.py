@@ -10,6 +10,7 @@ from torch import Tensor
 from conversion.compiled.native import structures
 from conversion.neurons import (
     Burst,
+    DifferentialMultiThreshold,
     ImbalancedThreshold,
     Integer,
     IntegrateAndFire,
@@ -19,7 +20,7 @@ from conversion.neurons import (
     State,
 )
 
-BINARY, BURST, SIGNED, CALIBRATED, LEAKY = range(1, 6)  # kinds in neurons.h
+BINARY, BURST, SIGNED, CALIBRATED, LEAKY, DIFFERENTIAL = range(1, 7)  # kinds in neurons.h
 _VARIANTS = ("fix", "cons", "code")
 _BYTE = range(-128, 128)
 
@@ -35,6 +36,7 @@ class Firing:
         bound: what neurons.h says for this kind.
         variant: of a kind that has several.
         states: entries of the neuron's state that are kept, in the order of neurons.h.
+        graded: what is sent counts as one event, whatever its size.
     """
 
     kind: int
@@ -43,6 +45,7 @@ class Firing:
     bound: float = 0.0
     variant: int = 0
     states: tuple[str, ...] = ("v",)
+    graded: bool = False
 
 
 def firing_of(neuron: Neuron) -> Firing | None:
@@ -66,6 +69,9 @@ def _firing_of(neuron: Neuron) -> Firing | None:
         case SpikeCalibrated():
             variant, states = _VARIANTS.index(neuron.variant), ("v", "balance", "last", "n")
             return Firing(CALIBRATED, neuron.gamma, 1, neuron.allowance, variant, states)
+        case DifferentialMultiThreshold():
+            most, states = neuron.max_per_step, ("v", "input", "output", "rest")
+            return Firing(DIFFERENTIAL, most, most, neuron.share, states=states, graded=True)
     return None
 
 

@@ -41,8 +41,9 @@ class Schedule:
 def planes_for(neurons: Collection[Neuron]) -> int:
     """Planes of bits that hold what these neurons send in a step; 0 where the table kernel cannot."""
     least, most = range_of(neurons)
-    if not fits_planes(most, least) or any(firing_of(neuron) is None for neuron in neurons):
-        return 0
+    firings = [firing_of(neuron) for neuron in neurons]
+    if not fits_planes(most, least) or any(firing is None or firing.graded for firing in firings):
+        return 0  # that kernel counts the bits of what is sent
     return len(planes_of(most, least))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from conversion.neurons.base import Alphabet, Neuron, State, fire
@@ -52,8 +53,7 @@ class MultiThreshold(Neuron):
 
     def events(self, spikes: Tensor) -> Tensor:
         """One event a threshold that fired: the number of ones in binary."""
-        left = spikes.int()
-        ones = left & 1
-        for bit in range(1, self.levels):
-            ones = ones + (left >> bit & 1)
-        return ones.to(spikes.dtype)
+        ones = torch.zeros(1, dtype=spikes.dtype, device=spikes.device)  # of 0, 1, 2, ...
+        for _ in range(self.levels):
+            ones = torch.cat([ones, ones + 1])
+        return ones.index_select(0, spikes.int().flatten()).view_as(spikes)

@@ -11,10 +11,11 @@
 
 #include "vectors.h"
 
-enum { NONE, BINARY, BURST, SIGNED, CALIBRATED, LEAKY }; /* NONE: currents are what is asked for */
+enum { NONE, BINARY, BURST, SIGNED, CALIBRATED, LEAKY, DIFFERENTIAL }; /* NONE: currents are what is asked for */
 
 #define MAX_STATES 4
 enum { MEMBRANE, SENT, LAST, FIRINGS }; /* of a state */
+enum { INPUT = 1, OUTPUT, REST }; /* of that of DIFFERENTIAL: estimates of what has come and gone, current at rest */
 
 typedef struct {
     int64_t kind;
@@ -22,7 +23,8 @@ typedef struct {
     float most;   /* spikes sent in one step */
     float back;   /* spikes taken back in one step */
     float bound;  /* SIGNED: membrane at or below which they are; CALIBRATED: silent steps allowed beyond the habit;
-                     BURST: added to the membrane before it is rounded down; LEAKY: slope */
+                     BURST: added to the membrane before it is rounded down; LEAKY: slope; DIFFERENTIAL: share of a
+                     level that fires it */
     int32_t variant;          /* CALIBRATED, see below */
     float *state[MAX_STATES]; /* in and out; each as the output in one time step */
 } neurons;
@@ -30,7 +32,18 @@ typedef struct {
 enum { FIX, CONS, CODE };
 
 /* How many states a kind has. */
-INLINE int states_of(int64_t kind) { return kind == CALIBRATED ? 4 : kind == SIGNED ? 2 : 1; }
+INLINE int states_of(int64_t kind) { return kind == CALIBRATED || kind == DIFFERENTIAL ? 4 : kind == SIGNED ? 2 : 1; }
+
+/* Spikes as energy counts them: a level is one, a burst as many as it is long. */
+INLINE vec events(vec spikes, const int kind) {
+    return kind == DIFFERENTIAL ? least(magnitude(spikes), all(1)) : magnitude(spikes);
+}
+
+/* The largest power of two that is not above v, at most `most`; 0 where v is below 1. */
+INLINE vec level(vec v, float most) {
+    const vec power = (vec)((ivec)v & 0x7F800000); /* a float without its fraction */
+    return choose(at_least(v, all(1)), least(power, all(most)), all(0));
+}
 
 INLINE vec burst(vec v, float most) { return greatest(least(whole(v), all(most)), all(0)); }
 
@@ -54,6 +67,15 @@ INLINE vec fire(const neurons *n, vec state[MAX_STATES], vec current, int64_t t,
         spikes = burst(v, n->most) - least(greatest(least(owed, all(n->back)), zero), state[SENT]);
         state[MEMBRANE] = v - spikes;
         state[SENT] += spikes;
+    } else if (kind == DIFFERENTIAL) { /* no more is taken back than has been said, but for rounding */
+        const vec now = all((float)(n->done + t + 1)), change = current - state[REST];
+        const vec moved = state[MEMBRANE] + change + state[INPUT] - state[OUTPUT];
+        const vec reached = magnitude(moved) / all(n->bound), said = now * state[OUTPUT] + all(1e-4f);
+        spikes = level(choose(above(zero, moved), least(reached, said), reached), n->most);
+        spikes = choose(above(zero, moved), -spikes, spikes);
+        state[MEMBRANE] = moved - spikes;
+        state[INPUT] += change / now;
+        state[OUTPUT] += spikes / now;
     } else { /* CALIBRATED; the mean interval between firings is the step of the last over their number */
         const vec now = all((float)(n->done + t));
         spikes = burst(v, n->most);

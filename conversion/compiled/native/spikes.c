@@ -34,7 +34,7 @@ typedef struct {
     addend add[MAX_ADDENDS];
     neurons neurons; /* states [B, H', W', C']; without any, currents are written instead of spikes */
     int8_t *fired;   /* [T * B, H', W', C'] */
-    float *counts;   /* [H', W', C'], sizes of spikes summed over time and images, added to */
+    float *counts;   /* [H', W', C'], events of spikes summed over time and images, added to */
     float *currents; /* [T * B, H', W', C'] */
 } layer;
 
@@ -99,7 +99,7 @@ INLINE void fire_tile(
             for (int s = 0; s < states_of(kind); s++) state[s] = load(l->neurons.state[s] + at + c);
             const vec spikes = fire(&l->neurons, state, currents[i][k], t, kind);
             for (int s = 0; s < states_of(kind); s++) store(l->neurons.state[s] + at + c, state[s]);
-            store(l->counts + place + c, load(l->counts + place + c) + magnitude(spikes));
+            store(l->counts + place + c, load(l->counts + place + c) + events(spikes, kind));
             store_spikes(l->fired + to + c, spikes);
         }
 }
@@ -111,7 +111,7 @@ INLINE void fire_tile(
         int vectors) { \
         fire_tile(currents, l, place, at, to, t, pixels, vectors, KIND); \
     }
-ONCE(SIGNED) ONCE(CALIBRATED) ONCE(LEAKY)
+ONCE(SIGNED) ONCE(CALIBRATED) ONCE(LEAKY) ONCE(DIFFERENTIAL)
 
 /* Add what else flows into some neighbouring pixels, then fire their neurons or write their currents. */
 INLINE void finish(
@@ -145,6 +145,7 @@ INLINE void finish(
         case SIGNED: fire_SIGNED(currents, l, place, at, to, t, pixels, vectors); break;
         case CALIBRATED: fire_CALIBRATED(currents, l, place, at, to, t, pixels, vectors); break;
         case LEAKY: fire_LEAKY(currents, l, place, at, to, t, pixels, vectors); break;
+        case DIFFERENTIAL: fire_DIFFERENTIAL(currents, l, place, at, to, t, pixels, vectors); break;
     }
 }
 

@@ -20,6 +20,7 @@ from conversion.compiled.simulator import SILENT
 from conversion.network import _say_once, effective_precision
 from conversion.neurons import (
     Burst,
+    DifferentialMultiThreshold,
     ImbalancedThreshold,
     Integer,
     IntegrateAndFire,
@@ -99,6 +100,8 @@ def simulate(network, recipe, images, compiled, monkeypatch, **options):
         {"preset": "opi", "neuron": {"name": "integer", "most": 3}},
         {"preset": "opi", "initial": "residual"},
         {"preset": "snm", "initial": "offset"},
+        "dcgs",
+        {"preset": "dcgs", "neuron": {"levels": 2}},
     ],
 )
 def test_agrees_with_plain_operations_to_the_last_spike(recipe, images, monkeypatch):
@@ -114,7 +117,7 @@ def test_agrees_with_plain_operations_to_the_last_spike(recipe, images, monkeypa
 
 @pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 3}, {"chunk": 64}])
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("recipe", ["burst", "spicalib", SIGNED])
+@pytest.mark.parametrize("recipe", ["burst", "spicalib", SIGNED, "dcgs"])
 def test_chunks_do_not_matter(options, precision, recipe, images, monkeypatch):
     torch.manual_seed(0)
     network = Branchy().eval()  # any weights: integer sums do not depend on their order
@@ -238,6 +241,8 @@ NEURONS = [
     ImbalancedThreshold(0.1),
     ImbalancedThreshold(),
     Integer(3),
+    DifferentialMultiThreshold(1, 1.0),
+    DifferentialMultiThreshold(3),
 ]
 
 
@@ -258,7 +263,7 @@ def test_neurons_fire_as_in_plain_operations_for_any_current(neuron, shape):
         summand = Summand(Signal(part.flatten(0, 1), len(part)), one)
         fired, counts = run_layer(shape, len(part), None, [summand], population)
         assert torch.equal(fired.float().unflatten(0, (len(part), -1)), expected)
-        assert torch.equal(counts, expected.abs().sum((0, 1)))
+        assert torch.equal(counts, neuron.events(expected).sum((0, 1)))
     for name, found in zip(firing.states, population.states, strict=True):
         assert torch.equal(found.movedim(-1, 1), state[name])
     assert population.done == 40
