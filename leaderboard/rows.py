@@ -18,6 +18,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import fsum
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -38,8 +40,8 @@ from leaderboard.statistics import (
 DIVERGENCE = "kl"  # metric: Kullback-Leibler divergence from the ANN's outputs, nats
 PARITY_POINTS = 1.0  # percentage points below the ANN at which energy is compared
 CLOSE_PARITY_POINTS = 0.5
-# In JSON, a quote inside a text stands behind a backslash, so this can only match an entry, and its comma.
-_SEED = re.compile(r'(, )?(?<!\\)"seed": -?\d+(?![\d.eE])(?(1)|(?:, )?)')
+_SEED = '"seed": '  # in JSON; a quote inside a text stands behind a backslash
+_NUMBER = re.compile(r"-?\d+(?![\d.eE])(, )?")
 
 
 @dataclass(frozen=True)
@@ -193,9 +195,15 @@ def pooled_interval(pool: Sequence[Record], until: int | None = None) -> Interva
 def _identity(record: Record) -> str:
     """Recipe and configuration as JSON, without any entry called "seed"."""
     said = [vars(record.method), record.config]
-    text = _SEED.sub("", json.dumps(said, sort_keys=True, default=str))
-    if '"seed": ' in text:  # a seed that is no whole number, or a value of that text; rare, so read slowly
-        text = json.dumps(_without_seed(said), sort_keys=True, default=str)
+    first, *others = json.dumps(said, sort_keys=True, default=str).split(_SEED)
+    text = first
+    for part in others:
+        number = _NUMBER.match(part)
+        if number is None or text.endswith("\\"):  # no whole number, or a text that says so: rare
+            return json.dumps(_without_seed(said), sort_keys=True, default=str)
+        if number[1] is None:  # the last of its object: the comma before it goes
+            text = text.removesuffix(", ")
+        text += part[number.end() :]
     return text
 
 
@@ -208,7 +216,7 @@ def _without_seed(value: Any) -> Any:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return float(values[0]) if len(values) == 1 else float(np.mean(values))
+    return fsum(values) / len(values)
 
 
 def _mean_or_none(values: Sequence[float | None]) -> float | None:
@@ -219,4 +227,4 @@ def _mean_or_none(values: Sequence[float | None]) -> float | None:
 def median_over_runs(values: Sequence[float | None]) -> float | None:
     """Median over runs, None if any run lacks the figure."""
     known = [value for value in values if value is not None]
-    return float(np.median(known)) if len(known) == len(values) else None
+    return float(median(known)) if len(known) == len(values) else None

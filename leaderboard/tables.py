@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from leaderboard import wording
+from leaderboard.columns import Column, fitted, header, lines
 from leaderboard.published import PublishedCurve, beside
 from leaderboard.published.table import EVIDENCE, comparison_table
 from leaderboard.ranking import GROUPS, Board
@@ -39,7 +38,7 @@ def render(boards: Sequence[Board], console: Console, published: Sequence[Publis
         console.print()
         console.print(Text(wording.plain(board.title), style="bold"))
         console.print(Text(wording.heading(board)))
-        console.print(_table(board, wide=console.width >= WIDE))
+        console.print(_table(board, console.width), soft_wrap=True)
         found = beside(board, published)
         if found:
             compared = True
@@ -50,25 +49,31 @@ def render(boards: Sequence[Board], console: Console, published: Sequence[Publis
         console.print(Text(line, style="dim"))
 
 
-def _table(board: Board, *, wide: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0) if wide else 0, pad_edge=False, show_edge=False)
-    table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("recipe", overflow="fold", min_width=12)
-    table.add_column("spikes", no_wrap=True)
-    table.add_column("T", justify="right", no_wrap=True)
-    table.add_column(Text(f"{wording.plain(board.metric)} %\n(95 %)"), justify="right", no_wrap=True)
-    table.add_column("gap\npoints", justify="right", no_wrap=True)
-    table.add_column("T parity\n1.0 / 0.5", justify="right", no_wrap=True)
-    table.add_column("energy\n× ANN", justify="right", no_wrap=True)
-    table.add_column("rate", justify="right", no_wrap=True)
-    for group in GROUPS:
-        rows = [row for row in board.rows if row.group == group]
+def _table(board: Board, width: int) -> Text:
+    wide = width >= WIDE
+    gap = 2 if wide else 1
+    columns = [
+        Column("#"),
+        Column("recipe", right=False, least=12),
+        Column("spikes", right=False),
+        Column("T"),
+        Column(f"{wording.plain(board.metric)} %\n(95 %)"),
+        Column("gap\npoints"),
+        Column("T parity\n1.0 / 0.5"),
+        Column("energy\n× ANN"),
+        Column("rate"),
+    ]
+    groups = {group: [_cells(row, wide=wide) for row in board.rows if row.group == group] for group in GROUPS}
+    widths = fitted(columns, [cells for rows in groups.values() for cells in rows], width, gap)
+    *titles, rule = header(columns, widths, gap)
+    parts: list[tuple[str, str]] = [("\n".join([*titles, ""]), "bold"), (rule, "")]
+    for group, rows in groups.items():
         if rows:
-            table.add_section()
-            table.add_row("", Text(GROUP_NAMES[group], style="bold"))
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in _cells(row, wide=wide)))
-    return table
+            apart = "\n" if len(parts) == 2 else "\n\n"
+            name = lines(columns, widths, ["", GROUP_NAMES[group]], gap)
+            body = [line for cells in rows for line in lines(columns, widths, cells, gap)]
+            parts += [(apart + "\n".join(name), "bold"), ("\n".join(["", *body]), "")]
+    return Text.assemble(*parts)
 
 
 def _cells(row: Row, *, wide: bool) -> list[str]:
