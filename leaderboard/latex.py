@@ -32,7 +32,7 @@ _SPECIAL = {
 
 
 def to_latex(boards: Sequence[Board]) -> str:
-    r"""Tables for a paper; they need `\usepackage{booktabs}`.
+    r"""Tables for a paper, shrunk to the width of a line; they need `\usepackage{booktabs,graphicx}`.
 
     Bold: the best metric of a group and all that tie with it (paired bootstrap, 95 %), the fewest steps to
     parity, the least energy at parity.
@@ -40,7 +40,7 @@ def to_latex(boards: Sequence[Board]) -> str:
     Args:
         boards: from `leaderboard.ranking.rank`.
     """
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_table, boards))
+    return "% needs \\usepackage{booktabs,graphicx}\n" + "\n".join(map(_table, boards))
 
 
 def _table(board: Board) -> str:
@@ -57,6 +57,7 @@ def _table(board: Board) -> str:
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(board.title)}; {escape(wording.heading(board, in_full=True))}.}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         r"\begin{tabular}{llrrrrrr}",
         r"\toprule",
         " & ".join(head) + r" \\",
@@ -67,7 +68,7 @@ def _table(board: Board) -> str:
             title = escape(wording.GROUP_TITLES[group].capitalize())
             lines += [r"\midrule", rf"\multicolumn{{8}}{{l}}{{\emph{{{title}}}}} \\"]
             lines += [" & ".join(_cells(row, rows)) + r" \\" for row in rows]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
