@@ -65,6 +65,10 @@ class Converted(nn.Module):
         """Read-outs at the given time steps, from one simulation."""
         raise NotImplementedError
 
+    def title(self, t: int) -> str:
+        """What a picture of its output at t is called."""
+        return f"SNN, t = {t}"
+
     def at(self, t: int) -> Converted:
         """The network that is read out at t: itself, unless the recipe fits one for each t."""
         return self

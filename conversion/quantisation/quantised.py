@@ -42,6 +42,10 @@ class QuantisedNetwork(Converted):
         self._thresholds: dict[int, dict[str, Tensor]] = {}
         _round_weights(plan, self._quantiser.weight_bits)
 
+    def title(self, t: int) -> str:
+        """What a picture of its output is called where a spiking network would have run t steps."""
+        return f"quantised ANN, {self._quantiser.levels(t)} levels"
+
     def _thresholds_for(self, levels: int, device: torch.device) -> dict[str, Tensor]:
         if levels not in self._thresholds:
             self._thresholds[levels] = {

@@ -61,7 +61,7 @@ def detection_pictures(
     size = (int(images.shape[-2]), int(images.shape[-1]))
     columns = [[Drawn("ground truth", one["boxes"], one["labels"]) for one in targets]]
     outputs = [("ANN", module.network(images))]
-    outputs += [(f"SNN, t = {readout.t}", readout.output) for readout in snn.simulate(images, time_steps)]
+    outputs += [(snn.title(readout.t), readout.output) for readout in snn.simulate(images, time_steps)]
     for title, raw in outputs:
         found = detect(*module.network.decode(raw, size), module.postprocessing)
         columns.append([_above(title, *one, least_score) for one in found])

@@ -50,7 +50,7 @@ def segmentation_pictures(
         labels = one["labels"].cpu().numpy()
         rows.append([("image", _photograph(view)), ("ground truth", coloured(labels, colours))])
     outputs = [("ANN", module.network(images))]
-    outputs += [(f"SNN, t = {readout.t}", readout.output) for readout in snn.simulate(images, time_steps)]
+    outputs += [(snn.title(readout.t), readout.output) for readout in snn.simulate(images, time_steps)]
     for title, logits in outputs:
         for row, one, found in zip(rows, targets, logits, strict=True):
             row.append((title, coloured(label_map(found, one).cpu().numpy(), colours)))

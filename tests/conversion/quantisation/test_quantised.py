@@ -123,3 +123,10 @@ def test_nothing_spikes(plain) -> None:
 def test_bad_parameters_are_refused(settings: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         Quantiser(**settings)
+
+
+def test_pictures_of_it_do_not_call_it_spiking(plain) -> None:
+    images = torch.randn(4, 3, 8, 8, dtype=torch.float64)
+    assert convert(plain, "ptq", images).title(4) == "quantised ANN, 4 levels"
+    assert convert(plain, "ptq", images).title(1000) == "quantised ANN, 255 levels"
+    assert convert(plain, "opi", images).title(4) == "SNN, t = 4"
