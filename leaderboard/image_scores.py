@@ -102,6 +102,7 @@ class AveragePrecision:
         A class counts in a resampled test set if an object of it was drawn.
         """
         totals = weights @ self.objects  # [R, K]
+        draws = weights.astype(np.int32)  # half the memory to walk through
         sums = np.zeros(len(weights))
         for label in range(self.objects.shape[1]):
             start, end = np.searchsorted(self.label, [label, label + 1])
@@ -110,12 +111,12 @@ class AveragePrecision:
             at_once = max(1, MOST_AT_ONCE // max(1, self.thresholds * (here.stop - here.start)))
             for first in range(0, len(drawn), at_once):
                 rows = drawn[first : first + at_once]
-                sums[rows] += self._class_precision(here, weights[rows], totals[rows, label])
+                sums[rows] += self._class_precision(here, draws[rows], totals[rows, label])
         present = (totals > 0).sum(1)
         return np.divide(sums, present, out=np.zeros_like(sums), where=present > 0)
 
     def _class_precision(
-        self, here: slice, draws: npt.NDArray[np.int64], totals: npt.NDArray[np.int64]
+        self, here: slice, draws: npt.NDArray[np.int32], totals: npt.NDArray[np.int64]
     ) -> FloatArray:
         """Average precision [R] of the detections of one class; `totals` [R] objects of it were drawn."""
         # Between hits precision only falls, so no more than the hits are looked at.
@@ -125,9 +126,10 @@ class AveragePrecision:
         bits = np.arange(self.thresholds, dtype=np.uint16)[:, None]
         drawn = draws[:, None, self.image[here]]  # [R, 1, detections]
         ignored = self.ignored[here]
-        counted = (1 - (ignored >> bits & 1)) * drawn if ignored.any() else drawn
-        seen = counted.cumsum(2)[..., hit]
-        true = ((self.hits[here][hit] >> bits & 1) * drawn[..., hit]).cumsum(2)  # [R, thresholds, hits]
+        counted = (1 - (ignored >> bits & 1)).astype(np.int32) * drawn if ignored.any() else drawn
+        seen = np.cumsum(counted, 2, dtype=np.int32)[..., hit]
+        good = (self.hits[here][hit] >> bits & 1).astype(np.int32)
+        true = np.cumsum(good * drawn[..., hit], 2, dtype=np.int32)  # [R, thresholds, hits]
         precision = true / (seen + _TINY)
         envelope = np.maximum.accumulate(precision[..., ::-1], 2)[..., ::-1]
         if self.interpolation == "all-point":
@@ -136,8 +138,11 @@ class AveragePrecision:
         else:
             # A level of recall takes the precision of the first detection that reaches it.
             levels = RECALLS[self.interpolation]
-            passed = [np.searchsorted(levels, np.arange(n + 1) / n, side="right") for n in totals]
-            reached = np.stack([each[counts] for each, counts in zip(passed, true, strict=True)])
+            numbers, which = np.unique(totals, return_inverse=True)  # few totals occur, each in many draws
+            passed = np.zeros((len(numbers), int(numbers[-1]) + 1), dtype=np.int32)
+            for row, n in zip(passed, numbers, strict=True):
+                row[: n + 1] = np.searchsorted(levels, np.arange(n + 1) / n, side="right")
+            reached = passed[which[:, None, None], true]
             gained = np.diff(reached, axis=2, prepend=0) / len(levels)
         precisions: FloatArray = (envelope * gained).sum(2).mean(1)
         return precisions

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from leaderboard.image_scores import FloatArray, ImageScores, Proportion
 from leaderboard.intervals import LEVEL, Difference, Interval, paired_bootstrap, wilson_interval
+from leaderboard.packed_scores import PackedScores
 
 RESAMPLES = 1000
 FEWEST_RESAMPLES = 100
@@ -58,10 +59,7 @@ def paired_difference(
     right = [one.right for one in second if isinstance(one, Proportion)]
     if len(left) == len(first) and len(right) == len(second):
         return paired_bootstrap(np.stack(left), np.stack(right), level=level)
-    everyone = np.ones((1, first[0].count), dtype=np.int64)
-    stated = np.mean([one.score(everyone)[0] for one in first]) - np.mean(
-        [one.score(everyone)[0] for one in second]
-    )
+    stated = np.mean([_stated(one) for one in first]) - np.mean([_stated(one) for one in second])
     left_drawn, right_drawn = _mean_resampled(first, seed), _mean_resampled(second, seed)
     shared = min(len(left_drawn), len(right_drawn))  # the same test sets, as far as both were scored
     low, high = np.quantile(left_drawn[:shared] - right_drawn[:shared], [(1 - level) / 2, (1 + level) / 2])
@@ -101,7 +99,23 @@ def _draws(images: int, resamples: int, seed: int) -> npt.NDArray[np.int32]:
     return drawn.astype(np.int32)
 
 
-_known: dict[tuple[bytes, int], FloatArray] = {}
+_Key = PackedScores | bytes  # the texts of a record, or a hash of what was in them
+_known: dict[tuple[_Key, int], FloatArray] = {}
+_known_stated: dict[_Key, float] = {}
+
+
+def _key(scores: ImageScores) -> _Key:
+    if isinstance(scores, PackedScores):
+        return scores
+    return hashlib.blake2b(pickle.dumps(scores), digest_size=16).digest()
+
+
+def _stated(scores: ImageScores) -> float:
+    """The metric of the test set itself, each image once; computed once for each read-out."""
+    key = _key(scores)
+    if key not in _known_stated:
+        _known_stated[key] = float(scores.score(np.ones((1, scores.count), dtype=np.int64))[0])
+    return _known_stated[key]
 
 
 def _resampled(scores: ImageScores, seed: int) -> FloatArray:
@@ -109,8 +123,10 @@ def _resampled(scores: ImageScores, seed: int) -> FloatArray:
 
     Test set r is the same for everybody with the same number of images, also where R differs.
     """
-    key = hashlib.blake2b(pickle.dumps(scores), digest_size=16).digest(), seed
+    key = _key(scores), seed
     if key not in _known:
+        if isinstance(scores, PackedScores):
+            scores = scores.unpacked()  # once, for its size and its metric
         images = scores.count
         resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_WORK / max(scores.work, 1))))
         _known[key] = scores.score(_draws(images, resamples, seed).astype(np.int64))

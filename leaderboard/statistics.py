@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from leaderboard.image_scores import ImageScores, image_scores
+from leaderboard.image_scores import ImageScores
 from leaderboard.intervals import Difference
+from leaderboard.packed_scores import scores_of
 from leaderboard.records import Point, Record
 from leaderboard.resampling import paired_difference
 
@@ -116,7 +117,7 @@ def snn_scores(record: Record, t: int | None = None) -> ImageScores | None:
     if outcomes is None or outcomes.measure != record.metric:
         return None
     encoded = outcomes.at.get(final_point(record).t if t is None else t)
-    return None if encoded is None else image_scores(outcomes, encoded)
+    return None if encoded is None else scores_of(outcomes, encoded)
 
 
 def ann_scores(record: Record) -> ImageScores | None:
@@ -124,7 +125,7 @@ def ann_scores(record: Record) -> ImageScores | None:
     outcomes = record.outcomes
     if outcomes is None or outcomes.measure != record.metric:
         return None
-    return image_scores(outcomes, outcomes.ann)
+    return scores_of(outcomes, outcomes.ann)
 
 
 def snn_minus_ann(records: Sequence[Record], t: int | None = None, *, seed: int = 0) -> Difference | None:
