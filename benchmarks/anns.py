@@ -12,28 +12,30 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from benchmarks import tasks
 from benchmarks.cells import AnnSpec, Cell
 from benchmarks.data import training_data
-from benchmarks.errors import AnnError
 from benchmarks.execution.claims import Claims, Holding
 from benchmarks.execution.progress_file import ProgressFile
 from benchmarks.progress import Display, EpochReport
 from benchmarks.spec import Matrix, TrainerSpec
 from datamodules import DataModule
-from leaderboard import StoreError
 from leaderboard.files import write_atomically
 from lightning_modules import networks
 
 # Called once, by whoever has to wait for another process that trains the same network.
 OnWait = Callable[[Holding], None]
+
+LAST = Path("last.ckpt")  # of a training that is not over
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class AnnStore:
 
         Raises:
             CheckpointError: the weights do not fit the network, or it cannot start from those it should.
-            AnnError: the store cannot be written.
+            StoreError: the store cannot be written.
         """
         start = None
         if spec.start is not None and not self.path_of(spec).is_file():
@@ -80,15 +82,14 @@ class AnnStore:
         network = networks.build(spec.network.name, len(data.classes), channels, spec.network.options)
         path = self.path_of(spec)
         seconds = 0.0
-        try:
-            if not path.is_file():
-                with self._claims.wait(f"ann-{spec.id}", title, on_wait or (lambda holding: None)) as claim:
-                    if not path.is_file():  # whoever we waited for may have died
-                        if spec.network.trained_here:
-                            seconds = self._train(matrix, spec, network, start, claim.progress)
-                        _save(network, path)
-        except StoreError as error:
-            raise AnnError(str(error)) from error
+        if not path.is_file():
+            with self._claims.wait(f"ann-{spec.id}", title, on_wait or (lambda holding: None)) as claim:
+                if not path.is_file():  # whoever we waited for may have died
+                    if spec.network.trained_here:
+                        seconds = self._train(matrix, spec, network, start, claim.progress)
+                    _save(network, path)
+                    for leftover in path.parent.glob("*.ckpt"):  # not before the weights are safe
+                        leftover.unlink(missing_ok=True)
         return TrainedAnn(network.eval(), networks.load_weights(network, path), seconds)
 
     def _train(
@@ -104,14 +105,11 @@ class AnnStore:
             networks.start_from(network, start, torch.cat(data.calibration_batches()))
         module = tasks.find(data.task).module(network, data, spec.training)
         started = time.monotonic()
-        last = folder / "last.ckpt"
         progress.begin("training", spec.training.epochs, "epochs")
         trainer = _trainer(matrix.trainer, spec, folder, progress)
-        trainer.fit(module, datamodule=data, ckpt_path=_sound(last), weights_only=True)
+        trainer.fit(module, datamodule=data, ckpt_path=_sound(folder / LAST), weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
-        for leftover in (last, folder / "epoch.ckpt"):
-            leftover.unlink(missing_ok=True)
         network.to("cpu")
         return time.monotonic() - started
 
@@ -144,13 +142,32 @@ def _trainer(where: TrainerSpec, spec: AnnSpec, folder: Path, progress: Progress
         callbacks=[
             EpochSeeds(spec.seed),
             EpochReport(progress),
-            ModelCheckpoint(folder, filename="epoch", save_last=True, enable_version_counter=False),
+            ModelCheckpoint(folder, filename=LAST.stem, enable_version_counter=False),
         ],
         logger=False,
-        plugins=[LightningEnvironment()],  # inside a Slurm job, too, a trainer starts its own processes
+        # inside a Slurm job, too, a trainer starts its own processes
+        plugins=[LightningEnvironment(), WholeCheckpoints()],
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint all or nothing, and says what to do where that is not possible.
+
+    Lightning writes its own to the system's temporary folder; where that is another disk, it is then copied,
+    and a kill or a full disk leaves half of it in the place of the one before.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write it.
+
+        Raises:
+            StoreError: the disk is full, or the folder cannot be written.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_atomically(Path(path), content.getvalue())
 
 
 class EpochSeeds(pl.Callback):

@@ -8,6 +8,7 @@ or the new one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 import uuid
@@ -15,6 +16,8 @@ from pathlib import Path
 
 ABANDONED = 3600  # seconds after which nobody writes a temporary file any more
 PROBE = 65536  # bytes, about one record
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class StoreError(RuntimeError):
@@ -50,13 +53,25 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}. "
-            "Free some space there, make the folder writable, or choose another output folder."
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """What to tell people where `path` cannot be written, and what they can do about it."""
+    if error.errno in FULL:
+        advice = "Free some space there"
+    elif error.errno in LOCKED:
+        advice = "Make the folder writable"
+    elif error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        advice = "Move away what stands where a folder or file must be"
+    else:
+        advice = "See to that disk"
+    return StoreError(
+        f"cannot write {path}: {error.strerror or error}. {advice}, or choose another output folder."
+    )
 
 
 def check_writable(folder: Path) -> None:
@@ -65,10 +80,17 @@ def check_writable(folder: Path) -> None:
     Raises:
         StoreError: they cannot; says what to do.
     """
-    probe = folder / f".probe.{uuid.uuid4().hex}"
-    write_atomically(probe, b"\0" * PROBE)
-    with contextlib.suppress(OSError):
-        probe.unlink(missing_ok=True)
+    probe = folder / f".probe.{uuid.uuid4().hex}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with probe.open("xb") as stream:
+            stream.write(b"\0" * PROBE)
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

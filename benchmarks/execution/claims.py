@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 
 from benchmarks.execution.progress_file import Progress, ProgressFile
 from leaderboard import StoreError
+from leaderboard.files import unwritable
 
 HEARTBEAT = 5.0  # seconds
 SILENCE = 120.0  # seconds without a heartbeat after which an owner on another machine counts as dead
@@ -112,10 +113,7 @@ class Claims:
                 f"{self.folder / '.turn.lock'} has been locked for {TURN:g} s; remove it if nothing runs"
             ) from error
         except OSError as error:
-            raise StoreError(
-                f"cannot write {path}: {error.strerror or error}. "
-                "Free some space there, make the folder writable, or choose another one with --results DIR."
-            ) from error
+            raise unwritable(path, error) from error
 
     def wait(self, key: str, title: str, on_wait: Callable[[Holding], None]) -> Claim:
         """Claim a piece of work, after whoever holds it; `on_wait` is called once if that takes time.
@@ -165,7 +163,7 @@ class Claim:
         self.path = path
         self.progress = ProgressFile.of(path)
         content = {"owner": asdict(Owner.here()), "title": title, "since": time.time()}
-        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         self._file = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         try:
             os.write(self._file, json.dumps(content).encode())

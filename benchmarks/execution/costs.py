@@ -12,7 +12,7 @@ from lightning_modules import networks
 BACKWARD = 2  # ANN forwards that a backward pass costs, by operations
 RECORD_BYTES = 30_000  # of a record, besides a bit for each image and read-out
 BASE64 = 4 / 3
-CHECKPOINTS = 5  # times the weights on disk while training: two checkpoints with momentum, and the result
+CHECKPOINTS = 4  # times the weights on disk while training: two checkpoints with momentum, old and new
 
 
 @dataclass(frozen=True)

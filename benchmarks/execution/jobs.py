@@ -33,6 +33,7 @@ from conversion import ConversionError
 from datamodules import DataError, DataModule
 from leaderboard import Record, ResultStore, StoreError
 from leaderboard.failures import Failure, FailureStore
+from leaderboard.files import FULL, unwritable
 from lightning_modules.networks import CheckpointError, NetworkError
 
 Status = Literal["done", "there", "busy", "lost", "failed", "unwritable"]
@@ -100,6 +101,8 @@ def run_job(job: Job) -> Answer:
         except StoreError as error:
             return Answer("unwritable", str(error))
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                return Answer("unwritable", str(unwritable(Path(error.filename or job.results), error)))
             answer = _failed(job, error)
         return Answer(answer.status, answer.text, time.monotonic() - started, answer.run)
 

@@ -83,10 +83,13 @@ class ProgressFile:
         if self._now == self._shown:
             return
         self._written, self._shown = time.monotonic(), self._now
-        unfinished = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        with suppress(OSError):  # whoever watches misses this moment; the work goes on
+        unfinished = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        try:
             unfinished.write_text(json.dumps(asdict(self._shown)), encoding="utf-8")
             os.replace(unfinished, self._path)
+        except OSError:  # whoever watches misses this moment; the work goes on
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
 
     def _report(self, progress: Progress) -> None:
         self._now = progress

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.files import ABANDONED, StoreError, sweep, write_text_atomically
+from leaderboard.files import ABANDONED, StoreError, check_writable, sweep, write_text_atomically
 
 
 def test_writes_and_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -51,6 +51,26 @@ def test_a_folder_that_cannot_exist_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StoreError, match=r"cannot write .*page\.html: .*another output folder"):
         write_text_atomically(tmp_path / "file" / "page.html", "text")
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [(28, "Free some space there"), (30, "Make the folder writable"), (13, "Make the folder writable")],
+)
+def test_a_folder_is_tried_before_any_work_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, advice: str
+) -> None:
+    check_writable(tmp_path / "records")
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StoreError) as caught:
+        check_writable(tmp_path / "records")
+    where = f"cannot write {tmp_path / 'records'}: {os.strerror(code)}"
+    assert str(caught.value) == f"{where}. {advice}, or choose another output folder."
+    assert list((tmp_path / "records").iterdir()) == []
 
 
 def test_what_a_killed_writer_left_is_removed_once_it_is_old(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_damaged_claim_holds_nobody_up(tmp_path: Path, content: str) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"file/claims.*--results DIR"):
+    with pytest.raises(StoreError, match=r"file/claims.*: Not a directory. Move away what stands"):
         Claims(tmp_path / "file").take(KEY, "a cell")
 
 

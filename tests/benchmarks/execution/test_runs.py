@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.anns import AnnStore
 from benchmarks.cells import expand
@@ -166,6 +168,44 @@ def test_a_full_disk_stops_the_run_once_and_clearly(
     assert len(records(tmp_path)) == 1
     assert not list((tmp_path / "records").glob(".*"))
     assert len(tools.run_matrix(matrix, tmp_path).finished) == 2
+
+
+def test_a_disk_that_fills_in_a_training_stops_the_run_and_keeps_the_last_epoch(
+    undisturbed: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def filling(descriptor: int) -> None:
+        if list(tmp_path.glob("anns/*/last.ckpt")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", filling)
+    matrix = tools.matrix_of(seeds=[0])
+    outcome = tools.run_matrix(matrix, tmp_path)
+    assert "last.ckpt: No space left on device. Free some space there" in outcome.stopped
+    assert outcome.failures == []
+    monkeypatch.undo()
+    assert FailureStore(tmp_path).load() == {}  # the disk is no failure of a cell
+    (last,) = tmp_path.glob("anns/*/*")
+    assert torch.load(last, weights_only=True)["epoch"] == 0
+    assert len(tools.run_matrix(matrix, tmp_path).finished) == 3
+    assert tools.measured(tmp_path).items() <= undisturbed.items()
+    assert [path.name for path in tmp_path.glob("anns/*/*")] == ["network.pt"]
+
+
+def test_a_disk_that_fills_beside_the_results_stops_the_run_too(
+    tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.execution import jobs
+
+    def filling(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device", "/cache/kernels.so")
+
+    monkeypatch.setattr(jobs, "evaluate", filling)
+    outcome = tools.run_matrix(tools.matrix_of(seeds=[0]), tmp_path)
+    assert "cannot write /cache/kernels.so: No space left on device. Free some" in outcome.stopped
+    assert FailureStore(tmp_path).load() == {}
 
 
 def test_a_damaged_checkpoint_of_a_training_is_set_aside(tools: Any, tmp_path: Path) -> None:
