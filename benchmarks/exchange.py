@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import platform
 from pathlib import Path
 
 import click
 
+from benchmarks.execution.times import in_bytes
 from benchmarks.options import RESULTS, stop
 
 SHOWN = 10  # names of each kind
@@ -30,7 +32,7 @@ def export(results: Path, out: Path, networks: bool) -> None:
         stop(str(error))
     for name, why in packed.left_out:
         click.echo(f"left out: {name}: {why}", err=True)
-    click.echo(f"written: {out} ({len(packed.names)} files, {out.stat().st_size / 1e6:.1f} MB)")
+    click.echo(f"written: {out} ({len(packed.names)} files, {in_bytes(out.stat().st_size)})")
 
 
 @click.command(name="import")
@@ -46,7 +48,7 @@ def import_(archive: Path, results: Path, networks: bool) -> None:
     from leaderboard.archive import unpack
 
     try:
-        merged = unpack(archive, results, networks)
+        merged = unpack(archive, results, networks, why_no_weights)
     except StoreError as error:
         stop(str(error))
     for name in merged.kept[:SHOWN]:
@@ -59,6 +61,17 @@ def import_(archive: Path, results: Path, networks: bool) -> None:
     )
     if merged.refused:
         stop(f"{len(merged.refused)} file(s) of {archive} did not validate; all others were merged")
+
+
+def why_no_weights(content: bytes) -> str | None:
+    """What keeps these bytes from being a file of weights: tensors and plain values, and no code."""
+    import torch
+
+    try:
+        torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception:  # damaged bytes make the unpickler raise anything
+        return "it is damaged, or holds more than weights; nothing of it was run"
+    return None
 
 
 def environment() -> dict[str, str]:

@@ -12,16 +12,20 @@ compared with the patterns below, so links, absolute paths, ".." and strangers c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import stat
 import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leaderboard.files import StoreError, write_atomically
+from leaderboard.files import StoreError, unwritable, write_atomically
 from leaderboard.records import Record, content_hash
 from leaderboard.store import ResultStore, parse_record
 from leaderboard.studies import parse_study
@@ -33,8 +37,9 @@ KINDS = {
     "study": re.compile(r"tuning/(?P<id>[0-9a-f]{16})\.json"),
     "network": re.compile(r"anns/(?P<id>[0-9a-f]{16})/network\.pt"),
 }
-LARGEST = {"record": 256e6, "study": 256e6, "network": 16e9}  # bytes
+LARGEST = {"record": 256e6, "study": 256e6, "network": 4e9}  # bytes
 LARGEST_MANIFEST = 256e6
+BROKEN = (zipfile.BadZipFile, zlib.error)
 SAME_MOMENT = (1980, 1, 1, 0, 0, 0)  # equal results give equal archives
 
 
@@ -104,42 +109,67 @@ def pack(results: Path, out: Path, environment: dict[str, str], networks: bool =
                         target.write(block)
         temporary.replace(out)
     except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
+        raise unwritable(out, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a folder that is only read there is nothing to remove
+            temporary.unlink(missing_ok=True)
     packed.names = list(files)
     return packed
 
 
-def unpack(archive: Path, results: Path, networks: bool = False) -> Merged:
+def unpack(
+    archive: Path,
+    results: Path,
+    networks: bool = False,
+    why_no_network: Callable[[bytes], str | None] = lambda content: None,
+) -> Merged:
     """Merge an archive into a results folder; what is there already is never replaced.
 
     Args:
         archive: the file.
         results: the folder; it need not exist.
         networks: also take trained networks over, for cells that are still to be run.
+        why_no_network: what is wrong with the bytes of a trained network, None where nothing is; asked
+            before one is taken over.
 
     Raises:
         StoreError: the archive is damaged or holds what does not belong there (nothing is written then),
-            or the folder cannot be written.
+            or the folder cannot be written (what was, is sound, and the message counts it).
     """
+    merged = Merged()
     try:
         with zipfile.ZipFile(archive) as opened:
             manifest = _manifest(opened, archive)
             entries = _checked(opened, manifest, archive)
-            merged = Merged(environment=_strings(manifest.get("environment")))
+            merged.environment = _strings(manifest.get("environment"))
             for name, kind, id_ in entries:
-                if kind != "network" or networks:
+                if kind != "network":
                     _merge(opened.read(name), name, kind, id_, results, merged)
+                elif networks:
+                    content = opened.read(name)
+                    why = _why_not_stated(content, id_, manifest) or why_no_network(content)
+                    if why is not None:
+                        merged.refused.append((name, why))
+                    else:
+                        _add(content, name, results, merged)
             return merged
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, StoreError):
+    except StoreError as error:
+        if not merged.added:
             raise
+        done = f"{len(merged.added)} file(s) were added before; the same command adds the others"
+        raise StoreError(f"{error} {done}") from error
+    except (OSError, EOFError, zipfile.LargeZipFile, NotImplementedError, RuntimeError, *BROKEN) as error:
         raise StoreError(f"{archive} cannot be read as an archive: {error}") from error
 
 
+def _why_not_stated(network: bytes, id_: str, manifest: dict[str, Any]) -> str | None:
+    stated = manifest.get("checkpoints")
+    if isinstance(stated, dict) and stated.get(id_) == hashlib.sha256(network).hexdigest():
+        return None
+    return f"its sha256 is not the one that {MANIFEST} states for the checkpoint"
+
+
 def _merge(content: bytes, name: str, kind: str, id_: str, results: Path, merged: Merged) -> None:
-    target = results / name  # `name` matches a pattern of KINDS as a whole
     if kind == "record":
         record = parse_record(content, id_)
         if isinstance(record, str):
@@ -153,6 +183,11 @@ def _merge(content: bytes, name: str, kind: str, id_: str, results: Path, merged
         if study is None or study.tuning.study != id_:
             merged.refused.append((name, "no sound study of that id"))
             return
+    _add(content, name, results, merged)
+
+
+def _add(content: bytes, name: str, results: Path, merged: Merged) -> None:
+    target = results / name  # `name` matches a pattern of KINDS as a whole
     if target.exists():
         (merged.same if target.read_bytes() == content else merged.kept).append(name)
         return
@@ -181,8 +216,10 @@ def _checked(opened: zipfile.ZipFile, manifest: dict[str, Any], archive: Path) -
     """Name, kind and id of every file, each compared with the manifest; networks last."""
     infos = [info for info in opened.infolist() if info.filename != MANIFEST]
     names = [info.filename for info in infos]
-    if len(set(names)) < len(names) or set(names) != set(manifest["files"]):
-        raise StoreError(f"{archive} is damaged: its files are not those that {MANIFEST} lists")
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice or (odd := sorted(set(names) ^ set(manifest["files"]))):
+        what = f"holds {twice[0]!r} twice" if twice else f"and its {MANIFEST} differ in {odd[0]!r}"
+        raise StoreError(f"{archive} {what}, so it is damaged or forged; nothing was imported")
     found = []
     for info in infos:
         kind, id_ = _kind(info, archive)
@@ -216,7 +253,9 @@ def _hash_entry(
         while block := stream.read(1 << 20):
             size += len(block)
             if size > most:
-                raise StoreError(f"{archive}: {info.filename} is larger than {most:g} bytes")
+                raise StoreError(
+                    f"{archive}: {info.filename} is larger than {most / 1e6:.0f} MB; nothing was imported"
+                )
             digest.update(block)
     return digest.hexdigest(), size
 

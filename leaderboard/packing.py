@@ -6,10 +6,14 @@ import base64
 import binascii
 import io
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+LARGEST = 256 * 2**20  # bytes unpacked; the outcomes of a large test set take a few million
+DAMAGED = (binascii.Error, ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 def pack(**arrays: Any) -> str:
@@ -27,11 +31,24 @@ def unpack(text: str, what: str) -> dict[str, npt.NDArray[Any]]:
         what: it holds, for the message.
 
     Raises:
-        ValueError: the text is damaged.
+        ValueError: the text is damaged, or would unpack to more than `LARGEST`.
     """
     try:
         raw = io.BytesIO(base64.b64decode(text, validate=True))
+        with zipfile.ZipFile(raw) as archive:  # which never gives more than these sizes say
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > LARGEST:
+            raise ValueError(f"it would take {size / 2**20:.0f} MiB")
+        raw.seek(0)
         with np.load(raw, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (binascii.Error, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        binascii.Error,
+        ValueError,
+        OSError,
+        EOFError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise ValueError(f"{what} cannot be unpacked: {error}") from error

@@ -173,7 +173,10 @@ def parse_record(content: bytes, cell_id: str) -> Record | str:
 
     Records of older schema versions are upgraded.
     """
-    return _sound(content, cell_id) or _explained(content, cell_id)
+    try:
+        return _sound(content, cell_id) or _explained(content, cell_id)
+    except MemoryError:
+        return "asks for more memory than there is"
 
 
 def _sound(content: bytes, cell_id: str) -> Record | None:

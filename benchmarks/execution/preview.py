@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmarks.cells import Cell, expand
 from benchmarks.execution.costs import AnnCost, ann_cost, cell_forwards, record_bytes
 from benchmarks.execution.plan import make_plan
-from benchmarks.execution.times import in_words
+from benchmarks.execution.times import in_bytes, in_words
 from benchmarks.spec import Matrix
 from datamodules import DataError
 
@@ -60,7 +60,8 @@ def preview(
     left = plan.seconds.remaining(plan.missing)
     if left is not None:
         say(f"time:  about {in_words(left)} of cells on one worker, from cells measured here")
-    say(f"disk:  about {_size(disk)}, {_size(shutil.disk_usage(_existing(results)).free)} free in {results}")
+    free = shutil.disk_usage(_existing(results)).free
+    say(f"disk:  about {in_bytes(disk)}, {in_bytes(free)} free in {results}")
 
 
 def _cost(cell: Cell, costs: dict[str, AnnCost | str]) -> AnnCost | str:
@@ -81,11 +82,3 @@ def _existing(folder: Path) -> Path:
 
 def _forwards(count: int) -> str:
     return f"{count:,} ANN forwards"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

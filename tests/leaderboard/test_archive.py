@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 import zipfile
 from collections.abc import Callable
@@ -102,6 +103,20 @@ def test_damaged_records_are_left_out_and_named(lab: tuple[Path, list[Record]], 
         pack(tmp_path / "nowhere", tmp_path / "x.zip", HERE)
 
 
+def test_an_archive_that_cannot_be_written_is_one_clear_error(
+    lab: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a folder that is only read, where there is no removing either."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StoreError, match=r"cannot write .*lab\.zip: Read-only file system\. Make the folder"):
+        pack(lab[0], tmp_path / "lab.zip", HERE)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -146,7 +161,60 @@ def test_a_changed_or_missing_or_added_file_is_noticed(
         archive = forged(tmp_path / "evil.zip", changed, files=truth)
         with pytest.raises(StoreError, match="is damaged"):
             unpack(archive, tmp_path / "home")
+    with zipfile.ZipFile(archive, "a") as again, pytest.warns(UserWarning, match="Duplicate name"):
+        again.writestr(first, b"{}")
+    with pytest.raises(StoreError, match=f"holds '{first}' twice"):
+        unpack(archive, tmp_path / "home")
     assert not (tmp_path / "home").exists()
+
+
+def test_networks_are_taken_over_only_as_stated_and_sound(
+    lab: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    name, stated = f"anns/{'a' * 16}/network.pt", hashlib.sha256(b"weights").hexdigest()
+    for content, hashes, reason in (
+        (b"others", {"a" * 16: stated}, "sha256 is not the one"),
+        (b"weights", {}, "sha256 is not the one"),
+        (b"weights", {"a" * 16: stated}, "no weights"),
+    ):
+        archive = forged(tmp_path / "evil.zip", {name: content}, checkpoints=hashes)
+        merged = unpack(archive, tmp_path / "home", True, lambda found: "no weights")
+        assert merged.added == []
+        assert [reason in why for _, why in merged.refused] == [True]
+    assert not (tmp_path / "home").exists()
+
+
+def test_damaged_compression_is_named(tmp_path: Path) -> None:
+    name = f"records/{'a' * 16}.json"
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        listed = {"format": 1, "files": {name: {"sha256": "", "bytes": 0}}}
+        archive.writestr(MANIFEST, json.dumps(listed))
+        archive.writestr(name, bytes(range(256)) * 40)
+        begin = archive.getinfo(name).header_offset + 30 + len(name)
+    damaged = bytearray((tmp_path / "x.zip").read_bytes())
+    damaged[begin] = 0b111  # a kind of block that does not exist
+    (tmp_path / "x.zip").write_bytes(damaged)
+    with pytest.raises(StoreError, match=r"x\.zip cannot be read as an archive: .*invalid block type"):
+        unpack(tmp_path / "x.zip", tmp_path / "home")
+
+
+def test_a_disk_that_fills_says_what_was_added(
+    lab: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(lab[0], tmp_path / "lab.zip", HERE)
+    sync = os.fsync
+
+    def filling(descriptor: int) -> None:
+        if list(tmp_path.glob("home/records/*.json")):
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", filling)
+    with pytest.raises(StoreError, match=r"No space left .* 1 file\(s\) were added before; the same command"):
+        unpack(tmp_path / "lab.zip", tmp_path / "home")
+    monkeypatch.undo()
+    merged = unpack(tmp_path / "lab.zip", tmp_path / "home")
+    assert (len(merged.added), len(merged.same)) == (1, 1)
 
 
 def test_a_record_that_does_not_validate_is_refused_alone(

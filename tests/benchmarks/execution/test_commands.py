@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
 
-from benchmarks import offline, tracking
+from benchmarks import exchange, offline, tracking
 from benchmarks.cells import expand
 from benchmarks.cli import main
 from benchmarks.execution.claims import Claims
@@ -141,6 +142,26 @@ def test_export_and_import_carry_records(tools: Any, tmp_path: Path) -> None:
     assert "added 1, already there 0" in call("import", tmp_path / "lab.zip", "--results", home).output
     assert tools.measured(home) == tools.measured(lab)
     assert call("run", "quickstart", "--results", home, "--dry-run").exit_code == 0
+
+
+class Code:
+    """Would leave a file where it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._trace,)
+
+
+def test_no_network_is_imported_that_holds_more_than_weights(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    torch.save({"state_dict": Code(trace)}, tmp_path / "evil.pt")
+    torch.save({"state_dict": {"weight": torch.zeros(3)}}, tmp_path / "good.pt")
+    why = exchange.why_no_weights((tmp_path / "evil.pt").read_bytes())
+    assert why == "it is damaged, or holds more than weights; nothing of it was run"
+    assert exchange.why_no_weights((tmp_path / "good.pt").read_bytes()) is None
+    assert not trace.exists()
 
 
 def entries(path: Path) -> Iterator[bytes]:
