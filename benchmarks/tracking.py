@@ -1,17 +1,19 @@
 """Weights & Biases as a mirror of the records: one run a cell, grouped by matrix.
 
-Offline unless the matrix says otherwise; `spikemark sync` uploads later. In the W&B interface a group is a
-matrix, a job type a recipe, and tags name the data set, network and fairness group. wandb is slow to
-import, so that happens only when a matrix asks for tracking. Tracking never fails a cell: what goes wrong
-is said once and the rest of the run is left out.
+Offline unless the matrix says otherwise; `spikemark sync` uploads later. Where W&B does not answer, online
+runs are kept offline, too, and with WANDB_MODE=disabled in the environment there are none. In the W&B
+interface a group is a matrix, a job type a recipe, and tags name the data set, network and fairness group.
+wandb is slow to import, so that happens only when a matrix asks for tracking. Tracking never fails a cell:
+what goes wrong is said once and the rest of the run is left out.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.cells import Cell
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
 _log = logging.getLogger("spikemark.tracking")
+_OUT_OF_REACH: list[bool] = []  # filled where W&B did not answer: asking again costs 90 seconds a cell
 
 
 class Tracker:
@@ -70,9 +73,19 @@ def start_run(cell: Cell, folder: Path) -> Tracker | None:
         cell: names and configures the run.
         folder: where wandb puts its files, `<folder>/wandb/`.
     """
-    tracking = cell.matrix.tracking
-    if tracking.wandb == "off":
+    mode = cell.matrix.tracking.wandb
+    if mode == "off" or os.environ.get("WANDB_MODE") == "disabled":
         return None
+    if mode == "online" and not _OUT_OF_REACH:
+        tracker = _start(cell, folder, mode)
+        if tracker is not None:
+            return tracker
+        _OUT_OF_REACH.append(True)
+        _log.warning("W&B: runs of this process are kept offline; `spikemark sync` uploads them later")
+    return _start(cell, folder, "offline")
+
+
+def _start(cell: Cell, folder: Path, mode: Literal["online", "offline"]) -> Tracker | None:
     try:
         import wandb
         from pytorch_lightning.loggers import WandbLogger
@@ -80,12 +93,12 @@ def start_run(cell: Cell, folder: Path) -> Tracker | None:
         folder.mkdir(parents=True, exist_ok=True)
         run = wandb.init(
             name=cell.title,
-            project=tracking.project,
+            project=cell.matrix.tracking.project,
             group=cell.matrix.name,
             job_type=cell.recipe.name,
             tags=[tag[:64] for tag in (cell.dataset, cell.network, cell.recipe.group)],
             dir=str(folder),
-            mode=tracking.wandb,
+            mode=mode,
             config={"cell_id": cell.id, "recipe": cell.recipe.label, **cell.config},
             reinit="finish_previous",
             settings=wandb.Settings(console="off", silent=True),

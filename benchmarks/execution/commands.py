@@ -165,14 +165,17 @@ def status(what: str, results: Path) -> None:
 @RESULTS
 def sync(results: Path) -> None:
     """Upload tracked runs of RESULTS to Weights & Biases; log in first with `wandb login`."""
-    from benchmarks.offline import offline_runs
+    from benchmarks.offline import offline_runs, unreachable
     from benchmarks.offline import sync as upload
 
     runs = offline_runs(results)
     if not runs:
         click.echo(f"nothing to upload in {results / 'wandb'}")
         return
-    failed = upload(runs)
+    why = unreachable()
+    if why is not None:
+        stop(f"{why}. {len(runs)} run(s) are still offline; the same command tries again")
+    failed = upload(runs, click.echo)
     click.echo(f"uploaded: {len(runs) - len(failed)} of {len(runs)} run(s)")
     for folder, why in failed[:3]:
         click.echo(f"failed: {folder}\n{why}", err=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -238,6 +240,56 @@ def test_tracking_never_fails_a_cell(
     assert "W&B is down" in caplog.text
 
 
+def test_sync_says_at_once_that_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setitem(
+            sys.modules, "wandb", SimpleNamespace(setup=lambda: SimpleNamespace(settings=settings))
+        )
+        settings = SimpleNamespace(base_url=address)
+        run = tmp_path / "wandb" / "offline-run-1"
+        run.mkdir(parents=True)
+        (run / "run-1.wandb").write_text("")
+        done = call("sync", "--results", tmp_path)
+    assert done.exit_code == 1
+    assert f"nobody answers at {address}: " in done.output
+    assert "1 run(s) are still offline; the same command tries again" in done.output
+    assert offline.offline_runs(tmp_path) == [run]
+
+
+def test_online_runs_are_kept_offline_once_nobody_answers(
+    tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    import wandb
+
+    init, asked = wandb.init, []
+
+    def deaf(**options: Any) -> Any:
+        asked.append(options["mode"])
+        if options["mode"] == "online":
+            raise ConnectionError("W&B is down")
+        return init(**options)
+
+    monkeypatch.setattr(tracking, "_OUT_OF_REACH", [])
+    monkeypatch.setattr(wandb, "init", deaf)
+    matrix = tools.matrix_of(seeds=[0], recipes=["opi", "burst"], tracking={"wandb": "online"})
+    outcome = tools.run_matrix(matrix, tmp_path)
+    assert outcome.failures == []
+    assert asked == ["online", "offline", "offline"]
+    assert len(offline.offline_runs(tmp_path)) == 2
+    assert "`spikemark sync` uploads them later" in caplog.text
+
+
+def test_wandb_is_off_where_the_environment_says_so(
+    tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    matrix = tools.matrix_of(seeds=[0], recipes=["opi"], tracking={"wandb": "online"})
+    assert len(tools.run_matrix(matrix, tmp_path).finished) == 1
+    assert not (tmp_path / "wandb").exists()
+
+
 def test_sync_uploads_what_is_offline_and_says_what_failed(tmp_path: Path, monkeypatch: Any) -> None:
     run = tmp_path / "wandb" / "offline-run-1"
     run.mkdir(parents=True)
@@ -248,6 +300,7 @@ def test_sync_uploads_what_is_offline_and_says_what_failed(tmp_path: Path, monke
         asked.append(words)
         return subprocess.CompletedProcess(words, 1, "", "not logged in")
 
+    monkeypatch.setattr(offline, "unreachable", lambda: None)
     monkeypatch.setattr(offline.subprocess, "run", answer)
     done = call("sync", "--results", tmp_path)
     assert asked[0][1:] == ["-m", "wandb", "sync", str(run)]
