@@ -44,8 +44,8 @@ class Failure(Frozen):
 
     @property
     def summary(self) -> str:
-        """The error and the last line of its message."""
-        return f"{self.error}: {(self.message.strip().splitlines() or [''])[-1]}"
+        """The error and the first line of its message; what follows is detail, and advice to programmers."""
+        return f"{self.error}: {(self.message.strip().splitlines() or [''])[0]}"
 
 
 class FailureStore:

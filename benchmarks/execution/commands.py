@@ -10,11 +10,14 @@ import click
 from rich.console import Console
 
 from benchmarks.errors import AnnError, ExecutionError, MatrixError
+from benchmarks.execution.fork_server import warm_up
 from benchmarks.options import DATA_ROOT, RESULTS, stop
 from benchmarks.reading import show
 
 if TYPE_CHECKING:
     from benchmarks.runner import Outcome
+
+OUT_OF_MEMORY = ("memoryerror", "out of memory", "allocate memory")
 
 
 @click.command()
@@ -83,7 +86,10 @@ def run(
 
     console = Console()
     try:
-        chosen = load(locate(matrix))
+        found = locate(matrix)
+        if where["workers"] and not (dry_run or where["slurm"] or where["scheduler"]):
+            warm_up()
+        chosen = load(found)
     except MatrixError as error:
         stop(str(error))
     from benchmarks.execution.executors import Where
@@ -103,10 +109,10 @@ def run(
         stop(str(error))
     if (outcome.finished or outcome.skipped) and not outcome.stopped:
         show(results, results / "leaderboard.html", console)
-    _close(outcome, console)
+    _close(outcome, results, console)
 
 
-def _close(outcome: Outcome, console: Console) -> None:
+def _close(outcome: Outcome, results: Path, console: Console) -> None:
     """Say what is left to say, and end with the right code."""
     if outcome.runs:
         console.print(f"W&B run: {outcome.runs[-1]}", soft_wrap=True, highlight=False)
@@ -118,6 +124,11 @@ def _close(outcome: Outcome, console: Console) -> None:
     for why, titles in reasons.items():
         more = f" and {len(titles) - 1} more" if len(titles) > 1 else ""
         click.echo(f"\nfailed: {titles[0]}{more}\n{why}", err=True)
+    if outcome.failures:
+        advice = f"{len(outcome.failures)} job(s) failed, see {results / 'failures'}; all others went on. "
+        if any(sign in why.lower() for why in reasons for sign in OUT_OF_MEMORY):
+            advice += "Memory ran out: lower evaluation.batch_size, or set evaluation.memory_mib. "
+        click.echo(f"\n{advice}The same command with --retry-failed runs them again.", err=True)
     if outcome.failed_before:
         cell, failure = outcome.failed_before[0]
         click.echo(

@@ -11,6 +11,8 @@ from lightning_modules import networks
 
 BACKWARD = 2  # ANN forwards that a backward pass costs, by operations
 RECORD_BYTES = 30_000  # of a record, besides a bit for each image and read-out
+TRACKED_BYTES = 32_000  # of an offline run of W&B
+PAGE_BYTES = 5_000_000  # of the leaderboard's page, most of it the plots' own code
 BASE64 = 4 / 3
 CHECKPOINTS = 4  # times the weights on disk while training: two checkpoints with momentum, old and new
 
@@ -58,8 +60,9 @@ def cell_forwards(cell: Cell, images: int) -> int:
 
 
 def record_bytes(cell: Cell, images: int) -> int:
-    """About how large a record is."""
-    return round(RECORD_BYTES + images / 8 * BASE64 * (1 + len(cell.matrix.time_steps)))
+    """About how large a record and its tracked run are."""
+    tracked = 0 if cell.matrix.tracking.wandb == "off" else TRACKED_BYTES
+    return round(RECORD_BYTES + images / 8 * BASE64 * (1 + len(cell.matrix.time_steps))) + tracked
 
 
 @dataclass

@@ -20,6 +20,10 @@ class WorkerDied(Exception):
     """A worker ended without a word, and its job with it."""
 
 
+class NotStarted(WorkerDied):
+    """A worker never came to its job, which is as it was."""
+
+
 class ExecutorLost(Exception):
     """Nothing can be submitted any more, e.g. because a scheduler is gone."""
 

@@ -25,6 +25,7 @@ from benchmarks.diagnose import diagnose_cell, unseen_images
 from benchmarks.errors import AnnError
 from benchmarks.evaluate import evaluate
 from benchmarks.execution.claims import Claim, Claims, Owner
+from benchmarks.execution.executors import NotStarted
 from benchmarks.pictures import folder_of, some, write_pictures
 from benchmarks.provenance import package_versions
 from benchmarks.quiet import quieten
@@ -41,7 +42,7 @@ Status = Literal["done", "there", "busy", "lost", "failed", "unwritable"]
 # Errors that their message explains; anything else is shown with its traceback.
 EXPLAINED = (AnnError, CheckpointError, ConversionError, DataError, NetworkError, StoreError)
 # Those that have their cause outside the cell: the next run tries again without being asked.
-MENDABLE = (AnnError, CheckpointError, DataError, NetworkError, StoreError)
+MENDABLE = (AnnError, CheckpointError, DataError, NetworkError, NotStarted, StoreError)
 
 _ONE_AT_A_TIME = threading.Lock()  # seeds are global to a process, and a Dask worker may have threads
 

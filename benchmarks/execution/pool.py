@@ -21,9 +21,8 @@ from typing import Any
 import psutil
 import torch
 
-from benchmarks.execution.executors import WorkerDied
-
-PRELOADED = ["benchmarks.execution.jobs"]
+from benchmarks.execution.executors import NotStarted, WorkerDied
+from benchmarks.execution.fork_server import context
 
 
 class WorkerPool(Executor):
@@ -81,14 +80,17 @@ class WorkerPool(Executor):
 
     def _start(self) -> ProcessPoolExecutor:
         if self._closing:
-            raise WorkerDied("the pool is closing")
+            raise NotStarted("the pool is closing")
         place = self._local.place
         gpu = self._gpus[place % len(self._gpus)] if self._gpus else None
-        pool = ProcessPoolExecutor(1, _context(), _begin, (gpu, self._threads))
+        pool = ProcessPoolExecutor(1, context(), _begin, (gpu, self._threads))
         try:
             self._pids[place] = pool.submit(os.getpid).result()
         except BrokenProcessPool as error:
-            raise WorkerDied("a worker process could not be started") from error
+            raise NotStarted(
+                "a worker process could not be started; where the system is short of memory or processes "
+                "(ulimit -u), use fewer workers"
+            ) from error
         self._local.pool = pool
         return pool
 
@@ -116,14 +118,6 @@ def _end_with_the_runner() -> None:
     if runner is not None:
         runner.join()
         os._exit(1)
-
-
-def _context() -> Any:
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
-        return context
-    return multiprocessing.get_context("spawn")
 
 
 def _cores() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.cells import Cell, expand
-from benchmarks.execution.costs import AnnCost, ann_cost, cell_forwards, record_bytes
+from benchmarks.execution.costs import PAGE_BYTES, AnnCost, ann_cost, cell_forwards, record_bytes
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.times import in_bytes, in_words
 from benchmarks.spec import Matrix
@@ -33,7 +33,7 @@ def preview(
     state = {cell.id: "done" for cell in plan.done}
     state |= {cell.id: f"failed before ({failure.error})" for cell, failure in plan.failed}
     costs: dict[str, AnnCost | str] = {}
-    total = disk = 0
+    total, disk = 0, PAGE_BYTES if plan.missing else 0
     for cell in cells:
         known = _cost(cell, costs)
         if isinstance(known, str):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.execution.pool import PRELOADED
+from benchmarks.execution.fork_server import context as fork_server
 
 TOOLS = Path(__file__).with_name("tools.py")
 
@@ -24,8 +23,7 @@ def tools() -> SimpleNamespace:
 @pytest.fixture
 def start() -> Any:
     """Start a function of tools.py in a process of its own; all are killed in the end."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context = fork_server()
     started = []
 
     def begin(call: str, *arguments: Any) -> Any:

@@ -54,6 +54,23 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(written: Path, tools: 
     assert "3 cells: 1 done, 2 to run" in after.output
     assert "cost:  464 ANN forwards" in after.output
     assert "time:  about" in after.output
+    written.write_text(yaml.safe_dump({**tools.TINY, "seeds": [0], "recipes": ["opi"]}))
+    finished = call("run", written, "--results", results, "--dry-run")
+    assert "1 cells: 1 done, 0 to run" in finished.output
+    assert "cost:  0 ANN forwards" in finished.output
+    assert "disk:  about 0 B" in finished.output
+
+
+def test_the_disk_that_a_dry_run_names_is_the_disk_that_a_run_takes(written: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    (line,) = [
+        line
+        for line in call("run", written, "--results", results, "--dry-run").output.splitlines()
+        if line.startswith("disk:")
+    ]
+    assert call("run", written, "--results", results).exit_code == 0
+    taken = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
+    assert taken / 1e6 == pytest.approx(float(line.split()[2]), rel=0.3)  # MB; checkpoints are gone again
 
 
 def test_recipes_that_must_know_t_cost_each_of_them(tools: Any) -> None:
@@ -122,18 +139,34 @@ def test_failed_cells_wait_for_retry_failed(
     from benchmarks.execution import jobs
 
     def raising(*_: Any) -> Any:
-        raise RuntimeError("out of luck")
+        raise RuntimeError("out of luck\nfor programmers: look elsewhere")
 
     results = tmp_path / "results"
     with monkeypatch.context() as patch:
         patch.setattr(jobs, "evaluate", raising)
-        assert "out of luck" in call("run", written, "--results", results).output
+        first = call("run", written, "--results", results).output
+    assert "RuntimeError: out of luck" in first
+    assert f"3 job(s) failed, see {results / 'failures'}; all others went on. The same command with" in first
     again = call("run", written, "--results", results)
     assert again.exit_code == 1
     assert again.output.count("failed before (RuntimeError), not run again") == 3
     assert "RuntimeError: out of luck). Add --retry-failed to run them." in again.output
     assert "failed: digits / small_cnn / opi / seed 0: RuntimeError" in call("status", results).output
     assert call("run", written, "--results", results, "--retry-failed").exit_code == 0
+
+
+def test_a_cell_without_memory_says_what_to_do(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.execution import jobs
+
+    def raising(*_: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes")
+
+    monkeypatch.setattr(jobs, "evaluate", raising)
+    done = call("run", written, "--results", tmp_path / "results")
+    assert "Memory ran out: lower evaluation.batch_size" in done.output
+    assert done.exit_code == 1
 
 
 def test_export_and_import_carry_records(tools: Any, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ import psutil
 import pytest
 import torch
 
-from benchmarks.execution.executors import WorkerDied
+from benchmarks.execution import pool as pool_module
+from benchmarks.execution.executors import Where, WorkerDied
 from benchmarks.execution.pool import WorkerPool, visible_gpus
+from leaderboard.failures import FailureStore
 
 
 def test_every_worker_has_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +33,40 @@ def test_every_worker_has_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatc
             assert len(set(pool.pids) | {os.getpid()}) == 3
     assert {gpu for gpu, _ in found} <= {"5", "7"}
     assert {threads for _, threads in found} == {3}
+
+
+STARTED_EARLY = """
+import os, sys
+from multiprocessing import forkserver
+from benchmarks.execution import commands
+commands.warm_up()
+assert "torch" not in sys.modules
+from benchmarks.execution.pool import WorkerPool
+with WorkerPool(1, 1) as pool:
+    assert pool.submit(os.getppid).result() == forkserver._forkserver._forkserver_pid
+"""
+
+
+def test_the_fork_server_starts_before_torch_is_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", STARTED_EARLY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_worker_that_does_not_start_is_no_failure_of_the_cell(
+    tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = tools.matrix_of(seeds=[0], recipes=["opi"])
+    with monkeypatch.context() as patch:
+        patch.setattr(pool_module, "_begin", no_begin)
+        outcome = tools.run_matrix(matrix, tmp_path, Where(workers=1))
+    assert "could not be started; where the system is short" in outcome.failures[0][1]
+    assert all(failure.mendable for failure in FailureStore(tmp_path).load().values())
+    assert len(tools.run_matrix(matrix, tmp_path).finished) == 1  # without --retry-failed
+
+
+def no_begin(*_: Any) -> None:
+    """A worker that ends before its first job."""
+    os._exit(1)
 
 
 def test_a_killed_worker_takes_one_job_with_it() -> None:
