@@ -67,7 +67,7 @@ def test_failures_are_kept_and_cleared(tmp_path: Path) -> None:
     store.write(kept)
     assert store.get("a" * 16) == kept
     assert store.load() == {"a" * 16: kept}
-    assert (kept.summary, kept.why) == ("ValueError: b", "Traceback")
+    assert (kept.summary, kept.why) == ("ValueError: a", "Traceback")
     assert failure(mendable=True, message="mend me").why == "mend me"
     store.clear("a" * 16)
     store.clear("a" * 16)
