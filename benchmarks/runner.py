@@ -172,6 +172,8 @@ class _Run:
 
     def _over(self, job: Job, future: Future[Answer]) -> None:
         self._watch.ends(job)
+        if not self._plan.results.is_dir():
+            raise StoreError(f"the results folder {self._plan.results} was removed while the matrix ran")
         try:
             answer = future.result()
         except ExecutorLost:

@@ -84,10 +84,11 @@ def pack(results: Path, out: Path, environment: dict[str, str], networks: bool =
             packed.left_out.append((str(path), str(found)))
     if not files:
         raise StoreError(f"no records in {results}; there is nothing to export")
-    for path in sorted((results / "tuning").glob("[!.]*.json")):
+    for path in filter(Path.is_file, sorted((results / "tuning").glob("[!.]*.json"))):
         if _id_of(path) and parse_study(_read(path)) is not None:
             files[f"tuning/{path.name}"] = path
-    trained = {path.parent.name: path for path in sorted((results / "anns").glob("*/network.pt"))}
+    weights = filter(Path.is_file, sorted((results / "anns").glob("*/network.pt")))
+    trained = {path.parent.name: path for path in weights}
     if networks:
         files |= {f"anns/{id_}/network.pt": path for id_, path in trained.items()}
     manifest = {

@@ -35,7 +35,7 @@ Pictures = Mapping[str, list[Picture]]  # cell id -> its pictures
 def load_pictures(results: Path) -> dict[str, list[Picture]]:
     """Every picture of a results folder; files that are no PNG are passed over."""
     found: dict[str, list[Picture]] = {}
-    for path in sorted((results / "pictures").glob("*/*.png")):
+    for path in filter(Path.is_file, sorted((results / "pictures").glob("*/*.png"))):
         try:
             content = path.read_bytes()
         except OSError:

@@ -59,7 +59,7 @@ def load_diagnoses(results: Path) -> dict[str, CellDiagnosis]:
     """Every diagnosis of a results folder; files that hold none are passed over."""
     found = {}
     for path in sorted((results / "diagnoses").glob("*.json")):
-        if _CELL_ID.fullmatch(path.stem) is None:
+        if _CELL_ID.fullmatch(path.stem) is None or not path.is_file():
             continue
         try:
             found[path.stem] = CellDiagnosis.model_validate_json(path.read_text(encoding="utf-8"))

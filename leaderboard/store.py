@@ -15,6 +15,7 @@ import gc
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,8 @@ def _parse(path: Path) -> Record | str:
     if CELL_ID.fullmatch(path.stem) is None:
         return "the file name is not a cell id (16 characters of 0-9 and a-f)"
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return "is no plain file"  # reading a pipe would wait for ever
         content = path.read_bytes()
     except FileNotFoundError:
         return "no such record"

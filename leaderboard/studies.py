@@ -86,7 +86,7 @@ def write_study(results: Path, study: Study) -> Path:
 def load_studies(results: Path) -> list[Study]:
     """Every sound study of a results folder, by data set, network, recipe and seed."""
     found = []
-    for path in sorted((results / "tuning").glob("*.json")):
+    for path in filter(Path.is_file, sorted((results / "tuning").glob("*.json"))):
         try:
             study = parse_study(path.read_bytes())
         except OSError:

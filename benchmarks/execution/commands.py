@@ -141,7 +141,10 @@ def _close(outcome: Outcome, results: Path, console: Console) -> None:
     if outcome.interrupted:
         stop(f"interrupted; {kept} finished cell(s) are kept. The same command goes on from there.", 130)
     if outcome.stopped:
-        stop(f"{outcome.stopped}\n{kept} finished cell(s) are kept. The same command goes on from there.", 1)
+        left = f"{kept} finished cell(s) are kept. The same command goes on from there."
+        if not results.is_dir():
+            left = "Put it back, and the same command goes on from there; without it, it begins anew."
+        stop(f"{outcome.stopped}\n{left}", 1)
     if outcome.failures or outcome.failed_before:
         sys.exit(1)
 

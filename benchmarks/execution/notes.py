@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from leaderboard.files import write_text_atomically
+from leaderboard.store import CELL_ID
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,12 @@ class Notes:
     def load(self) -> list[Note]:
         """All notes that can be read, the latest run last."""
         found = []
-        for path in sorted(self._folder.glob("*.json")):
+        for path in filter(Path.is_file, sorted(self._folder.glob("*.json"))):
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
                 cells = tuple(NotedCell(**cell) for cell in content.pop("cells"))
-                found.append(Note(**content, cells=cells))
+                if all(CELL_ID.fullmatch(id_) for cell in cells for id_ in (cell.id, cell.ann)):
+                    found.append(Note(**content, cells=cells))
             except (OSError, ValueError, TypeError, KeyError, RecursionError):
                 continue  # written again by the next run
         return sorted(found, key=lambda note: note.started)

@@ -181,3 +181,14 @@ def test_what_could_not_be_read_back_is_not_written(make: Make, tmp_path: Path) 
         with pytest.raises(StoreError, match=reason):
             store.write(record)
     assert not (tmp_path / "records").exists()
+
+
+def test_what_is_no_plain_file_is_set_aside_and_never_waited_for(make: Make, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    record = make()
+    store.write(record)
+    os.mkfifo(tmp_path / "records" / f"{'a' * 16}.json")
+    (tmp_path / "records" / f"{'b' * 16}.json").mkdir()
+    loaded = store.load()
+    assert loaded.records == [record]
+    assert [invalid.reason for invalid in loaded.invalid] == ["is no plain file"] * 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import struct
 import subprocess
@@ -119,6 +120,15 @@ def test_status_of_a_matrix_that_ran(written: Path, tools: Any, tmp_path: Path) 
     assert "no run of other in" in nothing.output
 
 
+def test_a_note_names_files_of_its_folder_alone(tmp_path: Path) -> None:
+    note = {"matrix": "evil", "started": 1, "at_once": 1}
+    (tmp_path / "runs").mkdir()
+    for id_, found in (("../../../etc/passwd", 0), ("a" * 16, 1)):
+        cells = [{"id": id_, "ann": "b" * 16, "title": "a cell"}]
+        (tmp_path / "runs" / "evil.json").write_text(json.dumps({**note, "cells": cells}))
+        assert len(statuses(tmp_path)) == found
+
+
 def test_status_needs_no_torch(tmp_path: Path) -> None:
     code = "import sys, benchmarks.execution.status; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -153,6 +163,24 @@ def test_failed_cells_wait_for_retry_failed(
     assert "RuntimeError: out of luck). Add --retry-failed to run them." in again.output
     assert "failed: digits / small_cnn / opi / seed 0: RuntimeError" in call("status", results).output
     assert call("run", written, "--results", results, "--retry-failed").exit_code == 0
+
+
+def test_a_results_folder_that_vanishes_stops_the_run(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.execution import jobs
+
+    def vanishing(*_: Any) -> Any:
+        shutil.rmtree(tmp_path / "results")
+        raise RuntimeError("what now")
+
+    monkeypatch.setattr(jobs, "_cell", vanishing)
+    monkeypatch.setattr(jobs, "fail", lambda *_: None)
+    done = call("run", written, "--results", tmp_path / "results")
+    assert done.exit_code == 1
+    assert "results was removed while the matrix ran\nPut it back" in done.output
+    assert done.output.count("failed") == 0
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_cell_without_memory_says_what_to_do(
