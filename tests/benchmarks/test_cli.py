@@ -208,6 +208,11 @@ def test_the_groups_of_the_option_are_those_of_the_ranking():
     assert GROUP_NAMES == GROUPS
 
 
+def _hear_interrupts():
+    """A shell lets what it starts in the background ignore them, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_keeps_finished_cells(finished, tmp_path):
     folder, _ = finished
     text = (folder / "tiny.yaml").read_text()
@@ -223,7 +228,12 @@ def test_an_interrupt_keeps_finished_cells(finished, tmp_path):
         (tmp_path / "long.yaml").read_text().replace("- opi\n- spicalib\n- ptq\n", "- ptq\n- opi\n")
     )
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=_hear_interrupts,
     )
     deadline = time.monotonic() + 120
     while not list(results.glob("records/*.json")) and time.monotonic() < deadline:
