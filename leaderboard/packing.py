@@ -42,13 +42,5 @@ def unpack(text: str, what: str) -> dict[str, npt.NDArray[Any]]:
         raw.seek(0)
         with np.load(raw, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (
-        binascii.Error,
-        ValueError,
-        OSError,
-        EOFError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except DAMAGED as error:
         raise ValueError(f"{what} cannot be unpacked: {error}") from error
