@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from conversion.compiled import buffers
 from conversion.compiled.firing import Population
 from conversion.compiled.fixed_point import PLANES, FixedPoint, Precision, fixed_point
-from conversion.compiled.native import byte_lanes, kernel
-from conversion.compiled.native.structures import Addend, Layer
+from conversion.compiled.native import byte_lanes, has_tiles, kernel
+from conversion.compiled.native.structures import BLOCK, Addend, Layer
 from conversion.simulation.signals import Signal, Spikes
 
 
@@ -25,10 +27,11 @@ class Synapses:
     """
 
     fixed: FixedPoint
-    weights: Tensor  # int8 [blocks, kernel_h * kernel_w * inputs / 4, planes, vectors, lanes, 4]
+    weights: Tensor  # int8, see `_packed` and `_packed_in_tiles`
     shift: Tensor  # int32 [kernel_h, C'], what makes up for 128 more spikes of every input, modulo 2^32
     planes: int
     vectors: int
+    tiled: bool  # weights are in tiles, for the processor's matrix unit
     largest: int  # most spikes of one neuron in one step, of either sign
     geometry: dict[str, int]
 
@@ -56,19 +59,42 @@ def pack(
         least: fewest; negative where spikes are taken back.
     """
     fixed = fixed_point(module, unit, threshold, precision, most, least)
-    outputs, planes = len(fixed.bias), PLANES[precision]
-    lanes = byte_lanes()
-    vectors = 2 if outputs % (2 * lanes) == 0 else 1
-    digits = torch.stack(_digits(fixed.weights.permute(2, 3, 1, 0).reshape(-1, outputs), planes))
-    # [planes, rows, outputs] -> [blocks, rows / 4, planes, vectors, lanes, 4]
-    shaped = digits.view(planes, -1, 4, outputs // (lanes * vectors), vectors, lanes)
-    packed = shaped.permute(3, 1, 0, 4, 5, 2).contiguous()
     geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
         given = getattr(module, name, (default, default))
         geometry |= {f"{short}_h": given[0], f"{short}_w": given[1]}
+    outputs, planes, tiled = len(fixed.bias), PLANES[precision], has_tiles()
+    lanes = BLOCK if tiled else byte_lanes()
+    # Two digits fill the four sums that a matrix unit adds up at once, as do two vectors of one digit.
+    vectors = 2 if outputs % (2 * lanes) == 0 and not (tiled and planes == 2) else 1
+    by_tap = fixed.weights.permute(2, 3, 1, 0)
+    if tiled:
+        packed = _packed_in_tiles(by_tap, planes, vectors, joined=geometry["dilation_w"] == 1)
+    else:
+        packed = _packed(by_tap, planes, vectors, lanes)
     shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
-    return Synapses(fixed, packed, shift, planes, vectors, max(most, -least), geometry)
+    return Synapses(fixed, packed, shift, planes, vectors, tiled, max(most, -least), geometry)
+
+
+def _packed(weights: Tensor, planes: int, vectors: int, lanes: int) -> Tensor:
+    """Weights [kernel_h, kernel_w, C, C'] as [blocks, all inputs / 4, planes, vectors, lanes, 4]."""
+    outputs = weights.shape[-1]
+    digits = torch.stack(_digits(weights.reshape(-1, outputs), planes))
+    shaped = digits.view(planes, -1, 4, outputs // (lanes * vectors), vectors, lanes)
+    return shaped.permute(3, 1, 0, 4, 5, 2).contiguous()
+
+
+def _packed_in_tiles(weights: Tensor, planes: int, vectors: int, joined: bool) -> Tensor:
+    """Weights [kernel_h, kernel_w, C, C'] as tiles [blocks, entries, vectors, planes, 16, 16, 4].
+
+    An entry holds up to 64 inputs of one run, and zeros where the run ends: a run is a row of the filter
+    where taps lie side by side (`joined`), else a single tap.
+    """
+    runs = weights.flatten(1, 2) if joined else weights.flatten(0, 1)
+    runs = F.pad(runs, (0, 0, 0, -runs.shape[1] % 64))
+    digits = torch.stack(_digits(runs.flatten(0, 1), planes))
+    shaped = digits.view(planes, -1, 16, 4, runs.shape[-1] // (16 * vectors), vectors, 16)
+    return shaped.permute(4, 1, 5, 0, 2, 6, 3).contiguous()
 
 
 def _digits(numbers: Tensor, planes: int) -> list[Tensor]:
@@ -120,7 +146,7 @@ def run_layer(
         return tensor.data_ptr()
 
     layer = Layer(steps=steps, images=images, out_height=height, out_width=width, outputs=outputs)
-    layer.vectors = 1
+    layer.vectors, layer.tiled = 1, int(has_tiles())
     if drive is None:
         layer.bias = pointer(torch.zeros(outputs))
     else:
@@ -132,6 +158,7 @@ def run_layer(
         layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
         layer.bias, layer.shift = pointer(synapses.fixed.bias), pointer(synapses.shift)
         layer.planes, layer.vectors, layer.largest = synapses.planes, synapses.vectors, synapses.largest
+        layer.tiled = int(synapses.tiled)
         for name, value in synapses.geometry.items():
             setattr(layer, name, value)
     layer.addends = len(summands)
@@ -144,7 +171,7 @@ def run_layer(
         scale = pointer(summand.scale.contiguous())
         layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, int(is_spikes))
     kind = torch.int8 if neurons else torch.float32
-    result = torch.empty(steps * images, height, width, outputs, dtype=kind)
+    result = buffers.empty((steps * images, height, width, outputs), kind)
     counts = None
     if neurons is None:
         layer.currents = pointer(result)

@@ -14,7 +14,7 @@ from torch import Tensor
 from conversion.compiled.firing import firing_of, range_of
 from conversion.compiled.fixed_point import Precision
 from conversion.compiled.lanes import VECTOR, fits_planes, lanes_for, planes_of
-from conversion.compiled.native import byte_lanes, has_synapses, has_tables
+from conversion.compiled.native import byte_lanes, has_synapses, has_tables, has_tiles
 from conversion.graph.operations import Kind
 from conversion.graph.plan import Plan
 from conversion.neurons import Neuron
@@ -48,7 +48,7 @@ def planes_for(neurons: Collection[Neuron]) -> int:
 
 
 def uses_tables(images: int, chunk: int, precision: Precision | None, planes: int) -> bool:
-    """True where looking sums up is faster than multiplying.
+    """True where looking sums up is faster than multiplying; nowhere that a matrix unit multiplies.
 
     Args:
         images: that go through a layer together.
@@ -56,7 +56,7 @@ def uses_tables(images: int, chunk: int, precision: Precision | None, planes: in
         precision: of the weights in the compiled kernels; None where those are not used.
         planes: of bits that hold the spikes of one step, see `planes_for`.
     """
-    if precision is None or not fits_tables(images, planes):
+    if precision is None or has_tiles() or not fits_tables(images, planes):
         return False
     lanes = lanes_for(images)
     vectors = -(-chunk * lanes // VECTOR)
@@ -91,7 +91,9 @@ def by_rule(plan: Plan, images: Tensor, chunk: int, precision: Precision | None,
             lanes //= 2
         if uses_tables(min(lanes, len(images)), chunk, precision, planes):
             return Schedule(lanes, chunk, True)
-    together = max(1, int(CACHE_BYTES / (spikes * (4 if precision is None else 1))))
+    size = 4 if precision is None else 1  # bytes
+    budget = CACHE_BYTES * (2 if has_tiles() else 1)  # layers are done so fast that calling them counts
+    together = max(1, int(budget / (spikes * size)))
     return Schedule(together, chunk, uses_tables(min(together, len(images)), chunk, precision, planes))
 
 

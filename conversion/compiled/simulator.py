@@ -180,12 +180,22 @@ class CompiledSimulation(Simulation):
             spikes, counts = run_layer(shape, steps, drive, summands, neurons)
             assert counts is not None
             self._add_to_tally(name, counts)
-            return Spikes(spikes, steps, threshold, self._signed)
+            sent = Spikes(spikes, steps, threshold, self._signed)
+            if node in self._prepared.last and self._coding is RATE:
+                return Signal(self._mean(sent), 1)  # everything that follows is affine: the mean is enough
+            return sent
         currents, _ = run_layer(shape, steps, drive, summands, None)
         fired = self._fire(node, name, currents.unflatten(0, (steps, -1)), steps)
         if not fits_bytes(layer.neuron):
             return Signal((fired * threshold).flatten(0, 1), steps)
         return Spikes(fired.flatten(0, 1).to(torch.int8), steps, threshold, self._signed)
+
+    def _mean(self, spikes: Spikes) -> Tensor:
+        """Mean over time of what spikes stand for, [B, C, ...]."""
+        most = max(self._prepared.most, -self._prepared.least) * spikes.steps
+        in_memory = spikes.counts.movedim(1, -1).unflatten(0, (spikes.steps, -1))  # where sums are vectorised
+        sums = in_memory.sum(0, dtype=torch.int8 if most <= MOST_IN_BYTES else torch.int32)
+        return sums.movedim(-1, 1) / spikes.steps * spikes.unit
 
     def _firing(self, layer: SpikingLayer) -> Firing | None:
         """How the kernel fires these neurons; None if it does not, as in steps before the read-out."""

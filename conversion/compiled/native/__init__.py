@@ -25,7 +25,7 @@ _SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c")]
 _HEADERS = sorted(_FOLDER.glob("*.h"))
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fwrapv", "-fPIC", "-shared", "-fopenmp")
 _WIDE = "-mprefer-vector-width=512"  # x86 only: use the full registers
-_FACTS = ("has_synapses", "byte_lanes", "has_tables", "narrow_group", "wide_group")
+_FACTS = ("has_synapses", "has_tiles", "byte_lanes", "has_tables", "narrow_group", "wide_group")
 _STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "layer_size": Layer,
     "table_layer_size": TableLayer,
@@ -65,6 +65,11 @@ def kernel() -> ctypes.CDLL | None:
 def has_synapses() -> bool:
     """True where the kernel also runs layers with weights (x86 with AVX-512 VNNI or AVX2)."""
     return bool(_fact("has_synapses"))
+
+
+def has_tiles() -> bool:
+    """True where layers in bytes run on a matrix unit (x86 with AMX, and a system that lets it be used)."""
+    return bool(_fact("has_tiles"))
 
 
 def has_tables() -> bool:

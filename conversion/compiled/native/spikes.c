@@ -7,6 +7,8 @@
  *
  * Spikes are bytes, channels last: [T * B, H, W, C]. Currents never leave the registers.
  */
+#include <stdlib.h>
+
 #include "bytes.h"
 #include "neurons.h"
 
@@ -28,6 +30,7 @@ typedef struct {
     const float *scale, *bias;
     const int32_t *shift; /* [kernel_h, outputs], see `multiply` */
     int64_t planes, vectors;
+    int64_t tiled; /* weights are those of tiles.h: [units, entries, vectors, planes, 16, 16, 4] */
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     int64_t out_height, out_width, outputs;
     int64_t addends;
@@ -174,6 +177,8 @@ INLINE void run_row(
         }
 }
 
+#include "tiles.h"
+
 /* Size of `layer`, so that the caller can check that both sides agree on its layout. */
 int64_t layer_size(void) { return sizeof(layer); }
 
@@ -188,6 +193,10 @@ int64_t byte_lanes(void) { return LANES; }
 
 /* Run a layer for a chunk of time. Rows and channel blocks are independent, so threads share nothing. */
 void run_layer(const layer *l, int64_t threads) {
+    if (l->tiled) {
+        run_tiles(l, threads);
+        return;
+    }
     const int64_t blocks = l->outputs / (LANES * l->vectors);
     const int64_t items = blocks * l->out_height;
 #pragma omp parallel for schedule(dynamic) num_threads(threads)

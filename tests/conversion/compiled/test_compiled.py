@@ -15,7 +15,7 @@ from conversion import convert
 from conversion.compiled.firing import Population, firing_of, spikes_of
 from conversion.compiled.fixed_point import PRECISIONS
 from conversion.compiled.layers import Summand, pack, run_layer
-from conversion.compiled.native import has_synapses, kernel
+from conversion.compiled.native import has_synapses, has_tiles, kernel
 from conversion.compiled.simulator import SILENT
 from conversion.network import _say_once, effective_precision
 from conversion.neurons import (
@@ -34,6 +34,21 @@ needs_synapses = pytest.mark.skipif(
     kernel() is None or not has_synapses(), reason="no byte kernel on this machine (AVX-512 VNNI or AVX2)"
 )
 TIME_STEPS = (1, 2, 5, 24)
+
+
+@pytest.fixture(autouse=True, params=["matrix unit", "vectors"])
+def multiplier(request):
+    """What multiplies bytes: the processor's matrix unit, where there is one, and its vector instructions."""
+    if request.param == "vectors":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("conversion.compiled.layers.has_tiles", lambda: False)
+            yield
+    elif has_tiles():
+        yield
+    else:
+        pytest.skip("no matrix unit on this machine (AMX)")
+
+
 SIGNED = {"preset": "snm", "neuron": {"gamma": 2, "lower": 0.0, "back": 3}, "pooling": "lateral-inhibition"}
 
 

@@ -304,13 +304,16 @@ def test_a_run_of_digits_is_as_long_as_16_bits_allow(weight, run):
     assert digit_run(torch.full((2, 3, 20, 3), weight, dtype=torch.int32)) == run
 
 
-def test_tables_are_used_where_enough_lanes_are_filled():
+def test_tables_are_used_where_enough_lanes_are_filled(monkeypatch):
+    monkeypatch.setattr("conversion.compiled.schedule.has_tiles", lambda: False)
     assert uses_tables(32, 16, "int16", 1)
     assert uses_tables(20, 1, "float32", 1)
     assert not uses_tables(1, 1, "int16", 1)
     assert not uses_tables(32, 16, "int8", 2)  # two planes cost as much as bytes
     assert not uses_tables(33, 16, "int16", 1)
     assert not uses_tables(32, 16, "int16", 0)
+    monkeypatch.setattr("conversion.compiled.schedule.has_tiles", lambda: True)
+    assert not uses_tables(32, 16, "int16", 1)  # a matrix unit is faster
 
 
 POOLS = [
