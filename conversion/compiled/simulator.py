@@ -17,6 +17,7 @@ from conversion.compiled.fixed_point import Precision
 from conversion.compiled.fusion import Fusion, find_fusions, is_spike_driven
 from conversion.compiled.layers import Summand, Synapses, pack, run_layer
 from conversion.compiled.native import kernel
+from conversion.compiled.pooling import fits, pool_bytes
 from conversion.compiled.tables import Tables
 from conversion.costs.tally import SpikeTally
 from conversion.fitting.layers import SpikingLayer
@@ -225,7 +226,12 @@ class CompiledSimulation(Simulation):
         unit = self._units[node]
         if not isinstance(values, Spikes) or unit is None or self._coding is not RATE:
             return super()._pool(node, name, values)
+        pool, rule = self._pool_of(node), self._plan.pooling_of(node)
+        if fits(rule, pool, values) and self._before is None:
+            sent, counts = pool_bytes(rule, pool, values, unit, self._states.setdefault(node, {}))
+            self._add_to_tally(name, counts)
+            return sent
         timed = values.counts.float().unflatten(0, (values.steps, -1))  # exact: integers
-        pooled = self._pool_over_time(node, self._pool_of(node), timed)
+        pooled = self._pool_over_time(node, pool, timed)
         self._count(name, pooled)
         return Spikes(pooled.flatten(0, 1).to(torch.int8), values.steps, unit, self._signed)

@@ -14,7 +14,6 @@ from torch import Tensor, fx
 from conversion.compiled.fixed_point import is_wide
 from conversion.compiled.fusion import Fusion
 from conversion.compiled.lane_moves import move
-from conversion.compiled.lane_pooling import fits, pool_packed
 from conversion.compiled.lanes import (
     LaneCurrents,
     PackedSpikes,
@@ -25,6 +24,7 @@ from conversion.compiled.lanes import (
     to_lanes,
 )
 from conversion.compiled.native import table_group
+from conversion.compiled.pooling import fits, pool_packed
 from conversion.compiled.simulator import SILENT, CompiledSimulation
 from conversion.compiled.tables import LaneNeurons, LaneSummand, Tables, run_tables, tables_of
 from conversion.graph.plan import operation_of

@@ -21,7 +21,7 @@ from conversion.compiled.caching import cache_folder
 from conversion.compiled.native.structures import IndexJob, Layer, PoolJob, TableLayer
 
 _FOLDER = Path(__file__).parent
-_SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c")]
+_SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c", "pool.c")]
 _HEADERS = sorted(_FOLDER.glob("*.h"))
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fwrapv", "-fPIC", "-shared", "-fopenmp")
 _WIDE = "-mprefer-vector-width=512"  # x86 only: use the full registers

@@ -7,7 +7,7 @@ import ctypes
 MAX_ADDENDS = 8
 MAX_PLANES = 4
 MAX_STATES = 4
-MAX_KERNEL = 16  # of a pool in the table kernel
+MAX_KERNEL = 16  # of a pool
 BLOCK = 16  # output channels of a layer in the byte kernel are a multiple of this
 MAX_CHANNELS = 8192  # most input channels of a layer with synapses
 
@@ -89,10 +89,10 @@ class TableLayer(ctypes.Structure):
 
 
 class PoolJob(ctypes.Structure):
-    """See `pool_job` in tables.h."""
+    """See `pool_job` in pool.c."""
 
     _fields_ = (
-        *_pointers("bits", "pooled", "totals", "sent"),
-        *_numbers("planes", "steps", "images", "height", "width", "blocks", "is_signed"),
+        *_pointers("spikes", "pooled", "totals", "sent", "counts"),
+        *_numbers("packed", "planes", "steps", "images", "height", "width", "channels", "is_signed"),
         *_numbers(*_KERNEL, "out_height", "out_width", "gate"),
     )

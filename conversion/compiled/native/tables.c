@@ -9,7 +9,7 @@
  * and exact: results do not depend on the order of additions, on threads or on chunks of time.
  *
  * This file: indices of spikes, and the entry points. tables_bits.h: bits of spikes. tables_kernel.h: sums and
- * neurons. tables_pool.h: max pooling.
+ * neurons.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,7 +24,6 @@
 #include "lookup_256.h"
 #endif
 #include "tables_kernel.h"
-#include "tables_pool.h"
 
 /* Bits of one channel in the lanes of one vector of steps; `bits` are those of its first step. */
 INLINE uint32_t lanes_of(const uint8_t *bits, int64_t steps, const int images) {
@@ -161,26 +160,10 @@ void run_tables(const table_layer *l, int64_t threads) {
         free_scratch(&s);
     }
 }
-
-/* Pool spikes for a chunk of time: blocks of channels, and registers of each, share nothing. */
-void pool_spikes(const pool_job *job, int64_t threads) {
-    const int64_t units = CHANNELS * job->images / LANES;
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int64_t item = 0; item < job->blocks * units; item++) {
-        const int64_t block = item / units, unit = item % units;
-        switch (job->images) {
-            case 4: pool_unit(job, block, unit, 4); break;
-            case 8: pool_unit(job, block, unit, 8); break;
-            case 16: pool_unit(job, block, unit, 16); break;
-            case 32: pool_unit(job, block, unit, 32); break;
-        }
-    }
-}
 #else
 void index_spikes(const index_job *job, int64_t threads) {}
 void sum_spikes(const index_job *job, float *sums, int64_t threads) {}
 void run_tables(const table_layer *l, int64_t threads) {}
-void pool_spikes(const pool_job *job, int64_t threads) {}
 #define NARROW_GROUP 0
 #define WIDE_GROUP 0
 #endif
@@ -191,5 +174,4 @@ int64_t has_tables(void) { return HAS_TABLES; }
 int64_t narrow_group(void) { return HAS_TABLES ? NARROW_GROUP : 0; }
 int64_t wide_group(void) { return HAS_TABLES ? WIDE_GROUP : 0; }
 int64_t table_layer_size(void) { return sizeof(table_layer); }
-int64_t pool_job_size(void) { return sizeof(pool_job); }
 int64_t index_job_size(void) { return sizeof(index_job); }

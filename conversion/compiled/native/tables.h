@@ -22,7 +22,6 @@
 #define CHANNELS 4   /* of a block: computed together */
 #define MAX_ADDENDS 8
 #define MAX_PLANES 4
-#define MAX_KERNEL 16 /* of a pool */
 
 typedef struct {
     const uint8_t *bits;
@@ -60,13 +59,3 @@ typedef struct {
     uint8_t *fired;   /* bits */
     float *currents;  /* [C' / 4, H', W', T, 4, images] */
 } table_layer;
-
-typedef struct {
-    const uint8_t *bits;
-    uint8_t *pooled;  /* bits */
-    int32_t *totals;  /* [C / 4, H, W, 4, images], in and out: spikes that arrived so far */
-    int32_t *sent;    /* [C / 4, H', W', 4, images], in and out */
-    int64_t planes, steps, images, height, width, blocks, is_signed;
-    int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
-    int64_t out_height, out_width, gate; /* gate = 0: lossless */
-} pool_job;

@@ -116,7 +116,9 @@ typedef ivec mask;
 
 INLINE mask at_least(vec a, vec b) { return a >= b; }
 INLINE mask above(vec a, vec b) { return a > b; }
-INLINE vec choose(mask which, vec yes, vec no) { return (vec)((which & (ivec)yes) | (~which & (ivec)no)); }
+INLINE ivec choose_whole(mask which, ivec yes, ivec no) { return (which & yes) | (~which & no); }
+INLINE vec choose(mask which, vec yes, vec no) { return (vec)choose_whole(which, (ivec)yes, (ivec)no); }
+INLINE mask more_than(ivec a, ivec b) { return a > b; }
 INLINE vec least(vec a, vec b) { return choose(b > a, a, b); }
 INLINE vec greatest(vec a, vec b) { return choose(a > b, a, b); }
 

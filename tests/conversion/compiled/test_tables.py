@@ -15,7 +15,6 @@ from conversion import convert
 from conversion.compiled.firing import Population, firing_of, spikes_of
 from conversion.compiled.fixed_point import BLOCK, GROUP, PRECISIONS, blocks, grouped
 from conversion.compiled.lane_moves import move
-from conversion.compiled.lane_pooling import fits, pool_packed
 from conversion.compiled.lanes import (
     LaneCurrents,
     fits_planes,
@@ -30,7 +29,6 @@ from conversion.compiled.native import has_synapses, has_tables
 from conversion.compiled.schedule import uses_tables
 from conversion.compiled.tables import LaneNeurons, LaneSummand, digit_run, run_tables, tables_of
 from conversion.neurons import Burst, ImbalancedThreshold, Signed, SpikeCalibrated
-from conversion.simulation.pooling import Gate, LateralInhibition, MaxPool, PerStep
 from conversion.simulation.signals import Signal, Spikes
 
 pytestmark = pytest.mark.skipif(
@@ -314,36 +312,6 @@ def test_tables_are_used_where_enough_lanes_are_filled(monkeypatch):
     assert not uses_tables(32, 16, "int16", 0)
     monkeypatch.setattr("conversion.compiled.schedule.has_tiles", lambda: True)
     assert not uses_tables(32, 16, "int16", 1)  # a matrix unit is faster
-
-
-POOLS = [
-    nn.MaxPool2d(2),
-    nn.MaxPool2d(3, 2, 1),
-    nn.MaxPool2d(3, 1, 1, ceil_mode=True),
-    nn.MaxPool2d((2, 3), (3, 2), (1, 0), (2, 1), ceil_mode=True),
-    nn.MaxPool2d(2, 5),
-]
-
-
-@pytest.mark.parametrize("pool", POOLS, ids=str)
-@pytest.mark.parametrize(
-    ("count", "least", "most"), [(3, 0, 1), (9, 0, 5), (32, 0, 1), (5, -1, 1), (17, -8, 7)]
-)
-@pytest.mark.parametrize("rule", [LateralInhibition(), Gate()], ids=lambda rule: rule.name)
-def test_pools_send_what_their_rule_says(rule, pool, count, least, most):
-    torch.manual_seed(0)
-    lanes, weights, function = lanes_for(count), planes_of(most, least), MaxPool.of_module(pool)
-    state, expected_state = {}, {}
-    for steps in (5, 1, 3):
-        counts = torch.randint(least, most + 1, (steps * count, 8, 9, 7), dtype=torch.int8)
-        spikes = pack_spikes(Spikes(counts, steps, ONE, least < 0), weights, lanes)
-        assert fits(rule, function, spikes)
-        timed = counts.float().unflatten(0, (steps, -1))
-        expected, expected_state = rule.scan(function, timed, expected_state)
-        pooled = pool_packed(rule, function, spikes, state)
-        assert torch.equal(pooled.counts.float(), expected.flatten(0, 1))
-    assert not fits(rule, MaxPool.of_module(nn.AdaptiveMaxPool2d(2)), spikes)
-    assert not fits(PerStep(), function, spikes)
 
 
 @pytest.mark.parametrize("count", [5, 32])
