@@ -18,7 +18,7 @@
 #define DEPTH 64        /* spikes of a tile's row */
 #define TILE_BYTES 1024
 #define NEIGHBOURS 4    /* pixels whose neurons fire together */
-#define BAND_BYTES (384 * 1024) /* of spikes in the second-level cache */
+#define BAND_BYTES (384 * 1024) /* of spikes that stay in the second-level cache, on either side of a layer */
 
 /* The system gives out the registers of the matrix unit on request; 1 if it does. */
 int64_t has_tiles(void) { return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tiles */) == 0; }
@@ -53,7 +53,9 @@ static cut cut_of(const layer *l, int64_t threads) {
     c.width = (l->out_width - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w + 1;
     c.row = ((c.width * l->channels + 63) / 64 | 1) * 64;
     const int64_t most = l->out_height * c.groups / wanted, least = (l->out_height + 3) / 4;
+    const int64_t sent = BAND_BYTES / (ROWS * l->out_width * l->outputs);
     c.rows_out = most < least ? least : most < l->out_height ? most : l->out_height;
+    if (c.rows_out > sent) c.rows_out = sent < 1 ? 1 : sent;
     if (l->planes) {
         const int64_t above = (l->kernel_h - 1) * l->dilation_h + 1 - l->stride_h; /* rows beside stride_h for each */
         const int64_t fit = (BAND_BYTES / (ROWS * c.row) - above) / l->stride_h;
@@ -61,7 +63,7 @@ static cut cut_of(const layer *l, int64_t threads) {
         c.rows_in = c.rows_out * l->stride_h + above;
     }
     c.bands = (l->out_height + c.rows_out - 1) / c.rows_out;
-    c.units = l->outputs / (LANES * l->vectors);
+    c.units = l->planes ? l->outputs / (LANES * l->vectors) : 1;
     c.parts = wanted / (c.bands * c.groups);
     if (c.parts > c.units) c.parts = c.units;
     if (c.parts < 1) c.parts = 1;
@@ -95,17 +97,16 @@ static void copy_spikes(
     }
 }
 
-/* Sums of one or two neighbouring pixels and one or two columns of weights: sums[pixel][column], a tile each. */
+/* Sums of one or two pixels and one or two columns of weights: sums[pixel][column], a tile each. */
 INLINE void multiply_tiles(
-    const cut *c, const int8_t *pixel, int64_t apart, const int8_t *weights, int64_t columns, int32_t *sums,
-    const int pixels, const int two) {
+    const cut *c, const int8_t *const *at, const int8_t *weights, const int columns, int32_t *sums, const int pixels,
+    const int two) {
     _tile_zero(0);
     if (two) _tile_zero(1);
     if (pixels == 2) _tile_zero(2);
     if (pixels == 2 && two) _tile_zero(3);
     for (int64_t e = 0; e < c->entries; e++, weights += columns * TILE_BYTES) {
-        const int8_t *from = pixel + c->offsets[e];
-        _tile_loadd(4, from, c->row);
+        _tile_loadd(4, at[0] + c->offsets[e], c->row);
         _tile_loadd(6, weights, 64);
         _tile_dpbssd(0, 4, 6);
         if (two) {
@@ -113,7 +114,7 @@ INLINE void multiply_tiles(
             _tile_dpbssd(1, 4, 7);
         }
         if (pixels == 2) {
-            _tile_loadd(5, from + apart, c->row);
+            _tile_loadd(5, at[1] + c->offsets[e], c->row);
             _tile_dpbssd(2, 5, 6);
             if (two) _tile_dpbssd(3, 5, 7);
         }
@@ -124,49 +125,47 @@ INLINE void multiply_tiles(
     if (pixels == 2 && two) _tile_stored(3, sums + (columns + 1) * 256, 64);
 }
 
-/* Everything that follows the sums, for some neighbouring pixels, 16 channels, and the steps of one image. */
+/* Everything that follows the sums, for some registers of neurons and the steps of one image: those of neighbouring
+ * pixels, or without sums those that lie side by side. `place` is that of the first in the output of one step. */
 INLINE void settle(
-    const layer *l, const int32_t *sums, int64_t column, int64_t columns, int64_t row, int64_t channel, int64_t y,
-    int64_t x, int64_t b, int64_t t, int64_t steps, const int pixels, const int planes, const int kind) {
-    const int64_t map = l->out_height * l->out_width * l->outputs;
-    const int64_t place = (y * l->out_width + x) * l->outputs + channel, at = b * map + place;
-    const vec scale = planes ? load(l->scale + channel) : all(0), bias = load(l->bias + channel);
+    const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t b, int64_t t,
+    int64_t steps, const int columns, const int planes, const int registers, const int kind) {
+    const int64_t map = l->out_height * l->out_width * l->outputs, at = b * map + place;
+    const int64_t apart = planes ? l->outputs : LANES;
+    int64_t channel[NEIGHBOURS];
     vec state[NEIGHBOURS][MAX_STATES], counted[NEIGHBOURS];
-    for (int i = 0; i < pixels; i++) {
+    for (int i = 0; i < registers; i++) {
+        channel[i] = planes ? place % l->outputs : (place + i * LANES) % l->outputs;
         counted[i] = all(0);
-        for (int s = 0; s < states_of(kind) && kind != NONE; s++)
-            state[i][s] = load(l->neurons.state[s] + at + i * l->outputs);
+        for (int s = 0; s < states_of(kind) && kind != NONE; s++) state[i][s] = load(l->neurons.state[s] + at + i * apart);
     }
+    const vec scale = planes ? load(l->scale + channel[0]) : all(0);
     for (int64_t step = 0; step < steps; step++) {
         vec currents[NEIGHBOURS];
-        for (int i = 0; i < pixels; i++) {
-            currents[i] = bias;
+        for (int i = 0; i < registers; i++) {
+            currents[i] = load(l->bias + channel[i]);
             if (!planes) continue;
             const int32_t *own = sums + (i * columns + column) * 256 + (row + step) * LANES;
             ivec sum = load_whole(own + (planes - 1) * 256);
             for (int p = planes - 2; p >= 0; p--) sum = (sum << 8) + load_whole(own + p * 256);
-            currents[i] = multiply_add(floats(sum), scale, bias);
+            currents[i] = multiply_add(floats(sum), scale, currents[i]);
         }
         for (int64_t a = 0; a < l->addends; a++) {
             const addend *add = &l->add[a];
-            const vec own = load(add->scale + channel);
             const int64_t from = (t + step) * add->step + at;
-            if (add->is_spikes)
-                for (int i = 0; i < pixels; i++)
-                    currents[i] = multiply_add(
-                        own, load_spikes((const int8_t *)add->values + from + i * l->outputs), currents[i]);
-            else
-                for (int i = 0; i < pixels; i++)
-                    currents[i] =
-                        multiply_add(own, load((const float *)add->values + from + i * l->outputs), currents[i]);
+            for (int i = 0; i < registers; i++) {
+                const vec value = add->is_spikes ? load_spikes((const int8_t *)add->values + from + i * apart)
+                                                 : load((const float *)add->values + from + i * apart);
+                currents[i] = multiply_add(load(add->scale + channel[i]), value, currents[i]);
+            }
         }
         const int64_t to = (t + step) * l->images * map + at;
-        for (int i = 0; i < pixels; i++) {
+        for (int i = 0; i < registers; i++) {
             if (kind == NONE) {
-                store(l->currents + to + i * l->outputs, currents[i]);
+                store(l->currents + to + i * apart, currents[i]);
                 continue;
             }
-            int8_t *fired = l->fired + to + i * l->outputs;
+            int8_t *fired = l->fired + to + i * apart;
             if (kind == BINARY) {
                 const vec v = state[i][MEMBRANE] + currents[i];
                 const mask fires = at_least(v, all(1));
@@ -181,49 +180,71 @@ INLINE void settle(
         }
     }
     if (kind == NONE) return;
-    for (int i = 0; i < pixels; i++) {
-        float *counts = l->counts + place + i * l->outputs;
+    for (int i = 0; i < registers; i++) {
+        float *counts = l->counts + place + i * apart;
         store(counts, load(counts) + counted[i]);
-        for (int s = 0; s < states_of(kind); s++)
-            store(l->neurons.state[s] + at + i * l->outputs, state[i][s]);
+        for (int s = 0; s < states_of(kind); s++) store(l->neurons.state[s] + at + i * apart, state[i][s]);
     }
 }
 
-/* One unit of channels, for a row of the band, and the steps of some images. */
-INLINE void run_tile_row(
-    const layer *l, const cut *c, const int8_t *spikes, int32_t *sums, int64_t unit, int64_t y, int64_t b,
+/* The steps of some images for a few registers; fewer than NEIGHBOURS come one by one. */
+INLINE void settle_all(
+    const layer *l, const int32_t *sums, int64_t column, int64_t place, int64_t registers, int64_t b, int64_t images,
+    int64_t t, int64_t steps, const int columns, const int planes) {
+    const int64_t apart = planes ? l->outputs : LANES;
+    for (int64_t image = 0; image < images; image++)
+        switch (l->neurons.kind) {
+#define SETTLE(KIND) \
+    case KIND: \
+        if (registers == NEIGHBOURS) \
+            settle(l, sums, column, image * steps, place, b + image, t, steps, columns, planes, NEIGHBOURS, KIND); \
+        for (int64_t i = 0; i < registers % NEIGHBOURS; i++) \
+            settle( \
+                l, sums + i * columns * 256, column, image * steps, place + i * apart, b + image, t, steps, columns, \
+                planes, 1, KIND); \
+        break;
+            SETTLE(NONE) SETTLE(BINARY) SETTLE(BURST) SETTLE(SIGNED) SETTLE(CALIBRATED) SETTLE(LEAKY)
+            SETTLE(DIFFERENTIAL)
+#undef SETTLE
+        }
+}
+
+/* One unit of channels, for pixels [from, to) of the output. */
+INLINE void run_unit(
+    const layer *l, const cut *c, const int8_t *spikes, int32_t *sums, int64_t unit, int64_t from, int64_t to, int64_t b,
     int64_t images, int64_t t, int64_t steps, const int planes, const int vectors) {
     const int columns = planes * vectors;
     const int8_t *weights = l->weights + unit * c->entries * columns * TILE_BYTES;
-    const int64_t apart = l->stride_w * l->channels;
-    for (int64_t x = 0; x < l->out_width; x += NEIGHBOURS) {
-        const int64_t left = l->out_width - x, pixels = left < NEIGHBOURS ? left : NEIGHBOURS;
+    for (int64_t pixel = from; pixel < to; pixel += NEIGHBOURS) {
+        const int64_t pixels = to - pixel < NEIGHBOURS ? to - pixel : NEIGHBOURS;
+        const int8_t *at[NEIGHBOURS];
+        for (int64_t i = 0; i < pixels; i++) {
+            const int64_t y = (pixel + i - from) / l->out_width, x = (pixel + i - from) % l->out_width;
+            at[i] = spikes + y * l->stride_h * ROWS * c->row + x * l->stride_w * l->channels;
+        }
         for (int64_t i = 0; i < pixels; i += 2)
             for (int column = 0; column < columns; column += 2) {
-                const int8_t *from = spikes + (x + i) * apart, *own = weights + column * TILE_BYTES;
-                int32_t *to = sums + (i * columns + column) * 256;
-                if (pixels - i >= 2 && columns - column >= 2) multiply_tiles(c, from, apart, own, columns, to, 2, 1);
-                else if (pixels - i >= 2) multiply_tiles(c, from, apart, own, columns, to, 2, 0);
-                else if (columns - column >= 2) multiply_tiles(c, from, apart, own, columns, to, 1, 1);
-                else multiply_tiles(c, from, apart, own, columns, to, 1, 0);
+                const int8_t *own = weights + column * TILE_BYTES;
+                int32_t *into = sums + (i * columns + column) * 256;
+                const int two = columns - column >= 2;
+                if (pixels - i >= 2 && two) multiply_tiles(c, at + i, own, columns, into, 2, 1);
+                else if (pixels - i >= 2) multiply_tiles(c, at + i, own, columns, into, 2, 0);
+                else if (two) multiply_tiles(c, at + i, own, columns, into, 1, 1);
+                else multiply_tiles(c, at + i, own, columns, into, 1, 0);
             }
-        for (int k = 0; k < vectors; k++)
-            for (int64_t image = 0; image < images; image++) {
-                const int64_t channel = (unit * vectors + k) * LANES;
-#define SETTLE(KIND) \
-    case KIND: \
-        if (pixels == NEIGHBOURS) \
-            settle(l, sums, k * planes, columns, image * steps, channel, y, x, b + image, t, steps, NEIGHBOURS, planes, KIND); \
-        else \
-            for (int64_t i = 0; i < pixels; i++) \
-                settle(l, sums + i * columns * 256, k * planes, columns, image * steps, channel, y, x + i, b + image, t, steps, 1, planes, KIND); \
-        break;
-                switch (l->neurons.kind) {
-                    SETTLE(NONE) SETTLE(BINARY) SETTLE(BURST) SETTLE(SIGNED) SETTLE(CALIBRATED) SETTLE(LEAKY)
-                    SETTLE(DIFFERENTIAL)
-                }
-#undef SETTLE
-            }
+        for (int k = 0; k < vectors; k++) {
+            const int64_t place = pixel * l->outputs + (unit * vectors + k) * LANES;
+            settle_all(l, sums, k * planes, place, pixels, b, images, t, steps, columns, planes);
+        }
+    }
+}
+
+/* Neurons without synapses, places [from, to) of the output. */
+static void run_places(
+    const layer *l, int64_t from, int64_t to, int64_t b, int64_t images, int64_t t, int64_t steps) {
+    for (int64_t place = from; place < to; place += NEIGHBOURS * LANES) {
+        const int64_t registers = (to - place) / LANES < NEIGHBOURS ? (to - place) / LANES : NEIGHBOURS;
+        settle_all(l, 0, 0, place, registers, b, images, t, steps, 0, 0);
     }
 }
 
@@ -251,14 +272,14 @@ static void run_item(const layer *given, const cut *c, int8_t *spikes, int32_t *
             copy_spikes(l, c, spikes, first * l->stride_h, b, images, t, steps);
             set_tiles(images * steps, c->depth);
         }
+        const int64_t from = first * l->out_width, to = last * l->out_width;
+        if (!l->planes) run_places(l, from * l->outputs, to * l->outputs, b, images, t, steps);
         for (int64_t unit = part * c->units / c->parts; unit < (part + 1) * c->units / c->parts; unit++)
-            for (int64_t y = first; y < last; y++) {
-                const int8_t *from = spikes + (y - first) * l->stride_h * ROWS * c->row;
-                switch (l->planes * 2 + l->vectors - 1) {
-#define TILES(P, V) case P * 2 + V - 1: run_tile_row(l, c, from, sums, unit, y, b, images, t, steps, P, V); break;
-                    TILES(0, 1) TILES(1, 1) TILES(1, 2) TILES(2, 1) TILES(3, 1) TILES(3, 2)
-#undef TILES
-                }
+            switch (l->planes * 2 + l->vectors - 1) {
+#define UNIT(P, V) \
+    case P * 2 + V - 1: run_unit(l, c, spikes, sums, unit, from, to, b, images, t, steps, P, V); break;
+                UNIT(1, 1) UNIT(1, 2) UNIT(2, 1) UNIT(3, 1) UNIT(3, 2)
+#undef UNIT
             }
     }
 }
