@@ -3,7 +3,7 @@
  * One instruction multiplies a tile of 16 rows of 64 spikes by a tile of 64 x 16 weights. The rows are the time
  * steps of one pixel (and where there are fewer than 16, of several images); the 64 bytes are what a row of the
  * filter meets, which lies in one run, channels last. So the result is what the neurons of one pixel and 16
- * channels need, step after step.
+ * channels need, step after step. Where steps and images are too few, rows are neighbouring pixels in one step.
  *
  * Spikes are copied first, a band of rows at a time, with zeros for padding: [row][time step][column][channel].
  * Bytes that a tile reads beyond its run meet weights of zero.
@@ -39,7 +39,15 @@ typedef struct {
     int64_t rows_in;   /* rows of spikes of one band, with padding */
     int64_t rows_out, bands, units, parts; /* rows of one band; units: of 16 * vectors channels; parts: of them */
     int64_t together, groups; /* images whose steps share tiles, where there are few steps; groups of them */
+    int64_t abreast;   /* pixels that are the rows of a tile; 1: rows are steps */
+    int64_t apart;     /* bytes from one row of a tile to the next */
 } cut;
+
+/* Pixels that fill a tile better than these steps of images do; 1 if none do. */
+static int64_t abreast_of(const layer *l, int64_t steps) {
+    const int64_t tiles = (l->out_width + ROWS - 1) / ROWS, pixels = (l->out_width + tiles - 1) / tiles;
+    return l->planes && pixels > 2 * steps ? pixels : 1;
+}
 
 static cut cut_of(const layer *l, int64_t threads) {
     cut c = {0};
@@ -52,6 +60,8 @@ static cut cut_of(const layer *l, int64_t threads) {
     c.depth = run < DEPTH ? run : DEPTH;
     c.width = (l->out_width - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w + 1;
     c.row = ((c.width * l->channels + 63) / 64 | 1) * 64;
+    c.abreast = abreast_of(l, l->images < c.together ? l->images * l->steps : c.together * l->steps);
+    c.apart = c.abreast > 1 ? l->stride_w * l->channels : c.row;
     const int64_t most = l->out_height * c.groups / wanted, least = (l->out_height + 3) / 4;
     const int64_t sent = BAND_BYTES / (ROWS * l->out_width * l->outputs);
     c.rows_out = most < least ? least : most < l->out_height ? most : l->out_height;
@@ -106,7 +116,7 @@ INLINE void multiply_tiles(
     if (pixels == 2) _tile_zero(2);
     if (pixels == 2 && two) _tile_zero(3);
     for (int64_t e = 0; e < c->entries; e++, weights += columns * TILE_BYTES) {
-        _tile_loadd(4, at[0] + c->offsets[e], c->row);
+        _tile_loadd(4, at[0] + c->offsets[e], c->apart);
         _tile_loadd(6, weights, 64);
         _tile_dpbssd(0, 4, 6);
         if (two) {
@@ -114,7 +124,7 @@ INLINE void multiply_tiles(
             _tile_dpbssd(1, 4, 7);
         }
         if (pixels == 2) {
-            _tile_loadd(5, at[1] + c->offsets[e], c->row);
+            _tile_loadd(5, at[1] + c->offsets[e], c->apart);
             _tile_dpbssd(2, 5, 6);
             if (two) _tile_dpbssd(3, 5, 7);
         }
@@ -126,10 +136,11 @@ INLINE void multiply_tiles(
 }
 
 /* Everything that follows the sums, for some registers of neurons and the steps of one image: those of neighbouring
- * pixels, or without sums those that lie side by side. `place` is that of the first in the output of one step. */
+ * pixels, or without sums those that lie side by side. `place` is that of the first in the output of one step, `next`
+ * from the sums of one to those of the next. */
 INLINE void settle(
     const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t b, int64_t t,
-    int64_t steps, const int columns, const int planes, const int registers, const int kind) {
+    int64_t steps, const int64_t next, const int planes, const int registers, const int kind) {
     const int64_t map = l->out_height * l->out_width * l->outputs, at = b * map + place;
     const int64_t apart = planes ? l->outputs : LANES;
     int64_t channel[NEIGHBOURS];
@@ -145,7 +156,7 @@ INLINE void settle(
         for (int i = 0; i < registers; i++) {
             currents[i] = load(l->bias + channel[i]);
             if (!planes) continue;
-            const int32_t *own = sums + (i * columns + column) * 256 + (row + step) * LANES;
+            const int32_t *own = sums + i * next + column * 256 + (row + step) * LANES;
             ivec sum = load_whole(own + (planes - 1) * 256);
             for (int p = planes - 2; p >= 0; p--) sum = (sum << 8) + load_whole(own + p * 256);
             currents[i] = multiply_add(floats(sum), scale, currents[i]);
@@ -187,30 +198,45 @@ INLINE void settle(
     }
 }
 
-/* The steps of some images for a few registers; fewer than NEIGHBOURS come one by one. */
+/* The steps of an image for a few registers; fewer than NEIGHBOURS come one by one. */
 INLINE void settle_all(
-    const layer *l, const int32_t *sums, int64_t column, int64_t place, int64_t registers, int64_t b, int64_t images,
-    int64_t t, int64_t steps, const int columns, const int planes) {
+    const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t registers, int64_t b,
+    int64_t t, int64_t steps, const int64_t next, const int planes) {
     const int64_t apart = planes ? l->outputs : LANES;
-    for (int64_t image = 0; image < images; image++)
-        switch (l->neurons.kind) {
+    switch (l->neurons.kind) {
 #define SETTLE(KIND) \
     case KIND: \
-        if (registers == NEIGHBOURS) \
-            settle(l, sums, column, image * steps, place, b + image, t, steps, columns, planes, NEIGHBOURS, KIND); \
-        for (int64_t i = 0; i < registers % NEIGHBOURS; i++) \
-            settle( \
-                l, sums + i * columns * 256, column, image * steps, place + i * apart, b + image, t, steps, columns, \
-                planes, 1, KIND); \
+        for (; registers >= NEIGHBOURS; registers -= NEIGHBOURS) { \
+            settle(l, sums, column, row, place, b, t, steps, next, planes, NEIGHBOURS, KIND); \
+            sums += NEIGHBOURS * next; \
+            place += NEIGHBOURS * apart; \
+        } \
+        for (int64_t i = 0; i < registers; i++) \
+            settle(l, sums + i * next, column, row, place + i * apart, b, t, steps, next, planes, 1, KIND); \
         break;
-            SETTLE(NONE) SETTLE(BINARY) SETTLE(BURST) SETTLE(SIGNED) SETTLE(CALIBRATED) SETTLE(LEAKY)
-            SETTLE(DIFFERENTIAL)
+        SETTLE(NONE) SETTLE(BINARY) SETTLE(BURST) SETTLE(SIGNED) SETTLE(CALIBRATED) SETTLE(LEAKY)
+        SETTLE(DIFFERENTIAL)
 #undef SETTLE
+    }
+}
+
+/* Sums of some tiles of rows and all columns of a unit: sums[tile][column]. */
+INLINE void multiply_all(
+    const cut *c, const int8_t *const *at, const int8_t *weights, int32_t *sums, int64_t tiles, const int columns) {
+    for (int64_t i = 0; i < tiles; i += 2)
+        for (int column = 0; column < columns; column += 2) {
+            const int8_t *own = weights + column * TILE_BYTES;
+            int32_t *into = sums + (i * columns + column) * 256;
+            const int two = columns - column >= 2;
+            if (tiles - i >= 2 && two) multiply_tiles(c, at + i, own, columns, into, 2, 1);
+            else if (tiles - i >= 2) multiply_tiles(c, at + i, own, columns, into, 2, 0);
+            else if (two) multiply_tiles(c, at + i, own, columns, into, 1, 1);
+            else multiply_tiles(c, at + i, own, columns, into, 1, 0);
         }
 }
 
-/* One unit of channels, for pixels [from, to) of the output. */
-INLINE void run_unit(
+/* One unit of channels, for pixels [from, to) of the output, where rows of tiles are time steps. */
+INLINE void run_steps(
     const layer *l, const cut *c, const int8_t *spikes, int32_t *sums, int64_t unit, int64_t from, int64_t to, int64_t b,
     int64_t images, int64_t t, int64_t steps, const int planes, const int vectors) {
     const int columns = planes * vectors;
@@ -222,30 +248,47 @@ INLINE void run_unit(
             const int64_t y = (pixel + i - from) / l->out_width, x = (pixel + i - from) % l->out_width;
             at[i] = spikes + y * l->stride_h * ROWS * c->row + x * l->stride_w * l->channels;
         }
-        for (int64_t i = 0; i < pixels; i += 2)
-            for (int column = 0; column < columns; column += 2) {
-                const int8_t *own = weights + column * TILE_BYTES;
-                int32_t *into = sums + (i * columns + column) * 256;
-                const int two = columns - column >= 2;
-                if (pixels - i >= 2 && two) multiply_tiles(c, at + i, own, columns, into, 2, 1);
-                else if (pixels - i >= 2) multiply_tiles(c, at + i, own, columns, into, 2, 0);
-                else if (two) multiply_tiles(c, at + i, own, columns, into, 1, 1);
-                else multiply_tiles(c, at + i, own, columns, into, 1, 0);
+        multiply_all(c, at, weights, sums, pixels, columns);
+        for (int k = 0; k < vectors; k++)
+            for (int64_t image = 0; image < images; image++) {
+                const int64_t place = pixel * l->outputs + (unit * vectors + k) * LANES;
+                const int64_t row = image * steps;
+                settle_all(l, sums, k * planes, row, place, pixels, b + image, t, steps, columns * 256, planes);
             }
-        for (int k = 0; k < vectors; k++) {
-            const int64_t place = pixel * l->outputs + (unit * vectors + k) * LANES;
-            settle_all(l, sums, k * planes, place, pixels, b, images, t, steps, columns, planes);
-        }
     }
+}
+
+/* One unit of channels, for rows [first, last) of the output, where rows of tiles are pixels abreast. */
+INLINE void run_abreast(
+    const layer *l, const cut *c, const int8_t *spikes, int32_t *sums, int64_t unit, int64_t first, int64_t last,
+    int64_t b, int64_t images, int64_t t, int64_t steps, const int planes, const int vectors) {
+    const int columns = planes * vectors;
+    const int8_t *weights = l->weights + unit * c->entries * columns * TILE_BYTES;
+    for (int64_t r = 0; r < images * steps; r++)
+        for (int64_t y = first; y < last; y++)
+            for (int64_t x = 0; x < l->out_width; x += 2 * c->abreast) {
+                const int64_t left = l->out_width - x, tiles = left > c->abreast ? 2 : 1;
+                const int8_t *at[2];
+                for (int i = 0; i < 2; i++)
+                    at[i] = spikes + ((y - first) * l->stride_h * ROWS + r) * c->row + (x + i * c->abreast) * c->apart;
+                multiply_all(c, at, weights, sums, tiles, columns);
+                for (int k = 0; k < vectors; k++)
+                    for (int64_t i = 0; i < tiles; i++) {
+                        const int64_t rest = left - i * c->abreast, pixels = rest < c->abreast ? rest : c->abreast;
+                        const int64_t pixel = y * l->out_width + x + i * c->abreast;
+                        const int64_t place = pixel * l->outputs + (unit * vectors + k) * LANES;
+                        settle_all(
+                            l, sums + i * columns * 256, k * planes, 0, place, pixels, b + r / steps, t + r % steps, 1,
+                            LANES, planes);
+                    }
+            }
 }
 
 /* Neurons without synapses, places [from, to) of the output. */
 static void run_places(
     const layer *l, int64_t from, int64_t to, int64_t b, int64_t images, int64_t t, int64_t steps) {
-    for (int64_t place = from; place < to; place += NEIGHBOURS * LANES) {
-        const int64_t registers = (to - place) / LANES < NEIGHBOURS ? (to - place) / LANES : NEIGHBOURS;
-        settle_all(l, 0, 0, place, registers, b, images, t, steps, 0, 0);
-    }
+    for (int64_t image = 0; image < images; image++)
+        settle_all(l, 0, 0, 0, from, (to - from) / LANES, b + image, t, steps, 0, 0);
 }
 
 static void set_tiles(int64_t rows, int64_t depth) {
@@ -270,14 +313,17 @@ static void run_item(const layer *given, const cut *c, int8_t *spikes, int32_t *
         const int64_t steps = l->steps - t < ROWS ? l->steps - t : ROWS;
         if (l->planes) {
             copy_spikes(l, c, spikes, first * l->stride_h, b, images, t, steps);
-            set_tiles(images * steps, c->depth);
+            set_tiles(c->abreast > 1 ? c->abreast : images * steps, c->depth);
         }
         const int64_t from = first * l->out_width, to = last * l->out_width;
         if (!l->planes) run_places(l, from * l->outputs, to * l->outputs, b, images, t, steps);
         for (int64_t unit = part * c->units / c->parts; unit < (part + 1) * c->units / c->parts; unit++)
             switch (l->planes * 2 + l->vectors - 1) {
 #define UNIT(P, V) \
-    case P * 2 + V - 1: run_unit(l, c, spikes, sums, unit, from, to, b, images, t, steps, P, V); break;
+    case P * 2 + V - 1: \
+        if (c->abreast > 1) run_abreast(l, c, spikes, sums, unit, first, last, b, images, t, steps, P, V); \
+        else run_steps(l, c, spikes, sums, unit, from, to, b, images, t, steps, P, V); \
+        break;
                 UNIT(1, 1) UNIT(1, 2) UNIT(2, 1) UNIT(3, 1) UNIT(3, 2)
 #undef UNIT
             }
@@ -296,7 +342,8 @@ static void collect(const layer *l, const cut *c, float *counts, omp_lock_t *loc
 
 static void run_tiles(const layer *l, int64_t threads) {
     cut c = cut_of(l, threads);
-    const int64_t bytes = l->planes ? (c.rows_in * ROWS * c.row + DEPTH + 63) / 64 * 64 : 0;
+    const int64_t beyond = c.abreast > 1 ? 2 * ROWS * c.apart : 0; /* tiles of pixels go on behind the last row */
+    const int64_t bytes = l->planes ? (c.rows_in * ROWS * c.row + beyond + DEPTH + 63) / 64 * 64 : 0;
     const int64_t sums = NEIGHBOURS * (l->planes * l->vectors + 1) * TILE_BYTES;
     const int64_t counts = c.rows_out * l->out_width * l->outputs * sizeof(float);
     omp_lock_t *locks = malloc(c.bands * sizeof(omp_lock_t));

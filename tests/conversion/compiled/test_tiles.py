@@ -64,7 +64,7 @@ def test_sums_are_those_of_integer_arithmetic(layer, sides, steps, images, low, 
     torch.testing.assert_close(currents.double(), expected, rtol=2e-7, atol=2e-7)
 
 
-@pytest.mark.parametrize(("steps", "images"), [(1, 17), (5, 3), (16, 2), (20, 1)])
+@pytest.mark.parametrize(("steps", "images"), [(1, 17), (1, 1), (2, 1), (5, 3), (16, 2), (20, 1)])
 @pytest.mark.parametrize(
     "neuron",
     [
