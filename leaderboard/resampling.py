@@ -13,6 +13,7 @@ import hashlib
 import pickle
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,16 +88,16 @@ def resampled(scores: Sequence[ImageScores], seed: int = 0) -> list[FloatArray]:
     images = scores[0].count
     resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_DRAWS / images)))
     # Single precision holds counts up to 2 ** 24 exactly, and multiplies many times faster than integers.
-    drawn = _draws(images, resamples, seed).astype(np.float32) @ np.stack(rights, 1).astype(np.float32)
+    drawn = _draws(images, resamples, seed, np.float32) @ np.stack(rights, 1).astype(np.float32)
     return list(drawn.T.astype(np.float64) / images)
 
 
 @lru_cache(maxsize=4)
-def _draws(images: int, resamples: int, seed: int) -> npt.NDArray[np.int32]:
-    """How often each image is drawn in each test set, [R, N]."""
+def _draws(images: int, resamples: int, seed: int, kind: type) -> npt.NDArray[Any]:
+    """How often each image is drawn in each test set, [R, N]; kept in the type that is asked for."""
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(images, np.full(images, 1 / images), size=resamples)
-    return drawn.astype(np.int32)
+    return drawn.astype(kind)
 
 
 _Key = PackedScores | bytes  # the texts of a record, or a hash of what was in them
@@ -129,5 +130,5 @@ def _resampled(scores: ImageScores, seed: int) -> FloatArray:
             scores = scores.unpacked()  # once, for its size and its metric
         images = scores.count
         resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_WORK / max(scores.work, 1))))
-        _known[key] = scores.score(_draws(images, resamples, seed).astype(np.int64))
+        _known[key] = scores.score(_draws(images, resamples, seed, np.int32).astype(np.int64))
     return _known[key]
