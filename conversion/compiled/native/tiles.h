@@ -220,6 +220,19 @@ INLINE void settle_all(
     }
 }
 
+/* Compiled once for each number of digits. */
+#define SETTLER(PLANES) \
+    static __attribute__((noinline)) void settle_##PLANES( \
+        const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t registers, int64_t b, \
+        int64_t t, int64_t steps, int64_t next) { \
+        settle_all(l, sums, column, row, place, registers, b, t, steps, next, PLANES); \
+    }
+SETTLER(0) SETTLER(1) SETTLER(2) SETTLER(3)
+#undef SETTLER
+static void (*const settlers[])(
+    const layer *, const int32_t *, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) = {
+    settle_0, settle_1, settle_2, settle_3};
+
 /* Sums of some tiles of rows and all columns of a unit: sums[tile][column]. */
 INLINE void multiply_all(
     const cut *c, const int8_t *const *at, const int8_t *weights, int32_t *sums, int64_t tiles, const int columns) {
@@ -253,7 +266,7 @@ INLINE void run_steps(
             for (int64_t image = 0; image < images; image++) {
                 const int64_t place = pixel * l->outputs + (unit * vectors + k) * LANES;
                 const int64_t row = image * steps;
-                settle_all(l, sums, k * planes, row, place, pixels, b + image, t, steps, columns * 256, planes);
+                settlers[planes](l, sums, k * planes, row, place, pixels, b + image, t, steps, columns * 256);
             }
     }
 }
@@ -277,9 +290,9 @@ INLINE void run_abreast(
                         const int64_t rest = left - i * c->abreast, pixels = rest < c->abreast ? rest : c->abreast;
                         const int64_t pixel = y * l->out_width + x + i * c->abreast;
                         const int64_t place = pixel * l->outputs + (unit * vectors + k) * LANES;
-                        settle_all(
+                        settlers[planes](
                             l, sums + i * columns * 256, k * planes, 0, place, pixels, b + r / steps, t + r % steps, 1,
-                            LANES, planes);
+                            LANES);
                     }
             }
 }
@@ -288,7 +301,7 @@ INLINE void run_abreast(
 static void run_places(
     const layer *l, int64_t from, int64_t to, int64_t b, int64_t images, int64_t t, int64_t steps) {
     for (int64_t image = 0; image < images; image++)
-        settle_all(l, 0, 0, 0, from, (to - from) / LANES, b + image, t, steps, 0, 0);
+        settle_0(l, 0, 0, 0, from, (to - from) / LANES, b + image, t, steps, 0);
 }
 
 static void set_tiles(int64_t rows, int64_t depth) {
