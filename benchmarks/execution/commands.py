@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks.errors import AnnError, ExecutionError, MatrixError
 from benchmarks.execution.fork_server import warm_up
+from benchmarks.execution.printable import printable
 from benchmarks.options import DATA_ROOT, RESULTS, stop
 from benchmarks.reading import show
 
@@ -133,7 +134,7 @@ def _close(outcome: Outcome, results: Path, console: Console) -> None:
         cell, failure = outcome.failed_before[0]
         click.echo(
             f"\n{len(outcome.failed_before)} cell(s) failed in an earlier run and were not run again, "
-            f"e.g. {cell.title} ({failure.summary}). "
+            f"e.g. {cell.title} ({printable(failure.summary)}). "
             "Add --retry-failed to run them.",
             err=True,
         )

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks.execution.claims import Claims, Holding
 from benchmarks.execution.notes import Note, Notes
+from benchmarks.execution.printable import printable
 from benchmarks.execution.times import in_words
 from leaderboard.failures import Failure, FailureStore
 
@@ -42,10 +43,10 @@ def show_status(results: Path, matrix: str, console: Console) -> bool:
     found = [status for status in statuses(results) if matrix in ("", status.matrix)]
     for status in found:
         for line in lines(status):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     studies = [h for key, h in Claims(results).load().items() if key.startswith("study-") and not h.stale]
     for holding in studies if not matrix else []:
-        console.print(_running(holding), highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(_running(holding)), highlight=False, markup=False, soft_wrap=True)
     return bool(found) or (bool(studies) and not matrix)
 
 

@@ -377,3 +377,11 @@ def test_status_shows_studies(tmp_path: Path) -> None:
         shown = call("status", "--results", tmp_path)
         assert "study of digits / opi: tuning, 0 of 20 trials, for 0 s, process " in shown.output
     assert call("status", "--results", tmp_path).exit_code == 1
+
+
+def test_status_obeys_nothing_in_a_title(tmp_path: Path) -> None:
+    with Claims(tmp_path).take("study-0123", "tuning \x1b[2J\x1b]0;opi\x07 on Ziffern ü"):
+        shown = call("status", "--results", tmp_path)
+    assert "\x1b" not in shown.output
+    assert "\x07" not in shown.output
+    assert "on Ziffern ü" in shown.output
