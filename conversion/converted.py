@@ -52,7 +52,8 @@ class Converted(nn.Module):
         """Synapses of every layer for images of this size; measured once a size."""
         size = images.shape[1:]
         if size not in self._connectivity:
-            self._connectivity[size] = connectivity(self.plan, images[:1])
+            one = images[:1] if len(images) else images.new_zeros(1, *size)
+            self._connectivity[size] = connectivity(self.plan, one)
         return self._connectivity[size]
 
     def simulate(

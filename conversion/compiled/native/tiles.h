@@ -354,6 +354,7 @@ static void collect(const layer *l, const cut *c, float *counts, omp_lock_t *loc
 }
 
 static void run_tiles(const layer *l, int64_t threads) {
+    if (!l->images) return;
     cut c = cut_of(l, threads);
     const int64_t beyond = c.abreast > 1 ? 2 * ROWS * c.apart : 0; /* tiles of pixels go on behind the last row */
     const int64_t bytes = l->planes ? (c.rows_in * ROWS * c.row + beyond + DEPTH + 63) / 64 * 64 : 0;

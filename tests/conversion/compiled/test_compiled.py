@@ -368,3 +368,11 @@ def test_images_that_take_turns_give_what_they_give_together(compiled, images, m
     for ours, theirs in zip(snn.simulate(images, TIME_STEPS), together, strict=True):
         torch.testing.assert_close(ours.output, theirs.output)
         assert ours.activity == theirs.activity
+
+
+@pytest.mark.parametrize("recipe", ["opi", "spicalib"])
+def test_no_images_give_no_outputs(recipe, images):
+    snn = convert(Branchy().eval(), recipe, images)
+    *_, nothing = snn.simulate(images[:0], TIME_STEPS)
+    assert nothing.output.shape == (0, 10)
+    assert sum(nothing.activity.spikes.values()) == 0
