@@ -14,10 +14,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tiles_neurons.h"
+
 #define ROWS 16         /* of a tile */
 #define DEPTH 64        /* spikes of a tile's row */
 #define TILE_BYTES 1024
-#define NEIGHBOURS 4    /* pixels whose neurons fire together */
 #define BAND_BYTES (384 * 1024) /* of spikes that stay in the second-level cache, on either side of a layer */
 
 /* The system gives out the registers of the matrix unit on request; 1 if it does. */
@@ -130,108 +131,10 @@ INLINE void multiply_tiles(
         }
     }
     _tile_stored(0, sums, 64);
-    if (two) _tile_stored(1, sums + 256, 64);
-    if (pixels == 2) _tile_stored(2, sums + columns * 256, 64);
-    if (pixels == 2 && two) _tile_stored(3, sums + (columns + 1) * 256, 64);
+    if (two) _tile_stored(1, sums + SUMS, 64);
+    if (pixels == 2) _tile_stored(2, sums + columns * SUMS, 64);
+    if (pixels == 2 && two) _tile_stored(3, sums + (columns + 1) * SUMS, 64);
 }
-
-/* Everything that follows the sums, for some registers of neurons and the steps of one image: those of neighbouring
- * pixels, or without sums those that lie side by side. `place` is that of the first in the output of one step, `next`
- * from the sums of one to those of the next. */
-INLINE void settle(
-    const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t b, int64_t t,
-    int64_t steps, const int64_t next, const int planes, const int registers, const int kind) {
-    const int64_t map = l->out_height * l->out_width * l->outputs, at = b * map + place;
-    const int64_t apart = planes ? l->outputs : LANES;
-    int64_t channel[NEIGHBOURS];
-    vec state[NEIGHBOURS][MAX_STATES], counted[NEIGHBOURS];
-    for (int i = 0; i < registers; i++) {
-        channel[i] = planes ? place % l->outputs : (place + i * LANES) % l->outputs;
-        counted[i] = all(0);
-        for (int s = 0; s < states_of(kind) && kind != NONE; s++) state[i][s] = load(l->neurons.state[s] + at + i * apart);
-    }
-    const vec scale = planes ? load(l->scale + channel[0]) : all(0);
-    for (int64_t step = 0; step < steps; step++) {
-        vec currents[NEIGHBOURS];
-        for (int i = 0; i < registers; i++) {
-            currents[i] = load(l->bias + channel[i]);
-            if (!planes) continue;
-            const int32_t *own = sums + i * next + column * 256 + (row + step) * LANES;
-            ivec sum = load_whole(own + (planes - 1) * 256);
-            for (int p = planes - 2; p >= 0; p--) sum = (sum << 8) + load_whole(own + p * 256);
-            currents[i] = multiply_add(floats(sum), scale, currents[i]);
-        }
-        for (int64_t a = 0; a < l->addends; a++) {
-            const addend *add = &l->add[a];
-            const int64_t from = (t + step) * add->step + at;
-            for (int i = 0; i < registers; i++) {
-                const vec value = add->is_spikes ? load_spikes((const int8_t *)add->values + from + i * apart)
-                                                 : load((const float *)add->values + from + i * apart);
-                currents[i] = multiply_add(load(add->scale + channel[i]), value, currents[i]);
-            }
-        }
-        const int64_t to = (t + step) * l->images * map + at;
-        for (int i = 0; i < registers; i++) {
-            if (kind == NONE) {
-                store(l->currents + to + i * apart, currents[i]);
-                continue;
-            }
-            int8_t *fired = l->fired + to + i * apart;
-            if (kind == BINARY) {
-                const vec v = state[i][MEMBRANE] + currents[i];
-                const mask fires = at_least(v, all(1));
-                state[i][MEMBRANE] = add_where(fires, v, all(-1));
-                counted[i] = add_where(fires, counted[i], all(1));
-                _mm_storeu_si128((__m128i *)fired, _mm_maskz_set1_epi8(fires, 1));
-                continue;
-            }
-            const vec spikes = fire(&l->neurons, state[i], currents[i], t + step, kind);
-            counted[i] += events(spikes, kind);
-            store_spikes(fired, spikes);
-        }
-    }
-    if (kind == NONE) return;
-    for (int i = 0; i < registers; i++) {
-        float *counts = l->counts + place + i * apart;
-        store(counts, load(counts) + counted[i]);
-        for (int s = 0; s < states_of(kind); s++) store(l->neurons.state[s] + at + i * apart, state[i][s]);
-    }
-}
-
-/* The steps of an image for a few registers; fewer than NEIGHBOURS come one by one. */
-INLINE void settle_all(
-    const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t registers, int64_t b,
-    int64_t t, int64_t steps, const int64_t next, const int planes) {
-    const int64_t apart = planes ? l->outputs : LANES;
-    switch (l->neurons.kind) {
-#define SETTLE(KIND) \
-    case KIND: \
-        for (; registers >= NEIGHBOURS; registers -= NEIGHBOURS) { \
-            settle(l, sums, column, row, place, b, t, steps, next, planes, NEIGHBOURS, KIND); \
-            sums += NEIGHBOURS * next; \
-            place += NEIGHBOURS * apart; \
-        } \
-        for (int64_t i = 0; i < registers; i++) \
-            settle(l, sums + i * next, column, row, place + i * apart, b, t, steps, next, planes, 1, KIND); \
-        break;
-        SETTLE(NONE) SETTLE(BINARY) SETTLE(BURST) SETTLE(SIGNED) SETTLE(CALIBRATED) SETTLE(LEAKY)
-        SETTLE(DIFFERENTIAL)
-#undef SETTLE
-    }
-}
-
-/* Compiled once for each number of digits. */
-#define SETTLER(PLANES) \
-    static __attribute__((noinline)) void settle_##PLANES( \
-        const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t registers, int64_t b, \
-        int64_t t, int64_t steps, int64_t next) { \
-        settle_all(l, sums, column, row, place, registers, b, t, steps, next, PLANES); \
-    }
-SETTLER(0) SETTLER(1) SETTLER(2) SETTLER(3)
-#undef SETTLER
-static void (*const settlers[])(
-    const layer *, const int32_t *, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) = {
-    settle_0, settle_1, settle_2, settle_3};
 
 /* Sums of some tiles of rows and all columns of a unit: sums[tile][column]. */
 INLINE void multiply_all(
@@ -239,7 +142,7 @@ INLINE void multiply_all(
     for (int64_t i = 0; i < tiles; i += 2)
         for (int column = 0; column < columns; column += 2) {
             const int8_t *own = weights + column * TILE_BYTES;
-            int32_t *into = sums + (i * columns + column) * 256;
+            int32_t *into = sums + (i * columns + column) * SUMS;
             const int two = columns - column >= 2;
             if (tiles - i >= 2 && two) multiply_tiles(c, at + i, own, columns, into, 2, 1);
             else if (tiles - i >= 2) multiply_tiles(c, at + i, own, columns, into, 2, 0);
@@ -266,7 +169,7 @@ INLINE void run_steps(
             for (int64_t image = 0; image < images; image++) {
                 const int64_t place = pixel * l->outputs + (unit * vectors + k) * LANES;
                 const int64_t row = image * steps;
-                settlers[planes](l, sums, k * planes, row, place, pixels, b + image, t, steps, columns * 256);
+                settlers[planes](l, sums, k * planes, row, place, pixels, b + image, t, steps, columns * SUMS);
             }
     }
 }
@@ -291,7 +194,7 @@ INLINE void run_abreast(
                         const int64_t pixel = y * l->out_width + x + i * c->abreast;
                         const int64_t place = pixel * l->outputs + (unit * vectors + k) * LANES;
                         settlers[planes](
-                            l, sums + i * columns * 256, k * planes, 0, place, pixels, b + r / steps, t + r % steps, 1,
+                            l, sums + i * columns * SUMS, k * planes, 0, place, pixels, b + r / steps, t + r % steps, 1,
                             LANES);
                     }
             }
