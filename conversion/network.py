@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from conversion.compiled import simulator as compiled
+from conversion.compiled.buffers import MOST_KEPT, Buffers
 from conversion.compiled.fixed_point import PLANES, Precision
 from conversion.compiled.fusion import find_fusions
 from conversion.compiled.native import has_synapses
@@ -100,12 +101,13 @@ class SpikingNetwork(Converted):
             self._prepared = (state, compiled.Prepared(self.plan, layers, on_wire, precision))
         prepared = self._prepared[1]
         planes = self._planes
+        buffers = Buffers(MOST_KEPT if self.memory_mib is None else 0)
         simulations: list[Simulation] = []
         for part in parts:
             whole = len(part) == len(parts[0])  # what is left of a batch may be better off otherwise
             tables = schedule.tables if whole else uses_tables(len(part), schedule.chunk, precision, planes)
             kind = TableSimulation if tables else compiled.CompiledSimulation
-            simulations.append(kind(self.plan, layers, on_wire, part, prepared, tally))
+            simulations.append(kind(self.plan, layers, on_wire, part, prepared, tally, buffers))
         return simulations
 
     @torch.no_grad()
@@ -216,8 +218,8 @@ class SpikingNetwork(Converted):
                 weights = coding.weights(now, steps)
                 for index, simulation in enumerate(simulations):
                     output = simulation.advance(steps)
-                    charge = map_structure(partial(summed, steps, weights), Signal, output)
-                    totals[index] = charge if totals[index] is None else added(totals[index], charge)
+                    totals[index] = _accumulated(totals[index], output, steps, weights)
+                    del output  # before the next chunk runs
                 now += steps
                 self._probe.note(time.perf_counter() - started, wiring.macs * len(images) * steps)
             total = joined(totals, sizes)
@@ -290,3 +292,9 @@ def effective_precision(images: Tensor, precision: Precision) -> Precision:
 @cache
 def _say_once(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def _accumulated(total: Any, output: Any, steps: int, weights: Tensor | None) -> Any:
+    """A sum over time with the output of more steps; None is the sum of nothing."""
+    charge = map_structure(partial(summed, steps, weights), Signal, output)
+    return charge if total is None else added(total, charge)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conversion.compiled import buffers
+from conversion.compiled.buffers import Buffers
 from conversion.compiled.firing import Population
 from conversion.compiled.fixed_point import PLANES, FixedPoint, Precision, fixed_point
 from conversion.compiled.native import byte_lanes, has_tiles, kernel
@@ -121,6 +121,7 @@ def run_layer(
     drive: tuple[Spikes, Synapses] | None,
     summands: Sequence[Summand],
     neurons: Population | None,
+    buffers: Buffers | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Run one layer for a chunk of time.
 
@@ -130,6 +131,7 @@ def run_layer(
         drive: spikes and the packed weights that they reach; None for a layer that only sums.
         summands: what else flows in.
         neurons: fire these, with states [B, H', W', C']; None for plain currents.
+        buffers: where memory of the result comes from; None for PyTorch's allocator.
 
     Returns:
         Spikes (int8) or currents (float32) [T * B, C', H', W'], and the sizes of spikes summed over
@@ -171,7 +173,7 @@ def run_layer(
         scale = pointer(summand.scale.contiguous())
         layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, int(is_spikes))
     kind = torch.int8 if neurons else torch.float32
-    result = buffers.empty((steps * images, height, width, outputs), kind)
+    result = (buffers or Buffers(0)).empty((steps * images, height, width, outputs), kind)
     counts = None
     if neurons is None:
         layer.currents = pointer(result)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conversion.compiled import buffers
+from conversion.compiled.buffers import Buffers
 from conversion.compiled.lanes import CHANNELS, PackedSpikes, empty_bits, library
 from conversion.compiled.layers import channels_last
 from conversion.compiled.native.structures import BLOCK, MAX_KERNEL, PoolJob
@@ -55,13 +55,14 @@ def pool_packed(rule: Pooling, pool: MaxPool, spikes: PackedSpikes, state: State
 
 
 def pool_bytes(
-    rule: Pooling, pool: MaxPool, spikes: Spikes, unit: Tensor, state: State
+    rule: Pooling, pool: MaxPool, spikes: Spikes, unit: Tensor, state: State, buffers: Buffers
 ) -> tuple[Spikes, Tensor]:
     """What a rule sends in a chunk of time, bytes.
 
     Args:
         rule, pool, spikes, state: as for `pool_packed`.
         unit: value of one spike that is sent.
+        buffers: where memory of the result comes from.
 
     Returns:
         Spikes, and their sizes summed over time and images [C, H', W'].

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from conversion.compiled.buffers import Buffers
 from conversion.compiled.firing import Firing, Population, firing_of, range_of, spikes_of
 from conversion.compiled.fixed_point import Precision
 from conversion.compiled.fusion import Fusion, find_fusions, is_spike_driven
@@ -96,6 +97,7 @@ class CompiledSimulation(Simulation):
     Args:
         plan, layers, units, images, tally: as for `Simulation`.
         prepared: fusions and packed weights of this plan and these layers.
+        buffers: where memory of signals comes from; simulations that take turns share it.
     """
 
     def __init__(
@@ -106,8 +108,10 @@ class CompiledSimulation(Simulation):
         images: Tensor,
         prepared: Prepared,
         tally: SpikeTally | None = None,
+        buffers: Buffers | None = None,
     ) -> None:
         super().__init__(plan, layers, units, images, tally)
+        self._buffers = buffers or Buffers()
         self._prepared = prepared
         self._absorbed = prepared.absorbed
         self._last_use = prepared.last_use
@@ -124,7 +128,7 @@ class CompiledSimulation(Simulation):
             if isinstance(source, Spikes):
                 synapses = self._prepared.synapses[node]
                 shape = synapses.output_shape(source.shape)
-                currents, _ = run_layer(shape, source.steps, (source, synapses), (), None)
+                currents, _ = run_layer(shape, source.steps, (source, synapses), (), None, self._buffers)
                 return Signal(currents, source.steps)
         if role is not None and role.kind is Kind.ROUTING and self._units.get(node) is not None:
             moved = self._moved(node, values)
@@ -178,14 +182,14 @@ class CompiledSimulation(Simulation):
         firing = self._firing(layer)
         if firing is not None:
             neurons = self._population(node, shape, layer, firing)
-            spikes, counts = run_layer(shape, steps, drive, summands, neurons)
+            spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers)
             assert counts is not None
             self._add_to_tally(name, counts)
             sent = Spikes(spikes, steps, threshold, self._signed)
             if node in self._prepared.last and self._coding is RATE:
                 return Signal(self._mean(sent), 1)  # everything that follows is affine: the mean is enough
             return sent
-        currents, _ = run_layer(shape, steps, drive, summands, None)
+        currents, _ = run_layer(shape, steps, drive, summands, None, self._buffers)
         fired = self._fire(node, name, currents.unflatten(0, (steps, -1)), steps)
         if not fits_bytes(layer.neuron):
             return Signal((fired * threshold).flatten(0, 1), steps)
@@ -228,7 +232,8 @@ class CompiledSimulation(Simulation):
             return super()._pool(node, name, values)
         pool, rule = self._pool_of(node), self._plan.pooling_of(node)
         if fits(rule, pool, values) and self._before is None:
-            sent, counts = pool_bytes(rule, pool, values, unit, self._states.setdefault(node, {}))
+            state = self._states.setdefault(node, {})
+            sent, counts = pool_bytes(rule, pool, values, unit, state, self._buffers)
             self._add_to_tally(name, counts)
             return sent
         timed = values.counts.float().unflatten(0, (values.steps, -1))  # exact: integers

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from conversion.compiled.buffers import Buffers
 from conversion.compiled.lanes import lanes_for, pack_spikes, planes_of
 from conversion.compiled.native import has_tables, kernel
 from conversion.compiled.pooling import fits, pool_bytes, pool_packed
@@ -56,7 +57,7 @@ def test_bytes(rule, pool, count, least, most):
         assert fits(rule, function, spikes)
         timed = spikes.counts.float().unflatten(0, (spikes.steps, -1))
         expected, expected_state = rule.scan(function, timed, expected_state)
-        pooled, counts = pool_bytes(rule, function, spikes, ONE, state)
+        pooled, counts = pool_bytes(rule, function, spikes, ONE, state, Buffers())
         assert torch.equal(pooled.counts.float(), expected.flatten(0, 1))
         assert torch.equal(counts, expected.abs().sum((0, 1)))
 
