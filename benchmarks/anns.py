@@ -26,6 +26,7 @@ from benchmarks.cells import AnnSpec, Cell
 from benchmarks.data import training_data
 from benchmarks.execution.claims import Claims, Holding
 from benchmarks.execution.progress_file import ProgressFile
+from benchmarks.loadable import holds_weights_alone
 from benchmarks.progress import Display, EpochReport
 from benchmarks.spec import Matrix, TrainerSpec
 from datamodules import DataModule
@@ -194,12 +195,10 @@ def _sound(checkpoint: Path) -> Path | None:
     """An interrupted training's checkpoint; None without one. A damaged one is set aside."""
     if not checkpoint.is_file():
         return None
-    try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception:  # damaged bytes make the unpickler raise anything
-        checkpoint.replace(checkpoint.with_suffix(".damaged"))
-        return None
-    return checkpoint
+    if holds_weights_alone(checkpoint):
+        return checkpoint
+    checkpoint.replace(checkpoint.with_suffix(".damaged"))
+    return None
 
 
 def _save(network: nn.Module, path: Path) -> None:

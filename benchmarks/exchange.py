@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from benchmarks.execution.times import in_bytes
+from benchmarks.loadable import holds_weights_alone
 from benchmarks.options import RESULTS, stop
 
 SHOWN = 10  # names of each kind
@@ -65,13 +66,9 @@ def import_(archive: Path, results: Path, networks: bool) -> None:
 
 def why_no_weights(content: bytes) -> str | None:
     """What keeps these bytes from being a file of weights: tensors and plain values, and no code."""
-    import torch
-
-    try:
-        torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception:  # damaged bytes make the unpickler raise anything
-        return "it is damaged, or holds more than weights; nothing of it was run"
-    return None
+    if holds_weights_alone(io.BytesIO(content)):
+        return None
+    return "it is damaged, or holds more than weights; nothing of it was run"
 
 
 def environment() -> dict[str, str]:

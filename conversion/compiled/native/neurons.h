@@ -45,6 +45,14 @@ INLINE vec level(vec v, float most) {
     return choose(at_least(v, all(1)), least(power, all(most)), all(0));
 }
 
+/* Which neurons of BINARY fire; `membrane` becomes that after the step. */
+INLINE mask fire_binary(vec *membrane, vec current) {
+    const vec one = all(1), v = *membrane + current;
+    const mask fires = at_least(v, one);
+    *membrane = add_where(fires, v, -one);
+    return fires;
+}
+
 INLINE vec burst(vec v, float most) { return greatest(least(whole(v), all(most)), all(0)); }
 
 /* Spikes of step `t` of these; `state` is that before it, and becomes that after it. */

@@ -162,8 +162,9 @@ void pool_spikes(const pool_job *job, int64_t threads) {
         for (int64_t item = 0; item < blocks * units; item++) {
             const pool_part part = {job, item / units, item % units, row, kept, counts};
             pool_part_of(&part);
+            if (!job->counts) continue;
 #pragma omp critical
-            for (int64_t n = 0; n < map && job->counts; n++) {
+            for (int64_t n = 0; n < map; n++) {
                 float *to = job->counts + n * row + part.unit * LANES;
                 store(to, load(to) + load(counts + n * LANES));
             }

@@ -194,10 +194,7 @@ INLINE void fire_lanes(
     const table_layer *l, vec state[MAX_STATES], vec current, int64_t t, int64_t at, int64_t plane,
     const int images, const int kind) {
     if (kind == BINARY) {
-        const vec one = all(1), v = state[MEMBRANE] + current;
-        const mask fires = at_least(v, one);
-        store_bits(l->fired, at, fires, images);
-        state[MEMBRANE] = add_where(fires, v, -one);
+        store_bits(l->fired, at, fire_binary(&state[MEMBRANE], current), images);
         return;
     }
     const ivec spikes = __builtin_convertvector(fire(&l->neurons, state, current, t, kind), ivec);

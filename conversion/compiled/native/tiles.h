@@ -21,8 +21,12 @@
 #define TILE_BYTES 1024
 #define BAND_BYTES (384 * 1024) /* of spikes that stay in the second-level cache, on either side of a layer */
 
-/* The system gives out the registers of the matrix unit on request; 1 if it does. */
-int64_t has_tiles(void) { return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tiles */) == 0; }
+/* The system gives out the registers of the matrix unit on request, once for a process; 1 if it does. */
+int64_t has_tiles(void) {
+    static int64_t given = -1;
+    if (given < 0) given = syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tiles */) == 0;
+    return given;
+}
 
 typedef struct {
     uint8_t palette, start, reserved[14];
@@ -86,11 +90,6 @@ static cut cut_of(const layer *l, int64_t threads) {
     return c;
 }
 
-INLINE void copy_bytes(int8_t *to, const int8_t *from, int64_t bytes) {
-    for (; bytes >= 64; bytes -= 64, to += 64, from += 64) memcpy(to, from, 64);
-    if (bytes) memcpy(to, from, bytes);
-}
-
 /* Copy what rows [y, y + rows_in) of the padded image hold, for `images` images from b and `steps` steps from t.
  * The columns of the padding are zero already. */
 static void copy_spikes(
@@ -103,7 +102,7 @@ static void copy_spikes(
             int8_t *row = to + (i * ROWS + r) * c->row + left;
             const int64_t from = y + i - l->pad_h;
             if (from < 0 || from >= l->height) memset(row, 0, copied);
-            else copy_bytes(row, l->spikes + (image * l->height + from) * line, copied);
+            else memcpy(row, l->spikes + (image * l->height + from) * line, copied);
         }
     }
 }
@@ -216,9 +215,20 @@ static void set_tiles(int64_t rows, int64_t depth) {
     _tile_loadconfig(&shapes);
 }
 
-/* A group of images, a band of rows and a part of the channels, for all steps; `counts` are those of the band. */
-static void run_item(const layer *given, const cut *c, int8_t *spikes, int32_t *sums, float *counts, int64_t item) {
-    const int64_t part = item % c->parts, first = item / c->parts % c->bands * c->rows_out;
+/* Add the counts of rows [first, last) to those of all images, and clear them. */
+static void collect(const layer *l, float *counts, omp_lock_t *lock, int64_t first, int64_t last) {
+    const int64_t row = l->out_width * l->outputs, all = (last - first) * row;
+    omp_set_lock(lock);
+    for (int64_t n = 0; n < all; n++) l->counts[first * row + n] += counts[n];
+    omp_unset_lock(lock);
+    memset(counts, 0, all * sizeof(float));
+}
+
+/* A group of images, a band of rows and a part of the channels, for all steps; `counts` has room for those of a band,
+ * and is zero before and after. */
+static void run_item(
+    const layer *given, const cut *c, int8_t *spikes, int32_t *sums, float *counts, omp_lock_t *locks, int64_t item) {
+    const int64_t part = item % c->parts, band = item / c->parts % c->bands, first = band * c->rows_out;
     const int64_t last = first + c->rows_out < given->out_height ? first + c->rows_out : given->out_height;
     const int64_t b = item / (c->parts * c->bands) * c->together;
     layer own = *given;
@@ -244,16 +254,7 @@ static void run_item(const layer *given, const cut *c, int8_t *spikes, int32_t *
 #undef UNIT
             }
     }
-}
-
-/* Add the counts of an item to those of all images, and clear them. */
-static void collect(const layer *l, const cut *c, float *counts, omp_lock_t *locks, int64_t item) {
-    const int64_t band = item / c->parts % c->bands, row = l->out_width * l->outputs, first = band * c->rows_out;
-    const int64_t rows = l->out_height - first < c->rows_out ? l->out_height - first : c->rows_out;
-    omp_set_lock(locks + band);
-    for (int64_t n = 0; n < rows * row; n++) l->counts[first * row + n] += counts[n];
-    omp_unset_lock(locks + band);
-    memset(counts, 0, rows * row * sizeof(float));
+    if (given->counts) collect(given, counts, locks + band, first, last);
 }
 
 static void run_tiles(const layer *l, int64_t threads) {
@@ -262,7 +263,7 @@ static void run_tiles(const layer *l, int64_t threads) {
     const int64_t beyond = c.abreast > 1 ? 2 * ROWS * c.apart : 0; /* tiles of pixels go on behind the last row */
     const int64_t bytes = l->planes ? (c.rows_in * ROWS * c.row + beyond + DEPTH + 63) / 64 * 64 : 0;
     const int64_t sums = NEIGHBOURS * (l->planes * l->vectors + 1) * TILE_BYTES;
-    const int64_t counts = c.rows_out * l->out_width * l->outputs * sizeof(float);
+    const int64_t counts = l->counts ? c.rows_out * l->out_width * l->outputs * sizeof(float) : 0;
     omp_lock_t *locks = malloc(c.bands * sizeof(omp_lock_t));
     for (int64_t band = 0; band < c.bands; band++) omp_init_lock(locks + band);
 #pragma omp parallel num_threads(threads)
@@ -273,10 +274,8 @@ static void run_tiles(const layer *l, int64_t threads) {
         memset(scratch, 0, bytes);
         memset(own_counts, 0, counts);
 #pragma omp for schedule(dynamic)
-        for (int64_t item = 0; item < c.groups * c.bands * c.parts; item++) {
-            run_item(l, &c, scratch, own_sums, own_counts, item);
-            if (l->counts) collect(l, &c, own_counts, locks, item);
-        }
+        for (int64_t item = 0; item < c.groups * c.bands * c.parts; item++)
+            run_item(l, &c, scratch, own_sums, own_counts, locks, item);
         if (l->planes) _tile_release();
         free(scratch);
     }

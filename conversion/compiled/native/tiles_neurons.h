@@ -46,9 +46,7 @@ INLINE void settle(
             }
             int8_t *fired = l->fired + to + i * apart;
             if (kind == BINARY) {
-                const vec v = state[i][MEMBRANE] + currents[i];
-                const mask fires = at_least(v, all(1));
-                state[i][MEMBRANE] = add_where(fires, v, all(-1));
+                const mask fires = fire_binary(&state[i][MEMBRANE], currents[i]);
                 counted[i] = add_where(fires, counted[i], all(1));
                 _mm_storeu_si128((__m128i *)fired, _mm_maskz_set1_epi8(fires, 1));
                 continue;

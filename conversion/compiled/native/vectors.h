@@ -119,6 +119,7 @@ INLINE mask above(vec a, vec b) { return a > b; }
 INLINE ivec choose_whole(mask which, ivec yes, ivec no) { return (which & yes) | (~which & no); }
 INLINE vec choose(mask which, vec yes, vec no) { return (vec)choose_whole(which, (ivec)yes, (ivec)no); }
 INLINE mask more_than(ivec a, ivec b) { return a > b; }
+INLINE vec add_where(mask which, vec to, vec value) { return to + (vec)(which & (ivec)value); }
 INLINE vec least(vec a, vec b) { return choose(b > a, a, b); }
 INLINE vec greatest(vec a, vec b) { return choose(a > b, a, b); }
 
