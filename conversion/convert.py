@@ -20,8 +20,10 @@ from conversion.fitting.facts import Calibration
 from conversion.fitting.fit import PerLength, copied, fit, report
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.capture import capture
+from conversion.graph.layout import find_layout
+from conversion.graph.nodes import last_uses
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Plan, last_uses
+from conversion.graph.plan import Plan
 from conversion.graph.pool_order import pools_first
 from conversion.graph.roles import Role, sort_into_roles
 from conversion.graph.submodules import find_submodule, in_eval_mode, inputs_of
@@ -99,7 +101,7 @@ class PreparedNetwork:
         captured = copy.deepcopy(self.captured)
         if not pools_first(captured):
             return None
-        roles = sort_into_roles(captured)
+        roles = sort_into_roles(captured, find_layout(captured, self.batches[0]))
         statistics, shapes = _calibrate(captured, roles, self.batches)
         return PreparedNetwork(captured, roles, shapes, self.batches, statistics)
 
@@ -150,13 +152,12 @@ def prepare(
         batches = _images(calibration, _device_of(ann))
         if submodule is not None:
             batches = inputs_of(ann, submodule, batches)
-        captured = capture(part, submodule or "")
-        roles = sort_into_roles(captured)
+        captured = capture(part, submodule or "", batches[0])
+        roles = sort_into_roles(captured, find_layout(captured, batches[0]))
         if recipe is not None:
             check_combination(recipe_from(recipe), roles)
         statistics, shapes = _calibrate(captured, roles, batches)  # first: it names the layer of a NaN
         _check_same_function(part, captured, batches[0])
-        _check_independence(captured, batches[0][:1])
         return PreparedNetwork(captured, roles, shapes, batches, statistics)
 
 
@@ -194,19 +195,6 @@ def _check_same_function(ann: nn.Module, captured: fx.GraphModule, images: Tenso
                 f"the captured graph of {type(ann).__name__} differs from the network by {difference:.3g} "
                 f"(outputs up to {largest:.3g}); in-place operations on shared tensors or state that "
                 "changes in eval mode can cause this"
-            )
-
-
-def _check_independence(captured: fx.GraphModule, image: Tensor) -> None:
-    """What is said of one image must not depend on the others: time steps share their axis."""
-    alone, paired = _outputs(captured(image.clone())), _outputs(captured(torch.cat([image, -image])))
-    for one, two in zip(alone, paired, strict=True):
-        first = two if one.shape == two.shape else two[: len(two) // 2]  # same shape: a constant
-        tolerance = 1e-3 * max(float(one.abs().max()), 1e-6)
-        if one.shape != first.shape or not torch.allclose(one, first, rtol=0, atol=tolerance):
-            raise ConversionError(
-                "the network's output for one image depends on the other images of its batch; keep them "
-                "apart (no operation may mix, move or repeat the first axis)"
             )
 
 

@@ -114,10 +114,9 @@ class EntropyExit(Exit):
         log_p = self.scores(output).float().log_softmax(1)
         return -(log_p.exp() * log_p).sum(1) / math.log(log_p.shape[1])
 
-    def confidence(self, output: Any) -> Tensor:
-        """1 - H of each image, [B]."""
-        entropy = self.entropy(output)
-        return 1 - entropy.reshape(len(entropy), -1).mean(1)
+    def confidence(self, output: Any, images: int) -> Tensor:
+        """1 - H of each image, [B], from answers for B `images`, one or several for each."""
+        return 1 - self.entropy(output).reshape(images, -1).mean(1)
 
     def fitted(self, right: Mapping[int, float | None]) -> dict[int, float]:
         """h_t of every t, from the mean entropies H_t of right answers; None: no answer is right."""

@@ -165,7 +165,7 @@ class SpikingNetwork(Converted):
             return
         runs = [list(self._run(group, readouts, chunk, precision)) for group in groups]
         for parts in zip(*runs, strict=True):
-            yield of_all_images(parts, [len(group) for group in groups])
+            yield of_all_images(parts, [len(group) for group in groups], self.plan.of_images)
 
     def _cut(self, images: Tensor, chunk: int, precision: Precision) -> tuple[int, int]:
         """How many images and time steps the budget holds."""
@@ -183,6 +183,7 @@ class SpikingNetwork(Converted):
 
     def _check_size(self, images: Tensor) -> None:
         """Potentials of single neurons, unlike those of channels, fit images of one size."""
+        self.plan.check_size(images)
         (image,) = (node for node in self.plan.captured.graph.nodes if node.op == "placeholder")
         fitted = self.plan.shapes[image][1:]
         if images.shape[1:] == fitted:
@@ -202,12 +203,12 @@ class SpikingNetwork(Converted):
         coding = self.plan.neuron.coding
         schedule = self._schedule(images, readouts[-1], chunk, precision)
         parts = images.split(schedule.images)
-        sizes = [len(part) for part in parts]
+        of_images = self.plan.of_images
         wiring = self.connectivity(images)
         tally = SpikeTally(wiring.groups)
         simulations = self._simulations(parts, schedule, precision, tally)
         totals: list[Any] = [None] * len(parts)
-        rest = joined([simulation.begin() for simulation in simulations], sizes)
+        rest = joined([simulation.begin() for simulation in simulations], of_images)
         starts = {t: self.window.start(t) for t in readouts}
         at: dict[int, Any] = {}  # weighted sums up to the steps where windows start
         now = 0
@@ -222,7 +223,7 @@ class SpikingNetwork(Converted):
                     del output  # before the next chunk runs
                 now += steps
                 self._probe.note(time.perf_counter() - started, wiring.macs * len(images) * steps)
-            total = joined(totals, sizes)
+            total = joined(totals, of_images)
             if stop in starts.values():
                 at[stop] = total
             if stop in starts:

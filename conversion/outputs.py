@@ -6,12 +6,13 @@ An output is a tensor, or tuples, lists and dicts of them, as the ANN's is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from conversion.costs.activity import Active
 from conversion.costs.synapses import Connectivity
 from conversion.simulation.coding import Coding
 from conversion.simulation.signals import Signal, map_structure
@@ -24,6 +25,7 @@ class Activity:
     images: int
     spikes: Mapping[str, float]  # source layer -> spikes; a burst of n counts n, a negative spike 1
     synops: Mapping[str, float]  # synaptic layer -> synaptic operations
+    active: Mapping[str, Active] = field(default_factory=dict)  # of the quantised ANN: layer -> what is not 0
 
 
 @dataclass(frozen=True)
@@ -47,28 +49,38 @@ def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int)
     return Activity(images, spikes, synops)
 
 
-def of_all_images(parts: Sequence[Readout], sizes: list[int]) -> Readout:
-    """One read-out from those of groups of images."""
+def of_all_images(parts: Sequence[Readout], sizes: list[int], of_images: Any) -> Readout:
+    """One read-out from those of groups of images; `of_images` as for `joined`."""
     first = parts[0]
     spikes = {name: sum(part.activity.spikes[name] for part in parts) for name in first.activity.spikes}
     synops = {name: sum(part.activity.synops[name] for part in parts) for name in first.activity.synops}
-    output = joined([part.output for part in parts], sizes)
+    output = joined([part.output for part in parts], of_images)
     return replace(first, output=output, activity=Activity(sum(sizes), spikes, synops))
 
 
-def joined(parts: list[Any], sizes: list[int]) -> Any:
-    """One output for all images from those of its parts; what has no axis of images is the same in all."""
+def joined(parts: list[Any], of_images: Any) -> Any:
+    """One output for all images from those of its parts.
+
+    Args:
+        parts: outputs of groups of images, one after the other.
+        of_images: the same structure, or a prefix of it: True where a tensor holds image after image in
+            its first axis, False where it is the same for all images.
+    """
     first = parts[0]
     if isinstance(first, Tensor):
-        if all(part.ndim and len(part) == size for part, size in zip(parts, sizes, strict=True)):
-            return torch.cat(parts)
-        return first
+        return torch.cat(parts) if of_images and first.ndim else first
     if isinstance(first, dict):
-        return {key: joined([part[key] for part in parts], sizes) for key in first}
+        return {key: joined([part[key] for part in parts], item_of(of_images, key)) for key in first}
     if isinstance(first, list | tuple):
-        items = [joined(list(column), sizes) for column in zip(*parts, strict=True)]
+        columns = enumerate(zip(*parts, strict=True))
+        items = [joined(list(column), item_of(of_images, index)) for index, column in columns]
         return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
     return first
+
+
+def item_of(of_images: Any, key: Any) -> Any:
+    """What is known of one item; a value of several tensors is known as a whole."""
+    return of_images if isinstance(of_images, bool) else of_images[key]
 
 
 def summed(steps: int, weights: Tensor | None, signal: Signal) -> Tensor:

@@ -22,8 +22,9 @@ from conversion.compiled.pooling import fits, pool_bytes
 from conversion.compiled.tables import Tables
 from conversion.costs.tally import SpikeTally
 from conversion.fitting.layers import SpikingLayer
+from conversion.graph.nodes import last_uses, operation_of
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
-from conversion.graph.plan import Plan, last_sources, last_uses, operation_of
+from conversion.graph.plan import Plan, last_sources
 from conversion.neurons import Neuron
 from conversion.simulation.coding import RATE
 from conversion.simulation.signals import Signal, Spikes, map_structure, signals_in
@@ -130,7 +131,12 @@ class CompiledSimulation(Simulation):
                 shape = synapses.output_shape(source.shape)
                 currents, _ = run_layer(shape, source.steps, (source, synapses), (), None, self._buffers)
                 return Signal(currents, source.steps)
-        if role is not None and role.kind is Kind.ROUTING and self._units.get(node) is not None:
+        if (
+            role is not None
+            and role.kind is Kind.ROUTING
+            and not role.moved
+            and self._units.get(node) is not None
+        ):
             moved = self._moved(node, values)
             if moved is not None:
                 return moved

@@ -27,7 +27,7 @@ from conversion.compiled.native import table_group
 from conversion.compiled.pooling import fits, pool_packed
 from conversion.compiled.simulator import SILENT, CompiledSimulation
 from conversion.compiled.tables import LaneNeurons, LaneSummand, Tables, run_tables, tables_of
-from conversion.graph.plan import operation_of
+from conversion.graph.nodes import operation_of
 from conversion.simulation.coding import RATE
 from conversion.simulation.signals import Signal, Spikes, signals_in
 

@@ -28,8 +28,9 @@ from torch import Tensor, fx
 
 from conversion.costs.fanout import dense_macs, spread, squash, synapses_hit
 from conversion.costs.tally import FanOut, common_groups
+from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Plan, attribute, operation_of, shape_answer
+from conversion.graph.plan import Plan
 from conversion.simulation.signals import map_structure
 
 Drive = Literal["analog", "spikes", "current", "mixed"]
@@ -155,6 +156,8 @@ class _Survey:
             return operation(*args, **kwargs)
         carried = _wires_in([args, kwargs])
         bare_args, bare_kwargs = map_structure(lambda wire: wire.counts, _Wire, (args, kwargs))
+        if role.kind is Kind.CONSTANT:
+            return operation(*bare_args, **bare_kwargs)
         if role.kind is Kind.NEURON:
             return self._source(role.name, carried[0].counts)
         if role.kind is Kind.POOLING:
@@ -164,7 +167,7 @@ class _Survey:
                 return self._source(role.name, pooled)
             return _Wire(_silence(pooled, pooled.shape), analog=wire.analog, current=wire.current)
         if role.kind is Kind.SHAPE:
-            return shape_answer(node, carried[0].counts.shape, args[1:], kwargs)
+            return shape_answer(node, carried[0].counts.shape, args[1:], kwargs, carried[0].counts)
         if role.kind is Kind.WEIGHTED:
             return self._weighted(role.name, node, carried[0], operation, bare_args, bare_kwargs)
         kinds = {

@@ -13,8 +13,9 @@ from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
 from conversion.fitting.facts import Calibration
 from conversion.fitting.layers import SpikingLayer
 from conversion.fitting.statistics import ActivationStatistics
+from conversion.graph.nodes import last_uses
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Entry, Plan, last_uses
+from conversion.graph.plan import Entry, Plan
 from conversion.network import SpikingNetwork
 from conversion.outputs import Readout
 from conversion.quantisation.quantiser import Quantiser

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from conversion.fitting.layers import SpikingLayer
+from conversion.graph.nodes import attribute, last_uses
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Plan, attribute, last_uses
+from conversion.graph.plan import Plan
 from conversion.simulation.signals import Signal, map_structure, signals_in
 from conversion.simulation.simulator import Simulation
 

@@ -1,7 +1,8 @@
 """Capture a network as a graph: trace a copy, make it free of in-place effects, fold batch norms.
 
 torch.fx symbolic tracing is used rather than torch.export because it keeps the batch size and
-image size free and keeps module paths and source lines, which error messages need.
+image size free and keeps module paths and source lines, which error messages need. Where a network's
+code computes with sizes, it is traced for the size of the images at hand; see `conversion.graph.tracing`.
 """
 
 from __future__ import annotations
@@ -12,32 +13,24 @@ import traceback
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
-from conversion.graph.activations import TrainedActivation
 from conversion.graph.operations import OUT_OF_PLACE
+from conversion.graph.rewriting import rewrite
+from conversion.graph.tracing import IMAGE_SIZE, PlainTracer, SizedTracer
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _PARTS_NAMED = 4  # submodules that an error proposes
 _TORCH = os.path.dirname(torch.__file__) + os.sep
+_HERE = os.path.dirname(__file__) + os.sep
 
 
-class _Tracer(fx.Tracer):
-    """Traces down to torch.nn modules and ours, and remembers the source line of every operation."""
-
-    record_stack_traces = True
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Keep torch.nn modules and trained activations whole; look inside everything else."""
-        return isinstance(m, TrainedActivation) or super().is_leaf_module(m, module_qualified_name)
-
-
-def capture(network: nn.Module, path: str = "") -> fx.GraphModule:
+def capture(network: nn.Module, path: str = "", images: Tensor | None = None) -> fx.GraphModule:
     """Graph of a copy of `network` in eval mode, equal to it in function.
 
     Batch norms that directly follow a convolution or linear layer are folded into it. In-place
@@ -46,6 +39,8 @@ def capture(network: nn.Module, path: str = "") -> fx.GraphModule:
     Args:
         network: trained network; left untouched, in its mode and its values.
         path: where it is in a larger network, for messages.
+        images: what it takes, [B, ...]. With them, networks whose code computes with sizes are traced
+            for images of this size, and `graph.meta[IMAGE_SIZE]` says so.
 
     Returns:
         Graph module that owns copies of the network's parameters, in eval mode.
@@ -54,17 +49,32 @@ def capture(network: nn.Module, path: str = "") -> fx.GraphModule:
         CaptureError: the network's Python code depends on tensor values; names the statement.
     """
     twin = _plain(copy.deepcopy(network).eval().requires_grad_(False))
-    tracer = _Tracer()
-    try:
-        graph = tracer.trace(twin)
-    except Exception as error:  # fx raises many types; all mean the same to the caller
-        raise CaptureError(_explain(error, twin, path)) from error
-    captured = fx.GraphModule(tracer.root, graph)
+    captured = _traced(twin, path, images)
     _remove_in_place_effects(captured)
     _fold_batch_norms(captured)
+    rewrite(captured, images)
     captured.graph.eliminate_dead_code()
     captured.delete_all_unused_submodules()
     captured.recompile()
+    return captured
+
+
+def _traced(twin: nn.Module, path: str, images: Tensor | None) -> fx.GraphModule:
+    """Graph with free sizes, or else one for the size of these images."""
+    tracer = PlainTracer()
+    try:
+        graph = tracer.trace(twin)
+        return fx.GraphModule(tracer.root, graph)
+    except Exception as error:  # fx raises many types; all mean the same to the caller
+        if images is None:
+            raise CaptureError(_explain(error, twin, path)) from error
+    sized = SizedTracer(images)
+    try:
+        graph = sized.trace(twin)
+        captured = fx.GraphModule(sized.root, graph)
+    except Exception as error:
+        raise CaptureError(_explain(error, twin, path)) from error
+    captured.meta[IMAGE_SIZE] = tuple(images.shape[1:])
     return captured
 
 
@@ -111,7 +121,7 @@ def _thawed(frozen: Any) -> nn.Module:
 
 def _explain(error: Exception, network: nn.Module, path: str) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith(_TORCH) and f.filename != __file__]
+    own = [f for f in frames if not f.filename.startswith((_TORCH, _HERE))]
     where = own[-1] if own else None
     place = f"{where.filename}:{where.lineno}: {where.line}" if where else "an unknown statement"
     paths = [f"{path}.{part}".lstrip(".") for part in _traceable_parts(network)[:_PARTS_NAMED]]
@@ -142,7 +152,7 @@ def _traceable_parts(network: nn.Module) -> list[str]:
 
 def _traces_alone(module: nn.Module) -> bool:
     try:
-        graph = _Tracer().trace(module)
+        graph = PlainTracer().trace(module)
     except Exception:  # as for the whole network
         return False
     return sum(node.op == "placeholder" for node in graph.nodes) == 1

@@ -30,6 +30,7 @@ class Kind(Enum):
     ROUTING = "routing"  # moves values, weights 0 and 1: reshape, slice, pad, concatenate
     SPREAD = "spread"  # fixed weights: average pooling, interpolation, means
     SHAPE = "shape"  # asks a signal for its size
+    CONSTANT = "constant"  # makes a tensor as large as a signal or a batch, the same in every time step
 
 
 NEURON_MODULES: tuple[type[nn.Module], ...] = (
@@ -91,6 +92,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d, F.interpolate), Kind.SPREAD),
     **dict.fromkeys((F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d), Kind.SPREAD),
     **dict.fromkeys((torch.mean, torch.sum), Kind.SPREAD),
+    **dict.fromkeys((torch.zeros_like, torch.ones_like, torch.full_like), Kind.CONSTANT),
 }
 
 METHODS: dict[str, Kind] = {
@@ -106,8 +108,12 @@ METHODS: dict[str, Kind] = {
     **dict.fromkeys(("chunk", "split", "tensor_split", "unbind", "select", "index_select"), Kind.ROUTING),
     **dict.fromkeys(("flip", "roll", "clone", "detach", "to", "float", "double"), Kind.ROUTING),
     **dict.fromkeys(("mean", "sum"), Kind.SPREAD),
-    **dict.fromkeys(("size", "dim"), Kind.SHAPE),
+    **dict.fromkeys(("size", "dim", "ndimension", "numel", "nelement"), Kind.SHAPE),
+    **dict.fromkeys(("new_zeros", "new_ones", "new_full"), Kind.CONSTANT),
 }
+
+# Attributes of a signal that a network may ask for: they do not depend on its values.
+ATTRIBUTES = frozenset({"shape", "ndim", "device", "dtype"})
 
 # In-place operations have a functional twin: a signal is shared by everyone who reads it.
 OUT_OF_PLACE: dict[Any, Any] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, fx, nn
 
+from conversion.errors import ConversionError
 from conversion.graph.operations import Kind
 from conversion.graph.roles import Role
+from conversion.graph.tracing import IMAGE_SIZE
 from conversion.neurons import Neuron
 from conversion.simulation.pooling import MaxPool, Pooling
 
@@ -80,36 +81,31 @@ class Plan:
             pending += source.all_input_nodes
         return self.recipe.pooling.rule(spikes=False)
 
+    def check_size(self, images: Tensor) -> None:
+        """Refuse images of a size that the graph was not traced for.
+
+        Raises:
+            ConversionError: the network's code computes with sizes, and images have another one.
+        """
+        fixed = self.captured.meta.get(IMAGE_SIZE)
+        if fixed is not None and tuple(images.shape[1:]) != tuple(fixed):
+            raise ConversionError(
+                f"the network's code computes with the size of its images, so it was converted for images "
+                f"of size {tuple(fixed)}, got {tuple(images.shape[1:])}; convert it again with calibration "
+                "images of that size"
+            )
+
+    @property
+    def of_images(self) -> Any:
+        """The output's structure with True where images follow each other, False for constants."""
+        (output,) = (node for node in self.captured.graph.nodes if node.op == "output")
+        return fx.map_arg(output.args[0], lambda node: node.op == "placeholder" or node in self.roles)
+
     def steps_run(self, t: int) -> int:
         """Every step that a read-out at t takes: those before it, its own, and the delays of layers."""
         neuron, initial = self.neuron, self.recipe.initial
         before = initial.steps_counted + neuron.coding.needs_rest
         return before + t * neuron.steps_per_t + self.depth * neuron.delay(t)
-
-
-def last_uses(
-    graph: fx.Graph, run_by: Mapping[fx.Node, Collection[fx.Node]] | None = None
-) -> dict[fx.Node, list[fx.Node]]:
-    """For each node, the values that it is the last to read.
-
-    Args:
-        graph: in execution order.
-        run_by: nodes that run others as part of themselves -> those others, which read their inputs
-            only then.
-    """
-    run_by = run_by or {}
-    inner = {node for others in run_by.values() for node in others}
-    seen: set[fx.Node] = set()
-    table: dict[fx.Node, list[fx.Node]] = {}
-    for node in reversed(graph.nodes):
-        if node in inner:
-            continue
-        for reader in (node, *run_by.get(node, ())):
-            for source in reader.all_input_nodes:
-                if source not in seen and source not in inner:
-                    seen.add(source)
-                    table.setdefault(node, []).append(source)
-    return table
 
 
 def last_sources(plan: Plan) -> frozenset[fx.Node]:
@@ -122,32 +118,6 @@ def last_sources(plan: Plan) -> frozenset[fx.Node]:
             firing.add(node)
     neurons = plan.nodes_of(Kind.NEURON)
     return frozenset(node for node in neurons if not any(user in firing for user in node.users))
-
-
-def attribute(module: nn.Module, path: str) -> Any:
-    """Value of a dotted attribute, such as a parameter that the forward uses directly."""
-    parent, _, name = path.rpartition(".")
-    return getattr(module.get_submodule(parent), name)
-
-
-def operation_of(captured: fx.GraphModule, node: fx.Node) -> Callable[..., Any]:
-    """Callable that runs a node's operation on plain tensors."""
-    if node.op == "call_module":
-        return captured.get_submodule(str(node.target))
-    if node.op == "call_method":
-        # Layers may leave their result in another memory layout than the ANN's, where view fails.
-        name = "reshape" if node.target == "view" else str(node.target)
-        return lambda value, *args, **kwargs: getattr(value, name)(*args, **kwargs)
-    return node.target  # type: ignore[return-value]
-
-
-def shape_answer(node: fx.Node, shape: torch.Size, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What .size(), .dim() and .shape say of a value that has `shape` in one time step."""
-    if node.target == "dim":
-        return len(shape)
-    if node.target is getattr or not (args or kwargs):
-        return shape
-    return shape[args[0] if args else kwargs["dim"]]
 
 
 _POOL_ARGUMENTS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")

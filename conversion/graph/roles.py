@@ -8,6 +8,7 @@ sizes) are left as they are; every operation on a dynamic value must be in the t
 from __future__ import annotations
 
 import operator
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,16 @@ from torch import fx, nn
 from conversion.errors import Unsupported, UnsupportedOperations
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.capture import module_path, source_line
-from conversion.graph.operations import FUNCTIONS, METHODS, MODULES, NEURON_MODULES, Kind, advice_for
+from conversion.graph.layout import Layout
+from conversion.graph.operations import (
+    ATTRIBUTES,
+    FUNCTIONS,
+    METHODS,
+    MODULES,
+    NEURON_MODULES,
+    Kind,
+    advice_for,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class Role:
     ceiling: float | None = None  # upper bound of a neuron's activation, e.g. 6 for ReLU6
     slope: float = 0.0  # of a neuron's activation below 0, e.g. 0.1 for a leaky ReLU
     levels: int | None = None  # steps up to the ceiling of an activation trained for conversion
+    moved: bool = False  # images are not in the first axis of what it reads or gives: runs step by step
 
 
 class _Refusal(Exception):
@@ -39,10 +50,22 @@ class _Refusal(Exception):
         super().__init__(operation)
         self.operation = operation
         self.advice = advice or advice_for(operation)
+        self.node: fx.Node | None = None  # where it is, if not where it was found out
+
+    def at(self, node: fx.Node) -> Unsupported:
+        """The line of the error."""
+        node = self.node or node
+        return Unsupported(self.operation, module_path(node), source_line(node), self.advice)
 
 
-def sort_into_roles(captured: fx.GraphModule) -> dict[fx.Node, Role]:
+def sort_into_roles(captured: fx.GraphModule, layout: Layout | None = None) -> dict[fx.Node, Role]:
     """Role of every operation on a dynamic value, in graph order.
+
+    Args:
+        captured: graph of a network.
+        layout: where the images of a batch are in each value. Without it every operation that works
+            along the first axis is refused; with it only those that mix images, or after which a neuron
+            or a layer with weights does not find image after image.
 
     Raises:
         UnsupportedOperations: lists every operation that has no role.
@@ -51,32 +74,87 @@ def sort_into_roles(captured: fx.GraphModule) -> dict[fx.Node, Role]:
     refused: list[Unsupported] = []
     nameless: set[fx.Node] = set()  # results of refused operations
     dynamic: set[fx.Node] = set()
+    along: dict[fx.Node, _Refusal] = {}  # operations along the first axis, which may be right
     used: dict[str, int] = {}
+    moved = layout.moved if layout else frozenset()
     for node in captured.graph.nodes:
         if node.op == "placeholder":
             dynamic.add(node)
             continue
         inputs = [source for source in node.all_input_nodes if source in dynamic]
-        if node.op in ("get_attr", "output") or not inputs:
+        if node.op == "output":
+            blamed = [_blamed(node, source, moved, along) for source in inputs if source in moved]
+            refused += [one.at(node) for one in blamed if not refused or one in along.values()]
+        if node.op in ("get_attr", "output"):
+            continue
+        if not inputs:
+            if layout is not None and node in layout.batched:
+                name, operation = _unique(_name_of(node), used), _function_name(node.target)
+                roles[node] = Role(Kind.CONSTANT, name, operation)
+            elif node in moved:
+                advice = "make constants with one entry for each image in their first axis"
+                refused.append(_Refusal(f"{_function_name(node.target)} of the batch size", advice).at(node))
             continue
         try:
             kind, operation, ceiling = _role_of(captured, node, inputs)
             slope = _slope(captured, node, operation)
             levels = _levels(captured, node)
+            _check_constants(kind, operation, node, roles)
+            try:
+                _check_batch_axis(captured, node, operation)
+            except _Refusal as refusal:
+                if layout is None or kind not in _MOVABLE:
+                    raise
+                refusal.node = node
+                along[node] = refusal
+            sources = [source for source in inputs if source in moved]
+            if sources and node not in along and kind not in _MOVABLE and kind is not Kind.SHAPE:
+                raise _blamed(node, sources[0], moved, along)
         except _Refusal as refusal:
             if node.target is not operator.getitem or node.args[0] not in nameless:  # told already
-                refused.append(
-                    Unsupported(refusal.operation, module_path(node), source_line(node), refusal.advice)
-                )
+                refused.append(refusal.at(node))
             nameless.add(node)
             dynamic.add(node)
             continue
-        if kind is not Kind.SHAPE:
+        if kind not in (Kind.SHAPE, Kind.CONSTANT):
             dynamic.add(node)
-        roles[node] = Role(kind, _unique(_name_of(node), used), operation, ceiling, slope, levels)
+        elsewhere = kind is not Kind.SHAPE and (node in along or node in moved or bool(sources))
+        name = _unique(_name_of(node), used)
+        roles[node] = Role(kind, name, operation, ceiling, slope, levels, elsewhere)
     if refused:
-        raise UnsupportedOperations(refused)
+        raise UnsupportedOperations(list(dict.fromkeys(refused)))
     return roles
+
+
+# What may work on values whose first axis does not hold image after image.
+_MOVABLE = frozenset({Kind.ROUTING, Kind.SCALE, Kind.SUM, Kind.SPREAD})
+
+
+def _blamed(
+    node: fx.Node, source: fx.Node, moved: Collection[fx.Node], along: Mapping[fx.Node, _Refusal]
+) -> _Refusal:
+    """Why `node` cannot read `source`: the operation along the first axis that comes before it."""
+    pending, seen = [source], set[fx.Node]()
+    while pending:
+        current = pending.pop()
+        if current in along:
+            return along[current]
+        if current not in seen and current in moved:
+            seen.add(current)
+            pending += current.all_input_nodes
+    if node.op == "output":
+        return _Refusal("the output for one image depends on the other images of its batch", _INDEPENDENT)
+    return _Refusal(f"{_function_name(node.target)} of images that depend on each other", _INDEPENDENT)
+
+
+_INDEPENDENT = "treat the images of a batch independently: do not mix, move or repeat the first axis"
+
+
+def _check_constants(kind: Kind, operation: str, node: fx.Node, roles: Mapping[fx.Node, Role]) -> None:
+    """Refuse weights that are made anew for each image."""
+    made = any(s in roles and roles[s].kind is Kind.CONSTANT for s in node.all_input_nodes)
+    if kind is Kind.WEIGHTED and made:
+        raise _Refusal(f"{operation} with weights of the batch size", "use weights without an axis of images")
 
 
 def _name_of(node: fx.Node) -> str:
@@ -108,7 +186,7 @@ def _role_of(
         kind = Kind.SHAPE if node.target is getattr else FUNCTIONS.get(node.target)  # type: ignore[arg-type]
         if hasattr(node.target, "_fields"):  # a named tuple of outputs
             kind = Kind.ROUTING
-    if node.target is getattr and node.args[1] != "shape":
+    if node.target is getattr and node.args[1] not in ATTRIBUTES:
         raise _Refusal(f"attribute .{node.args[1]}", "use .shape or .size()")
     if kind is None:
         raise _Refusal(operation)
@@ -122,7 +200,6 @@ def _role_of(
         raise _Refusal(f"{operation} in eval mode", "pass training=self.training")
     if node.target == "to":
         _check_float(node, operation)
-    _check_batch_axis(node, operation)
     return kind, operation, None
 
 
@@ -169,8 +246,6 @@ def _module_role(module: nn.Module) -> tuple[Kind, str, float | None]:
         raise _Refusal(f"{operation} with return_indices", "pool without indices")
     if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is None:
         raise _Refusal(f"{operation} without running statistics", "track running statistics in training")
-    if isinstance(module, nn.Flatten) and module.start_dim == 0:
-        raise _Refusal(f"{operation} over the batch axis", "start to flatten at dimension 1")
     return MODULES[parent], operation, None
 
 
@@ -242,13 +317,17 @@ _AXES: dict[str, tuple[str, int, Any]] = {
 _EXCHANGES = {"transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
 
 
-def _check_batch_axis(node: fx.Node, operation: str) -> None:
-    """Refuse operations that mix or move the images of a batch: time is folded into that axis.
+def _check_batch_axis(captured: fx.GraphModule, node: fx.Node, operation: str) -> None:
+    """Refuse operations that may mix or move the images of a batch: time is folded into that axis.
 
     Axes counted from the end are not looked at here; `convert` tries whether images are independent.
     """
-    if 0 in _axes_of(node, operation.rsplit(".", 1)[-1]):
-        raise _Refusal(f"{operation} over the batch axis", "treat the images of a batch independently")
+    if node.op == "call_module":
+        module = captured.get_submodule(str(node.target))
+        if isinstance(module, nn.Flatten) and module.start_dim == 0:
+            raise _Refusal(f"{operation} over the batch axis", "start to flatten at dimension 1")
+    elif 0 in _axes_of(node, operation.rsplit(".", 1)[-1]):
+        raise _Refusal(f"{operation} over the batch axis", _INDEPENDENT)
 
 
 def _axes_of(node: fx.Node, name: str) -> list[Any]:

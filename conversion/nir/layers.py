@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from conversion.graph.plan import attribute
+from conversion.graph.nodes import attribute
 
 Pair = tuple[int, int]
 

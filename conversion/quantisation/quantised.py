@@ -73,6 +73,7 @@ class QuantisedNetwork(Converted):
         Yields:
             One read-out per time step; nothing spikes. `t_total` is t, the steps that it stands for.
         """
+        self.plan.check_size(images)
         silent = Activity(len(images), {}, {layer.name: 0.0 for layer in self.connectivity(images).layers})
         for t in checked_time_steps(time_steps):
             levels = self._quantiser.levels(t)

@@ -16,8 +16,7 @@ from torch import Tensor, fx
 from conversion.compiled.fixed_point import Precision
 from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
 from conversion.exits import EntropyExit, RightAnswers
-from conversion.outputs import Activity, Readout
-from conversion.simulation.signals import map_structure
+from conversion.outputs import Activity, Readout, item_of
 
 
 class EarlyExit(Converted):
@@ -118,11 +117,14 @@ class EarlyExit(Converted):
         averaged: dict[int, int] = {}
         output: Any = None
         for readout in self.at(last).simulate(images, {*allowed, *steps}, chunk, precision):
-            output = readout.output if output is None else _where(running, readout.output, output)
+            if output is None:
+                output = readout.output
+            else:
+                output = _where(running, readout.output, output, self.plan.of_images)
             if readout.t in steps:
                 outputs[readout.t], averaged[readout.t] = output, readout.averaged
             if readout.t in allowed:
-                sure = running & (self._rule.confidence(readout.output) > thresholds[readout.t])
+                sure = running & (self._rule.confidence(readout.output, len(images)) > thresholds[readout.t])
                 ends[sure] = readout.t
                 running &= ~sure
             if not running.any():
@@ -133,19 +135,20 @@ class EarlyExit(Converted):
         return ends, outputs, averaged
 
 
-def _where(running: Tensor, new: Any, old: Any) -> Any:
-    """Outputs of images that still run from `new`, of the others from `old`, tensor by tensor."""
-    before: list[Tensor] = []
-    map_structure(before.append, Tensor, old)
-    following = iter(before)
-
-    def chosen(tensor: Tensor) -> Tensor:
-        kept = next(following)
-        if not tensor.ndim or len(tensor) != len(running):
-            return tensor  # says nothing of single images
-        return torch.where(running.view(-1, *[1] * (tensor.ndim - 1)), tensor, kept)
-
-    return map_structure(chosen, Tensor, new)
+def _where(running: Tensor, new: Any, old: Any, of_images: Any) -> Any:
+    """Outputs of images that still run from `new`, of the others from `old`; `of_images` as for `joined`."""
+    if isinstance(new, Tensor):
+        if not of_images or not new.ndim:
+            return new  # says nothing of single images
+        rows = running.repeat_interleave(len(new) // len(running))
+        return torch.where(rows.view(-1, *[1] * (new.ndim - 1)), new, old)
+    if isinstance(new, dict):
+        return {key: _where(running, new[key], old[key], item_of(of_images, key)) for key in new}
+    if isinstance(new, list | tuple):
+        pairs = enumerate(zip(new, old, strict=True))
+        items = [_where(running, one, two, item_of(of_images, index)) for index, (one, two) in pairs]
+        return type(new)(*items) if hasattr(new, "_fields") else type(new)(items)
+    return new
 
 
 def _count(total: dict[str, float], more: Any) -> None:

@@ -20,8 +20,9 @@ from conversion.compiled.fusion import Fusion
 from conversion.compiled.simulator import fits_bytes
 from conversion.errors import MemoryBudgetError
 from conversion.fitting.layers import SpikingLayer
+from conversion.graph.nodes import last_uses
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Plan, last_uses
+from conversion.graph.plan import Plan
 from conversion.simulation.coding import RATE
 
 FLOAT = 4  # bytes

@@ -14,8 +14,9 @@ from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
 from conversion.fitting.layers import SpikingLayer
+from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
-from conversion.graph.plan import Plan, attribute, max_pool_of, operation_of, shape_answer
+from conversion.graph.plan import Plan, max_pool_of
 from conversion.neurons import Neuron, State
 from conversion.simulation.coding import RATE
 from conversion.simulation.pooling import MaxPool
@@ -116,6 +117,8 @@ class Simulation:
         role = self._plan.roles.get(node)
         if role is not None and role.kind is Kind.NEURON:
             return False
+        if role is not None and role.kind is Kind.CONSTANT:
+            return True
         if node.op == "placeholder" and self._coding.needs_rest:
             return False  # shown in one step only
         return all(source in self._constant for source in node.all_input_nodes)
@@ -135,7 +138,12 @@ class Simulation:
         if role.kind is Kind.POOLING:
             return self._pool(node, role.name, signals_in([args, kwargs])[0])
         if role.kind is Kind.SHAPE:
-            return shape_answer(node, signals_in([args, kwargs])[0].shape, args[1:], kwargs)
+            signal = signals_in([args, kwargs])[0]
+            return shape_answer(node, signal.shape, args[1:], kwargs, signal.data)
+        if role.kind is Kind.CONSTANT:
+            return _constant(operation_of(self._plan.captured, node), args, kwargs)
+        if role.moved:
+            return _step_by_step(operation_of(self._plan.captured, node), args, kwargs)
         if role.kind is Kind.SUM:
             return _sum(operation_of(self._plan.captured, node), args, kwargs)
         return _affine(operation_of(self._plan.captured, node), node, args, kwargs)
@@ -228,6 +236,40 @@ def _sum(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         return _affine(operation, None, args, kwargs)
     timed_args, timed_kwargs = map_structure(lambda signal: signal.timed, Signal, (args, kwargs))
     return Signal(operation(*timed_args, **timed_kwargs).flatten(0, 1), steps)
+
+
+def _constant(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Make a tensor that is as large as a batch; it does not change over time."""
+
+    def one_step(signal: Signal) -> Tensor:
+        return signal.data[: signal.data.shape[0] // signal.steps]
+
+    args, kwargs = map_structure(one_step, Signal, (args, kwargs))
+    return map_structure(lambda tensor: Signal(tensor, 1), Tensor, operation(*args, **kwargs))
+
+
+def _step_by_step(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Run an operation on one time step after the other, each in the shape that the network's code knows."""
+    steps = max(signal.steps for signal in signals_in([args, kwargs]))
+    results = []
+    for t in range(steps):
+
+        def at(signal: Signal, t: int = t) -> Tensor:
+            return signal.timed[t if signal.steps > 1 else 0]
+
+        step_args, step_kwargs = map_structure(at, Signal, (args, kwargs))
+        results.append(operation(*step_args, **step_kwargs))
+    return _over_time(results)
+
+
+def _over_time(results: list[Any]) -> Any:
+    """Signals from the results of each time step, tensor by tensor."""
+    first = results[0]
+    if isinstance(first, Tensor):
+        return fold(torch.stack(results))
+    if isinstance(first, list | tuple):
+        return type(first)(_over_time(list(column)) for column in zip(*results, strict=True))
+    return first
 
 
 def _affine(operation: Callable[..., Any], node: fx.Node | None, args: Any, kwargs: Any) -> Any:

@@ -43,7 +43,7 @@ def ends_by_hand(
 @pytest.mark.parametrize("every", [1, 2])
 def test_everything_is_that_of_each_image_alone_up_to_its_end(sharp, calibration, images, every: int) -> None:
     halfway = next(convert(sharp, "opi", calibration).simulate(images, (2,)))
-    threshold = float(EntropyExit().confidence(halfway.output).median()) + 1e-4
+    threshold = float(EntropyExit().confidence(halfway.output, len(halfway.output)).median()) + 1e-4
     ends = ends_by_hand(sharp, calibration, images, threshold, every)
     assert len(set(ends)) > 1  # the images differ, else this says little
     snn = convert(sharp, recipe(threshold=threshold, every=every), calibration)
@@ -120,7 +120,7 @@ def test_maps_take_the_mean_over_locations_and_right_locations() -> None:
     sure = torch.zeros(2, 3, 2, 2)
     sure[0, 1] = 100.0  # image 0 is sure everywhere, image 1 nowhere
     sure[1, 2, 0, 0] = 100.0  # but at one location
-    assert rule.confidence(sure).tolist() == pytest.approx([1.0, 0.25])
+    assert rule.confidence(sure, len(sure)).tolist() == pytest.approx([1.0, 0.25])
     right = RightAnswers(rule)
     ann = torch.zeros(2, 3, 2, 2)
     ann[0, 1], ann[1, 2] = 1.0, 1.0

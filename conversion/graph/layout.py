@@ -1,0 +1,99 @@
+"""Where the images of a batch are in every value of a network.
+
+The simulator folds time into the first axis, so it has to know which values hold image after image
+there. Nearly all do. Some networks move the images to another axis for a while, as channel shuffles
+through the batch axis do, and some make constants as large as the batch. Nothing in the code says so
+for certain; the graph is run on two images, alone and together, and the values are compared.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from conversion.graph.activations import TrainedActivation
+from conversion.graph.nodes import last_uses
+
+_TOLERANCE = 1e-3  # of the largest value: batches of other sizes may round otherwise
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is special about values of a graph.
+
+    Attributes:
+        moved: values that depend on images, and do not hold image after image in their first axis.
+        constant: values that are the same for all images; their size may depend on how many there are.
+        batched: those of `constant` that hold one thing after another for each image.
+    """
+
+    moved: frozenset[fx.Node]
+    constant: frozenset[fx.Node]
+    batched: frozenset[fx.Node]
+
+
+def find_layout(captured: fx.GraphModule, images: Tensor) -> Layout:
+    """Layout of every tensor in a graph.
+
+    Args:
+        captured: graph of a network.
+        images: [B, ...]; two are used, or one and its negative.
+    """
+    original = captured
+    if any(isinstance(module, TrainedActivation) for module in captured.modules()):
+        captured, images = copy.deepcopy(captured).double(), images.double()  # no rounding across a step
+    one = images[:1]
+    other = images[1:2] if len(images) > 1 and not torch.equal(images[1:2], one) else -one
+    moved: set[int] = set()
+    constant: set[int] = set()
+    batched: set[int] = set()
+    for index, (first, second, together) in enumerate(_side_by_side(captured, [one, other])):
+        if not isinstance(together, Tensor):
+            continue
+        apart = torch.cat([first, second]) if first.ndim and first.shape[1:] == second.shape[1:] else None
+        joins = apart is not None and _same(together, apart)
+        if _same(first, second) and (joins or _same(together, first)):
+            constant.add(index)
+            if together.shape != first.shape:
+                batched.add(index)
+        elif not joins:
+            moved.add(index)
+
+    def nodes(indices: set[int]) -> frozenset[fx.Node]:
+        return frozenset(node for index, node in enumerate(original.graph.nodes) if index in indices)
+
+    return Layout(nodes(moved), nodes(constant), nodes(batched))
+
+
+def _side_by_side(captured: fx.GraphModule, images: list[Tensor]) -> Iterator[tuple[Any, ...]]:
+    """Value of each node for each image alone and for all of them together; none is kept."""
+    batches = [*images, torch.cat(images)]
+    runs = [fx.Interpreter(captured, garbage_collect_values=False) for _ in batches]
+    for run, batch in zip(runs, batches, strict=True):
+        run.args_iter = iter([batch.clone()])
+    last_use = last_uses(captured.graph)
+    with torch.no_grad():
+        for node in captured.graph.nodes:
+            if node.op == "output":
+                return
+            for run in runs:
+                run.env[node] = run.run_node(node)
+            yield tuple(run.env[node] for run in runs)
+            for source in last_use.get(node, ()):
+                for run in runs:
+                    run.env.pop(source, None)
+
+
+def _same(one: Tensor, two: Tensor) -> bool:
+    if one.shape != two.shape:
+        return False
+    if not one.is_floating_point():
+        return bool(torch.equal(one, two))
+    one, two = one.nan_to_num(), two.nan_to_num()  # calibration names the layer of a NaN
+    largest = float(one.abs().max()) if one.numel() else 0.0
+    return bool(torch.allclose(one, two, rtol=0, atol=_TOLERANCE * max(largest, 1e-6)))

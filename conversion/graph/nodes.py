@@ -1,0 +1,75 @@
+"""Small questions about single operations of a captured graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+
+def last_uses(
+    graph: fx.Graph, run_by: Mapping[fx.Node, Collection[fx.Node]] | None = None
+) -> dict[fx.Node, list[fx.Node]]:
+    """For each node, the values that it is the last to read.
+
+    Args:
+        graph: in execution order.
+        run_by: nodes that run others as part of themselves -> those others, which read their inputs
+            only then.
+    """
+    run_by = run_by or {}
+    inner = {node for others in run_by.values() for node in others}
+    seen: set[fx.Node] = set()
+    table: dict[fx.Node, list[fx.Node]] = {}
+    for node in reversed(graph.nodes):
+        if node in inner:
+            continue
+        for reader in (node, *run_by.get(node, ())):
+            for source in reader.all_input_nodes:
+                if source not in seen and source not in inner:
+                    seen.add(source)
+                    table.setdefault(node, []).append(source)
+    return table
+
+
+def attribute(module: nn.Module, path: str) -> Any:
+    """Value of a dotted attribute, such as a parameter that the forward uses directly."""
+    parent, _, name = path.rpartition(".")
+    return getattr(module.get_submodule(parent), name)
+
+
+def operation_of(captured: fx.GraphModule, node: fx.Node) -> Callable[..., Any]:
+    """Callable that runs a node's operation on plain tensors."""
+    if node.op == "call_module":
+        return captured.get_submodule(str(node.target))
+    if node.op == "call_method":
+        # Layers may leave their result in another memory layout than the ANN's, where view fails.
+        name = "reshape" if node.target == "view" else str(node.target)
+        return lambda value, *args, **kwargs: getattr(value, name)(*args, **kwargs)
+    return node.target  # type: ignore[return-value]
+
+
+def shape_answer(
+    node: fx.Node, shape: torch.Size, args: tuple[Any, ...], kwargs: dict[str, Any], like: Tensor
+) -> Any:
+    """What .size(), .dim(), .shape, .device and the like say of a value.
+
+    Args:
+        node: the operation.
+        shape: of the value in one time step.
+        args: further arguments of the operation.
+        kwargs: its keyword arguments.
+        like: the value, of any shape.
+    """
+    if node.target is getattr:
+        known: dict[str, Any] = {"shape": shape, "ndim": len(shape)}
+        return known[args[0]] if args[0] in known else getattr(like, args[0])
+    if node.target in ("dim", "ndimension"):
+        return len(shape)
+    if node.target in ("numel", "nelement"):
+        return shape.numel()
+    if not (args or kwargs):
+        return shape
+    return shape[args[0] if args else kwargs["dim"]]
