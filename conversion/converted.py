@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from conversion.compiled.fixed_point import Precision
 from conversion.costs.synapses import Connectivity, connectivity
-from conversion.graph.operations import Kind
+from conversion.graph.operations import SOURCES, Kind
 from conversion.graph.plan import Entry, Plan
 from conversion.outputs import Readout
 from conversion.recipes import Recipe
@@ -91,4 +91,4 @@ def checked_time_steps(time_steps: Iterable[int]) -> list[int]:
 def source_layers(network: Converted) -> list[tuple[str, Kind]]:
     """Names and kinds of the layers that emit spikes."""
     roles = network.plan.roles.values()
-    return [(role.name, role.kind) for role in roles if role.kind in (Kind.NEURON, Kind.POOLING)]
+    return [(role.name, role.kind) for role in roles if role.kind in SOURCES]

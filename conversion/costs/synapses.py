@@ -160,7 +160,7 @@ class _Survey:
             return operation(*bare_args, **bare_kwargs)
         if role.kind is Kind.NEURON:
             return self._source(role.name, carried[0].counts)
-        if role.kind is Kind.POOLING:
+        if role.kind in (Kind.POOLING, Kind.UNPOOLING):
             pooled = operation(*bare_args, **bare_kwargs)
             wire = carried[0]
             if wire.spikes and not wire.current:

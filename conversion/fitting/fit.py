@@ -93,6 +93,8 @@ def report(plan: Plan, layers: Mapping[str, SpikingLayer]) -> list[Entry]:
             rule = plan.pooling_of(node)
             if rule != recipe.pooling.rule(spikes=False):
                 became = f"{rule.name} pooling, as it does not receive the spikes of one layer for it alone"
+        elif role.kind is Kind.UNPOOLING:
+            became = "unpooling where the running maximum is"
         elif role.kind is Kind.NEURON:
             became = f"{recipe.neuron.name}"
             if role.name in layers:

@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 
 from conversion.fitting.layers import SpikingLayer
 from conversion.graph.nodes import attribute, last_uses
-from conversion.graph.operations import Kind
+from conversion.graph.operations import SOURCES, Kind
 from conversion.graph.plan import Plan
 from conversion.simulation.signals import Signal, map_structure, signals_in
 from conversion.simulation.simulator import Simulation
@@ -77,7 +77,10 @@ class Arrival:
     @property
     def splits(self) -> bool:
         """True where the current of some images can be computed without the others."""
-        return not any(isinstance(value, int | torch.Size) for value in self._inputs.values())
+        inputs, images = list(self._inputs.values()), len(self._owner.images)
+        if any(isinstance(value, int | torch.Size) for value in inputs):
+            return False
+        return all(signal.shape[:1] == (images,) for signal in signals_in(inputs))
 
     def mean_current(self, images: Tensor | slice) -> Tensor:
         """Mean over time of the current as a function of the present weights, with gradients to them.
@@ -123,8 +126,10 @@ class SpikingPass(Simulation):
         self, plan: Plan, layers: Mapping[str, SpikingLayer], images: Tensor, steps: int, rule: Rule
     ) -> None:
         self.layers = dict(layers)
-        super().__init__(plan, self.layers, dict.fromkeys(plan.nodes_of(Kind.POOLING)), images)
+        sources = (*plan.nodes_of(Kind.POOLING), *plan.nodes_of(Kind.UNPOOLING))
+        super().__init__(plan, self.layers, dict.fromkeys(sources), images)
         self.steps = steps
+        self.images = images
         self.ann = _Alongside(plan, images)
         self._rule = rule
         self._segments = _segments(plan)
@@ -206,7 +211,7 @@ def _segments(plan: Plan) -> dict[fx.Node, list[fx.Node]]:
             owner[node] = node
             continue
         role = plan.roles.get(node)
-        if node.op in ("placeholder", "output") or (role is not None and role.kind is Kind.POOLING):
+        if node.op in ("placeholder", "output") or (role is not None and role.kind in SOURCES):
             continue
         # A neuron layer ends the segments before it: to its own readers it is an input.
         owners = {owner.get(user) for user in node.users}

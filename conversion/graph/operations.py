@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from conversion.graph.activations import TrainedActivation
+from conversion.graph.unpooling import max_unpool
 
 
 class Kind(Enum):
@@ -24,6 +25,7 @@ class Kind(Enum):
 
     NEURON = "neuron"  # ReLU and its bounded and leaky relatives: becomes a spiking neuron
     POOLING = "pooling"  # max pooling: becomes a stateful spiking pool
+    UNPOOLING = "unpooling"  # puts values where a max pooling found its maxima
     WEIGHTED = "weighted"  # affine with learned weights: where synaptic operations happen
     SCALE = "scale"  # affine, element by element: constant factors, batch norm in eval mode
     SUM = "sum"  # addition and subtraction of signals
@@ -32,6 +34,8 @@ class Kind(Enum):
     SHAPE = "shape"  # asks a signal for its size
     CONSTANT = "constant"  # makes a tensor as large as a signal or a batch, the same in every time step
 
+
+SOURCES = (Kind.NEURON, Kind.POOLING, Kind.UNPOOLING)  # what sends spikes
 
 NEURON_MODULES: tuple[type[nn.Module], ...] = (
     nn.ReLU,
@@ -69,6 +73,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((F.max_pool1d, F.max_pool2d, F.max_pool3d), Kind.POOLING),
     **dict.fromkeys((torch.max_pool1d, torch.max_pool2d, torch.max_pool3d), Kind.POOLING),
     **dict.fromkeys((F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d), Kind.POOLING),
+    max_unpool: Kind.UNPOOLING,
     **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d, F.linear), Kind.WEIGHTED),
     **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d), Kind.WEIGHTED),
     **dict.fromkeys((operator.matmul, torch.matmul), Kind.WEIGHTED),

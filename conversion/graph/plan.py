@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from conversion.errors import ConversionError
-from conversion.graph.operations import Kind
+from conversion.graph.operations import SOURCES, Kind
 from conversion.graph.roles import Role
 from conversion.graph.tracing import IMAGE_SIZE
 from conversion.neurons import Neuron
@@ -113,7 +113,7 @@ def last_sources(plan: Plan) -> frozenset[fx.Node]:
     firing: set[fx.Node] = set()  # or before something that does
     for node in reversed(plan.captured.graph.nodes):
         role = plan.roles.get(node)
-        fires = role is not None and role.kind in (Kind.NEURON, Kind.POOLING)
+        fires = role is not None and role.kind in SOURCES
         if fires or any(user in firing for user in node.users):
             firing.add(node)
     neurons = plan.nodes_of(Kind.NEURON)
@@ -147,6 +147,9 @@ def units(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | N
             continue
         if role.kind is Kind.NEURON:
             table[node] = thresholds[role.name]
+        elif role.kind is Kind.UNPOOLING:
+            values = node.args[0]
+            table[node] = table.get(values) if isinstance(values, fx.Node) else None
         elif role.kind is Kind.POOLING:
             table[node] = sources[0] if sources else None
         elif role.kind is Kind.ROUTING:

@@ -1,6 +1,7 @@
 """Operations that the rest of the house need not know, written with those that it knows.
 
 * ``x.data`` is x.
+* A max pooling with indices and its unpooling are a plain pool and a function of two signals.
 * The maximum over axes (`amax`, the values of `max`) is max pooling over all of them.
 * Neurons on a tensor [B] get an axis of channels: [B, 1].
 """
@@ -16,6 +17,7 @@ from torch import Tensor, fx
 
 from conversion.graph.operations import FUNCTIONS, METHODS, NEURON_MODULES, Kind
 from conversion.graph.tracing import IMAGE_SIZE
+from conversion.graph.unpooling import join_pools_and_unpools
 
 _MAXIMA = (torch.amax, torch.max, "amax", "max")
 _POOLS = {3: F.adaptive_max_pool1d, 4: F.adaptive_max_pool2d, 5: F.adaptive_max_pool3d}
@@ -27,6 +29,7 @@ def rewrite(captured: fx.GraphModule, images: Tensor | None = None) -> None:
         if node.target is getattr and node.args[1] == "data":
             node.replace_all_uses_with(node.args[0])
             captured.graph.erase_node(node)
+    join_pools_and_unpools(captured)
     if images is not None and any(_is_rewritten(captured, node) for node in captured.graph.nodes):
         shapes = _Shapes(captured).of(images[:1])
         for node in list(captured.graph.nodes):

@@ -128,7 +128,7 @@ class _Exporter:
         try:
             if role.kind is Kind.SUM:
                 return self._sum(node, wires)
-            if role.kind is Kind.POOLING:
+            if role.kind in (Kind.POOLING, Kind.UNPOOLING):
                 raise Refusal("NIR has no max pooling; train with average pooling or strides")
             source = next(source for source in node.all_input_nodes if source in wires)
             return self._translate(node, source, wires[source])

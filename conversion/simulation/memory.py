@@ -196,7 +196,7 @@ class _Walk:
         taken = sum(self._size(source) for source in sources)
         given = self._size(node)
         as_floats = 2 * FLOAT * sum(self._size(source) for source in sources if self._bytes[source] == 1)
-        if role.kind is Kind.POOLING:
+        if role.kind in (Kind.POOLING, Kind.UNPOOLING):
             state = 0.0 if node in self._constant else FLOAT * (taken + given)
             rest = state if self._plan.neuron.coding.needs_rest else 0.0
             # running sum, maxima with their places, increments twice over, and counting

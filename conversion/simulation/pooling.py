@@ -83,9 +83,21 @@ class Pooling(Part):
 
 
 def _cumulative(values: Tensor, state: State) -> Tensor:
-    """Running sum over time, in the memory layout of `values`; several times faster than cumsum."""
+    return running_sum(values, state["total"] if state else None)
+
+
+def running_sum(values: Tensor, before: Tensor | None = None) -> Tensor:
+    """Running sum over time, in the memory layout of `values`; several times faster than cumsum.
+
+    Args:
+        values: [T, B, ...].
+        before: sum of what came before, [B, ...].
+
+    Returns:
+        [T, B, ...]
+    """
     total = torch.empty_like(values)
-    before = state["total"] if state else torch.zeros_like(values[0])
+    before = torch.zeros_like(values[0]) if before is None else before
     for t in range(len(values)):
         before = torch.add(before, values[t], out=total[t])
     return total

@@ -17,9 +17,10 @@ from conversion.fitting.layers import SpikingLayer
 from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.graph.plan import Plan, max_pool_of
+from conversion.graph.unpooling import max_unpool
 from conversion.neurons import Neuron, State
 from conversion.simulation.coding import RATE
-from conversion.simulation.pooling import MaxPool
+from conversion.simulation.pooling import MaxPool, running_sum
 from conversion.simulation.signals import Signal, fold, map_structure, signals_in
 
 # (neuron, current, steps, state) -> (spikes, state, factor), as `Initial.before`.
@@ -59,7 +60,7 @@ class Simulation:
         self._done = 0  # steps since the read-out began
         self._before: Before | None = None  # what neurons do in steps before the read-out
         self._factors: dict[fx.Node, Tensor] = {}  # of all spikes of a layer
-        self._at_rest: dict[fx.Node, tuple[Tensor, Tensor]] = {}  # input and output of pools at rest
+        self._at_rest: dict[fx.Node, tuple[Tensor, ...]] = {}  # inputs and output of pools at rest
 
     def begin(self) -> Any:
         """Run the steps that come before the read-out, if the recipe has any.
@@ -79,7 +80,7 @@ class Simulation:
         output = self._run(steps)
         self._before = None
         if not self._coding.needs_rest:  # else pools go on from what they saw at rest
-            for node in self._plan.nodes_of(Kind.POOLING):
+            for node in (*self._plan.nodes_of(Kind.POOLING), *self._plan.nodes_of(Kind.UNPOOLING)):
                 self._states.pop(node, None)
         return output
 
@@ -135,6 +136,8 @@ class Simulation:
             return operation_of(self._plan.captured, node)(*args, **kwargs)
         if role.kind is Kind.NEURON:
             return self._neuron(node, role.name, signals_in([args, kwargs])[0], steps)
+        if role.kind is Kind.UNPOOLING:
+            return self._unpool(node, role.name, args)
         if role.kind is Kind.POOLING:
             return self._pool(node, role.name, signals_in([args, kwargs])[0])
         if role.kind is Kind.SHAPE:
@@ -182,12 +185,44 @@ class Simulation:
         if node.all_input_nodes[0] in self._constant:  # the maximum of a constant is constant
             return Signal(pool(values.data), 1)
         pooled = self._pool_over_time(node, pool, values.timed)
-        unit = self._units[node]
-        if unit is None or self._coding is not RATE or not self._plan.neuron.integral:
-            self._count(name, (pooled != 0).to(pooled.dtype))
-        else:
-            self._count(name, (pooled / unit).round())
+        self._count_sent(name, pooled, self._units[node])
         return fold(pooled)
+
+    def _count_sent(self, name: str, sent: Tensor, unit: Tensor | None) -> None:
+        """Count what a pool sends [T, B, ...]: in spikes of one size, or else events."""
+        if unit is None or self._coding is not RATE or not self._plan.neuron.integral:
+            self._count(name, (sent != 0).to(sent.dtype))
+        else:
+            self._count(name, (sent / unit).round())
+
+    def _unpool(self, node: fx.Node, name: str, args: Any) -> Signal:
+        """Values where the running maximum of another signal is: U_t - U_{t-1} with U_t of sums up to t.
+
+        What was sent up to t is then exactly the unpooling of what arrived up to t, as with lossless
+        pooling.
+        """
+        values, source, pool, unpool = args
+        steps = max(values.steps, source.steps)
+        arriving = [signal.over(steps).timed for signal in (values, source)]
+        weights = None if self._before else self._coding.weights(self._done, steps)
+        if weights is not None:
+            weights = weights.to(arriving[0]).view(-1, *[1] * (arriving[0].ndim - 1))
+            arriving = [(x - rest) * weights for x, rest in zip(arriving, self._at_rest[node], strict=False)]
+        state = self._states.get(node, {})
+        sums, sources = (
+            running_sum(arriving[0], state.get("values")),
+            running_sum(arriving[1], state.get("source")),
+        )
+        placed = max_unpool(sums.flatten(0, 1), sources.flatten(0, 1), pool, unpool).unflatten(0, (steps, -1))
+        before = state["placed"] if state else torch.zeros_like(placed[0])
+        sent = torch.diff(placed, dim=0, prepend=before[None])
+        self._states[node] = {"values": sums[-1], "source": sources[-1], "placed": placed[-1]}
+        if weights is not None:
+            sent = self._at_rest[node][2] + sent / weights
+        elif self._coding.needs_rest:
+            self._at_rest[node] = arriving[0][0], arriving[1][0], sent[0]
+        self._count_sent(name, sent, self._units.get(node))
+        return fold(sent)
 
     def _pool_over_time(self, node: fx.Node, pool: MaxPool, timed: Tensor) -> Tensor:
         """Pool what arrives in [T, B, ...]; where a receiver decodes, what it decodes is pooled.
