@@ -24,10 +24,12 @@ from benchmarks.provenance import (
     peak_memory_mib,
 )
 from conversion import Converted, Recipe
+from conversion.costs import synapses
+from conversion.costs.activity import Active
 from datamodules import DataModule
 from leaderboard import Record
 from leaderboard.records import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
-from lightning_modules.callback import EvaluationResult, SpikingEvaluation
+from lightning_modules.callback import CurvePoint, EvaluationResult, SpikingEvaluation
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ def _record(
             checkpoint_sha256=ann.checkpoint_sha256,
         ),
         sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
-        layers=[SynapticLayer(name=y.name, macs=y.macs, drive=y.drive) for y in result.wiring.layers],
-        curve=[Point(**vars(point)) for point in result.curve],
+        layers=[_layer(layer, result.ann_active.get(layer.name)) for layer in result.wiring.layers],
+        curve=[_point(point) for point in result.curve],
         outcomes=tasks.find(cell.matrix.task).outcomes(result.metric, result.ann_outcomes, result.outcomes),
         provenance=Provenance(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -128,6 +130,31 @@ def _record(
             conversion=result.report,
         ),
     )
+
+
+def _layer(layer: synapses.SynapticLayer, active: Active | None) -> SynapticLayer:
+    return SynapticLayer(
+        name=layer.name,
+        macs=layer.macs,
+        drive=layer.drive,
+        weights=layer.weights,
+        biases=layer.biases,
+        inputs=layer.inputs,
+        outputs=layer.outputs,
+        taps=layer.taps,
+        sources=list(layer.fanout),
+        active_macs=None if active is None else active.macs,
+        active_inputs=None if active is None else active.inputs,
+    )
+
+
+def _point(point: CurvePoint) -> Point:
+    fields = dict(vars(point))
+    active: dict[str, Active] | None = fields.pop("active")
+    if active is not None:
+        fields["active_macs"] = {name: each.macs for name, each in active.items()}
+        fields["active_inputs"] = {name: each.inputs for name, each in active.items()}
+    return Point(**fields)
 
 
 def describe(recipe: Recipe, made_for_conversion: bool = False) -> Method:

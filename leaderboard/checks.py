@@ -31,6 +31,13 @@ def inconsistency(record: Record) -> str | None:
     times = [point.t for point in record.curve]
     if len(set(times)) != len(times):
         return f"curve has the same t twice: {times}"
+    for layer in record.layers:
+        for name, active, dense in (
+            ("active_macs", layer.active_macs, layer.macs),
+            ("active_inputs", layer.active_inputs, layer.inputs),
+        ):
+            if active is not None and dense is not None and active > dense * (1 + ENERGY_TOLERANCE):
+                return f"layer {layer.name} has {name}={active:.6g}, more than there are ({dense:.6g})"
     units = {source.name: source.units for source in record.sources}
     for point in record.curve:
         if record.metric not in point.metrics:

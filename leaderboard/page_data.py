@@ -13,6 +13,7 @@ from typing import Any
 from leaderboard import wording
 from leaderboard.attachments import Pictures
 from leaderboard.diagnoses import Diagnoses
+from leaderboard.energies import layer_energies
 from leaderboard.page_details import Attached, Data, details_of, packed, rounded
 from leaderboard.parity_intervals import Bounds, ResampledParity, is_cheap
 from leaderboard.parity_ratios import parity_ratios
@@ -181,17 +182,21 @@ def _bounds(bounds: Bounds) -> list[float | None]:
 def _energy_of_layers(row: Row, models: Sequence[str]) -> Data | None:
     """Energy of each layer (µJ) at parity, or at the end where there is none; mean over runs."""
     points = [parity_point(r, PARITY_POINTS) or final_point(r) for r in row.records]
-    kept = [point.energy_layers_pj for point in points if point.energy_layers_pj]
-    if len(kept) < len(points):
+    runs = [
+        {model: layer_energies(record, point, model) for model in models}
+        for record, point in zip(row.records, points, strict=True)
+    ]
+    known = {model: [found for run in runs if (found := run[model])] for model in models}
+    names = list(dict.fromkeys(name for found in known.values() for each in found for name in each))
+    if not names:
         return None
-    names = list(next(iter(kept[0].values())))
     return {
         "t": rounded(_mean([float(point.t_total) for point in points])),
         "parity": all(parity_point(r, PARITY_POINTS) is not None for r in row.records),
         "names": [wording.plain(name) for name in names],
         "energy": [
-            [_micro(_mean([run[model].get(name, 0.0) for run in kept])) for name in names]
-            if all(model in run for run in kept)
+            [_micro(_mean([each.get(name, 0.0) for each in known[model]])) for name in names]
+            if len(known[model]) == len(runs)
             else None
             for model in models
         ],

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 2  # older records are upgraded on reading, see `leaderboard.upgrades`
+SCHEMA_VERSION = 3  # older records are upgraded on reading, see `leaderboard.upgrades`
 
 Alphabet = Literal["binary", "burst", "signed", "graded", "weighted", "real", "none"]
 Group = Literal["binary", "multi-level", "retrained", "baseline"]
@@ -74,6 +74,16 @@ class SynapticLayer(Frozen):
     name: str
     macs: float  # dense multiply-accumulates an image, as the ANN runs it
     drive: Literal["analog", "spikes", "current", "mixed"]
+    # What energy models with memory need; None where the record is older than they (schema 2).
+    weights: int | None = None  # without biases
+    biases: int | None = None
+    inputs: int | None = None  # values that come in, for one image
+    outputs: int | None = None
+    taps: int | None = None  # kernel positions over all output channels; 0 for a linear layer
+    sources: list[str] | None = None  # whose spikes arrive
+    # Of the ANN, means over the test images; None where nobody counted.
+    active_macs: float | None = Field(None, ge=0)  # multiply-accumulates with an input that is not zero
+    active_inputs: float | None = Field(None, ge=0)  # inputs that are not zero
 
 
 class Point(Frozen):
@@ -87,7 +97,12 @@ class Point(Frozen):
     rates: dict[str, float]  # source layer -> spikes per unit and step
     synops: dict[str, float]  # synaptic layer -> synaptic operations an image up to t
     energy_pj: dict[str, float]  # energy model -> picojoules an image up to t
-    energy_layers_pj: dict[str, dict[str, float]] | None = None  # energy model -> layer -> its part
+    energy_layers_pj: dict[str, dict[str, float]] | None = None  # of schema 2; now computed from counts
+    functions: dict[str, float] | None = None  # source layer -> evaluations of a function an image up to t
+    # Of the quantised ANN alone.
+    activation_bits: int | None = Field(None, ge=1)
+    active_macs: dict[str, float] | None = None  # layer -> multiply-accumulates whose input is not zero
+    active_inputs: dict[str, float] | None = None  # layer -> inputs that are not zero
 
 
 class Ann(Frozen):

@@ -16,13 +16,13 @@ from leaderboard.baseline import Measured, Reading, Tolerance
 # Where to look, by what has moved first.
 DATA = "datamodules"
 ANN = "lightning_modules (networks, metrics), or the weights"
-WIRING = "conversion/costs (MACs, energy models), or the network's layers"
+WIRING = "conversion/costs (MACs), energy, or the network's layers"
 STEPS = "conversion/readouts, exits, simulation (which steps are run and averaged)"
 SHIFTED = "conversion/network, simulation (the time index is shifted)"
 NEURONS = "conversion/scales, neurons, initial, corrections, simulation (threshold, reset, membrane)"
 POOLS = "conversion/simulation/pooling"
 FAN_OUT = "conversion/costs (fan-out, SynOps)"
-ENERGY = "conversion/costs (energy models)"
+ENERGY = "energy (energy models)"
 METRIC = "lightning_modules (metrics), or conversion/readouts"
 MATRIX = "benchmarks/matrices, or --update"
 
@@ -77,7 +77,8 @@ def _changes(old: Measured, new: Measured, tolerance: Tolerance) -> Iterator[_Ch
         if before != after:
             yield _Change(f"{split} images", before[:12], after[:12], DATA)
     yield from _compare("ANN {}", old.ann_metrics, new.ann_metrics, tolerance.metrics, ANN, scores=True)
-    wiring = {"MACs": old.macs, **old.ann_energy_pj}, {"MACs": new.macs, **new.ann_energy_pj}
+    known = _of_models_in(old.ann_energy_pj, new.ann_energy_pj)
+    wiring = {"MACs": old.macs, **old.ann_energy_pj}, {"MACs": new.macs, **known}
     yield from _compare("ANN {}", *wiring, tolerance.energy, WIRING)
     if old.sources != new.sources:
         yield _Change("layers that spike", ", ".join(old.sources), ", ".join(new.sources), NEURONS)
@@ -105,7 +106,14 @@ def _changes(old: Measured, new: Measured, tolerance: Tolerance) -> Iterator[_Ch
     ):
         for t in both:
             one, other = getattr(old.readings[t], field), getattr(new.readings[t], field)
+            if field == "energy_pj":
+                other = _of_models_in(one, other)
             yield from _compare(f"{label}{t}", one, other, allowed, room, scores=field == "metrics")
+
+
+def _of_models_in(baseline: Mapping[str, float], energies: Mapping[str, float]) -> dict[str, float]:
+    """Energies by the models that the baseline knows: a younger model changes no measurement."""
+    return {model: value for model, value in energies.items() if model in baseline}
 
 
 def _compare(

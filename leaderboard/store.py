@@ -24,6 +24,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from leaderboard.checks import inconsistency
+from leaderboard.energies import completed
 from leaderboard.files import StoreError, write_text_atomically
 from leaderboard.records import SCHEMA_VERSION, Record
 from leaderboard.upgrades import upgrade
@@ -174,10 +175,12 @@ def _parse(path: Path) -> Record | str:
 def parse_record(content: bytes, cell_id: str) -> Record | str:
     """The record in the bytes of a file that is named after `cell_id`, or one line saying why there is none.
 
-    Records of older schema versions are upgraded.
+    Records of older schema versions are upgraded, and energy models that a record has no figures of are
+    computed from its counts.
     """
     try:
-        return _sound(content, cell_id) or _explained(content, cell_id)
+        found = _sound(content, cell_id) or _explained(content, cell_id)
+        return completed(found) if isinstance(found, Record) else found
     except MemoryError:
         return "asks for more memory than there is"
 

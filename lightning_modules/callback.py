@@ -24,12 +24,15 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+import energy
 from conversion import Converted, Readout, convert
 from conversion.compiled.fixed_point import Precision
 from conversion.converted import DEFAULT_CHUNK, source_layers
-from conversion.costs.energy import OPERATIONS, ann_energy_by_layer, energy_by_layer
+from conversion.costs.activity import Active, ActiveInputs
+from conversion.costs.energy import network_of
 from conversion.costs.synapses import Connectivity
 from conversion.network import effective_precision
+from conversion.quantisation.quantised import QuantisedNetwork
 from conversion.recipes import Recipe, recipe_from
 from lightning_modules.metrics import TaskMetric
 
@@ -48,7 +51,8 @@ class CurvePoint:
     rates: dict[str, float]  # spikes per unit and step
     synops: dict[str, float]
     energy_pj: dict[str, float]  # energy model -> picojoules
-    energy_layers_pj: dict[str, dict[str, float]]  # energy model -> layer -> picojoules
+    activation_bits: int | None = None  # of the quantised ANN
+    active: dict[str, Active] | None = None  # of the quantised ANN: layer -> inputs that are not zero
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class EvaluationResult:
     metric: str  # the metric that ranks
     ann: dict[str, float]
     ann_energy_pj: dict[str, float]
+    ann_active: dict[str, Active]  # layer -> inputs of the ANN that are not zero; without what is no module
     curve: list[CurvePoint]
     wiring: Connectivity
     sources: list[tuple[str, str, int]]  # name, "neuron" or "pooling", units per image
@@ -77,6 +82,7 @@ class _Totals:
     images: int = 0
     spikes: dict[str, float] = field(default_factory=dict)
     synops: dict[str, float] = field(default_factory=dict)
+    active: dict[str, Active] = field(default_factory=dict)
 
     def add(self, readout: Readout) -> None:
         self.averaged = readout.averaged
@@ -85,6 +91,9 @@ class _Totals:
         for mine, batch in ((self.spikes, readout.activity.spikes), (self.synops, readout.activity.synops)):
             for name, count in batch.items():
                 mine[name] = mine.get(name, 0.0) + count
+        for name, found in readout.activity.active.items():
+            before = self.active.get(name, Active(0.0, 0.0))
+            self.active[name] = Active(before.macs + found.macs, before.inputs + found.inputs)
 
 
 class SpikingEvaluation(pl.Callback):
@@ -126,6 +135,7 @@ class SpikingEvaluation(pl.Callback):
         self._on_readout = on_readout
         self._memory_mib = memory_mib
         self._result: EvaluationResult | None = None
+        self._active: ActiveInputs | None = None
 
     @property
     def state_key(self) -> str:
@@ -159,6 +169,21 @@ class SpikingEvaluation(pl.Callback):
         self._totals = {t: _Totals() for t in self.time_steps}
         self._seconds = {"convert": time.monotonic() - started, "simulate": 0.0}
         self._wiring: Connectivity | None = None
+        # After the conversion: its copy of the network shall not be counted, too.
+        self._active = ActiveInputs(pl_module.network)  # type: ignore[arg-type]
+        self._active.__enter__()
+
+    def on_test_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        """A pass of the ANN begins."""
+        assert self._active is not None
+        self._active.begin()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Stop counting in the ANN, also after an error."""
+        if self._active is not None:
+            self._active.__exit__()
 
     def on_test_batch_end(
         self,
@@ -188,14 +213,19 @@ class SpikingEvaluation(pl.Callback):
             raise RuntimeError("the test set has no images")
         network, wiring = self.network, self._wiring
         assert network is not None
-        curve = [self._point(trainer, t, wiring) for t in self.time_steps]
+        assert self._active is not None
+        images = _over_ranks(trainer, float(self._totals[self.time_steps[0]].images))
+        active = _of_one_image(trainer, self._active.counts(), images)
+        counts = network_of(wiring, active)
+        curve = [self._point(trainer, t, wiring, counts) for t in self.time_steps]
         ann_metric: TaskMetric = pl_module.ann_metric  # type: ignore[assignment]
         kinds = {name: kind.value for name, kind in source_layers(network)}
         spiking = self.recipe.neuron.max_per_step > 0
         self._result = EvaluationResult(
             metric=ann_metric.primary,
             ann=ann_metric.compute(),
-            ann_energy_pj=_summed(ann_energy_by_layer(wiring)),
+            ann_energy_pj=energy.ann_energies(counts),
+            ann_active=active,
             curve=curve,
             wiring=wiring,
             sources=[(name, kinds[name], units) for name, units in wiring.units.items() if spiking],
@@ -216,13 +246,21 @@ class SpikingEvaluation(pl.Callback):
         images: Sequence[Tensor] = data.calibration_batches()
         return images
 
-    def _point(self, trainer: pl.Trainer, t: int, wiring: Connectivity) -> CurvePoint:
+    def _point(self, trainer: pl.Trainer, t: int, wiring: Connectivity, counts: energy.Network) -> CurvePoint:
         totals = self._totals[t]
         images = _over_ranks(trainer, float(totals.images))
         t_total = _over_ranks(trainer, totals.steps) / images
         spikes = {name: _over_ranks(trainer, n) / images for name, n in totals.spikes.items()}
         synops = {name: _over_ranks(trainer, n) / images for name, n in totals.synops.items()}
-        energy = energy_by_layer(wiring, spikes, synops, t_total, self.recipe.neuron.alphabet)
+        neuron, bits, active = self.recipe.neuron, None, None
+        run: energy.Run | energy.Quantised = energy.Run(
+            spikes, synops, t_total, neuron.alphabet, neuron.max_per_step
+        )
+        if neuron.alphabet == "none":
+            quantised = self.network
+            assert isinstance(quantised, QuantisedNetwork)
+            bits, active = quantised.activation_bits(t), _of_one_image(trainer, totals.active, images)
+            run = _quantised(bits, active)
         return CurvePoint(
             t=t,
             averaged=totals.averaged,
@@ -231,8 +269,9 @@ class SpikingEvaluation(pl.Callback):
             spikes=spikes,
             rates={name: n / (wiring.units[name] * t_total) for name, n in spikes.items()},
             synops=synops,
-            energy_pj=_summed(energy),
-            energy_layers_pj=energy,
+            energy_pj=energy.energies(counts, run),
+            activation_bits=bits,
+            active=active,
         )
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, curve: list[CurvePoint]) -> None:
@@ -241,7 +280,7 @@ class SpikingEvaluation(pl.Callback):
             row |= {
                 "snn/spikes": sum(point.spikes.values()),
                 "snn/synops": sum(point.synops.values()),
-                "snn/energy_uj": point.energy_pj[OPERATIONS] * 1e-6,
+                "snn/energy_uj": point.energy_pj[energy.REFERENCE] * 1e-6,
             }
             for logger in trainer.loggers:
                 logger.log_metrics({**row, "time_step": point.t}, step=point.t)
@@ -250,9 +289,16 @@ class SpikingEvaluation(pl.Callback):
         pl_module.log_dict(finals, logger=False)
 
 
-def _summed(energy: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Energy model -> picojoules, from energy model -> layer -> picojoules."""
-    return {model: sum(layers.values()) for model, layers in energy.items()}
+def _quantised(bits: int, active: Mapping[str, Active]) -> energy.Quantised:
+    macs = {name: each.macs for name, each in active.items()}
+    return energy.Quantised(bits, macs, {name: each.inputs for name, each in active.items()})
+
+
+def _of_one_image(trainer: pl.Trainer, counts: Mapping[str, Active], images: float) -> dict[str, Active]:
+    return {
+        name: Active(_over_ranks(trainer, each.macs) / images, _over_ranks(trainer, each.inputs) / images)
+        for name, each in counts.items()
+    }
 
 
 def _over_ranks(trainer: pl.Trainer, value: float) -> float:

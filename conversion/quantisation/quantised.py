@@ -7,6 +7,7 @@ activations of a leaky ReLU have as many levels below zero, as t steps of signed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, fx
 
 from conversion.compiled.fixed_point import Precision
 from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
+from conversion.costs.activity import ActiveInputs
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
 from conversion.graph.plan import Entry, Plan
@@ -71,14 +73,22 @@ class QuantisedNetwork(Converted):
             precision: ignored; activations and weights are rounded already.
 
         Yields:
-            One read-out per time step; nothing spikes. `t_total` is t, the steps that it stands for.
+            One read-out per time step; nothing spikes. `t_total` is t, the steps that it stands for. Inputs
+            of layers that are not zero are counted.
         """
         self.plan.check_size(images)
-        silent = Activity(len(images), {}, {layer.name: 0.0 for layer in self.connectivity(images).layers})
+        silent = {layer.name: 0.0 for layer in self.connectivity(images).layers}
         for t in checked_time_steps(time_steps):
             levels = self._quantiser.levels(t)
             run = _QuantisedRun(self.plan, self._thresholds_for(levels, images.device), levels)
-            yield Readout(t, t, t, run.run(images), silent)
+            with ActiveInputs(self.captured) as counting:
+                output = run.run(images)
+            yield Readout(t, t, t, output, Activity(len(images), {}, silent, counting.counts()))
+
+    def activation_bits(self, t: int) -> int:
+        """Bits of an activation at t: as many as its levels need, and one more for a sign."""
+        signed = any(role.slope > 0 for role in self.plan.roles.values() if role.kind is Kind.NEURON)
+        return math.ceil(math.log2(self._quantiser.levels(t) + 1)) + signed
 
 
 class _QuantisedRun(fx.Interpreter):

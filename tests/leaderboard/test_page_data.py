@@ -83,7 +83,8 @@ def test_energy_of_layers_is_taken_at_parity(make: Make) -> None:
         "names": ["fc"],
         "energy": [[pytest.approx(2e-4)]],
     }
-    assert page_data(rank([record]))[0]["boards"][0]["rows"][0]["layers"] is None
+    computed = page_data(rank([record]))[0]["boards"][0]["rows"][0]["layers"]
+    assert computed["energy"] == [[pytest.approx(0.9 * 100 * 1e-6)]]  # no longer stored: from 100 SynOps
 
 
 def test_published_figures_stand_beside_their_board_alone(make: Make) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from leaderboard.energies import completed
 from leaderboard.failures import Failure, FailureStore
 from leaderboard.records import SCHEMA_VERSION, Record, repeatable
 from leaderboard.store import ResultStore
@@ -17,7 +18,7 @@ Make = Callable[..., Record]
 
 
 def test_a_record_of_the_first_schema_is_upgraded(make: Make, tmp_path: Path) -> None:
-    store, record = ResultStore(tmp_path), make()
+    store, record = ResultStore(tmp_path), completed(make())
     path = store.write(record)
     old = json.loads(path.read_text())
     old["schema_version"] = 1

@@ -7,8 +7,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
 
+import energy
 from conversion import convert
-from conversion.costs.energy import ENERGY_PER_AC_PJ, ENERGY_PER_MAC_PJ, energy_by_layer
+from conversion.costs.energy import network_of
 from conversion.errors import MemoryBudgetError
 from datamodules import LoaderConfig, registry
 from lightning_modules import networks
@@ -16,7 +17,6 @@ from lightning_modules.callback import SpikingEvaluation
 from lightning_modules.classification import ClassificationModule
 
 TIME_STEPS = (1, 4, 16)
-MODELS = ("operations", "memory", "memory-clocked", "memory-reuse")
 
 
 @pytest.fixture
@@ -76,15 +76,44 @@ def test_energy_is_counted_from_the_records_own_counts(module, data):
     first = next(layer for layer in result.wiring.layers if layer.drive == "analog")
     assert all(layer.drive == "spikes" for layer in result.wiring.layers if layer is not first)
     for point in result.curve:
-        expected = ENERGY_PER_MAC_PJ * first.macs + ENERGY_PER_AC_PJ * sum(point.synops.values())
+        expected = 4.6 * first.macs + 0.9 * sum(point.synops.values())
         assert point.energy_pj["operations"] == pytest.approx(expected)
-        layers = energy_by_layer(result.wiring, point.spikes, point.synops, point.t, "burst")
-        assert point.energy_layers_pj == layers
-        for model in MODELS:
-            assert point.energy_pj[model] == pytest.approx(sum(layers[model].values()))
-            assert result.ann_energy_pj[model] > 0
-        assert set(point.energy_pj) == set(result.ann_energy_pj) == set(MODELS)
-    assert result.ann_energy_pj["operations"] == pytest.approx(ENERGY_PER_MAC_PJ * result.wiring.macs)
+        run = energy.Run(point.spikes, point.synops, point.t, "burst", 5)
+        assert point.energy_pj == energy.energies(network_of(result.wiring), run)
+        assert set(point.energy_pj) == set(result.ann_energy_pj) == set(energy.models())
+    assert result.ann_energy_pj["operations"] == pytest.approx(4.6 * result.wiring.macs)
+
+
+def test_zeros_of_the_ann_are_counted_while_it_is_tested(module, data):
+    result = run_pass(module, data)[0].result
+    images = torch.cat([images for images, _ in data.test_dataloader()])
+    seen = {}
+    hooks = [
+        m.register_forward_pre_hook(lambda _, x, name=name: seen.update({name: x[0]}))
+        for name, m in module.network.named_modules()
+        if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)
+    ]
+    with torch.no_grad():
+        module.network(images)
+    [hook.remove() for hook in hooks]
+    assert set(result.ann_active) == set(seen) == {layer.name for layer in result.wiring.layers}
+    for name, x in seen.items():
+        assert result.ann_active[name].inputs == pytest.approx(float((x != 0).sum()) / len(images))
+    assert not any(m._forward_pre_hooks for m in module.network.modules())
+
+
+def test_the_quantised_ann_counts_its_own_zeros_and_bits(module, data):
+    result = run_pass(module, data, "ptq")[0].result
+    few, some, many = result.curve
+    assert [point.activation_bits for point in result.curve] == [1, 3, 5]  # 1, 4 and 16 levels
+    for layer in result.wiring.layers:
+        if layer.drive == "analog":
+            assert few.active[layer.name] == many.active[layer.name] == result.ann_active[layer.name]
+        else:  # the coarser, the more is rounded to zero
+            counts = [point.active[layer.name].macs for point in (few, some, many)]
+            assert counts[0] < counts[2] <= result.ann_active[layer.name].macs
+    for model, figure in many.energy_pj.items():
+        assert 0 < figure < result.ann_energy_pj[model]
 
 
 def test_rates_are_spikes_per_unit_and_step(module, data):

@@ -1,0 +1,111 @@
+"""Which inputs of an ANN are not zero: what an accelerator that skips zeros has left to do.
+
+    with ActiveInputs(network) as active:
+        for images in batches:
+            active.begin()
+            network(images)
+    active.counts()
+
+Counted at the layers themselves while they run, in the ANN and in the quantised ANN alike. An input that
+is not zero meets as many weights as a spike at its place would, so borders, strides and groups are exact:
+MACs with padding are in the dense count and not in this one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+_COUNTED = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+
+
+@dataclass(frozen=True)
+class Active:
+    """What is not zero at the input of one layer."""
+
+    macs: float  # multiply-accumulates with such an input
+    inputs: float
+
+
+class ActiveInputs:
+    """Counts inputs that are not zero in every layer with weights of a network, call by call.
+
+    A layer is named by its module's path, at its second use in a pass with "#2" behind it, as roles are.
+    Layers that are no modules are not counted.
+
+    Args:
+        network: the layers are looked for in it.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._modules = {name: m for name, m in network.named_modules() if isinstance(m, _COUNTED)}
+        self._handles: list[Any] = []
+        self._calls: dict[str, int] = {}
+        self._reach: dict[tuple[str, torch.Size], Tensor] = {}
+        self._found: dict[str, Active] = {}
+
+    def __enter__(self) -> Self:
+        for name, module in self._modules.items():
+            self._handles.append(module.register_forward_pre_hook(self._hook(name)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def begin(self) -> None:
+        """Say that a new pass through the network begins."""
+        self._calls = {}
+
+    def counts(self) -> Mapping[str, Active]:
+        """Layer -> counts, summed over all images so far."""
+        return dict(self._found)
+
+    def _hook(self, name: str) -> Any:
+        def count(module: nn.Module, args: tuple[Any, ...]) -> None:
+            if not args or not isinstance(args[0], Tensor):
+                return
+            self._calls[name] = self._calls.get(name, 0) + 1
+            used = self._calls[name]
+            self._count(name, name if used == 1 else f"{name}#{used}", module, args[0])
+
+        return count
+
+    @torch.no_grad()
+    def _count(self, path: str, name: str, module: nn.Module, values: Tensor) -> None:
+        active = (values != 0).sum(0, dtype=torch.float64)  # [C, ...], over images
+        key = (path, values.shape[1:])
+        if key not in self._reach:
+            self._reach[key] = _reach(module, values)
+        before = self._found.get(name, Active(0.0, 0.0))
+        macs = float((active * self._reach[key]).sum())
+        self._found[name] = Active(before.macs + macs, before.inputs + float(active.sum()))
+
+
+def _reach(module: nn.Module, values: Tensor) -> Tensor:
+    """Weights that each input [1, ...] of one image meets: the derivative of a layer of ones; one channel."""
+    twin: Any = copy.deepcopy(module)
+    twin._forward_pre_hooks.clear()
+    with torch.inference_mode(False), torch.enable_grad():
+        twin.weight = nn.Parameter(torch.ones(twin.weight.shape, device=values.device))
+        twin.bias = None
+        probe = torch.zeros((1, *values.shape[1:]), device=values.device, requires_grad=True)
+        (reach,) = torch.autograd.grad(twin(probe).sum(), probe)
+    found = reach[0].double()
+    return (
+        found if isinstance(module, nn.Linear) else found[:1].clone()
+    )  # all channels of a convolution alike

@@ -1,0 +1,81 @@
+"""Break-even: how many spikes a synapse may see until a spiking network costs what its opponent costs.
+
+With T and everything else as measured, energy is affine in the number of spikes in every model. So
+two evaluations, without spikes and as measured, give the number at which it equals any other energy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from energy.counts import Network, NotMeasured, Quantised, Run
+from energy.model import EnergyModel, total
+
+OPPONENTS = {
+    "ann": "ANN",
+    "quantised": "quantised ANN",
+    "ann-sparse": "ANN without zeros",
+    "quantised-sparse": "quantised ANN without zeros",
+}
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """Where one spiking network stands against one opponent under one model."""
+
+    opponent: str  # of `OPPONENTS`
+    spikes: float  # a synapse and image, as measured
+    allowed: float | None  # at which both cost the same; None: the opponent costs less than silence
+    ratio: float  # energy as a multiple of the opponent's
+
+    @property
+    def distance(self) -> float | None:
+        """How many times the allowed spikes there are; below 1 the spiking network costs less."""
+        return None if not self.allowed else self.spikes / self.allowed
+
+
+def spikes_per_synapse(network: Network, run: Run) -> float | None:
+    """Synaptic operations over synapses, of the layers that spikes drive; None where none is."""
+    driven = [layer for layer in network.layers if layer.drive in ("spikes", "mixed")]
+    synapses = sum(layer.macs for layer in driven)
+    if not synapses:
+        return None
+    return sum(run.synops.get(layer.name, 0.0) for layer in driven) / synapses
+
+
+def break_even(model: EnergyModel, network: Network, run: Run, bits: int) -> dict[str, BreakEven]:
+    """Break-even against every opponent whose counts are known.
+
+    Args:
+        model: the energy model.
+        network: counts of network and ANN.
+        run: the spiking network up to a read-out.
+        bits: activations of the quantised ANN that says as much, see `counts.matched_bits`.
+
+    Returns:
+        Opponent -> where the network stands; without opponents that were not measured.
+
+    Raises:
+        NotMeasured: the model lacks counts of the spiking network.
+    """
+    spikes = spikes_per_synapse(network, run)
+    if not spikes:
+        return {}
+    silent = total(model.spiking(network, run.scaled(0.0)))
+    energy = total(model.spiking(network, run))
+    quantised = Quantised(bits)
+    opponents = {
+        "ann": lambda: model.ann(network, skip_zeros=False),
+        "quantised": lambda: model.quantised(network, quantised, skip_zeros=False),
+        "ann-sparse": lambda: model.ann(network, skip_zeros=True),
+        "quantised-sparse": lambda: model.quantised(network, quantised, skip_zeros=True),
+    }
+    found = {}
+    for name, ask in opponents.items():
+        try:
+            theirs = total(ask())
+        except NotMeasured:
+            continue
+        allowed = spikes * (theirs - silent) / (energy - silent)
+        found[name] = BreakEven(name, spikes, allowed if allowed > 0 else None, energy / theirs)
+    return found

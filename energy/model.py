@@ -1,0 +1,87 @@
+"""What every energy model is: counts in, picojoules by layer and line out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from energy.counts import Network, Quantised, Run
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Where the energy of one layer goes, in picojoules an image; a line that a model leaves out is 0."""
+
+    neurons: float = 0.0  # updates of neurons and evaluations of functions
+    operations: float = 0.0  # additions and multiplications at synapses
+    addressing: float = 0.0
+    weights: float = 0.0
+    inputs_outputs: float = 0.0
+    membrane: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Everything together."""
+        return sum(getattr(self, line.name) for line in fields(self))
+
+    def __add__(self, other: Breakdown) -> Breakdown:
+        return Breakdown(
+            **{line.name: getattr(self, line.name) + getattr(other, line.name) for line in fields(self)}
+        )
+
+    def times(self, n: float) -> Breakdown:
+        """The same, `n` times."""
+        return Breakdown(**{line.name: getattr(self, line.name) * n for line in fields(self)})
+
+
+Breakdowns = dict[str, Breakdown]  # layer, or source of spikes -> where its energy goes
+
+
+@dataclass(frozen=True)
+class EnergyModel(ABC):
+    """Base of all models. Parameters are fields, so that every assumption can be seen and changed.
+
+    Energies of a spiking network are affine in its spikes: break-even is computed from that.
+
+    Attributes:
+        name: how the model is called.
+        summary: one line on what it assumes.
+        source: where its table and its equations were published.
+        leaves_out: what it does not charge, for anybody.
+    """
+
+    source: ClassVar[str]
+    leaves_out: ClassVar[str]
+
+    name: str
+    summary: str
+
+    @abstractmethod
+    def ann(self, network: Network, *, skip_zeros: bool | None = None) -> Breakdowns:
+        """Energy of the ANN as it was trained, for one image.
+
+        Args:
+            network: its counts.
+            skip_zeros: whether it leaves out what is multiplied by zero; None: as the model has it.
+
+        Raises:
+            NotMeasured: a count is missing.
+        """
+
+    @abstractmethod
+    def quantised(self, network: Network, run: Quantised, *, skip_zeros: bool | None = None) -> Breakdowns:
+        """Energy of the quantised ANN for one image; arguments and errors as for `ann`.
+
+        Where `run` lacks its own zeros, those of the ANN stand for them: rounding only adds to them.
+        """
+
+    @abstractmethod
+    def spiking(self, network: Network, run: Run) -> Breakdowns:
+        """Energy of a spiking network for one image up to a read-out; errors as for `ann`."""
+
+
+def total(parts: Mapping[str, Breakdown]) -> float:
+    """Picojoules of all layers together."""
+    return sum(part.total for part in parts.values())
