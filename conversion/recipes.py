@@ -133,11 +133,17 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
                 "conversion.graph.activations.QCFS in place of ReLU, or choose another scale: "
                 f"{{preset: {recipe.name}, scale: percentile}}"
             )
-        if role.slope and not neuron.leaky:
+        if any(role.slopes) and not neuron.leaky:
             raise RecipeError(
                 f"recipe '{recipe.label}': neuron '{neuron.name}' cannot send the negative values of layer "
-                f"'{role.name}' ({role.operation}, slope {role.slope:g}); use recipe spiking-yolo"
+                f"'{role.name}' ({role.operation}, {_in_words(role.slope)}); use recipe spiking-yolo"
             )
+
+
+def _in_words(slope: float | tuple[float, ...]) -> str:
+    if isinstance(slope, tuple):
+        return f"slopes {min(slope):g} to {max(slope):g}"
+    return f"slope {slope:g}"
 
 
 _PRESETS: dict[str, Recipe] = {}

@@ -42,6 +42,8 @@ NEURON_MODULES: tuple[type[nn.Module], ...] = (
     nn.ReLU6,
     nn.Hardtanh,
     nn.LeakyReLU,
+    nn.PReLU,
+    nn.RReLU,
     TrainedActivation,
 )
 
@@ -69,7 +71,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((F.relu, torch.relu, torch.relu_, F.relu_, F.relu6), Kind.NEURON),
     **dict.fromkeys((F.hardtanh, F.hardtanh_, torch.clamp, torch.clamp_), Kind.NEURON),
     **dict.fromkeys((torch.clamp_min, torch.clamp_min_, torch.clip, torch.clip_), Kind.NEURON),
-    **dict.fromkeys((F.leaky_relu, F.leaky_relu_), Kind.NEURON),
+    **dict.fromkeys((F.leaky_relu, F.leaky_relu_, F.prelu, torch.prelu), Kind.NEURON),
     **dict.fromkeys((F.max_pool1d, F.max_pool2d, F.max_pool3d), Kind.POOLING),
     **dict.fromkeys((torch.max_pool1d, torch.max_pool2d, torch.max_pool3d), Kind.POOLING),
     **dict.fromkeys((F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d), Kind.POOLING),
@@ -153,7 +155,7 @@ _SUBMODULE = 'convert a submodule without it, convert(..., submodule="path")'
 
 ADVICE: dict[str, str] = {
     **dict.fromkeys(("silu", "hardswish", "gelu", "mish", "elu", "celu", "selu"), _TRAIN_WITH_RELU),
-    **dict.fromkeys(("prelu", "rrelu", "softplus", "tanh", "hardtanh", "tanhshrink"), _TRAIN_WITH_RELU),
+    **dict.fromkeys(("rrelu", "softplus", "tanh", "hardtanh", "tanhshrink"), _TRAIN_WITH_RELU),
     **dict.fromkeys(("sigmoid", "hardsigmoid", "softmax", "softmax2d"), _READ_OUT),
     **dict.fromkeys(("log_softmax", "logsoftmax", "logsigmoid"), _READ_OUT),
     **dict.fromkeys(("mul", "imul", "multiply"), _PRODUCT),

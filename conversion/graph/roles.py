@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from conversion.errors import Unsupported, UnsupportedOperations
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.capture import module_path, source_line
 from conversion.graph.layout import Layout
+from conversion.graph.nodes import attribute
 from conversion.graph.operations import (
     ATTRIBUTES,
     FUNCTIONS,
@@ -38,9 +39,20 @@ class Role:
     name: str  # unique and readable, e.g. "layer1.0.relu" or "layer1.0.relu#2" at its second use
     operation: str  # e.g. "torch.nn.ReLU"
     ceiling: float | None = None  # upper bound of a neuron's activation, e.g. 6 for ReLU6
-    slope: float = 0.0  # of a neuron's activation below 0, e.g. 0.1 for a leaky ReLU
+    # Of a neuron's activation below 0, e.g. 0.1 for a leaky ReLU; of each channel for PReLU.
+    slope: float | tuple[float, ...] = 0.0
     levels: int | None = None  # steps up to the ceiling of an activation trained for conversion
     moved: bool = False  # images are not in the first axis of what it reads or gives: runs step by step
+
+    @property
+    def slopes(self) -> tuple[float, ...]:
+        """Slopes below 0, one for all channels or one for each."""
+        return self.slope if isinstance(self.slope, tuple) else (self.slope,)
+
+    @property
+    def signed(self) -> bool:
+        """True where an activation can be negative."""
+        return any(slope > 0 for slope in self.slopes)
 
 
 class _Refusal(Exception):
@@ -259,7 +271,7 @@ def _ceiling_of_module(module: nn.Module, operation: str) -> float | None:
 
 def _ceiling_of_call(node: fx.Node, operation: str) -> float | None:
     name = operation.rsplit(".", 1)[-1].rstrip("_")
-    if name in ("relu", "leaky_relu"):
+    if name in ("relu", "leaky_relu", "prelu"):
         return None
     if name == "relu6":
         return 6.0
@@ -271,16 +283,33 @@ def _ceiling_of_call(node: fx.Node, operation: str) -> float | None:
     return _bounds(low, high, operation)
 
 
-def _slope(captured: fx.GraphModule, node: fx.Node, operation: str) -> float:
-    """Slope of a leaky ReLU below 0; 0 for everything else."""
-    if node.op == "call_module":
-        module = captured.get_submodule(str(node.target))
-        slope = module.negative_slope if isinstance(module, nn.LeakyReLU) else 0.0
+def _slope(captured: fx.GraphModule, node: fx.Node, operation: str) -> float | tuple[float, ...]:
+    """Slope of a leaky ReLU below 0, or slopes of a PReLU; 0 for everything else."""
+    module = captured.get_submodule(str(node.target)) if node.op == "call_module" else None
+    if isinstance(module, nn.PReLU):
+        return _learned(module.weight)
+    if isinstance(module, nn.LeakyReLU):
+        slope: Any = module.negative_slope
+    elif isinstance(module, nn.RReLU):
+        slope = (module.lower + module.upper) / 2  # in eval mode
+    elif operation.endswith("prelu"):
+        weight = _argument(node, "weight", 1)
+        if not isinstance(weight, fx.Node) or weight.op != "get_attr":
+            raise _Refusal(f"{operation} with slopes that are computed", "use a parameter as slopes")
+        return _learned(attribute(captured, str(weight.target)))
     else:
         slope = _argument(node, "negative_slope", 1, 0.01) if "leaky_relu" in operation else 0.0
     if not (isinstance(slope, int | float) and 0 <= slope < 1):
         raise _Refusal(f"{operation} with slope {slope}", "use a constant slope of at least 0 and below 1")
     return float(slope)
+
+
+def _learned(slopes: Tensor) -> float | tuple[float, ...]:
+    """Slopes of a PReLU: one number where one within [0, 1) holds for all channels."""
+    values = tuple(slopes.detach().double().flatten().tolist())
+    if len(set(values)) == 1 and 0 <= values[0] < 1:
+        return float(values[0])
+    return values
 
 
 def _levels(captured: fx.GraphModule, node: fx.Node) -> int | None:

@@ -78,8 +78,8 @@ class Neuron(Part):
         """Steps that a layer of these neurons adds to the latency of a window of `time_steps`."""
         return 0
 
-    def with_slope(self, slope: float) -> Neuron:
-        """The neuron for a ReLU with this negative slope; asked only of neurons that are `leaky`."""
+    def with_slope(self, slope: float | tuple[float, ...]) -> Neuron:
+        """The neuron for a ReLU with this negative slope, or one a channel, if it is `leaky`."""
         return self
 
     def start(self, membrane: Tensor) -> State:

@@ -60,7 +60,7 @@ class QuantisedNetwork(Converted):
     def simulate(
         self,
         images: Tensor,
-        time_steps: Iterable[int],
+        time_steps: int | Iterable[int],
         chunk: int = DEFAULT_CHUNK,
         precision: Precision = "float32",
     ) -> Generator[Readout, None, None]:
@@ -76,7 +76,7 @@ class QuantisedNetwork(Converted):
             One read-out per time step; nothing spikes. `t_total` is t, the steps that it stands for. Inputs
             of layers that are not zero are counted.
         """
-        self.plan.check_size(images)
+        images = self.checked(images)
         silent = {layer.name: 0.0 for layer in self.connectivity(images).layers}
         for t in checked_time_steps(time_steps):
             levels = self._quantiser.levels(t)
@@ -87,7 +87,7 @@ class QuantisedNetwork(Converted):
 
     def activation_bits(self, t: int) -> int:
         """Bits of an activation at t: as many as its levels need, and one more for a sign."""
-        signed = any(role.slope > 0 for role in self.plan.roles.values() if role.kind is Kind.NEURON)
+        signed = any(role.signed for role in self.plan.roles.values() if role.kind is Kind.NEURON)
         return math.ceil(math.log2(self._quantiser.levels(t) + 1)) + signed
 
 
@@ -107,7 +107,7 @@ class _QuantisedRun(fx.Interpreter):
             return value
         threshold = self._thresholds[role.name].clamp(min=1e-12)
         shape = (1, -1, *[1] * (value.ndim - 2))
-        return quantise_activation(value, threshold.view(shape), self._levels, signed=role.slope > 0)
+        return quantise_activation(value, threshold.view(shape), self._levels, signed=role.signed)
 
 
 def _round_weights(plan: Plan, bits: int) -> None:
