@@ -116,9 +116,9 @@ def diagnose(
 
 
 @main.command(name="list")
-@click.argument("what", type=click.Choice(["recipes", "networks", "datasets", "matrices"]))
+@click.argument("what", type=click.Choice(["recipes", "networks", "datasets", "matrices", "energy"]))
 def list_(what: str) -> None:
-    """List the recipes (by fairness group), networks, datasets or matrices that can be named."""
+    """List the recipes (by fairness group), networks, datasets, matrices or energy models there are."""
     for heading, entries in _listing(what).items():
         if heading:
             click.echo(f"{heading}:")
@@ -158,6 +158,10 @@ def _listing(what: str) -> dict[str, list[tuple[str, str]]]:
 
         read = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in bundled().items()}
         return {"": [(name, content.get("description", "")) for name, content in read.items()]}
+    if what == "energy":
+        import energy
+
+        return {"": [(name, f"{model.summary}. {model.source}.") for name, model in energy.models().items()]}
     if what == "recipes":
         from conversion import recipe_from, recipe_names
         from leaderboard.wording import GROUP_TITLES

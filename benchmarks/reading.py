@@ -9,6 +9,7 @@ import atexit
 import gc
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -49,6 +50,13 @@ GROUPS = click.option(
     show_default=True,
     help="What to print.",
 )
+@click.option(
+    "--energy",
+    "model",
+    metavar="MODEL",
+    help="Rank by energy at parity under this model, e.g. operations-int8, or one with other assumptions, "
+    "memory:access_bits=64. `spikemark list energy` names all.",
+)
 @click.option("--t", "limit", type=click.FloatRange(min=1), help="Rank at no more than this many time steps.")
 @click.option(
     "--plots",
@@ -60,6 +68,7 @@ def leaderboard(
     groups: tuple[str, ...],
     html: Path | None,
     output: str,
+    model: str | None,
     limit: float | None,
     plots: Path | None,
 ) -> None:
@@ -69,7 +78,7 @@ def leaderboard(
     steps to parity with the ANN, energy there, and what a spike can be; below it what papers report for
     the same network on the same data set.
     """
-    show(results, html, Console(stderr=output != "table"), groups, output, limit, plots)
+    show(results, html, Console(stderr=output != "table"), groups, output, limit, plots, model)
 
 
 def show(
@@ -80,18 +89,27 @@ def show(
     output: str = "table",
     limit: float | None = None,
     plots: Path | None = None,
+    model: str | None = None,
 ) -> None:
     """Print the ranking of a results folder; write its page and draw its plots, if asked for.
 
     The page has every limit of time steps itself, so `limit` concerns what is printed and drawn.
     """
+    import energy
     from leaderboard import StoreError, load_published, only_groups, rank, render
+    from leaderboard.energies import completed
+    from leaderboard.energy_order import by_energy, has_figures
     from leaderboard.published import select_published
     from leaderboard.ranking import at_limit
 
     wanted = cast("tuple[Group, ...]", groups)
     try:
-        loaded = read_records([results], layers=html is not None)
+        chosen = None if model is None else energy.by_name(model)
+        needs_layers = html is not None or output == "markdown" or (chosen is not None and ":" in chosen.name)
+        loaded = read_records([results], layers=needs_layers)
+        if chosen is not None:
+            records = [completed(record, [chosen]) for record in loaded.records]
+            loaded = replace(loaded, records=records)
         boards = only_groups(rank(loaded.records), wanted)
         if not boards:
             stop(f"no records of {' or '.join(groups)} recipes in {results}; leave out --group to see all")
@@ -99,10 +117,14 @@ def show(
         limited = at_limit(boards, limit)
         if not limited:
             stop(f"no network in {results} was read out within {limit:g} time steps; raise --t")
+        if model is not None:
+            if not has_figures(limited, model):
+                stop(f"no record in {results} has the counts that {model} needs; run its cells again")
+            boards, limited = by_energy(boards, model), by_energy(limited, model)
         if output == "table":
-            render(limited, console, published)
+            render(limited, console, published, model)
         else:
-            click.echo(_printed(limited, output, results, published), nl=False)
+            click.echo(_printed(limited, output, results, published, model), nl=False)
         for invalid in loaded.invalid:
             click.echo(f"set aside: {invalid.path}: {invalid.reason}", err=True)
         if html is not None:
@@ -119,27 +141,35 @@ def show(
                 studies=load_studies(results),
                 pictures=load_pictures(results),
                 diagnoses=load_diagnoses(results),
+                model=model,
             )
             console.print(f"page:    {html}", soft_wrap=True, highlight=False)
         if plots is not None:
             from leaderboard.plots import write_plots
 
-            drawn = write_plots(limited, plots)
+            drawn = write_plots(limited, plots, model=model or energy.REFERENCE)
             console.print(f"plots:   {len(drawn)} files in {plots}", soft_wrap=True, highlight=False)
-    except StoreError as error:
+    except (StoreError, energy.UnknownModelError) as error:
         stop(str(error))
 
 
-def _printed(boards: Sequence[Board], output: str, results: Path, published: Sequence[PublishedCurve]) -> str:
+def _printed(
+    boards: Sequence[Board],
+    output: str,
+    results: Path,
+    published: Sequence[PublishedCurve],
+    model: str | None,
+) -> str:
     """The ranking in a format for papers and programs."""
     from leaderboard import markdown_report
     from leaderboard.entries import to_csv, to_json
     from leaderboard.latex import to_latex
 
     if output == "markdown":
-        command = shlex.join(["spikemark", "leaderboard", "--format", "markdown", "--results", str(results)])
-        return markdown_report(boards, command=command, published=published)
-    return {"csv": to_csv, "json": to_json, "latex": to_latex}[output](boards)
+        words = ["spikemark", "leaderboard", "--format", "markdown", "--results", str(results)]
+        command = shlex.join(words + ([] if model is None else ["--energy", model]))
+        return markdown_report(boards, command=command, published=published, model=model)
+    return to_latex(boards, model) if output == "latex" else {"csv": to_csv, "json": to_json}[output](boards)
 
 
 @click.command()
@@ -160,7 +190,7 @@ def results(folders: tuple[Path, ...], out: Path | None, kl: bool) -> None:
 
     words = ["spikemark", "results", *(["--kl"] if kl else []), *(["--out", str(out)] if out else [])]
     try:
-        loaded = read_records(folders)
+        loaded = read_records(folders, layers=True)  # break-even needs them
         text = markdown_report(
             rank(loaded.records),
             command=shlex.join([*words, *map(str, folders)]),

@@ -38,11 +38,17 @@ def network_of(record: Record) -> energy.Network:
 
 
 def run_of(record: Record, point: Point) -> energy.Run | energy.Quantised:
-    """Counts of a record at one read-out."""
+    """Counts of a record at one read-out.
+
+    Raises:
+        NotMeasured: spikes of single layers were dropped while the record was loaded.
+    """
     method = record.method
     if method.alphabet == NO_SPIKES:
         bits = bits_of(record, point)
         return energy.Quantised(bits, point.active_macs, point.active_inputs)
+    if not point.spikes and any(point.synops.values()):
+        raise NotMeasured(f"spikes of cell {record.cell_id} were not loaded")
     return energy.Run(
         point.spikes, point.synops, point.t_total, method.alphabet, method.max_per_step, point.functions or {}
     )

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from leaderboard import wording
+from leaderboard.energy_order import has_figures, side_by_side
 from leaderboard.ranking import GROUPS, Board
 from leaderboard.rows import Row
-from leaderboard.statistics import OPERATIONS
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -31,7 +31,7 @@ _SPECIAL = {
 }
 
 
-def to_latex(boards: Sequence[Board]) -> str:
+def to_latex(boards: Sequence[Board], model: str | None = None) -> str:
     r"""Tables for a paper, shrunk to the width of a line; they need `\usepackage{booktabs,graphicx}`.
 
     Bold: the best metric of a group and all that tie with it (paired bootstrap, 95 %), the fewest steps to
@@ -39,11 +39,13 @@ def to_latex(boards: Sequence[Board]) -> str:
 
     Args:
         boards: from `leaderboard.ranking.rank`.
+        model: energy model that stands beside operations; None: operations with equal widths.
     """
-    return "% needs \\usepackage{booktabs,graphicx}\n" + "\n".join(map(_table, boards))
+    models = [each for each in side_by_side(model) if has_figures(boards, each)] or [side_by_side(model)[0]]
+    return "% needs \\usepackage{booktabs,graphicx}\n" + "\n".join(_table(board, models) for board in boards)
 
 
-def _table(board: Board) -> str:
+def _table(board: Board, models: Sequence[str]) -> str:
     head = [
         "Recipe",
         "Spikes",
@@ -52,13 +54,13 @@ def _table(board: Board) -> str:
         "95\\,\\% interval",
         "Gap",
     ]
-    head += ["$T_{\\leq 1}$", "Energy ($\\times$ ANN)"]
+    head += ["$T_{\\leq 1}$", *(f"Energy ($\\times$ ANN), {escape(model)}" for model in models)]
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(board.title)}; {escape(wording.heading(board, in_full=True))}.}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        r"\begin{tabular}{llrrrrrr}",
+        rf"\begin{{tabular}}{{llrrrrr{'r' * len(models)}}}",
         r"\toprule",
         " & ".join(head) + r" \\",
     ]
@@ -66,14 +68,20 @@ def _table(board: Board) -> str:
         rows = [row for row in board.rows if row.group == group]
         if rows:
             title = escape(wording.GROUP_TITLES[group].capitalize())
-            lines += [r"\midrule", rf"\multicolumn{{8}}{{l}}{{\emph{{{title}}}}} \\"]
-            lines += [" & ".join(_cells(row, rows)) + r" \\" for row in rows]
+            lines += [r"\midrule", rf"\multicolumn{{{7 + len(models)}}}{{l}}{{\emph{{{title}}}}} \\"]
+            lines += [" & ".join(_cells(row, rows, models)) + r" \\" for row in rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
 
 
-def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
+def _cells(row: Row, rows: Sequence[Row], models: Sequence[str]) -> list[str]:
     best = row.rank == 1 or row.ties_first or (row.rank is None and row == rows[0])
-    energy = row.energy_at_parity.get(OPERATIONS)
+    energies = [
+        _bold(
+            escape(wording.parity_energy(row, row.energy_at_parity.get(model)).removesuffix("×")),
+            _least(row, rows, lambda r, model=model: r.energy_at_parity.get(model)),  # type: ignore[misc]
+        )
+        for model in models
+    ]
     return [
         escape(row.label) + (r"$^\dagger$" if row.own_ann else ""),
         escape(wording.spikes(row)),
@@ -85,10 +93,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
             escape(wording.steps(row, row.steps_within_1_point)),
             _least(row, rows, lambda r: r.steps_within_1_point),
         ),
-        _bold(
-            escape(wording.parity_energy(row, energy).removesuffix("×")),
-            _least(row, rows, lambda r: r.energy_at_parity.get(OPERATIONS)),
-        ),
+        *energies,
     ]
 
 

@@ -11,25 +11,26 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
-from leaderboard import wording
+from leaderboard import break_even, verdicts, wording
+from leaderboard.energy_order import has_figures, models_of, side_by_side
 from leaderboard.files import write_text_atomically
-from leaderboard.parity_energy import EXPLANATION, HEADING, energy_models, parity_energy_table
+from leaderboard.parity_energy import EXPLANATION, HEADING, parity_energy_table
 from leaderboard.parity_ratios import STEPS, parity_ratios
 from leaderboard.published import PublishedCurve, beside
 from leaderboard.published.table import EVIDENCE, comparison_cells
 from leaderboard.ranking import GROUPS, Board
 from leaderboard.records import Record
 from leaderboard.rows import CurvePoint, curve_of
-from leaderboard.statistics import OPERATIONS
 
 RULES = """\
 **T** counts every step a network ran, also those before the averaged ones, as a mean over images; in brackets
 the averaged steps where they differ. A column of T holds the metric of the last read-out within T steps.
 **Gap** and **KL**: at the last read-out; KL is the mean divergence from the ANN's outputs, in nats. **T to
 0.5**, **T to 1.0**: fewest measured steps from which on the metric stays within so many points of the ANN's
-({never}: not reached). **Energy**: per image at T to 1.0, as a multiple of the ANN's, operations model
-({unknown}: no figure). **#**: rank within the group; "=": the test set does not tell it from the first (95 %,
-paired bootstrap). Groups do not compare: their spikes differ in what they carry and cost."""
+({never}: not reached). **Energy**: per image at T to 1.0, as a multiple of the ANN's, under the model named
+({unknown}: no figure); no single model settles a comparison, so the verdicts under all of them follow. **#**:
+rank within the group; "=": the test set does not tell it from the first (95 %, paired bootstrap). Groups do
+not compare: their spikes differ in what they carry and cost."""
 
 
 def write_report(path: str | Path, text: str) -> Path:
@@ -49,6 +50,7 @@ def markdown_report(
     command: str,
     published: Sequence[PublishedCurve] = (),
     divergence: bool = False,
+    model: str | None = None,
 ) -> str:
     """Markdown page of all boards.
 
@@ -57,6 +59,7 @@ def markdown_report(
         command: what made the page; stated in it.
         published: figures of papers, shown beside the same pairing.
         divergence: also a table of metric and KL divergence at every T.
+        model: energy model that stands beside operations; None: operations with equal widths.
     """
     records = [record for board in boards for row in board.rows for record in row.records]
     parts = [
@@ -66,9 +69,9 @@ def markdown_report(
         RULES.format(never=wording.NEVER, unknown=wording.UNKNOWN),
     ]
     for board in boards:
-        parts += [f"## {_text(board.title)}", _list(_limits(board)), *_group_tables(board)]
+        parts += [f"## {_text(board.title)}", _list(_limits(board)), *_group_tables(board, model)]
         parts += _ratio_table(board)
-        parts += _energy_table(board)
+        parts += [*_energy_table(board), *_verdict_table(board), *_break_even_tables(board)]
         parts += _divergence_table(board) if divergence else []
         parts += _published_table(board, published)
     return "\n\n".join(parts) + "\n"
@@ -116,11 +119,18 @@ def _is_share_of_images(record: Record) -> bool:
     return outcomes is not None and outcomes.measure == record.metric and "packbits" in outcomes.encoding
 
 
-def _group_tables(board: Board) -> list[str]:
+def _group_tables(board: Board, model: str | None) -> list[str]:
     columns = _columns(board)
     has_divergence = any(point.kl is not None for row in board.rows for point in curve_of(row))
     header = ["#", "recipe", "spikes", *(f"T={t}" for t in columns), "last T", "ANN", "gap"]
-    header += ["T to 0.5", "T to 1.0", "energy", *(["KL"] if has_divergence else [])]
+    first, second = side_by_side(model)
+    models = [first, second] if has_figures([board], second) else [first]
+    header += [
+        "T to 0.5",
+        "T to 1.0",
+        *(f"energy, {each}" for each in models),
+        *(["KL"] if has_divergence else []),
+    ]
     parts = []
     for group in GROUPS:
         rows = [row for row in board.rows if row.group == group]
@@ -135,7 +145,7 @@ def _group_tables(board: Board) -> list[str]:
             cells += [" ".join(filter(None, [wording.points(row.gap_points), wording.runs(row)]))]
             cells += [wording.steps(row, row.steps_within_half_point)]
             cells += [wording.steps(row, row.steps_within_1_point)]
-            cells += [wording.parity_energy(row, row.energy_at_parity.get(OPERATIONS))]
+            cells += [wording.parity_energy(row, row.energy_at_parity.get(each)) for each in models]
             cells += [_divergence(curve[-1] if curve else None)] if has_divergence else []
             lines.append(cells)
         title = f"{wording.GROUP_TITLES[group].capitalize()}, {_text(board.metric)} in %"
@@ -145,12 +155,37 @@ def _group_tables(board: Board) -> list[str]:
 
 def _energy_table(board: Board) -> list[str]:
     """Energy at both parities and at the end, under every model; the tables above have operations alone."""
-    models = energy_models(board)
+    models = models_of([board])
     header, lines = parity_energy_table(board)
     ends = [[wording.times(row.final_energy.get(model)) for model in models] for row in board.rows]
     whole = [line + end for line, end in zip(lines, ends, strict=True)]
     table = _table([*header, *(f"{model}, last T" for model in models)], whole, left=(0, 1))
     return [f"### {HEADING}", EXPLANATION, table]
+
+
+def _verdict_table(board: Board) -> list[str]:
+    """Which recipes cost less than their opponents, and under which models."""
+    rows = verdicts.at_parity(board)
+    if not rows:
+        return []
+    models, opponent = models_of([board]), verdicts.quantised_ann(board)
+    header = ["recipe", "group", "less than the ANN under"]
+    header += [] if opponent is None else [f"less than {_text(opponent.label)} under"]
+    lines = []
+    for row in rows:
+        found = [verdicts.verdict(row, models)]
+        found += [] if opponent is None else [verdicts.verdict(row, models, opponent)]
+        lines.append([row.label, row.group, *map(str, found)])
+    return [f"### {verdicts.HEADING}", verdicts.EXPLANATION, _table(header, lines, left=(0, 1, 2, 3))]
+
+
+def _break_even_tables(board: Board) -> list[str]:
+    """Spikes a synapse at which each recipe would cost what its opponents cost, model by model."""
+    tables = [
+        f"Model `{model}`:\n\n{_table(header, lines, left=(0, 1))}"
+        for model, header, lines in break_even.break_even_tables(board)
+    ]
+    return [f"### {break_even.HEADING}", break_even.EXPLANATION, *tables] if tables else []
 
 
 def _ratio_table(board: Board) -> list[str]:

@@ -12,13 +12,16 @@ import importlib.util
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from leaderboard import wording
+import energy
+from leaderboard import break_even, verdicts, wording
 from leaderboard.attachments import Pictures
 from leaderboard.diagnoses import Diagnoses
+from leaderboard.energy_order import models_of
 from leaderboard.files import StoreError, write_text_atomically
 from leaderboard.page_data import page_data
 from leaderboard.parity_energy import EXPLANATION, HEADING, parity_energy_table
@@ -55,6 +58,7 @@ def write_page(
     pictures: Pictures | None = None,
     diagnoses: Diagnoses | None = None,
     title: str = "SpikeMark leaderboard",
+    model: str | None = None,
 ) -> Path:
     """Write the leaderboard to one self-contained HTML file, all or nothing.
 
@@ -67,6 +71,7 @@ def write_page(
         pictures: of cells, shown with them; from `leaderboard.attachments`.
         diagnoses: of cells, likewise; from `leaderboard.diagnoses`.
         title: heading of the page.
+        model: energy model that the page opens with, sorted by it; None: operations, sorted by rank.
 
     Returns:
         The file written. The same arguments give the same bytes.
@@ -83,6 +88,7 @@ def write_page(
         pictures=pictures,
         diagnoses=diagnoses,
         title=title,
+        model=model,
     )
     write_text_atomically(target, text)
     return target
@@ -97,6 +103,7 @@ def page_html(
     pictures: Pictures | None = None,
     diagnoses: Diagnoses | None = None,
     title: str = "SpikeMark leaderboard",
+    model: str | None = None,
 ) -> str:
     """The page as text; arguments and errors are those of `write_page`."""
     data, blocks = page_data(boards, published, pictures, diagnoses)
@@ -107,10 +114,17 @@ def page_html(
         .render(
             title=title,
             boards=boards,
-            data=data | {"studies": [history(study) for study in studies]},
+            data=data | {"studies": [history(study) for study in studies], "chosen": model},
             blocks=blocks,
             models=data["models"],
             parity=[(board, *parity_energy_table(board)) for board in boards],
+            verdicts=[_verdicts(board) for board in boards],
+            break_even=[(board, list(break_even.break_even_tables(board))) for board in boards],
+            break_even_heading=break_even.HEADING,
+            break_even_explanation=break_even.EXPLANATION,
+            verdict_heading=verdicts.HEADING,
+            verdict_explanation=verdicts.EXPLANATION,
+            energy_models=[energy.by_name(name) for name in data["models"] if name in energy.models()],
             parity_heading=HEADING,
             parity_explanation=EXPLANATION,
             evidence=EVIDENCE,
@@ -124,6 +138,36 @@ def page_html(
             plotly=Markup(plotly_javascript()) if boards else "",
         )
     )
+
+
+def _verdicts(board: Board) -> dict[str, Any]:
+    """Energies at parity of one board under every model, and what they are worth."""
+    models, opponent = models_of([board]), verdicts.quantised_ann(board)
+    rows = verdicts.at_parity(board) + ([] if opponent is None else [opponent])
+    return {
+        "board": board,
+        "models": models,
+        "opponent": None if opponent is None else opponent.label,
+        "rows": [
+            {
+                "label": row.label,
+                "cells": [_verdict_cell(row.energy_at_parity.get(model)) for model in models],
+                "against": ["", ""]
+                if row is opponent
+                else [
+                    str(verdicts.verdict(row, models)),
+                    "" if opponent is None else str(verdicts.verdict(row, models, opponent)),
+                ],
+            }
+            for row in rows
+        ],
+    }
+
+
+def _verdict_cell(value: float | None) -> tuple[str, str]:
+    """What stands in a cell, and its class: cheaper than the ANN or dearer."""
+    kind = "" if value is None else "cheaper" if value < 1 else "dearer"
+    return wording.times(value), kind
 
 
 @cache

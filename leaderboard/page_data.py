@@ -14,6 +14,7 @@ from leaderboard import wording
 from leaderboard.attachments import Pictures
 from leaderboard.diagnoses import Diagnoses
 from leaderboard.energies import layer_energies
+from leaderboard.energy_order import models_of
 from leaderboard.page_details import Attached, Data, details_of, packed, rounded
 from leaderboard.parity_intervals import Bounds, ResampledParity, is_cheap
 from leaderboard.parity_ratios import parity_ratios
@@ -23,7 +24,6 @@ from leaderboard.published.table import published_steps
 from leaderboard.ranking import GROUPS, Board, at_limit, ties_of
 from leaderboard.rows import CLOSE_PARITY_POINTS, PARITY_POINTS, CurvePoint, Row, curve_of, pooled_interval
 from leaderboard.statistics import (
-    OPERATIONS,
     final_point,
     mean_firing_rate,
     parity_point,
@@ -48,19 +48,13 @@ def page_data(
         pictures: of cells, from `leaderboard.attachments`.
         diagnoses: of cells, from `leaderboard.diagnoses`.
     """
-    models = energy_models(boards)
+    models = models_of(boards)
     details: list[Data] = []
     beside_records = Attached(pictures or {}, diagnoses or {})
     listed = [_board(board, models, published, beside_records, details) for board in boards]
     blocks = [packed(details[i : i + ROWS_A_BLOCK]) for i in range(0, len(details), ROWS_A_BLOCK)]
     groups = {group: wording.GROUP_TITLES[group].capitalize() for group in GROUPS}
     return {"models": models, "groups": groups, "boards": listed}, blocks
-
-
-def energy_models(boards: Sequence[Board]) -> list[str]:
-    """Operations, then every other energy model that any row has a figure for."""
-    names = {model for board in boards for row in board.rows for model in row.energy_at_parity}
-    return [OPERATIONS, *sorted(names - {OPERATIONS})]
 
 
 def limits_of(board: Board) -> list[int]:

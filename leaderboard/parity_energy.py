@@ -9,27 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leaderboard import wording
+from leaderboard.energy_order import models_of
 from leaderboard.parity_ratios import STEPS
 from leaderboard.ranking import Board
 from leaderboard.rows import Row, median_over_runs
-from leaderboard.statistics import OPERATIONS, energy_at_parity
+from leaderboard.statistics import energy_at_parity
 
 HEADING = "Energy at parity, as a multiple of the ANN's"
 EXPLANATION = (
     "Energy of an image up to the first T from which on the metric stays within 1 or 0.5 points of the "
-    "ANN's, by the energy of the ANN under the same model; the quantised ANN is taken at its last T."
+    "ANN's, by the energy of the ANN under the same model; of the quantised ANN with the fewest levels from "
+    "which on it stays there. n/a: the model needs counts that the record lacks."
 )
-
-
-def energy_models(board: Board) -> list[str]:
-    """Operations, then every other model that a row of the board has a figure for."""
-    names = {model for row in board.rows for model in row.final_energy}
-    return [OPERATIONS, *sorted(names - {OPERATIONS})]
 
 
 def parity_energy_table(board: Board) -> tuple[list[str], list[list[str]]]:
     """Header and lines: recipe, group, for each parity the steps to it and the energy under each model."""
-    models = energy_models(board)
+    models = models_of([board])
     header = ["recipe", "group"]
     for points in STEPS:
         header += [f"T to {points}", *(f"{model}, {points}" for model in models)]
@@ -40,14 +36,13 @@ def _line(row: Row, models: Sequence[str]) -> list[str]:
     cells = [row.label, row.group]
     for points, steps_of in STEPS.items():
         steps = steps_of(row)
-        if row.alphabet == "none":
-            cells += [wording.UNKNOWN, *(wording.times(row.final_energy.get(model)) for model in models)]
-        elif steps is None:
-            cells += [f"not by T={wording.time_steps(row.final_t)}", *[wording.NEVER] * len(models)]
+        if steps is None:
+            never = f"not by T={wording.time_steps(row.final_t)}"
+            cells += [wording.UNKNOWN if row.alphabet == "none" else never, *[wording.NEVER] * len(models)]
         else:
             found = [
                 median_over_runs([energy_at_parity(r, points, model, row.until) for r in row.records])
                 for model in models
             ]
-            cells += [wording.time_steps(steps), *map(wording.times, found)]
+            cells += [wording.steps(row, steps), *map(wording.times, found)]
     return cells

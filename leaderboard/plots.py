@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leaderboard import wording
+from leaderboard.energy_plot import draw_models
 from leaderboard.files import StoreError
 from leaderboard.ranking import GROUPS, Board
 from leaderboard.records import Group
@@ -31,13 +32,14 @@ def write_plots(
     model: str = OPERATIONS,
     most: int = MOST_LINES,
 ) -> list[Path]:
-    """Draw every board: metric over time steps with 95 % bands, and over energy with Pareto fronts.
+    """Draw every board: metric over time steps with 95 % bands and over energy with Pareto fronts, and the
+    energy of every recipe at parity under every model.
 
     Args:
         boards: from `leaderboard.ranking.rank`.
         folder: where the files go; missing folders are created.
         formats: of "pdf", "png", "svg".
-        model: energy model.
+        model: energy model of the second.
         most: rows drawn in colour, the best of each group in turn; at most 8, the others are grey.
 
     Returns:
@@ -55,7 +57,10 @@ def write_plots(
             for name, figure in (
                 ("time", _over_time(board, most)),
                 ("energy", _over_energy(board, model, most)),
+                ("models", draw_models(board)),
             ):
+                if figure is None:
+                    continue
                 for suffix in formats:
                     path = target / f"{_slug(board.title)}-{name}.{suffix}"
                     try:

@@ -105,10 +105,10 @@ def _changes(old: Measured, new: Measured, tolerance: Tolerance) -> Iterator[_Ch
         ("metrics", "{} at t = ", tolerance.metrics, METRIC),
     ):
         for t in both:
-            one, other = getattr(old.readings[t], field), getattr(new.readings[t], field)
+            was, is_now = getattr(old.readings[t], field), getattr(new.readings[t], field)
             if field == "energy_pj":
-                other = _of_models_in(one, other)
-            yield from _compare(f"{label}{t}", one, other, allowed, room, scores=field == "metrics")
+                is_now = _of_models_in(was, is_now)
+            yield from _compare(f"{label}{t}", was, is_now, allowed, room, scores=field == "metrics")
 
 
 def _of_models_in(baseline: Mapping[str, float], energies: Mapping[str, float]) -> dict[str, float]:

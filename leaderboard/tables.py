@@ -9,12 +9,12 @@ from rich.text import Text
 
 from leaderboard import wording
 from leaderboard.columns import Column, fitted, header, lines
+from leaderboard.energy_order import has_figures, side_by_side
 from leaderboard.published import PublishedCurve, beside
 from leaderboard.published.table import EVIDENCE, comparison_table
 from leaderboard.ranking import GROUPS, Board
 from leaderboard.records import Group
 from leaderboard.rows import Row
-from leaderboard.statistics import OPERATIONS
 
 WIDE = 104  # columns from which the interval fits beside the metric instead of below it
 GROUP_NAMES: dict[Group, str] = {  # as wide as the narrowest recipe column
@@ -25,31 +25,43 @@ GROUP_NAMES: dict[Group, str] = {  # as wide as the narrowest recipe column
 }
 
 
-def render(boards: Sequence[Board], console: Console, published: Sequence[PublishedCurve] = ()) -> None:
+def render(
+    boards: Sequence[Board],
+    console: Console,
+    published: Sequence[PublishedCurve] = (),
+    model: str | None = None,
+) -> None:
     """Print every board, published figures of the same pairing below it, then what the signs mean.
 
     Args:
         boards: from `leaderboard.ranking.rank`; text in them is printed as text, never as markup.
         console: where to print; its width is respected down to 80 columns.
         published: figures of papers, from `leaderboard.published`.
+        model: energy model that stands beside operations; None: operations with equal widths.
     """
     compared = False
     for board in boards:
         console.print()
         console.print(Text(wording.plain(board.title), style="bold"))
         console.print(Text(wording.heading(board)))
-        console.print(_table(board, console.width), soft_wrap=True)
+        console.print(_table(board, console.width, _shown(boards, model)), soft_wrap=True)
         found = beside(board, published)
         if found:
             compared = True
             console.print()
             console.print(Text("Published on their own ANNs, not measured here and not ranked:"))
             console.print(comparison_table(found))
-    for line in [*_legend(boards), *([EVIDENCE] if compared else [])]:
+    for line in [*_legend(boards, _shown(boards, model)), *([EVIDENCE] if compared else [])]:
         console.print(Text(line, style="dim"))
 
 
-def _table(board: Board, width: int) -> Text:
+def _shown(boards: Sequence[Board], model: str | None) -> list[str]:
+    """Energy models that have a figure, the reference first."""
+    first, second = side_by_side(model)
+    return [first, second] if has_figures(boards, second) else [first]
+
+
+def _table(board: Board, width: int, models: Sequence[str]) -> Text:
     wide = width >= WIDE
     gap = 2 if wide else 1
     columns = [
@@ -63,7 +75,10 @@ def _table(board: Board, width: int) -> Text:
         Column("energy\n× ANN"),
         Column("rate"),
     ]
-    groups = {group: [_cells(row, wide=wide) for row in board.rows if row.group == group] for group in GROUPS}
+    groups = {
+        group: [_cells(row, models, wide=wide) for row in board.rows if row.group == group]
+        for group in GROUPS
+    }
     widths = fitted(columns, [cells for rows in groups.values() for cells in rows], width, gap)
     *titles, rule = header(columns, widths, gap)
     parts: list[tuple[str, str]] = [("\n".join([*titles, ""]), "bold"), (rule, "")]
@@ -76,7 +91,7 @@ def _table(board: Board, width: int) -> Text:
     return Text.assemble(*parts)
 
 
-def _cells(row: Row, *, wide: bool) -> list[str]:
+def _cells(row: Row, models: Sequence[str], *, wide: bool) -> list[str]:
     metric, interval = wording.percent(row.metric), wording.percent_range(row.interval)
     lines = [f"{metric} ({interval})" if wide and interval else metric]
     lines += [text for text in ("" if wide else interval, wording.runs(row)) if text]
@@ -91,21 +106,21 @@ def _cells(row: Row, *, wide: bool) -> list[str]:
         "\n".join(lines),
         wording.points(row.gap_points),
         wording.UNKNOWN if row.alphabet == "none" else parity,
-        wording.parity_energy(row, row.energy_at_parity.get(OPERATIONS)).removesuffix("×"),
+        wording.parity_energies(row, models),
         wording.rate(row.firing_rate),
     ]
 
 
-def _legend(boards: Sequence[Board]) -> list[str]:
+def _legend(boards: Sequence[Board], models: Sequence[str]) -> list[str]:
     """Only the signs that occur."""
     rows = [row for board in boards for row in board.rows]
     if not rows:
         return ["No records yet."]
-    cells = [cell for row in rows for cell in _cells(row, wide=True)[6:8]]
+    cells = [cell for row in rows for cell in _cells(row, models, wide=True)[6:8]]
     lines = [
         "",
         "T: time steps run. T parity: fewest measured steps from which the metric stays",
-        "within 1.0 / 0.5 points of the ANN's. Energy: at 1.0 parity, operations model.",
+        f"within 1.0 / 0.5 points of the ANN's. Energy: at 1.0 parity, {' / '.join(models)}.",
     ]
     if any("(" in cell for row in rows for cell in [wording.total_steps(row.final_t, row.final_averaged)]):
         lines.append("(n) output steps averaged; ≤ where images may be read out before.")

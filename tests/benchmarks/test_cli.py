@@ -138,6 +138,30 @@ def test_the_ranking_is_printed_for_papers_and_programs(finished, tmp_path):
     assert {path.suffix for path in (tmp_path / "plots").iterdir()} == {".pdf", ".png", ".svg"}
 
 
+def test_the_ranking_can_be_by_any_energy_model(finished, tmp_path):
+    folder, _ = finished
+    results = ["--results", folder / "results"]
+    page = tmp_path / "page.html"
+    wide = "memory-int8:access_bits=64"
+    for model in ("operations", "memory-reuse-int8", "skip-zeros", wide):
+        done = call("leaderboard", *results, "--energy", model, "--html", page)
+        assert done.exit_code == 0, done.output
+        assert f"operations / {'operations-int8' if model == 'operations' else model}" in done.output
+        assert f'"chosen":"{model}"' in page.read_text()
+        entries = json.loads(call("leaderboard", *results, "--energy", model, "--format", "json").stdout)
+        key = f"energy_at_parity_{model.replace('-', '_')}"
+        for group in ("binary", "multi-level"):
+            found = [(e["rank"], e[key]) for e in entries if e["group"] == group]
+            ranked = [cost for rank, cost in found if rank is not None]
+            assert ranked == sorted(ranked)
+            assert all((rank is None) == (cost is None) for rank, cost in found)
+    wrong = call("leaderboard", *results, "--energy", "memory-int9")
+    assert wrong.exit_code == 1
+    assert "did you mean 'memory-int8'" in wrong.output
+    listed = call("list", "energy")
+    assert "skip-zeros-int8" in listed.output
+
+
 def test_two_recipes_and_two_folders_can_be_compared(finished):
     folder, _ = finished
     results = folder / "results"

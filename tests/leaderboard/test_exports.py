@@ -100,10 +100,10 @@ def test_latex_prints_names_as_they_are() -> None:
 def test_plots_are_drawn_in_every_format(boards: list[Board], tmp_path: Path) -> None:
     found = write_plots(boards, tmp_path / "plots")
     starts = {".pdf": b"%PDF", ".png": b"\x89PNG", ".svg": b"<?xml"}
-    assert len(found) == 6
+    assert len(found) == 9
     for path in found:
         assert path.read_bytes().startswith(starts[path.suffix])
-    assert len(write_plots(boards, tmp_path, formats=["svg"])) == 2
+    assert len(write_plots(boards, tmp_path, formats=["svg"])) == 3
 
 
 def test_the_best_of_each_group_are_drawn_in_colour(boards: list[Board]) -> None:

@@ -5,11 +5,12 @@ const ALL = "*";
 const TRAINING = { "": "any", free: "training-free", trained: "trained for it" };
 const NAMES = ["task", "dataset", "network", "recipe", "spikes", "training", "t", "energy", "sort", "cell", "theme"]; // in the address
 const state = {};
+const energySort = (model) => (data.models.indexOf(model) > 0 ? "energy2" : "energy"); // the column of a model
 
 function opening() {
   const first = data.boards.reduce((best, board) => (board.rows.length > best.rows.length ? board : best));
   return { task: first.task, dataset: first.dataset, network: first.network, recipe: "", spikes: "", training: "", groups: [...GROUPS],
-    t: "", energy: data.models[0], sort: "rank", show: null, near: false, cell: "", theme: "" };
+    t: "", energy: data.chosen ?? data.models[0], sort: data.chosen ? energySort(data.chosen) : "rank", show: null, near: false, cell: "", theme: "" };
 }
 
 const unique = (values) => [...new Set(values)];
@@ -25,7 +26,7 @@ function settle() {
   settled("task", tasks());
   settled("dataset", datasets(state.task));
   if (state.network !== ALL) settled("network", networks(state.task, state.dataset));
-  if (!data.models.includes(state.energy)) state.energy = data.models[0];
+  if (!data.models.includes(state.energy)) state.energy = start.energy;
   if (!(state.training in TRAINING)) state.training = "";
   if (!["", "light", "dark"].includes(state.theme)) state.theme = "";
 }

@@ -48,5 +48,5 @@ function drawn(shown) {
 }
 
 const modelIndex = () => data.models.indexOf(state.energy);
-// The table has operations beside a model with memory: the chosen one, else the first.
+// The table has operations beside another model: the chosen one, else operations with equal widths.
 const secondModel = () => (modelIndex() > 0 ? modelIndex() : data.models.length > 1 ? 1 : 0);
