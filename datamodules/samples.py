@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.errors import DataError
+from datamodules.images import read_image
 
 Batch = tuple[Tensor, Any]  # images [B, C, H, W], targets of the task
 BatchTransform = Callable[[Tensor], Tensor]
@@ -206,9 +206,4 @@ def collate(batch: Any) -> Batch:
 
 
 def _decode(path: str, mode: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert(mode)
-    # PIL reports damage in all of these ways, depending on the format.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot decode the image {path}: {error}. Replace or delete the file.") from error
+    return read_image(Path(path), mode)

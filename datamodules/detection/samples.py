@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from datamodules.detection.annotations import AnnotatedImage
 from datamodules.detection.transforms import Letterbox, TrainingTransform, scaled
 from datamodules.errors import DataError
+from datamodules.images import check_image, read_image, stored_size
 from datamodules.samples import Samples, file_content, file_key
-
-TAIL = 4096  # bytes in which the end marker is looked for; cameras write some more after it
-END_MARKERS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}  # by the first bytes of the file
 
 
 class DetectionTarget(TypedDict):
@@ -155,46 +151,12 @@ def check_headers(images: Sequence[AnnotatedImage]) -> None:
     """Look at both ends of every image file, so that a wrong one is found before hours of work, not after.
 
     Raises:
-        DataError: a file is missing, is no image, is truncated, or has another size than its annotation
-            says.
+        DataError: a file is missing, is no image, is truncated, has another size than its annotation says,
+            or holds values whose white is not known.
     """
     for known in images:
         _check_size(known, stored_size(known.path))
-        check_whole(known.path)
-
-
-def stored_size(path: Path) -> tuple[int, int]:
-    """Return the (width, height) that the header of an image file says.
-
-    Raises:
-        DataError: the file is missing or is no image.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _undecodable(path, error) from error
-
-
-def check_whole(path: Path, kind: str = "image") -> None:
-    """Find truncated JPEG and PNG files without decoding the others: their formats have an end marker.
-
-    Args:
-        path: of the file.
-        kind: what the file is, for the message.
-
-    Raises:
-        DataError: the file has no end marker and does not decode.
-    """
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(4)
-            stream.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
-            tail = stream.read()
-    except OSError as error:
-        raise _undecodable(path, error, kind) from error
-    if any(start.startswith(signature) and end not in tail for signature, end in END_MARKERS.items()):
-        decode(path, kind)
+        check_image(known.path)
 
 
 def _check_size(known: AnnotatedImage, stored: tuple[int, int]) -> None:
@@ -205,18 +167,10 @@ def _check_size(known: AnnotatedImage, stored: tuple[int, int]) -> None:
         )
 
 
-def _undecodable(path: Path, error: Exception, kind: str = "image") -> DataError:
-    return DataError(f"cannot decode the {kind} {path}: {error}. Replace or delete the file.")
-
-
-def decode(path: Path, kind: str = "image") -> Tensor:
+def decode(path: Path) -> Tensor:
     """Return an image file as uint8 [3, H, W].
 
     Raises:
-        DataError: it is missing or does not decode; it is named.
+        DataError: it is missing, does not decode, or holds values whose white is not known; it is named.
     """
-    try:
-        with Image.open(path) as image:
-            return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _undecodable(path, error, kind) from error
+    return torch.from_numpy(np.array(read_image(path, "RGB"))).permute(2, 0, 1)

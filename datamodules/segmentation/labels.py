@@ -6,8 +6,7 @@ maps here, class k is the number k, and `IGNORE` marks pixels that are neither t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datamodules.detection.samples import check_whole, stored_size
 from datamodules.errors import DataError
+from datamodules.images import WHITE_8, check_image, check_whole, opened, stored_size
 
+KIND = "label file"
 IGNORE = 255
 _UNKNOWN = 254
 _PALETTE = (
@@ -75,31 +75,35 @@ class LabelIds:
 
 
 def _pixels(path: Path, palette: bool) -> npt.NDArray[np.uint8]:
-    with _opened(path) as image:
+    with opened(path, KIND) as image:
         _check_mode(image.mode, palette, path)
+        stretch = _stretch(image, path)
         pixels = np.array(image)
     if pixels.min() < 0 or pixels.max() > 255:  # of 16 bit; eight hold every id
         raise DataError(f"{path} holds ids from {pixels.min()} to {pixels.max()}, which do not exist")
-    return pixels.astype(np.uint8)
+    ids: npt.NDArray[np.uint8] = pixels.astype(np.uint8) // stretch
+    return ids
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path) as image:
-            yield image
-    except FileNotFoundError as error:
-        raise DataError(f"there is no label file {path}") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"cannot decode the label file {path}: {error}. Replace or delete it.") from error
+def _stretch(image: Image.Image, path: Path) -> int:
+    """What PIL multiplies greys of 2 or 4 bits by, so that they reach 255; an id must not be multiplied."""
+    for tile in getattr(image, "tile", []):
+        stored = tile.args if isinstance(tile.args, str) else str((tile.args or ("",))[0])
+        if stored.endswith(";I"):
+            raise DataError(
+                f"{path} says that 0 is white, so its ids would come out inverted; store it as PNG"
+            )
+        if stored in ("L;2", "L;4"):
+            return int(WHITE_8 // (2 ** int(stored[-1]) - 1))
+    return 1
 
 
 def _check_mode(mode: str, palette: bool, path: Path) -> None:
     if mode == "P" and not palette:
         raise DataError(f"{path} {_PALETTE}")
-    if mode not in ("L", "P") and not mode.startswith("I"):
+    if mode == "F":
+        raise DataError(f"{path} holds floating-point numbers, and ids are whole; store them with 8 bits")
+    if mode not in ("1", "L", "P") and not mode.startswith("I"):
         raise DataError(f"{path} {_COLOURS.format(mode=mode)}")
 
 
@@ -135,8 +139,8 @@ def check_files(pairs: list[LabelledImage], ids: LabelIds) -> None:
             f"there is no label file {absent[0].label} for the image {absent[0].image.name}{more}"
         )
     for pair in pairs:
-        with _opened(pair.label) as label:
+        with opened(pair.label, KIND) as label:
             _check_mode(label.mode, ids.palette, pair.label)
             _check_sizes(stored_size(pair.image), label.size, pair)
-        check_whole(pair.image)
-        check_whole(pair.label, "label file")
+        check_image(pair.image)
+        check_whole(pair.label, KIND)
