@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from conversion.converted import Converted
 from conversion.corrections import NoCorrection
-from conversion.errors import CalibrationError, ConversionError
+from conversion.errors import ConversionError
 from conversion.exits import EntropyExit
 from conversion.fitting.facts import Calibration
 from conversion.fitting.fit import PerLength, copied, fit, report
@@ -27,28 +27,34 @@ from conversion.graph.plan import Plan
 from conversion.graph.pool_order import pools_first
 from conversion.graph.roles import Role, sort_into_roles
 from conversion.graph.submodules import find_submodule, in_eval_mode, inputs_of
+from conversion.inputs import batches_of, checked_budget, takes
 from conversion.quantisation.quantised import QuantisedNetwork
 from conversion.quantisation.quantiser import Quantiser
 from conversion.recipes import Recipe, check_combination, recipe_from
 from conversion.simulation.early_exit import EarlyExit
 from conversion.simulation.signals import map_structure
+from conversion.trained import trained_network
+from conversion.trial import check_takes, takes_one_argument
 
 
 def convert(
     ann: nn.Module,
     recipe: str | Mapping[str, Any] | Recipe = "spicalib",
-    calibration: Tensor | Iterable[Any] = (),
+    calibration: Any = (),
     submodule: str | None = None,
     memory_mib: float | None = None,
 ) -> Converted:
     """Convert a trained network into a spiking one; the network itself is left untouched.
 
     Args:
-        ann: trained network from images [B, C, H, W] to any nest of tensors.
+        ann: trained network from images [B, C, H, W] to any nest of tensors. Wrappers of torch.compile and
+            of distributed training come off; a network in half precision is converted in float32.
         recipe: a preset's name, a mapping such as {"preset": "burst", "neuron": {"gamma": 10}}, or
             a `Recipe`.
-        calibration: images as the network expects them (normalised): one tensor [B, C, H, W], or an
-            iterable of such batches, or of (images, labels) pairs.
+        calibration: images as the network expects them (normalised floats of any precision): a tensor or
+            array [B, C, H, W], or an iterable of such batches, of pairs (images, labels), or of
+            dictionaries with images, as a DataLoader gives them (`conversion.inputs.IMAGE_KEYS` has the
+            usual names). All of them are kept in memory; some hundred images are enough.
         submodule: path of the part to convert, such as "backbone"; the whole network if None. The
             calibration images run through the whole network; the result maps what the part maps.
         memory_mib: budget of simulations; see `Converted.memory_mib`.
@@ -62,9 +68,14 @@ def convert(
         SubmoduleError: there is no such submodule, or it does not take one tensor.
         CaptureError: torch.fx cannot trace the network.
         UnsupportedOperations: lists every operation that has no spiking counterpart.
-        CalibrationError: no calibration images, or unusable activations; names the layer.
+        CalibrationError: no calibration images, images that the network does not take, or unusable
+            activations; names the batch or the layer.
+        ConversionError: the network is converted already, has no weights yet, or cannot be copied.
+        TypeError: `ann` is no module.
+        ValueError: the budget is no positive number.
     """
     chosen = recipe_from(recipe)
+    memory_mib = checked_budget(memory_mib)
     network = prepare(ann, calibration, submodule, chosen).convert(chosen)
     network.memory_mib = memory_mib
     return network
@@ -99,7 +110,7 @@ class PreparedNetwork:
     def pooling_first(self) -> PreparedNetwork | None:
         """The same network with max pooling before neurons where that is possible; None: nowhere."""
         captured = copy.deepcopy(self.captured)
-        if not pools_first(captured):
+        if not pools_first(captured, find_layout(captured, self.batches[0])):
             return None
         roles = sort_into_roles(captured, find_layout(captured, self.batches[0]))
         statistics, shapes = _calibrate(captured, roles, self.batches)
@@ -132,7 +143,7 @@ class PreparedNetwork:
 
 def prepare(
     ann: nn.Module,
-    calibration: Tensor | Iterable[Any],
+    calibration: Any,
     submodule: str | None = None,
     recipe: str | Mapping[str, Any] | Recipe | None = None,
 ) -> PreparedNetwork:
@@ -148,8 +159,9 @@ def prepare(
         ConversionError: the network cannot be converted, whatever the recipe; see `convert`.
     """
     with torch.inference_mode(False), torch.no_grad():
+        ann, submodule = trained_network(ann, submodule)
         part = ann if submodule is None else find_submodule(ann, submodule)
-        batches = _images(calibration, _device_of(ann))
+        batches = _images(calibration, ann, submodule)
         if submodule is not None:
             batches = inputs_of(ann, submodule, batches)
         captured = capture(part, submodule or "", batches[0])
@@ -161,20 +173,11 @@ def prepare(
         return PreparedNetwork(captured, roles, shapes, batches, statistics)
 
 
-def _device_of(network: nn.Module) -> torch.device:
-    tensors = [*network.parameters(), *network.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
-def _images(calibration: Tensor | Iterable[Any], device: torch.device) -> list[Tensor]:
-    found = [calibration] if isinstance(calibration, Tensor) else list(calibration)
-    batches = [batch[0] if isinstance(batch, list | tuple) else batch for batch in found]
-    batches = [batch.clone().to(device) for batch in batches if len(batch)]
-    if not batches:
-        raise CalibrationError(
-            "no calibration images: pass a tensor [B, C, H, W] or batches of training images as `calibration`"
-        )
-    return batches
+def _images(calibration: Any, ann: nn.Module, submodule: str | None) -> list[Tensor]:
+    if submodule is None and not takes_one_argument(ann):
+        return batches_of(calibration, takes(ann))  # capture names the other arguments
+    sizes: set[torch.Size] = set()
+    return batches_of(calibration, takes(ann), lambda images, name: check_takes(ann, images, name, sizes))
 
 
 def _check_same_function(ann: nn.Module, captured: fx.GraphModule, images: Tensor) -> None:

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 
 from conversion.compiled.fixed_point import Precision
 from conversion.costs.synapses import Connectivity, connectivity
+from conversion.errors import ImageError
 from conversion.graph.operations import SOURCES, Kind
 from conversion.graph.plan import Entry, Plan
+from conversion.inputs import HALVES, checked_budget, images_of, takes, whole_number
 from conversion.outputs import Readout
 from conversion.recipes import Recipe
+from conversion.trial import why_not
 
 DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
 
@@ -34,7 +37,7 @@ class Converted(nn.Module):
         self.captured = plan.captured
         self.plan = plan
         self.report = report
-        self.memory_mib: float | None = None
+        self.memory_mib = None
         self._connectivity: dict[torch.Size, Connectivity] = {}
 
     def train(self, mode: bool = True) -> Self:
@@ -48,6 +51,50 @@ class Converted(nn.Module):
         """The conversion method."""
         return self.plan.recipe
 
+    @property
+    def memory_mib(self) -> float | None:
+        """Budget of a simulation in MiB, or none."""
+        return self._memory_mib
+
+    @memory_mib.setter
+    def memory_mib(self, mib: float | None) -> None:
+        self._memory_mib = checked_budget(mib)
+
+    def checked(self, images: Any) -> Tensor:
+        """Images as the network takes them, in its precision.
+
+        Raises:
+            ImageError: they are of another kind, rank or device, or of a size that the network cannot take;
+                names what came and what is expected.
+        """
+        network = takes(self.captured)
+        if network.dtype in HALVES:
+            raise ImageError(
+                f"the converted network has weights in {network.dtype}, but membranes add up many small "
+                "currents; simulate it in full precision: network.float()"
+            )
+        (placeholder,) = (node for node in self.captured.graph.nodes if node.op == "placeholder")
+        fitted = self.plan.shapes[placeholder]
+        checked = images_of(images, "images", network)
+        came = f"got {list(checked.shape)}"
+        expected = f"expected a batch [B, {', '.join(map(str, fitted[1:]))}], as in calibration"
+        if checked.ndim == len(fitted) - 1:
+            raise ImageError(f"images: {expected}, {came}; add the axis of images by images[None]")
+        if checked.ndim != len(fitted):
+            raise ImageError(f"images: {expected}, {came}")
+        if network.device is not None and checked.device != network.device:
+            raise ImageError(
+                f"images: they are on the device {checked.device}, the network is on {network.device}; move "
+                "one of them, for example by images.to(device)"
+            )
+        self.plan.check_size(checked)
+        size = checked.shape[1:]
+        if size != fitted[1:] and size not in self._connectivity:
+            reason = why_not(self.captured, checked.new_zeros(1, *size))
+            if reason is not None:
+                raise ImageError(f"images: {expected}, {came}, which the network does not take: {reason}")
+        return checked
+
     def connectivity(self, images: Tensor) -> Connectivity:
         """Synapses of every layer for images of this size; measured once a size."""
         size = images.shape[1:]
@@ -59,7 +106,7 @@ class Converted(nn.Module):
     def simulate(
         self,
         images: Tensor,
-        time_steps: Iterable[int],
+        time_steps: int | Iterable[int],
         chunk: int = DEFAULT_CHUNK,
         precision: Precision = "float32",
     ) -> Generator[Readout, None, None]:
@@ -80,12 +127,22 @@ class Converted(nn.Module):
         return last.output
 
 
-def checked_time_steps(time_steps: Iterable[int]) -> list[int]:
-    """Sorted time steps without duplicates; ValueError unless all are positive whole numbers."""
-    steps = sorted(set(time_steps))
-    if not steps or any(not isinstance(t, int) or t < 1 for t in steps):
-        raise ValueError(f"time steps must be positive whole numbers, got {steps or 'none'}")
-    return steps
+def checked_time_steps(time_steps: int | Iterable[int]) -> list[int]:
+    """Sorted time steps without duplicates; ValueError unless all are positive whole numbers.
+
+    Args:
+        time_steps: one or several, of Python, NumPy or PyTorch.
+    """
+    several = isinstance(time_steps, Iterable) and not isinstance(time_steps, str | bytes)
+    if several and getattr(time_steps, "ndim", True):  # not one number in an array
+        given: list[Any] = list(time_steps)  # type: ignore[arg-type]
+    else:
+        given = [time_steps]
+    steps = [whole_number(t) for t in given]
+    positive = {t for t in steps if t is not None and t >= 1}
+    if not given or len(positive) < len(set(steps)):
+        raise ValueError(f"time steps must be positive whole numbers, got {given or 'none'}")
+    return sorted(positive)
 
 
 def source_layers(network: Converted) -> list[tuple[str, Kind]]:

@@ -18,6 +18,10 @@ class CalibrationError(ConversionError):
     """Calibration data are missing, or an activation statistic is unusable; names the layer."""
 
 
+class ImageError(ConversionError, ValueError):
+    """Images are not what the network takes: kind, precision, shape or device; names both sides."""
+
+
 class CaptureError(ConversionError):
     """torch.fx cannot follow the network's Python code; names the statement."""
 

@@ -25,6 +25,7 @@ from conversion.costs.tally import SpikeTally
 from conversion.errors import ConversionError
 from conversion.fitting.layers import SpikingLayer
 from conversion.graph.plan import Entry, Plan, units
+from conversion.inputs import checked_chunk
 from conversion.nir.export import export
 from conversion.outputs import Readout, added, decoded, joined, measure, of_all_images, summed
 from conversion.readouts import FROM_START, Window
@@ -114,7 +115,7 @@ class SpikingNetwork(Converted):
     def simulate(
         self,
         images: Tensor,
-        time_steps: Iterable[int],
+        time_steps: int | Iterable[int],
         chunk: int = DEFAULT_CHUNK,
         precision: Precision = "float32",
     ) -> Generator[Readout, None, None]:
@@ -125,9 +126,9 @@ class SpikingNetwork(Converted):
         before the first read-out.
 
         Args:
-            images: analog input [B, C, H, W], presented in every step.
-            time_steps: when to read out, counted from the end of steps that the recipe runs before;
-                sorted, duplicates removed.
+            images: analog input [B, C, H, W], presented in every step; floats, normalised as in training.
+            time_steps: when to read out, one number or several, counted from the end of steps that the
+                recipe runs before; sorted, duplicates removed.
             chunk: most time steps that pass through a layer at once.
             precision: of the weights that spikes meet; "int16" and "int8" are faster fixed point,
                 where the machine has it (see `effective_precision`), with one scale per output
@@ -137,13 +138,14 @@ class SpikingNetwork(Converted):
             One read-out per time step, in order.
 
         Raises:
-            ValueError: a time step or the chunk is not positive, or the precision is unknown.
+            ValueError: a time step or the chunk is no positive whole number, or the precision is unknown.
+            ImageError: images are not what the network takes.
             ConversionError: initial potentials were fitted for images of another size; names the layer.
             MemoryBudgetError: not even one image fits into `memory_mib`.
         """
         readouts = checked_time_steps(time_steps)
-        if chunk < 1:
-            raise ValueError(f"chunk must be at least 1, got {chunk}")
+        chunk = checked_chunk(chunk)
+        images = self.checked(images)
         self._check_size(images)
         precision = effective_precision(images, precision)
         if any(neuron.whole_window for neuron in self._neurons.values()):
@@ -183,7 +185,6 @@ class SpikingNetwork(Converted):
 
     def _check_size(self, images: Tensor) -> None:
         """Potentials of single neurons, unlike those of channels, fit images of one size."""
-        self.plan.check_size(images)
         (image,) = (node for node in self.plan.captured.graph.nodes if node.op == "placeholder")
         fitted = self.plan.shapes[image][1:]
         if images.shape[1:] == fitted:
@@ -280,7 +281,7 @@ def effective_precision(images: Tensor, precision: Precision) -> Precision:
 
     Says so once where a faster precision is asked for in vain.
     """
-    if precision not in PLANES:
+    if not isinstance(precision, str) or precision not in PLANES:
         raise ValueError(f"precision must be one of {', '.join(PLANES)}, got '{precision}'")
     if precision == "float32" or (compiled.available(images) and has_synapses()):
         return precision

@@ -64,7 +64,7 @@ class PerLength(Converted):
     def simulate(
         self,
         images: Tensor,
-        time_steps: Iterable[int],
+        time_steps: int | Iterable[int],
         chunk: int = DEFAULT_CHUNK,
         precision: Precision = "float32",
     ) -> Generator[Readout, None, None]:

@@ -76,7 +76,7 @@ class EarlyExit(Converted):
     def simulate(
         self,
         images: Tensor,
-        time_steps: Iterable[int],
+        time_steps: int | Iterable[int],
         chunk: int = DEFAULT_CHUNK,
         precision: Precision = "float32",
     ) -> Generator[Readout, None, None]:
@@ -86,7 +86,11 @@ class EarlyExit(Converted):
         `averaged` is that of images that have not ended.
         """
         steps = checked_time_steps(time_steps)
+        images = self.checked(images)
         last = steps[-1]
+        if not len(images):
+            yield from self.at(last).simulate(images, steps, chunk, precision)
+            return
         ends, outputs, averaged = self._first_pass(images, steps, chunk, precision)
         spikes: dict[int, dict[str, float]] = {t: {} for t in steps}
         synops: dict[int, dict[str, float]] = {t: {} for t in steps}
