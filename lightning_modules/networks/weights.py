@@ -5,41 +5,54 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.networks.checkpoints import read_state
 from lightning_modules.networks.errors import CheckpointError
+from lightning_modules.networks.tensors import unusable_tensors
 
-# Put in front of every key by data parallelism, our Lightning modules and torch.compile.
-WRAPPERS = ("module.", "network.", "_orig_mod.")
 ACTIVATION_KEYS = (".levels", ".threshold")  # what activations made for conversion add to a state dict
 SHOWN_KEYS = 4  # of each kind of mismatch in a message
 
 
-def load_weights(network: nn.Module, path: Path) -> str:
+def load_weights(network: nn.Module, path: Path, entry: str | None = None) -> str:
     """Load a file of weights into a network, in place.
 
     Args:
         network: the network to fill; left untouched on any error.
-        path: a state dict, ``{"state_dict": ...}``, or a Lightning checkpoint of our modules,
-            saved by ``torch.save``. Nothing but tensors and plain values is unpickled.
+        path: a state dict saved by ``torch.save``, alone or in a checkpoint under any name, with or without
+            the prefixes of Lightning, data parallelism and torch.compile. Nothing but tensors and plain
+            values is unpickled.
+        entry: which set of weights to take where a file has several that fit; the error names them.
 
     Returns:
         The file's sha256 in hex, for provenance.
 
     Raises:
         CheckpointError: the file is missing, unreadable, or does not fit; names the first keys
-            that differ, their shapes, and what the file looks like instead.
+            that differ, their shapes, and what the file looks like instead. Or it holds tensors that are no
+            weights: sparse, quantised, without content, of another kind of number, not finite.
     """
     path = Path(path)
-    state = _unwrap(_read_state(path), network)
+    own = network.state_dict()
+    if any(value.is_meta for value in own.values()):
+        raise CheckpointError(
+            f"{path} cannot be loaded: {type(network).__name__} is on the device meta and has no memory for"
+            " weights; call network.to_empty(device='cpu') first"
+        )
+    name, state = read_state(path, own.keys(), entry)
+    origin = f"{name!r} in {path}" if name else str(path)
+    if unusable := unusable_tensors(network, state):
+        raise CheckpointError("\n".join([f"{origin} holds tensors that are no weights:", *_lines(unusable)]))
+    state = {key: value.to(own[key].dtype) if key in own else value for key, value in state.items()}
     if problems := _mismatches(network, state):
         hint = _hint(network, state)
-        raise CheckpointError("\n".join([f"{path} does not fit {type(network).__name__}:", *problems, *hint]))
-    # Not strict: old files lack the batch counters of batch norm, which inference never reads.
-    network.load_state_dict(state, strict=False)
+        raise CheckpointError(
+            "\n".join([f"{origin} does not fit {type(network).__name__}:", *problems, *hint])
+        )
+    _fill(network, state, origin)
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -64,41 +77,20 @@ def load_shared(network: nn.Module, state: Mapping[str, Tensor], origin: str) ->
         hint = _hint(network, shared)
         raise CheckpointError("\n".join([f"{origin} is no {type(network).__name__}:", *problems, *hint]))
     taken = {key: state[key] for key in own if key.endswith(".threshold") and key in state}
-    network.load_state_dict({**shared, **taken}, strict=False)
+    _fill(network, {**shared, **taken}, origin)
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"there is no file of weights {path}")
+def _fill(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Copy weights that fit into a network; all of them or none."""
+    before = {key: value.clone() for key, value in network.state_dict().items()}
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    except Exception as error:  # damaged bytes make the unpickler raise anything, KeyError included
-        raise CheckpointError(
-            f"{path} is not a file of weights, is damaged, or holds other Python objects than tensors and"
-            " plain values; save it again with torch.save(network.state_dict(), path)"
-        ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a state dict with weights")
-    if odd := [key for key, value in content.items() if not isinstance(value, Tensor)]:
-        raise CheckpointError(f"{path} is not a state dict: {odd[0]!r} is not a tensor")
-    return dict(content)
-
-
-def _unwrap(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Strip prefixes that all keys share, unless the network itself has them."""
-    own = network.state_dict().keys()
-    stripped = True
-    while stripped and not (state.keys() & own):
-        stripped = False
-        for prefix in WRAPPERS:
-            if all(key.startswith(prefix) for key in state):
-                state = {key.removeprefix(prefix): value for key, value in state.items()}
-                stripped = True
-    return state
+        # Not strict: old files lack the batch counters of batch norm, which inference never reads.
+        network.load_state_dict(state, strict=False)
+    except Exception as error:  # modules may have loading code of their own
+        with torch.no_grad():
+            for key, value in network.state_dict().items():  # shares memory with the network
+                value.copy_(before[key])
+        raise CheckpointError(f"{origin} cannot be loaded into {type(network).__name__}: {error}") from error
 
 
 def _mismatches(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
@@ -116,13 +108,13 @@ def _mismatches(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
         for k in mine
         if k in theirs and mine[k] != theirs[k]
     ]
-    kinds = (
-        ("missing", missing),
-        ("unexpected", unexpected),
-        ("wrongly shaped", reshaped),
-        ("different", different),
+    return _lines(
+        {"missing": missing, "unexpected": unexpected, "wrongly shaped": reshaped, "different": different}
     )
-    return [f"  {kind}: {_shorten(keys)}" for kind, keys in kinds if keys]
+
+
+def _lines(kinds: Mapping[str, list[str]]) -> list[str]:
+    return [f"  {kind}: {_shorten(keys)}" for kind, keys in kinds.items() if keys]
 
 
 def _settings(state: Mapping[str, Tensor]) -> dict[str, int]:
