@@ -190,8 +190,8 @@ class CompiledSimulation(Simulation):
             neurons = self._population(node, shape, layer, firing)
             spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers)
             assert counts is not None
-            self._add_to_tally(name, counts)
             sent = Spikes(spikes, steps, threshold, self._signed)
+            self._add_to_tally(name, counts, sent, firing.graded)
             if node in self._prepared.last and self._coding is RATE:
                 return Signal(self._mean(sent), 1)  # everything that follows is affine: the mean is enough
             return sent
@@ -200,6 +200,23 @@ class CompiledSimulation(Simulation):
         if not fits_bytes(layer.neuron):
             return Signal((fired * threshold).flatten(0, 1), steps)
         return Spikes(fired.flatten(0, 1).to(torch.int8), steps, threshold, self._signed)
+
+    def _add_to_tally(self, name: str, counts: Tensor, sent: Spikes, graded: bool = False) -> None:
+        """Count spikes of one layer.
+
+        Args:
+            name: of the layer.
+            counts: summed over time and images by the kernel, [C, ...].
+            sent: the spikes themselves, for layers that count each frame of an image apart.
+            graded: each counts as one, whatever its size.
+        """
+        if self._tally is None:
+            return
+        if self._tally.frames(name) == 1:
+            self._tally.add(name, counts)
+            return
+        timed = sent.counts.unflatten(0, (sent.steps, -1))
+        self._tally.add_steps(name, (timed != 0).int() if graded else timed.int())
 
     def _mean(self, spikes: Spikes) -> Tensor:
         """Mean over time of what spikes stand for, [B, C, ...]."""
@@ -240,7 +257,7 @@ class CompiledSimulation(Simulation):
         if fits(rule, pool, values) and self._before is None:
             state = self._states.setdefault(node, {})
             sent, counts = pool_bytes(rule, pool, values, unit, state, self._buffers)
-            self._add_to_tally(name, counts)
+            self._add_to_tally(name, counts, sent)
             return sent
         timed = values.counts.float().unflatten(0, (values.steps, -1))  # exact: integers
         pooled = self._pool_over_time(node, pool, timed)

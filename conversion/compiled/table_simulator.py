@@ -147,4 +147,4 @@ class TableSimulation(CompiledSimulation):
             spikes.index(table_group(is_wide(self._prepared.precision)), counts)
         else:
             spikes.count(counts)
-        self._add_to_tally(name, counts.permute(2, 0, 1) if sides else counts.flatten())
+        self._add_to_tally(name, counts.permute(2, 0, 1) if sides else counts.flatten(), spikes)

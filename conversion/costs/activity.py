@@ -8,18 +8,19 @@
 
 Counted at the layers themselves while they run, in the ANN and in the quantised ANN alike. An input that
 is not zero meets as many weights as a spike at its place would, so borders, strides and groups are exact:
-MACs with padding are in the dense count and not in this one.
+MACs with padding, or with a weight that is 0, are in the dense count and not in this one.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+
+from conversion.costs.fanout import layer_of_module, products
 
 _COUNTED = (
     nn.Linear,
@@ -81,31 +82,26 @@ class ActiveInputs:
                 return
             self._calls[name] = self._calls.get(name, 0) + 1
             used = self._calls[name]
-            self._count(name, name if used == 1 else f"{name}#{used}", module, args[0])
+            self._count(name, name if used == 1 else f"{name}#{used}", module, args)
 
         return count
 
     @torch.no_grad()
-    def _count(self, path: str, name: str, module: nn.Module, values: Tensor) -> None:
+    def _count(self, path: str, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
+        values: Tensor = args[0]
         active = (values != 0).sum(0, dtype=torch.float64)  # [C, ...], over images
         key = (path, values.shape[1:])
         if key not in self._reach:
-            self._reach[key] = _reach(module, values)
+            self._reach[key] = _reach(module, args, values)
         before = self._found.get(name, Active(0.0, 0.0))
         macs = float((active * self._reach[key]).sum())
         self._found[name] = Active(before.macs + macs, before.inputs + float(active.sum()))
 
 
-def _reach(module: nn.Module, values: Tensor) -> Tensor:
-    """Weights that each input [1, ...] of one image meets: the derivative of a layer of ones; one channel."""
-    twin: Any = copy.deepcopy(module)
-    twin._forward_pre_hooks.clear()
+def _reach(module: nn.Module, args: tuple[Any, ...], values: Tensor) -> Tensor:
+    """Weights that are not 0 and that each input of one image meets, float64 [C, ...] or [1, ...]."""
     with torch.inference_mode(False), torch.enable_grad():
-        twin.weight = nn.Parameter(torch.ones(twin.weight.shape, device=values.device))
-        twin.bias = None
-        probe = torch.zeros((1, *values.shape[1:]), device=values.device, requires_grad=True)
-        (reach,) = torch.autograd.grad(twin(probe).sum(), probe)
-    found = reach[0].double()
-    return (
-        found if isinstance(module, nn.Linear) else found[:1].clone()
-    )  # all channels of a convolution alike
+        layer = layer_of_module(module, args, {})
+        probe = torch.zeros((1, *values.shape[1:]), dtype=torch.float64, device=values.device)
+        (reach,) = torch.autograd.grad(products(layer, probe.requires_grad_()), probe)
+    return reach[0, :1].clone() if bool((reach == reach[:, :1]).all()) else reach[0]

@@ -1,11 +1,15 @@
-"""Counting rules of single operations, for `conversion.costs.synapses`."""
+"""Counting rules of layers with weights, for `conversion.costs.synapses`.
+
+A synapse is a product: an input value of a layer, times one weight, for one output. An input value that
+enters an output at several taps, as at a border that is reflected, has a synapse at each. Weights that are
+0 are no synapses; a dense layer multiplies with them nevertheless.
+"""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,8 +19,9 @@ from torch import Tensor, fx, nn
 
 @dataclass(frozen=True)
 class Layer:
-    """Geometry of a layer with weights, without the weights."""
+    """A layer with weights."""
 
+    weight: Tensor = field(repr=False)  # of a linear layer: [..., inputs, outputs]
     dimensions: int  # 0 for linear layers
     outputs: int  # output channels or features
     groups: int = 1
@@ -28,14 +33,14 @@ class Layer:
     bias: bool = False
 
     @property
+    def weights(self) -> int:
+        """Number of weights, without the bias; those that are 0 count."""
+        return self.weight.numel()
+
+    @property
     def taps(self) -> int:
         """Kernel positions over all output channels; 0 for a linear layer."""
         return self.outputs * math.prod(self.kernel) if self.dimensions else 0
-
-    @property
-    def weights(self) -> int:
-        """Number of weights, without the bias."""
-        return self.outputs * self.inputs // self.groups * math.prod(self.kernel)
 
 
 _CONVOLUTIONS = {
@@ -60,20 +65,16 @@ _TRANSPOSED_ARGUMENTS = (
 )
 
 
-_PROBE = 2**24  # values of a probe, see `_touches`
-
-
-def squash(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> Layer:
-    """Geometry of the layer that a node runs."""
+def layer_of(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> Layer:
+    """The layer that a node runs."""
     if node.op == "call_module":
-        return _of_module(captured.get_submodule(str(node.target)), args, kwargs)
+        return layer_of_module(captured.get_submodule(str(node.target)), args, kwargs)
     if node.op == "call_method" or node.target in (operator.matmul, torch.matmul):
-        return _of_product(args[1] if len(args) > 1 else kwargs["other"])
+        return _of_matrix(args[1] if len(args) > 1 else kwargs["other"])
     name = getattr(node.target, "__name__", "")
     if name == "linear":
         values = dict(zip(_LINEAR_ARGUMENTS, args, strict=False)) | kwargs
-        outputs, inputs = values["weight"].shape
-        return Layer(0, outputs, inputs=inputs, bias=values.get("bias") is not None)
+        return _of_matrix(values["weight"].T, values.get("bias") is not None)
     dimensions, transposed = _CONVOLUTIONS[name]
     names = _TRANSPOSED_ARGUMENTS if transposed else _CONV_ARGUMENTS
     values = dict(zip(names, args, strict=False)) | kwargs
@@ -82,6 +83,7 @@ def squash(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> L
     outputs = weight.shape[1] * groups if transposed else weight.shape[0]
     inputs = weight.shape[0] if transposed else weight.shape[1] * groups
     return Layer(
+        weight,
         dimensions,
         outputs,
         groups,
@@ -94,15 +96,16 @@ def squash(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> L
     )
 
 
-def _of_product(weight: Tensor) -> Layer:
+def _of_matrix(weight: Tensor, bias: bool = False) -> Layer:
     """A signal times a constant matrix [..., inputs, outputs] or vector [inputs]."""
     matrix = weight if weight.ndim > 1 else weight[:, None]
-    return Layer(0, matrix.shape[-1], inputs=matrix.shape[-2])
+    return Layer(matrix, 0, matrix.shape[-1], inputs=matrix.shape[-2], bias=bias)
 
 
-def _of_module(module: nn.Module, args: Any, kwargs: Any) -> Layer:
+def layer_of_module(module: nn.Module, args: Any, kwargs: Any) -> Layer:
+    """The layer that a module is, called with these arguments."""
     if isinstance(module, nn.Linear):
-        return Layer(0, module.out_features, inputs=module.in_features, bias=module.bias is not None)
+        return _of_matrix(module.weight.T, module.bias is not None)
     conv: Any = module
     names = ["stride", "padding", "dilation"] + (["output_padding"] if conv.transposed else [])
     settings = {key: getattr(conv, key) for key in names}
@@ -124,6 +127,7 @@ def _of_module(module: nn.Module, args: Any, kwargs: Any) -> Layer:
         border = (conv.padding_mode, tuple(conv._reversed_padding_repeated_twice))
         settings["padding"] = 0
     return Layer(
+        conv.weight,
         len(conv.kernel_size),
         conv.out_channels,
         conv.groups,
@@ -136,78 +140,64 @@ def _of_module(module: nn.Module, args: Any, kwargs: Any) -> Layer:
     )
 
 
-def synapses_hit(layer: Layer, counts: Tensor) -> Tensor:
-    """Spikes that arrive at each position of a convolution's output, and at each of its groups of channels.
+def output_shape(layer: Layer, counts: Tensor) -> torch.Size:
+    """Shape of what a convolution gives for spikes `counts` at its input."""
+    ones = counts.new_ones(1, 1, *layer.kernel)
+    with torch.no_grad():
+        sides = _convolve(layer, _border(layer, counts[:, :1]), ones, 1).shape[2:]
+    return torch.Size((len(counts), layer.outputs, *sides))
+
+
+def products(layer: Layer, counts: Tensor) -> Tensor:
+    """Synaptic operations that spikes cause: each meets every weight that is not 0 at its place.
 
     Args:
-        layer: the convolution.
-        counts: spikes at its input, [1, C, ...].
+        layer: where they arrive.
+        counts: spikes at its input, [F, C, ...] or [..., inputs].
 
     Returns:
-        [1, groups, ...], differentiable; each output channel of a group has so many synaptic operations.
+        Their number, differentiable.
     """
-    # Channels of a group share their fan-out, so one channel per group is enough.
-    grouped = counts.unflatten(1, (layer.groups, -1)).sum(2)
-    if layer.border is not None:
-        grouped = F.pad(grouped, layer.border[1], mode=layer.border[0])
-    name = f"conv_transpose{layer.dimensions}d" if layer.transposed else f"conv{layer.dimensions}d"
-    ones = counts.new_ones(layer.groups, 1, *layer.kernel)
-    hit: Tensor = getattr(F, name)(grouped, ones, groups=layer.groups, **dict(layer.settings))
-    return hit
-
-
-def dense_macs(layer: Layer, inputs: Tensor, output: Tensor) -> float:
-    """Multiply-accumulates of the dense layer for one image, padding included, as is usual."""
-    if layer.dimensions == 0:
-        return float(output.numel() * layer.inputs)
-    taps = math.prod(layer.kernel)
+    weight = layer.weight
+    if not layer.dimensions:
+        if weight.ndim == 2 and bool((weight != 0).all()):
+            return counts.sum() * layer.outputs
+        met = (weight != 0).sum(-1).to(counts.dtype)
+        return (counts * met).sum() if weight.ndim == 2 else torch.matmul(counts, met[..., None]).sum()
+    # How many output channels each input channel reaches at each tap: [C, kernel].
     if layer.transposed:
-        return float(inputs.numel() * layer.outputs // layer.groups * taps)
-    return float(output.numel() * layer.inputs // layer.groups * taps)
+        met = (weight != 0).sum(1)
+    else:
+        met = (weight != 0).unflatten(0, (layer.groups, -1)).sum(1).flatten(0, 1)
+    met = met.to(counts.dtype)
+    if bool((met == met[:1, ...]).all()):  # channels are alike: their sum is enough
+        merged = _border(layer, counts.sum(1, keepdim=True))
+        return _convolve(layer, merged, met[:1, None], 1).sum()
+    return _convolve(layer, _border(layer, counts), met[:, None], len(met)).sum()
 
 
-def spread(operation: Callable[..., Any], node: fx.Node, args: Any, kwargs: Any) -> Tensor:
-    """Spike counts after averaging or interpolation: each spike counts once in every output that it
-    has a weight in.
-    """
-    counts: Tensor = args[0] if args else kwargs["input"]
-    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")  # no module's
-    if name in ("mean", "sum"):
-        return _summed(counts, args[1:], kwargs)
-    output = operation(*args, **kwargs)
-    result = counts
-    for axis in range(2, counts.ndim):
-        touches = _touches(operation, counts, args, kwargs, axis).to(counts.dtype)
-        result = torch.tensordot(result, touches, dims=([axis], [0])).movedim(-1, axis)
-    if result.shape != output.shape:
-        raise AssertionError(f"fan-out of {node.name}: {tuple(result.shape)} is not {tuple(output.shape)}")
+def _border(layer: Layer, counts: Tensor) -> Tensor:
+    return counts if layer.border is None else F.pad(counts, layer.border[1], mode=layer.border[0])
+
+
+def _convolve(layer: Layer, counts: Tensor, kernel: Tensor, groups: int) -> Tensor:
+    """Convolution of counts [F, groups, ...] with kernels [groups, 1, ...], group by group."""
+    name = f"conv_transpose{layer.dimensions}d" if layer.transposed else f"conv{layer.dimensions}d"
+    result: Tensor = getattr(F, name)(counts, kernel, groups=groups, **dict(layer.settings))
     return result
 
 
-def _summed(counts: Tensor, args: Any, kwargs: Any) -> Tensor:
-    settings = dict(zip(("dim", "keepdim"), args, strict=False)) | {
-        {"axis": "dim"}.get(key, key): value
-        for key, value in kwargs.items()
-        if key in ("dim", "axis", "keepdim")
-    }
-    total: Tensor = counts.sum(**settings)
-    return total
+def dense_macs(layer: Layer, inputs: Tensor, outputs: int) -> float:
+    """Multiply-accumulates of the dense layer for one image, padding and weights of 0 included, as is usual.
 
-
-def _touches(operation: Callable[..., Any], counts: Tensor, args: Any, kwargs: Any, axis: int) -> Tensor:
-    """Which outputs each input position has a weight in, along one axis: [n_in, n_out] of 0 and 1."""
-    n = counts.shape[axis]
-    # The other axes keep their size, so that windows fit and sizes given by the caller stay right.
-    at_once = max(1, _PROBE // max(counts[0, 0].numel(), 1))
-    found = []
-    for basis in torch.eye(n, dtype=counts.dtype, device=counts.device).split(at_once):
-        shape = [1, len(basis), *[1] * (counts.ndim - 2)]
-        shape[axis] = n
-        sizes = [1, len(basis), *counts.shape[2:]]
-        probe = basis.reshape(shape).expand(sizes)
-        inputs, named = ((probe, *args[1:]), kwargs) if args else ((), {**kwargs, "input": probe})
-        with torch.no_grad():
-            result = operation(*inputs, **named)
-        rest = [i - 1 for i in range(2, counts.ndim) if i != axis]
-        found.append(result[0].abs().amax(rest) if rest else result[0].abs())
-    return torch.cat(found) > 0
+    Args:
+        layer: the layer.
+        inputs: values that come in, for one image.
+        outputs: how many values go out.
+    """
+    if layer.dimensions == 0:
+        return float(outputs * layer.inputs)
+    taps = math.prod(layer.kernel)
+    if layer.transposed:
+        return float(inputs.numel() * layer.outputs // layer.groups * taps)
+    return float(outputs * layer.inputs // layer.groups * taps)

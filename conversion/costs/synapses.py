@@ -7,33 +7,48 @@ What a layer with weights receives is decided by its place in the graph, never b
 * ``current``: output of another layer with weights, no neuron between; dense, in every step.
 * ``mixed``: spikes and analog values together; both costs.
 
-The number of synapses that a spike reaches is linear in the spikes, so it is measured by running
-the graph on spike counts, with every weight replaced by 1, and differentiating: the derivative of a
-layer's total with respect to a neuron's count is the neuron's fan-out in that layer. Borders,
-strides, groups and dilation are thereby exact.
+A synaptic operation is a product of an input value of a layer and a weight that is not 0. A spike causes
+those of all input values that it makes other than 0, each once. How many they are is linear in the spikes
+where a spike reaches a value in one way only. So it is measured by running the graph on spike counts
+(see `conversion.costs.wires`) and differentiating: the derivative of a layer's total with respect to a
+neuron's count is the neuron's fan-out in that layer. Borders, strides, groups and dilation are thereby
+exact. Where a spike may reach a value in several ways, sparse matrices say which it reaches
+(`conversion.costs.paths`).
 
 A fan-out depends on the position of a neuron, and on its channel only where a layer treats channels
 differently. So channels whose fan-outs agree everywhere share one map, and spikes are counted no finer
-(see `SpikeTally`): what is kept grows with the positions of a layer, not with its neurons.
+(see `SpikeTally`): what is kept grows with the positions of a layer, not with its neurons. Where frames of
+an image are folded into the batch axis, they count as channels do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from conversion.costs.fanout import dense_macs, spread, squash, synapses_hit
+from conversion.costs.fanout import dense_macs, layer_of, output_shape, products
+from conversion.costs.spreads import spread_of
 from conversion.costs.tally import FanOut, common_groups
+from conversion.costs.wires import (
+    Drive,
+    Product,
+    Wire,
+    carried_by,
+    mixes,
+    moved,
+    scaled,
+    silence,
+    spread,
+    summed,
+)
 from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import Kind
 from conversion.graph.plan import Plan
 from conversion.simulation.signals import map_structure
-
-Drive = Literal["analog", "spikes", "current", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +81,8 @@ class Connectivity:
 
     layers: tuple[SynapticLayer, ...]
     units: Mapping[str, int]  # source layer -> units that can spike, for one image
-    # source layer -> group of each channel, int64 [C]; channels of a group have the same fan-outs
+    # source layer -> group of each channel, int64 [C], or [F, C] where the F frames of an image differ;
+    # channels of a group have the same fan-outs
     groups: Mapping[str, Tensor] = field(default_factory=dict)
     values: Mapping[str, int] = field(default_factory=dict)  # operation -> values it gives for one image
 
@@ -76,25 +92,8 @@ class Connectivity:
         return sum(layer.macs for layer in self.layers)
 
     def reached(self, layer: SynapticLayer, source: str) -> Tensor:
-        """Synapses of `layer` that one spike of each unit of `source` reaches, float64 [C, ...]."""
+        """Synapses of `layer` that one spike of each unit of `source` reaches, float64, as `groups`."""
         return layer.fanout[source][self.groups[source]]
-
-
-@dataclass(frozen=True)
-class _Wire:
-    """What a value carries: spike counts (differentiable), and whether anything else."""
-
-    counts: Tensor  # [1, C, ...]
-    spikes: bool = False
-    analog: bool = False
-    current: bool = False
-
-    def drive(self) -> Drive:
-        if self.current:
-            return "current"
-        if self.spikes:
-            return "mixed" if self.analog else "spikes"
-        return "analog"
 
 
 def connectivity(plan: Plan, image: Tensor) -> Connectivity:
@@ -109,7 +108,8 @@ class _Survey:
         self._plan = plan
         self._image = image
         self._leaves: dict[str, Tensor] = {}
-        self._layers: list[tuple[SynapticLayer, Tensor | None]] = []
+        self._layers: list[tuple[SynapticLayer, dict[str, FanOut]]] = []
+        self._counted: set[str] = set()  # products that turned out to be layers
 
     def run(self) -> Connectivity:
         wires: dict[fx.Node, Any] = {}
@@ -117,36 +117,23 @@ class _Survey:
         for node in self._plan.captured.graph.nodes:
             if node.op != "output":
                 wires[node] = self._visit(node, wires)
-                values[node.name] = sum(wire.counts.numel() for wire in _wires_in(wires[node]))
+                values[node.name] = sum(wire.counts.numel() for wire in carried_by(wires[node]))
             for source in self._plan.last_use.get(node, ()):
                 wires.pop(source, None)
-        found = [self._fanout(*entry) for entry in self._layers]
         units = {name: leaf.numel() for name, leaf in self._leaves.items()}
         groups = {
-            name: common_groups([one[name] for one in found if name in one], leaf.shape[1])
+            name: common_groups([fans[name] for _, fans in self._layers if name in fans], leaf.shape[1])
             for name, leaf in self._leaves.items()
         }
         layers = tuple(
-            replace(layer, fanout={name: one.regrouped(groups[name]) for name, one in fanout.items()})
-            for (layer, _), fanout in zip(self._layers, found, strict=True)
+            replace(layer, fanout={name: fan.regrouped(groups[name]) for name, fan in fans.items()})
+            for layer, fans in self._layers
         )
         return Connectivity(layers, units, groups, values)
 
-    def _fanout(self, layer: SynapticLayer, total: Tensor | None) -> dict[str, FanOut]:
-        found: dict[str, FanOut] = {}
-        if total is not None and total.requires_grad and layer.drive in ("spikes", "mixed"):
-            leaves = list(self._leaves.values())
-            gradients = torch.autograd.grad(total, leaves, retain_graph=True, allow_unused=True)
-            for source, gradient in zip(self._leaves, gradients, strict=True):
-                if gradient is not None:
-                    fanout = FanOut.of(gradient[0])
-                    if bool(fanout.maps.any()):
-                        found[source] = fanout
-        return found
-
     def _visit(self, node: fx.Node, wires: dict[fx.Node, Any]) -> Any:
         if node.op == "placeholder":
-            return _Wire(self._image, analog=True)
+            return Wire(silence(self._image, self._image.shape), analog=True)
         if node.op == "get_attr":
             return attribute(self._plan.captured, str(node.target))
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: wires[source])
@@ -154,78 +141,132 @@ class _Survey:
         operation = operation_of(self._plan.captured, node)
         if role is None:
             return operation(*args, **kwargs)
-        carried = _wires_in([args, kwargs])
-        bare_args, bare_kwargs = map_structure(lambda wire: wire.counts, _Wire, (args, kwargs))
+        carried = carried_by([args, kwargs])
+        bare_args, bare_kwargs = map_structure(self._silent, Wire, (args, kwargs))
         if role.kind is Kind.CONSTANT:
             return operation(*bare_args, **bare_kwargs)
         if role.kind is Kind.NEURON:
-            return self._source(role.name, carried[0].counts)
+            return self._source(role.name, carried[0].counts.shape)
         if role.kind in (Kind.POOLING, Kind.UNPOOLING):
-            pooled = operation(*bare_args, **bare_kwargs)
+            shape = operation(*bare_args, **bare_kwargs).shape
             wire = carried[0]
             if wire.spikes and not wire.current:
-                return self._source(role.name, pooled)
-            return _Wire(_silence(pooled, pooled.shape), analog=wire.analog, current=wire.current)
+                return self._source(role.name, shape)
+            return Wire(silence(self._image, shape), analog=wire.analog, current=wire.current)
         if role.kind is Kind.SHAPE:
-            return shape_answer(node, carried[0].counts.shape, args[1:], kwargs, carried[0].counts)
+            return shape_answer(node, carried[0].counts.shape, args[1:], kwargs, self._silent(carried[0]))
         if role.kind is Kind.WEIGHTED:
             return self._weighted(role.name, node, carried[0], operation, bare_args, bare_kwargs)
-        kinds = {
-            "spikes": any(wire.spikes for wire in carried),
-            "analog": any(wire.analog for wire in carried),
-            "current": any(wire.current for wire in carried),
-        }
         if role.kind is Kind.SUM:
-            counts = carried[0].counts
-            for wire in carried[1:]:
-                counts = counts + wire.counts
-            return _Wire(counts, **kinds)
+            result = summed(operation, args, kwargs, self._image)
+            several = {one for wire in carried for one in wire.products if one.widens}
+            if len(carried) > 1 and len(several) > 1:
+                return self._count_products(several, result)
+            return result
         if role.kind is Kind.SCALE:
-            return _Wire(carried[0].counts, **kinds)
+            return scaled(role.name, operation, args, kwargs, self._image)
         if role.kind is Kind.SPREAD:
-            return _Wire(spread(operation, node, bare_args, bare_kwargs), **kinds)
-        result = operation(*bare_args, **bare_kwargs)
-        return map_structure(lambda counts: _Wire(counts, **kinds), Tensor, result)
+            wire = carried[0]
+            fixed = spread_of(self._plan.captured, node, operation, bare_args, bare_kwargs)
+            result = spread(fixed, wire, operation(*bare_args, **bare_kwargs).shape)
+            if wire.products and mixes(wire, fixed.whole):
+                return self._count_products(set(wire.products), result)
+            return result
+        return moved(operation, args, kwargs, _may_copy(self._plan.captured, node, bare_args, bare_kwargs))
 
-    def _source(self, name: str, like: Tensor) -> _Wire:
-        leaf = _silence(like, like.shape).requires_grad_()
+    def _silent(self, wire: Wire) -> Tensor:
+        """What runs on plain tensors in place of a signal."""
+        return silence(self._image, wire.counts.shape, self._image.dtype)
+
+    def _source(self, name: str, shape: torch.Size) -> Wire:
+        leaf = silence(self._image, shape).requires_grad_()
         self._leaves[name] = leaf
-        return _Wire(leaf, spikes=True)
+        return Wire.of_source(name, leaf)
 
-    def _weighted(
-        self, name: str, node: fx.Node, wire: _Wire, operation: Any, args: Any, kwargs: Any
-    ) -> _Wire:
-        layer = squash(self._plan.captured, node, args, kwargs)
+    def _weighted(self, name: str, node: fx.Node, wire: Wire, operation: Any, args: Any, kwargs: Any) -> Wire:
+        layer = layer_of(self._plan.captured, node, args, kwargs)
         if layer.dimensions:
-            hits = synapses_hit(layer, wire.counts)
-            output = _silence(hits, torch.Size((len(hits), layer.outputs, *hits.shape[2:])))
-            total = hits.sum() * (layer.outputs // layer.groups)
+            shape = output_shape(layer, wire.counts)
         else:
             with torch.no_grad():
-                output = operation(*args, **kwargs)
-            total = wire.counts.sum() * layer.outputs
+                shape = operation(*args, **kwargs).shape
         found = SynapticLayer(
             name,
-            dense_macs(layer, wire.counts, output),
+            dense_macs(layer, wire.counts, shape.numel()),
             wire.drive(),
             {},
             weights=layer.weights,
             biases=layer.outputs if layer.bias else 0,
             inputs=wire.counts.numel(),
-            outputs=output.numel(),
+            outputs=shape.numel(),
             taps=layer.taps,
         )
-        self._layers.append((found, total if wire.spikes and not wire.current else None))
+        self._layers.append((found, self._fanout(wire, lambda counts: products(layer, counts))))
+        return self._after_weights(wire, shape)
+
+    def _count_products(self, found: set[Product], result: Wire) -> Wire:
+        """Sums of products with different constants are a layer with weights, however they are written."""
+        for product in sorted(found, key=lambda one: one.name):
+            if product.name in self._counted:
+                continue
+            self._counted.add(product.name)
+            layer = SynapticLayer(
+                product.name,
+                float(product.factor.numel()),
+                product.wire.drive(),
+                {},
+                weights=product.weights,
+                inputs=product.wire.counts.numel(),
+                outputs=result.counts.numel(),
+            )
+            self._layers.append((layer, self._fanout(product.wire, product.operations)))
+        after = self._after_weights(result, result.counts.shape)
+        return replace(after, products=result.products)
+
+    def _after_weights(self, wire: Wire, shape: torch.Size) -> Wire:
         moving = wire.spikes or wire.current
-        return _Wire(_silence(output, output.shape), analog=not moving, current=moving)
+        return Wire(silence(self._image, shape), analog=not moving, current=moving)
+
+    def _fanout(self, wire: Wire, operations: Callable[[Tensor], Tensor]) -> dict[str, FanOut]:
+        """Fan-out of each source in a layer.
+
+        Args:
+            wire: what arrives at the layer.
+            operations: (spikes at the layer's input) -> operations, linear and differentiable.
+        """
+        if not wire.spikes or wire.current:
+            return {}
+        found: dict[str, Tensor] = {}
+        plain = [name for name in self._leaves if name in wire.sources - wire.merged]
+        if plain:
+            total = operations(wire.counts)
+            leaves = [self._leaves[name] for name in plain]
+            if total.requires_grad:
+                gradients = torch.autograd.grad(total, leaves, retain_graph=True, allow_unused=True)
+                found = {n: g for n, g in zip(plain, gradients, strict=True) if g is not None}
+        if wire.merged:
+            values = silence(self._image, wire.counts.shape).requires_grad_()
+            (at_each,) = torch.autograd.grad(operations(values), values)
+            for name in wire.merged:
+                reached = torch.from_numpy(wire.paths.reached(name, at_each))
+                if len(reached):
+                    leaf = self._leaves[name]
+                    found[name] = reached.to(leaf.device).view(leaf.shape)
+        fans = {name: FanOut.of(found[name]) for name in self._leaves if name in found}
+        return {name: fan for name, fan in fans.items() if bool(fan.maps.any())}
 
 
-def _silence(like: Tensor, shape: torch.Size) -> Tensor:
-    """No spikes at all: zeros of one shape that take the memory of one number."""
-    return like.new_zeros(()).expand(shape)
-
-
-def _wires_in(values: Any) -> list[_Wire]:
-    found: list[_Wire] = []
-    map_structure(found.append, _Wire, values)
-    return found
+def _may_copy(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> bool:
+    """True where an operation may repeat some values and drop others, so that its size does not tell."""
+    if node.op == "call_module":
+        name = type(captured.get_submodule(str(node.target))).__name__
+    else:
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    if name == "pad":
+        return bool(kwargs.get("mode", args[2] if len(args) > 2 else "constant") != "constant")
+    if name == "getitem":
+        index = args[1] if isinstance(args[1], tuple) else (args[1],)
+        return not all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in index)
+    return name in ("index_select", "unfold", "Unfold") or name.startswith(
+        ("Reflection", "Replication", "Circular")
+    )

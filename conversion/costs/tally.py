@@ -16,7 +16,7 @@ class FanOut:
     """Synapses of one layer that a spike of each unit of one source reaches.
 
     Attributes:
-        groups: group of each channel, int64 [C].
+        groups: group of each channel, int64 [C]; [F, C] where the F frames of an image differ.
         maps: fan-out at every position of each group, float64 [G, ...].
     """
 
@@ -25,24 +25,31 @@ class FanOut:
 
     @classmethod
     def of(cls, fanout: Tensor) -> FanOut:
-        """Channels [C, ...] with equal maps share one."""
+        """Channels with equal maps share one.
+
+        Args:
+            fanout: of every unit, [F, C, ...]; an image has F rows in the batch axis, most often one.
+        """
+        if bool((fanout == fanout[:1]).all()):
+            fanout = fanout[:1]
+        channels = fanout.shape[:2] if len(fanout) > 1 else fanout.shape[1:2]
+        fanout = fanout.flatten(0, 1)
         rows = fanout.reshape(len(fanout), -1) if fanout.stride(0) else fanout[:1].reshape(1, -1)
         if bool((rows == rows[:1]).all()):
-            groups = torch.zeros(len(fanout), dtype=torch.int64, device=fanout.device)
+            groups = torch.zeros(channels, dtype=torch.int64, device=fanout.device)
             return cls(groups, fanout[:1].double().contiguous())
-        maps, groups = torch.unique(rows, dim=0, return_inverse=True)
-        return cls(groups, maps.double().view(-1, *fanout.shape[1:]))
+        maps, found = torch.unique(rows, dim=0, return_inverse=True)
+        return cls(found.view(channels), maps.double().view(-1, *fanout.shape[1:]))
 
     def regrouped(self, groups: Tensor) -> Tensor:
-        """Maps [G', ...] of finer groups [C]."""
-        count = int(groups.max()) + 1
-        member = torch.zeros(count, dtype=torch.int64, device=groups.device)
-        channels = torch.arange(len(groups), device=groups.device)
-        return self.maps[self.groups[member.scatter(0, groups, channels)]]
+        """Maps [G', ...] of finer groups [C] or [F, C]."""
+        member = torch.zeros(int(groups.max()) + 1, dtype=torch.int64, device=groups.device)
+        member = member.scatter(0, groups.flatten(), self.groups.expand(groups.shape).flatten())
+        return self.maps[member]
 
 
 def common_groups(fanouts: Sequence[FanOut], channels: int) -> Tensor:
-    """The coarsest groups [C] within which all of these fan-outs agree."""
+    """The coarsest groups [C] or [F, C] within which all of these fan-outs agree."""
     device = fanouts[0].groups.device if fanouts else None
     common = torch.zeros(channels, dtype=torch.int64, device=device)
     for fanout in fanouts:
@@ -55,8 +62,8 @@ class SpikeTally:
     """Counts the spikes of a simulation.
 
     Args:
-        groups: source layer -> group of each channel, int64 [C], as `Connectivity.groups`; spikes of other
-            layers are not counted.
+        groups: source layer -> group of each channel, int64 [C] or [F, C], as `Connectivity.groups`; spikes
+            of other layers are not counted.
 
     Attributes:
         maps: source layer -> spikes so far, summed over images and channels of a group, float64 [G, ...].
@@ -66,8 +73,18 @@ class SpikeTally:
         self._groups = groups
         self.maps: dict[str, Tensor] = {}
 
+    def frames(self, name: str) -> int:
+        """Rows of one image in the batch axis that are counted apart; 1 where all count alike."""
+        groups = self._groups.get(name)
+        return len(groups) if groups is not None and groups.ndim > 1 else 1
+
+    def add_steps(self, name: str, spikes: Tensor) -> None:
+        """Add what one layer sends in some steps [T, B, C, ...]; a negative spike counts as one, too."""
+        by_frame = spikes.abs().unflatten(1, (-1, self.frames(name)))
+        self.add(name, by_frame.sum((0, 1)).flatten(0, 1))
+
     def add(self, name: str, counts: Tensor) -> None:
-        """Add spikes [C, ...] of one layer."""
+        """Add spikes of one layer, summed over time and images: [C, ...], or [F * C, ...] of F frames."""
         groups = self._groups.get(name)
         if groups is None:
             return
@@ -76,7 +93,7 @@ class SpikeTally:
             self.maps[name] = torch.zeros(size, dtype=torch.float64, device=counts.device)
         total = self.maps[name]
         for channels, group in zip(
-            counts.split(_AT_ONCE), groups.to(counts.device).split(_AT_ONCE), strict=True
+            counts.split(_AT_ONCE), groups.flatten().to(counts.device).split(_AT_ONCE), strict=True
         ):
             if len(total) == 1:
                 total += channels.sum(0, keepdim=True, dtype=torch.float64)

@@ -249,12 +249,7 @@ class Simulation:
     def _count(self, name: str, spikes: Tensor) -> None:
         """Count spikes [T, B, C, ...] of one layer; a negative one counts as a positive one."""
         if self._tally is not None:
-            self._add_to_tally(name, spikes.abs().sum((0, 1)))
-
-    def _add_to_tally(self, name: str, counts: Tensor) -> None:
-        """Count spikes [C, ...] of one layer, summed over time and images."""
-        if self._tally is not None:
-            self._tally.add(name, counts)
+            self._tally.add_steps(name, spikes)
 
 
 def _rest(neuron: Neuron, current: Tensor, steps: int, state: State) -> tuple[Tensor, State, None]:
