@@ -6,30 +6,35 @@
     <folder>/<study>.worker-ID.lock   held by a worker for as long as it lives
 
 The operating system frees the locks of a process that dies, however it dies: that is how others know
-that its trial will never finish. Such a trial is set to failed and counts for nothing.
+that its trial will never finish. Such a trial is set to failed and counts for nothing. What becomes of a
+damaged journal is said in `journal_file`.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.errors import TuningError
+from benchmarks.tuning.journal_file import held, open_storage
 from benchmarks.tuning.proposals import Proposal
 from benchmarks.tuning.space import Space
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 WORKER = "worker"
 GIVEN = "given"
+READ_AT = "t"  # time step that a trial was read out at
+DECIDING = 600.0  # seconds to wait for others that decide what to try next
+
+_WORKER_NAME = re.compile(r"\d{1,20}-[0-9a-f]{8}")
 
 Proposer = Callable[[list[FrozenTrial], int], Proposal]
 
@@ -54,14 +59,13 @@ class Journal:
         self._path = folder / f"{name}.journal"
         self._wanted = trials
         self._worker = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._turn = FileLock(folder / f"{name}.lock")
-        self._alive = FileLock(self._lock_of(self._worker))
-        appending: Any = _AppendLock(folder / f"{name}.append.lock")
+        self._turn = FileLock(folder / f"{name}.lock", timeout=DECIDING, mode=0o666)
+        self._alive = FileLock(self._lock_of(self._worker), mode=0o666)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with self._turn:
+            with held(self._turn):
                 self.study = optuna.create_study(
-                    storage=JournalStorage(JournalFileBackend(str(self._path), appending)),
+                    storage=open_storage(self._path, folder / f"{name}.append.lock"),
                     study_name=name,
                     load_if_exists=True,
                     direction="maximize" if maximise else "minimize",
@@ -74,20 +78,20 @@ class Journal:
             ) from error
 
     def __enter__(self) -> Journal:
-        with self._turn:
+        with held(self._turn):
             self._sweep()
             self._alive.acquire()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._turn:
-            self._alive.release()
+        self._alive.release()
+        with held(self._turn):
             self._sweep()
 
     @property
     def finished(self) -> list[FrozenTrial]:
         """Trials that count, in the order in which they began."""
-        return self.study.get_trials(deepcopy=False, states=FINISHED)
+        return [trial for trial in self.study.get_trials(deepcopy=False, states=FINISHED) if _is_whole(trial)]
 
     @property
     def complete(self) -> bool:
@@ -101,7 +105,7 @@ class Journal:
             space: what is searched.
             proposer: parameters from finished and running trials, and how many they are.
         """
-        with self._turn:
+        with held(self._turn):
             self._fail_orphans()
             history = [trial for trial in self.study.get_trials(deepcopy=False) if self._counts(trial)]
             if len(history) >= self._wanted:
@@ -121,33 +125,28 @@ class Journal:
                 left.unlink(missing_ok=True)
 
     def _counts(self, trial: FrozenTrial) -> bool:
-        return trial.state in FINISHED or trial.state is TrialState.RUNNING
+        return trial.state is TrialState.RUNNING or (trial.state in FINISHED and _is_whole(trial))
 
     def _fail_orphans(self) -> None:
         """Set running trials whose worker is gone to failed."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            worker = trial.user_attrs.get(WORKER)  # None: it died before it could say
-            if worker is None or not (worker == self._worker or _is_held(self._lock_of(worker))):
+            worker = str(trial.user_attrs.get(WORKER))  # None: it died before it could say
+            alive = _WORKER_NAME.fullmatch(worker) is not None and (
+                worker == self._worker or _is_held(self._lock_of(worker))
+            )
+            if not alive:
                 self.study.tell(trial.number, state=TrialState.FAIL)
 
     def _lock_of(self, worker: str) -> Path:
         return self._path.with_suffix(f".worker-{worker}.lock")
 
 
-class _AppendLock:
-    """Optuna's locks outlive a process that is killed by half a minute; this one does not."""
-
-    def __init__(self, path: Path) -> None:
-        self._lock = FileLock(path)
-
-    def acquire(self) -> bool:
-        """Wait for the lock."""
-        self._lock.acquire()
+def _is_whole(trial: FrozenTrial) -> bool:
+    """Whether all is known of a trial that its state promises."""
+    if trial.state is not TrialState.COMPLETE:
         return True
-
-    def release(self) -> None:
-        """Let others append."""
-        self._lock.release()
+    value, read_at = trial.values, trial.user_attrs.get(READ_AT)
+    return value is not None and math.isfinite(value[0]) and isinstance(read_at, int)
 
 
 def _is_held(path: Path) -> bool:
@@ -158,4 +157,6 @@ def _is_held(path: Path) -> bool:
         with FileLock(path, timeout=0):
             return False
     except Timeout:
+        return True
+    except OSError:  # it cannot be tried: better to wait than to take its trial away
         return True

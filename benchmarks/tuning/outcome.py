@@ -18,9 +18,10 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.cells import Cell
 from benchmarks.spec import Matrix
 from benchmarks.tuning.entries import entry_of
+from benchmarks.tuning.journal import READ_AT
 from benchmarks.tuning.objective import Subject
 from benchmarks.tuning.settings import TuningSpec
-from benchmarks.tuning.study import FORWARDS, IMAGE_STEPS, READ_AT, REFUSED, REPEATS, SECONDS, Found
+from benchmarks.tuning.study import FORWARDS, IMAGE_STEPS, REFUSED, REPEATS, SECONDS, Found
 from leaderboard.files import write_text_atomically
 from leaderboard.records import Tuning
 from leaderboard.studies import Study, Trial

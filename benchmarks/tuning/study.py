@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.errors import TuningError
-from benchmarks.tuning.journal import GIVEN, Journal
+from benchmarks.tuning.journal import GIVEN, READ_AT, Journal
 from benchmarks.tuning.objective import Reading, Subject
 from benchmarks.tuning.proposals import Proposal, propose
 from benchmarks.tuning.settings import TuningSpec
@@ -20,7 +20,7 @@ from conversion import ConversionError, Recipe
 
 # What is kept of a trial beside its values and read-outs.
 SECONDS, FORWARDS, IMAGE_STEPS = "seconds", "ann_forwards", "image_steps"
-READ_AT, REFUSED, REPEATS = "t", "refused", "repeats"
+REFUSED, REPEATS = "refused", "repeats"
 WAIT = 0.5  # seconds between looks at what other workers do
 
 TrialHook = Callable[[int, int], None]  # (trials finished, trials in all)

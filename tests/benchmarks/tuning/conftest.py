@@ -61,7 +61,7 @@ def study_of(folder, subject=None, most_energy=None, **changes):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def lab():
     """Everything above."""
     return SimpleNamespace(
