@@ -263,6 +263,7 @@ class Matrix(Strict):
     def _trained_for_their_recipes(self) -> Matrix:
         for network in self.networks:
             for recipe, _ in map(resolve, network.recipes or self.recipes):
+                recipe.checked(self.time_steps)
                 if recipe.retrains and not network.made_for_conversion:
                     raise ValueError(
                         f"recipe '{recipe.label}' takes thresholds learned in training, and network "

@@ -64,12 +64,14 @@ class SpikingNetwork(Converted):
     @property
     def layers(self) -> dict[str, SpikingLayer]:
         """Fitted neuron layers by name, in the order of computation."""
+        ceilings = {role.name: role.ceiling for role in self.plan.roles.values()}
         return {
             name: SpikingLayer(
                 neuron,
                 self.get_buffer(f"threshold_{index}"),
                 self.get_buffer(f"initial_{index}"),
                 getattr(self, f"offset_{index}"),
+                ceilings[name],
             )
             for index, (name, neuron) in enumerate(self._neurons.items())
         }
@@ -143,7 +145,7 @@ class SpikingNetwork(Converted):
             ConversionError: initial potentials were fitted for images of another size; names the layer.
             MemoryBudgetError: not even one image fits into `memory_mib`.
         """
-        readouts = checked_time_steps(time_steps)
+        readouts = self.recipe.checked(checked_time_steps(time_steps))
         chunk = checked_chunk(chunk)
         images = self.checked(images)
         self._check_size(images)

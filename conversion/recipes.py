@@ -72,6 +72,20 @@ class Recipe:
         fitted = (self.scale, self.initial, self.correction, self.allocation)
         return any(part.needs_time_steps for part in fitted)
 
+    def checked(self, time_steps: list[int]) -> list[int]:
+        """Time steps that this recipe can run, as they are.
+
+        Raises:
+            RecipeError: one is larger than its neurons can run.
+        """
+        most = None if isinstance(self.neuron, Quantiser) else self.neuron.most_time_steps
+        if most is not None and max(time_steps) > most:
+            raise RecipeError(
+                f"recipe '{self.label}': neuron '{self.neuron.name}' runs {most} time steps at most, got "
+                f"{max(time_steps)}"
+            )
+        return time_steps
+
     def parts(self) -> dict[str, Any]:
         """Every resolved choice with its parameters, as plain values."""
         return {kind: getattr(self, kind).as_dict() for kind in KINDS}

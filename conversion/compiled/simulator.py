@@ -227,7 +227,7 @@ class CompiledSimulation(Simulation):
 
     def _firing(self, layer: SpikingLayer) -> Firing | None:
         """How the kernel fires these neurons; None if it does not, as in steps before the read-out."""
-        return firing_of(layer.neuron) if self._before is None else None
+        return firing_of(layer.neuron) if self._before is None and not layer.capped else None
 
     def _population(self, node: fx.Node, shape: list[int], layer: SpikingLayer, firing: Firing) -> Population:
         """Neurons of a layer as the kernel keeps them, first as steps before the read-out left them."""

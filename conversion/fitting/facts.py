@@ -69,7 +69,8 @@ class Calibration:
         threshold = per_channel(usable_threshold(facts, threshold), ndim)
         start = per_channel(initial.value, ndim).to(threshold.device)
         shift = initial.shift(self.time_steps) if self.time_steps is not None else 0.0
-        return SpikingLayer(facts.neuron, threshold, start, shift * threshold if shift else None)
+        offset = shift * threshold if shift else None
+        return SpikingLayer(facts.neuron, threshold, start, offset, role.ceiling)
 
     def layers(self) -> dict[str, SpikingLayer]:
         """All layers, as the recipe's threshold rule makes them; errors as `layer`."""

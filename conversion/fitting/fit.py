@@ -69,7 +69,7 @@ class PerLength(Converted):
         precision: Precision = "float32",
     ) -> Generator[Readout, None, None]:
         """Read-out of a network of its own at each time step; arguments as `SpikingNetwork.simulate`."""
-        for t in checked_time_steps(time_steps):
+        for t in self.recipe.checked(checked_time_steps(time_steps)):
             yield from self.at(t).simulate(images, (t,), chunk, precision)
 
 

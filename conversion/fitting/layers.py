@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from conversion.neurons import Neuron
+from conversion.neurons import Neuron, State
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,27 @@ class SpikingLayer:
     threshold: Tensor  # value of one spike, in units of the activation
     initial: Tensor  # membrane potential before the first step, in thresholds
     offset: Tensor | None = None  # constant current of every step, in units of the activation
+    ceiling: float | None = None  # upper bound of the activation
+
+    @property
+    def capped(self) -> bool:
+        """True where the neurons themselves must keep below the ceiling; thresholds do it for the others."""
+        return self.ceiling is not None and not self.neuron.bounded
+
+    @property
+    def largest(self) -> Tensor:
+        """Largest mean activation that is sent, broadcastable to [B, C, ...]; larger ones are clipped."""
+        if self.neuron.bounded:
+            return self.threshold * self.neuron.max_per_step
+        return torch.full_like(self.threshold, torch.inf if self.ceiling is None else self.ceiling)
+
+    def start(self, current: Tensor) -> State:
+        """State of the neurons before the first step, for currents [B, C, ...]."""
+        state = self.neuron.start(self.membrane(current))
+        if not self.capped:
+            return state
+        most = (self.largest / self.threshold).to(current.dtype).expand_as(current)
+        return self.neuron.capped(state, most)
 
     def membrane(self, current: Tensor) -> Tensor:
         """Initial membrane potential in the shape of one step of the current, [B, C, ...]."""

@@ -63,7 +63,7 @@ class Arrival:
         """Mean over time of what the layer, as it is now, would send: [B, ...] like the activation."""
         layer, current = self.layer, self.current
         driven = (current if layer.offset is None else current + layer.offset) / layer.threshold
-        spikes, _ = layer.neuron.scan(driven, self.steps, layer.neuron.start(layer.membrane(driven[0])))
+        spikes, _ = layer.neuron.scan(driven, self.steps, layer.start(driven[0]))
         return spikes.mean(0) * layer.threshold
 
     def parameters(self) -> list[nn.Parameter]:

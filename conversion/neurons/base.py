@@ -36,6 +36,8 @@ class Neuron(Part):
     whole_window: ClassVar[bool] = False  # fires only when all input has arrived: T must be known
     leaky: ClassVar[bool] = False  # can send the negative values of a leaky ReLU
     integral: ClassVar[bool] = True  # what it sends is a whole number of thresholds
+    bounded: ClassVar[bool] = True  # sends `max_per_step` thresholds a step on average at most
+    most_time_steps: ClassVar[int | None] = None  # largest T that it can run; None: any
 
     @property
     def alphabet(self) -> Alphabet:
@@ -46,6 +48,11 @@ class Neuron(Part):
     def max_per_step(self) -> int:
         """Largest value sent in a step, in thresholds; of a whole window, the largest mean of one."""
         return 1
+
+    @property
+    def steady_per_step(self) -> float:
+        """Largest steady input that is sent whole, in thresholds; of more, at most `max_per_step` is sent."""
+        return self.max_per_step
 
     @property
     def least_per_step(self) -> int:
@@ -85,6 +92,13 @@ class Neuron(Part):
     def start(self, membrane: Tensor) -> State:
         """State before the first step, from the initial membrane potential [B, ...] (in thresholds)."""
         return {"v": membrane}
+
+    def capped(self, state: State, most: Tensor) -> State:
+        """A state of `start` for an activation that is at most `most` [B, ...] (in thresholds).
+
+        Asked only of neurons that are not `bounded`; thresholds keep the others below it.
+        """
+        return state
 
     def at_rest(self, current: Tensor, state: State) -> State:
         """State after a step in which nobody sent anything; differential coding starts from it."""

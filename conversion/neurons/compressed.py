@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -56,6 +57,13 @@ class TimestepCompression(Neuron):
     def max_per_step(self) -> int:
         """Micro steps: thresholds are 1 on average."""
         return self.micro_steps
+
+    @property
+    def steady_per_step(self) -> float:
+        """What the last, smallest thresholds still send, in a long window."""
+        if self.last == 1:
+            return self.micro_steps
+        return self.micro_steps * self.last * math.log(1 / self.last) / (1 - self.last)
 
     def thresholds(self, time_steps: int) -> Tensor:
         """w_t [T], in thresholds of the layer."""

@@ -33,6 +33,9 @@ class DifferentialMultiThreshold(Neuron):
     or -k for the largest k with v <= -share k that leaves the output non-negative, t O >= k. The
     threshold of the layer is the smallest level.
 
+    Where the activation has an upper bound, a positive level is sent only as far as the output stays
+    below it: of those up to t (bound - O).
+
     Parameters:
         levels: n, number of levels. With one level, share 1 and membranes that start half full give
             the variant for plain signed spikes.
@@ -45,6 +48,7 @@ class DifferentialMultiThreshold(Neuron):
 
     name: ClassVar[str] = "differential-multi-threshold"
     coding: ClassVar[Coding] = DIFFERENTIAL
+    bounded: ClassVar[bool] = False  # changes add up to any estimate
     levels: int = searched(4, 1, 8)  # number of levels
     share: float = 0.75  # of a level that makes it fire
 
@@ -68,6 +72,10 @@ class DifferentialMultiThreshold(Neuron):
         step = torch.zeros((), dtype=membrane.dtype, device=membrane.device)
         return {"v": membrane, "input": zero, "output": zero, "rest": zero, "step": step}
 
+    def capped(self, state: State, most: Tensor) -> State:
+        """The same with an upper bound of the output."""
+        return state | {"most": most}
+
     def at_rest(self, current: Tensor, state: State) -> State:
         """c, and E = c."""
         return state | {"rest": current, "input": current}
@@ -77,14 +85,17 @@ class DifferentialMultiThreshold(Neuron):
         step, told, said = state["step"] + 1, state["input"], state["output"]
         change = current - state["rest"]
         v = state["v"] + change + told - said
-        spikes = self._fire(v, step * said)
+        room = step * (state["most"] - said) if "most" in state else None
+        spikes = self._fire(v, step * said, room)
         following = {"input": told + change / step, "output": said + spikes / step}
         return spikes, state | following | {"v": v - spikes, "step": step}
 
-    def _fire(self, v: Tensor, most: Tensor) -> Tensor:
-        """The largest level that the membrane has reached; below 0, of those up to `most`."""
+    def _fire(self, v: Tensor, most: Tensor, room: Tensor | None) -> Tensor:
+        """The largest level that the membrane has reached; below 0, of those up to `most`, above, `room`."""
         reached = v.abs() / self.share
         reached = torch.where(v < 0, torch.minimum(reached, most + ROUNDING), reached)
+        if room is not None:
+            reached = torch.where(v > 0, torch.minimum(reached, room + ROUNDING), reached)
         size = torch.zeros_like(v)
         for level in range(self.levels):
             size = torch.where(reached >= 2**level, 2.0**level, size)

@@ -33,6 +33,7 @@ class TemporalWeight(Neuron):
     name: ClassVar[str] = "temporal-weight"
     whole_window: ClassVar[bool] = True
     integral: ClassVar[bool] = False
+    most_time_steps: ClassVar[int | None] = 127  # 2^T is a float32; a current has 24 digits of it at most
 
     @property
     def alphabet(self) -> Alphabet:
@@ -49,13 +50,13 @@ class TemporalWeight(Neuron):
 
     def constant(self, charge: Tensor, initial: Tensor | float, time_steps: int) -> Tensor:
         """T / (2^T - 1) clip(floor(z (2^T - 1) + v0), 0, 2^T - 1) for z = charge / T."""
-        levels = self.levels_in(time_steps)
+        levels = float(self.levels_in(time_steps))
         digits = (charge * (levels / time_steps) + initial).floor().clamp(0, levels)
         return digits * (time_steps / levels)
 
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Spikes of one whole window; see `Neuron.scan`."""
-        levels = self.levels_in(steps)
+        levels = float(self.levels_in(steps))
         v = state["v"] + current.mean(0, dtype=torch.float64) * levels
         spikes = torch.empty((steps, *current.shape[1:]), dtype=current.dtype, device=current.device)
         for t in range(steps):

@@ -119,8 +119,8 @@ def _least(
     least = torch.full_like(maximum, torch.inf, dtype=torch.float64)
     best = shares[0]
     for share in shares:
-        step = (maximum * share / levels).clamp(min=1e-30)[:, None]
-        rounded = (centres / step + start).floor_().clamp_(0, levels) * step
+        step = (maximum * share / float(levels)).clamp(min=1e-30)[:, None]
+        rounded = (centres / step + start).floor_().clamp_(0, float(levels)) * step
         error = ((centres - rounded).double().square_() * counts).sum(1)
         if len(maximum) == 1:
             error = error.sum()[None]

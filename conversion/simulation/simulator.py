@@ -168,7 +168,7 @@ class Simulation:
         layer = self._layers[name]
         state = self._states.get(node)
         if state is None:
-            state = layer.neuron.start(layer.membrane(current[0]))
+            state = layer.start(current[0])
         if self._before is None:
             spikes, self._states[node] = layer.neuron.scan(current, steps, state)
         else:
