@@ -3,6 +3,8 @@
     ROOT/PATH/train2017/*.jpg, ROOT/PATH/val2017/*.jpg
     ROOT/PATH/annotations/instances_train2017.json, instances_val2017.json
 
+An image's `file_name` may have folders in it, relative to the folder of its split.
+
 Files are read by torchvision's CocoDetection, after a check of what it would trip over or pass over.
 Labels are the positions of the categories ordered by their official ids (which have gaps). Boxes
 are [x, y, width, height] from the image's corner. Regions marked `iscrowd` are neither trained on
@@ -19,7 +21,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -30,6 +32,7 @@ from datamodules.detection.annotations import AnnotatedImage, BoxChecks, check_o
 from datamodules.detection.base import DetectionData, DetectionOptions
 from datamodules.detection.samples import FileReader, check_headers
 from datamodules.errors import DataError, missing_data
+from datamodules.image_lists import is_inside
 
 LAYOUT = """
 DATA_ROOT/
@@ -118,7 +121,7 @@ class Coco(DetectionData):
         checks = BoxChecks(f"data set {self.name!r} in {self.folder}")
         for split, (file, images, content) in contents.items():
             self._images[split] = annotated_images(content, images, checks)
-            _check_files(self._images[split], file, images)
+            _check_files(content, file, images)
             check_objects(self._images[split], str(file))
         check_headers(self._images["test"])
         checks.report()
@@ -133,9 +136,9 @@ class Coco(DetectionData):
             raise missing_data(f"there is no {absent.name}", absent.parent, LAYOUT)
         try:
             check_form(json.loads(file.read_bytes()), str(file))
-        except ValueError as error:
-            if isinstance(error, DataError):
-                raise
+        except DataError:
+            raise
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{file} is not JSON: {error}") from error
         with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress
             listed = CocoDetection(str(images), str(file))
@@ -170,6 +173,11 @@ def check_form(content: Any, source: str) -> None:
             if absent:
                 raise DataError(f"{source}: an entry of {name!r} lacks {absent[0]!r}: {str(entry)[:80]}")
             _check_values(entry, name, source)
+            if name == "images" and not is_inside(entry["file_name"]):
+                raise DataError(
+                    f"{source}: file_name of 'images' entry {entry['id']!r} must name a file inside the"
+                    f" folder of images, not absolute and without '..', got {entry['file_name'][:80]!r}"
+                )
     known = {name: {entry["id"] for entry in content[name]} for name in ("images", "categories")}
     for name, ids in known.items():
         if len(ids) < len(content[name]):
@@ -220,12 +228,23 @@ def annotated_images(content: Mapping[str, Any], folder: Path, checks: BoxChecks
                 [labels[one["category_id"]] for one in objects],
                 areas=[one.get("area", one["bbox"][2] * one["bbox"][3]) for one in objects],
                 crowd=[bool(one.get("iscrowd", 0)) for one in objects],
+                named=image["file_name"],
             )
         )
     return images
 
 
-def _check_files(images: Sequence[AnnotatedImage], file: Path, folder: Path) -> None:
-    there = set(os.listdir(folder))
-    if absent := [one.path.name for one in images if one.path.name not in there]:
-        raise DataError(f"{file} names {len(absent)} image(s) that {folder} lacks, first {absent[0]}")
+def _check_files(content: Mapping[str, Any], file: Path, folder: Path) -> None:
+    """Check that every image is there. Folders are listed once: a look at each file is slow over networks."""
+    names = [PurePosixPath(image["file_name"]) for image in content["images"]]
+    there = {parent: _listed(folder / parent) for parent in {name.parent for name in names}}
+    if absent := [str(name) for name in names if name.name not in there[name.parent]]:
+        hint = "; folders are separated by /" if "\\" in absent[0] else ""
+        raise DataError(f"{file} names {len(absent)} image(s) that {folder} lacks, first {absent[0]}{hint}")
+
+
+def _listed(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()

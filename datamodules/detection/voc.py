@@ -1,4 +1,4 @@
-"""Pascal VOC, and any data set in its layout, read by torchvision's VOCDetection.
+"""Pascal VOC, and any data set in its layout.
 
     ROOT/PATH/VOCdevkit/VOC2007/{Annotations, ImageSets/Main, JPEGImages}
     ROOT/PATH/VOCdevkit/VOC2012/...
@@ -8,7 +8,7 @@ order), so that other class lists work without being declared.
 
 VOC counts pixels from 1 and includes the last one: a box (xmin, ymin, xmax, ymax) covers xmax - xmin
 + 1 columns. Here it becomes (xmin - 1, ymin - 1, xmax, ymax), which has the same overlaps. Objects
-marked `difficult` are not scored, and not trained on unless asked for.
+marked `difficult` are not scored, and not trained on unless asked for. Boxes of parts are not read.
 
 Source: Everingham et al. 2010, The Pascal Visual Object Classes Challenge, doi:10.1007/s11263-009-0275-4.
 """
@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor
-from torchvision.datasets import VOCDetection
 
 from datamodules.base import LoaderConfig, Split
 from datamodules.detection.annotations import AnnotatedImage, BoxChecks, check_objects
 from datamodules.detection.base import DetectionData, DetectionOptions
 from datamodules.detection.samples import FileReader, check_headers
 from datamodules.errors import DataError, missing_data
+from datamodules.image_lists import listed_names
 from datamodules.options import check_flag
 
 LAYOUT = """
@@ -46,6 +46,7 @@ SPLITS: dict[str, dict[Split, tuple[tuple[str, str], ...]]] = {
     "2012": {"train": (("2012", "train"),), "test": (("2012", "val"),)},
     "07+12": {"train": (("2007", "trainval"), ("2012", "trainval")), "test": (("2007", "test"),)},
 }
+FLAGS = {"0": False, "1": True, "false": False, "true": True}
 
 
 @dataclass(frozen=True)
@@ -126,20 +127,16 @@ class Voc(DetectionData):
         return self._images[split], self._readers[split]
 
     def _parse(self, year: str, image_set: str) -> list[_Parsed]:
+        base = self.folder / "VOCdevkit" / f"VOC{year}"
+        names, images = base / "ImageSets" / "Main" / f"{image_set}.txt", base / "JPEGImages"
         try:
-            listed = VOCDetection(str(self.folder), year=year, image_set=image_set)
-        except (OSError, RuntimeError, UnicodeDecodeError) as error:
-            problem = f"no {image_set} images of VOC{year} ({' '.join(str(error).split())})"
+            listed = listed_names(names, images)
+        except (OSError, UnicodeDecodeError) as error:
+            problem = f"no {image_set} images of VOC{year} ({error})"
             raise missing_data(problem, self.folder, LAYOUT) from error
-        pairs = [  # an empty line of the list is no image
-            pair
-            for pair in zip(listed.annotations, listed.images, strict=True)
-            if Path(pair[1]).name != ".jpg"
-        ]
-        if not pairs:
-            lists = self.folder / "VOCdevkit" / f"VOC{year}" / "ImageSets" / "Main"
-            raise DataError(f"{lists / image_set}.txt names no image")
-        return [_read(Path(annotation), Path(image)) for annotation, image in pairs]
+        if not listed:
+            raise DataError(f"{names} names no image")
+        return [_read(base / "Annotations" / f"{name}.xml", images / f"{name}.jpg") for name in listed]
 
 
 def _read(file: Path, image: Path) -> _Parsed:
@@ -147,7 +144,7 @@ def _read(file: Path, image: Path) -> _Parsed:
         root = ElementTree.parse(file).getroot()
     except FileNotFoundError as error:
         raise DataError(f"there is no annotation file {file} for the image {image.name}") from error
-    except (OSError, ElementTree.ParseError) as error:
+    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: encodings
         raise DataError(f"cannot read the annotation file {file}: {error}") from error
     if not image.is_file():
         raise DataError(f"{file} annotates {image}, which does not exist")
@@ -160,7 +157,7 @@ def _read(file: Path, image: Path) -> _Parsed:
         size=(size[0], size[1]),
         names=[_text(one, "name", file) for one in found],
         boxes=boxes,
-        difficult=[(one.findtext("difficult") or "0").strip() == "1" for one in found],
+        difficult=[_flag(one, "difficult", file) for one in found],
     )
 
 
@@ -177,6 +174,16 @@ def _number(element: ElementTree.Element, path: str, file: Path) -> float:
         return float(text)
     except ValueError:
         raise DataError(f"{file}: <{path}> must be a number, got {text!r}") from None
+
+
+def _flag(element: ElementTree.Element, path: str, file: Path) -> bool:
+    """A mark that older files leave out where it is not set."""
+    if element.find(path) is None:
+        return False
+    text = (element.findtext(path) or "").strip()
+    if text.lower() not in FLAGS:
+        raise DataError(f"{file}: <{path}> must be 0 or 1, got {text!r}")
+    return FLAGS[text.lower()]
 
 
 def _pixels(element: ElementTree.Element, path: str, file: Path) -> int:

@@ -1,4 +1,4 @@
-"""Pascal VOC 2012 segmentation, read by torchvision's VOCSegmentation, and SBD's larger training list.
+"""Pascal VOC 2012 segmentation, and SBD's larger training list.
 
     ROOT/PATH/VOCdevkit/VOC2012/{JPEGImages, SegmentationClass, ImageSets/Segmentation}
     .../SegmentationClassAug, ImageSets/Segmentation/trainaug.txt     (for train: trainaug)
@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from torchvision.datasets import VOCSegmentation
-
 from datamodules.base import LoaderConfig, Split
 from datamodules.errors import DataError, missing_data
+from datamodules.image_lists import listed_names, read_lines
 from datamodules.segmentation.base import Colour, SegmentationData, SegmentationOptions
 from datamodules.segmentation.labels import IGNORE, LabelIds, LabelledImage, check_files
 from datamodules.segmentation.samples import FileReader, Read
@@ -92,9 +91,8 @@ class VocSegmentation(SegmentationData):
         return self.root / self.options.path
 
     def _open(self) -> None:
-        augmented = self.options.train == "trainaug"
         parts: dict[Split, list[LabelledImage]] = {
-            "train": self._augmented() if augmented else self._listed("train"),
+            "train": self._listed(self.options.train),
             "test": self._listed("val"),
         }
         for split, pairs in parts.items():
@@ -102,31 +100,26 @@ class VocSegmentation(SegmentationData):
             self._files[split] = pairs
             self._readers[split] = FileReader(pairs, IDS, self.options.in_memory)
 
-    def _listed(self, part: str) -> list[LabelledImage]:
-        try:
-            listed = VOCSegmentation(str(self.folder), year="2012", image_set=part)
-        except (OSError, RuntimeError, UnicodeDecodeError) as error:
-            problem = f"no {part} images of VOC2012 segmentation ({' '.join(str(error).split())})"
-            raise missing_data(problem, self.folder, LAYOUT) from error
-        return _pairs(part, [*zip(listed.images, listed.masks, strict=True)], self.folder)
-
-    def _augmented(self) -> list[LabelledImage]:
+    def _listed(self, part: TrainList | Literal["val"]) -> list[LabelledImage]:
         base = self.folder / "VOCdevkit" / "VOC2012"
-        names = base / "ImageSets" / "Segmentation" / "trainaug.txt"
+        names, images = base / "ImageSets" / "Segmentation" / f"{part}.txt", base / "JPEGImages"
         if not names.is_file():
-            raise missing_data("there is no trainaug.txt", names.parent, LAYOUT)
-        # Some copies of the list hold "/JPEGImages/x.jpg /SegmentationClassAug/x.png".
-        stems = [Path(line.split()[0]).stem for line in names.read_text().splitlines() if line.strip()]
-        images, labels = base / "JPEGImages", base / "SegmentationClassAug"
-        return _pairs("trainaug", [(images / f"{s}.jpg", labels / f"{s}.png") for s in stems], self.folder)
+            problem = f"no {part} images of VOC2012 segmentation: there is no {names.name}"
+            raise missing_data(problem, names.parent, LAYOUT)
+        try:
+            stems = _augmented(names) if part == "trainaug" else listed_names(names, images)
+        except (OSError, UnicodeDecodeError) as error:
+            problem = f"no {part} images of VOC2012 segmentation ({error})"
+            raise missing_data(problem, self.folder, LAYOUT) from error
+        if not stems:
+            raise DataError(f"ImageSets/Segmentation/{part}.txt in {self.folder} names no image")
+        labels = base / ("SegmentationClassAug" if part == "trainaug" else "SegmentationClass")
+        return [LabelledImage(images / f"{stem}.jpg", labels / f"{stem}.png") for stem in stems]
 
     def _labelled(self, split: Split) -> tuple[Sequence[LabelledImage], Read]:
         return self._files[split], self._readers[split]
 
 
-def _pairs(part: str, files: Sequence[tuple[str | Path, str | Path]], folder: Path) -> list[LabelledImage]:
-    pairs = [LabelledImage(Path(image), Path(label)) for image, label in files]
-    pairs = [pair for pair in pairs if pair.image.name != ".jpg"]  # an empty line of the list is no image
-    if not pairs:
-        raise DataError(f"ImageSets/Segmentation/{part}.txt in {folder} names no image")
-    return pairs
+def _augmented(names: Path) -> list[str]:
+    """Some copies of the list hold "/JPEGImages/x.jpg /SegmentationClassAug/x.png"."""
+    return [Path(line.split()[0]).stem for line in read_lines(names).values()]

@@ -145,3 +145,68 @@ def test_fingerprints_see_annotations(coco, tmp_path):
     assert after["test"] != before["test"]
     assert after["train"] == before["train"]
     load(tmp_path).check_disjoint(content=True)
+
+
+def _moved(coco, part, names):
+    """The annotations with images under other names, their files moved there."""
+    content = coco.content(part)
+    for image, name in zip(content["images"], names, strict=True):
+        target = coco.base / part / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (coco.base / part / image["file_name"]).rename(target)
+        image["file_name"] = name
+    return content
+
+
+def test_file_names_may_have_folders(coco, tmp_path):
+    flat = load(tmp_path)
+    before, fingerprint = list(flat.test_dataloader()), flat.fingerprint()
+    names = ["cam0/1.png", "cam1/1.png", "./deep/er/x y.png"]
+    coco.write("val2017", _moved(coco, "val2017", names))
+    data = load(tmp_path)
+    for (images, targets), (same, moved) in zip(before, data.test_dataloader(), strict=True):
+        torch.testing.assert_close(images, same)
+        torch.testing.assert_close(targets, moved)
+    assert [one.path.relative_to(coco.base / "val2017").as_posix() for one in data._images["test"]] == [
+        "cam1/1.png",
+        "deep/er/x y.png",
+        "cam0/1.png",
+    ]
+    assert data.fingerprint()["test"] != fingerprint["test"]
+    data.check_disjoint(content=True)
+
+
+@pytest.mark.parametrize(
+    "gone", ["cam0/2.png", "cam9/1.png", "cam0", "cam0/1.png/x.png", "a" * 300 + "/b.png"]
+)
+def test_an_absent_image_in_a_folder_is_named_with_it(coco, tmp_path, gone):
+    content = _moved(coco, "val2017", ["cam0/1.png", "cam1/1.png", "2.png"])
+    coco.write("val2017", _changed(content, "images", file_name=gone))
+    with pytest.raises(DataError, match=rf"lacks, first {gone}|cannot decode the image .*{gone}"):
+        load(tmp_path)
+
+
+def test_folders_with_backslashes_get_a_hint(coco, tmp_path):
+    coco.write("val2017", _changed(coco.content("val2017"), "images", file_name="cam0\\1.png"))
+    with pytest.raises(DataError, match="folders are separated by /"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../x.png", "a/../../x.png", "a/../x.png", "/etc/x.png", "..", "", ".", "a\0.png"),
+        *("C:\\x.png", "C:x.png", "\\\\host\\a\\x.png", "..\\x.png"),
+    ],
+)
+def test_a_file_name_cannot_leave_the_folder_of_images(coco, tmp_path, name):
+    (coco.base / "x.png").write_bytes((coco.base / "val2017" / "val20171.png").read_bytes())
+    coco.write("val2017", _changed(coco.content("val2017"), "images", file_name=name))
+    with pytest.raises(DataError, match=r"instances_val2017\.json: file_name .* inside the folder of images"):
+        load(tmp_path)
+
+
+def test_json_that_is_nested_too_deeply_is_named(coco, tmp_path):
+    file = coco.write("val2017", "[" * 100_000)
+    with pytest.raises(DataError, match=rf"{file.name} is not JSON"):
+        load(tmp_path)

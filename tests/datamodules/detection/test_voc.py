@@ -198,3 +198,111 @@ def test_an_image_of_another_size_than_its_annotation_says_is_named(voc, tmp_pat
 def test_bad_options_are_named(options, message):
     with pytest.raises(DataError, match=message):
         build("voc", options, LoaderConfig())
+
+
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [("0", False), ("1", True), (" 1\n", True), ("true", True), ("True", True), ("false", False)],
+)
+def test_difficult_is_read_as_the_flag_that_it_is(voc, tmp_path, text, flag):
+    file = voc.base / "Annotations" / "b1.xml"
+    voc.add("val", "b3", [("cat", (1, 1, 9, 9))])
+    file.write_text(file.read_text().replace("<difficult>0<", f"<difficult>{text}<"))
+    data = load(tmp_path)
+    assert data._images["test"][0].difficult.tolist() == [True, flag]
+
+
+def test_objects_without_the_mark_are_not_difficult(voc, tmp_path):
+    file = voc.base / "Annotations" / "b1.xml"
+    file.write_text(file.read_text().replace("<difficult>1</difficult>", ""))
+    assert load(tmp_path)._images["test"][0].difficult.tolist() == [False, False]
+
+
+@pytest.mark.parametrize("text", ["2", "-1", "1.0", "yes", "no", "Unspecified", "", "nan", "<b>1</b>"])
+def test_other_marks_are_refused_with_file_and_field(voc, tmp_path, text):
+    file = voc.base / "Annotations" / "b1.xml"
+    file.write_text(file.read_text().replace("<difficult>0<", f"<difficult>{text}<"))
+    with pytest.raises(DataError, match=r"b1\.xml: <difficult> must be 0 or 1, got"):
+        load(tmp_path)
+
+
+def test_parts_of_an_object_are_no_objects(voc, tmp_path):
+    """VOC marks heads, hands and feet of people; their names and boxes stand inside of the object."""
+    box = "<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>4</xmax><ymax>4</ymax></bndbox>"
+    part = f"<part><name>head</name><difficult>yes</difficult>{box}</part>"
+    plain = load(tmp_path)
+    for stem in ("a1", "b1"):
+        file = voc.base / "Annotations" / f"{stem}.xml"
+        text = file.read_text()
+        file.write_text(text.replace("<object>", f"<object>{part}").replace("</object>", f"{part}</object>"))
+    data = load(tmp_path)
+    assert data.classes == ("cat", "dog")
+    for split in ("train", "test"):
+        before, after = plain._images[split], data._images[split]
+        assert [one.identity() for one in before] == [one.identity() for one in after]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_annotations_in_other_encodings(voc, tmp_path, encoding):
+    before = load(tmp_path).fingerprint()
+    for file in (voc.base / "Annotations").iterdir():
+        text = file.read_text().replace("dog", "chién").replace("cat", "chat")
+        declared = f'<?xml version="1.0" encoding="{encoding.removesuffix("-sig")}"?>'
+        file.write_text(declared + text, encoding=encoding)
+    data = load(tmp_path)
+    assert data.classes == ("chat", "chién")
+    assert data.fingerprint() == before
+
+
+@pytest.mark.parametrize("encoding", ["no-such-encoding", "utf-7", "big5"])
+def test_an_encoding_that_cannot_be_read_is_named(voc, tmp_path, encoding):
+    file = voc.base / "Annotations" / "b1.xml"
+    file.write_text(f'<?xml version="1.0" encoding="{encoding}"?>' + file.read_text())
+    with pytest.raises(DataError, match=r"cannot read the annotation file .*b1\.xml"):
+        load(tmp_path)
+
+
+def test_a_cmyk_photograph_is_read_in_colour(voc, tmp_path):
+    from PIL import Image
+
+    file = voc.base / "JPEGImages" / "b1.jpg"
+    flat = Image.new("RGB", (64, 48), (200, 100, 50))
+    flat.convert("CMYK").save(file, quality=95)
+    images, _ = load(tmp_path, mean=[0.0] * 3, std=[1.0] * 3)._samples("test", training=False)[0]
+    middle = images[:, 32, 32] * 255
+    torch.testing.assert_close(middle, torch.tensor([200.0, 100, 50]), atol=4, rtol=0)
+
+
+def listing(voc, text):
+    (voc.base / "ImageSets" / "Main" / "val.txt").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["b1 1\nb2 -1\n", "b1  1\r\nb2  0\r\n", "b1\t1\n\nb2\n", "\ufeffb1\nb2\n"])
+def test_lists_of_one_class_name_all_of_their_images(voc, tmp_path, text):
+    before = load(tmp_path).fingerprint()
+    listing(voc, text)
+    assert load(tmp_path).fingerprint() == before
+
+
+def test_a_name_with_a_number_behind_it_is_a_name_where_the_image_is_there(voc, tmp_path):
+    voc.add("val", "b 1", [("cat", (1, 1, 9, 9))])
+    listing(voc, "b1 1\nb 1\n")
+    assert [one.path.stem for one in load(tmp_path)._images["test"]] == ["b1", "b 1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("b1 1\nb2 7\n", r"val\.txt:2: the second column must be 1, -1 or 0, got '7'"),
+        ("b1 +1\n", r"val\.txt:1: the second column must be 1, -1 or 0, got '\+1'"),
+        ("b1\n\nb2\nb1 1\n", r"val\.txt:4 names the image 'b1' again, after line 1"),
+        ("../b1\n", r"val\.txt:1: '\.\./b1' does not name an image inside"),
+        ("/b1\n", r"val\.txt:1: '/b1' does not name"),
+        ("b1 cat\n", r"no annotation file .*b1 cat\.xml"),
+        ("b" * 300, r"b{300}"),
+    ],
+)
+def test_lines_that_name_no_image_are_named(voc, tmp_path, text, message):
+    listing(voc, text)
+    with pytest.raises(DataError, match=message):
+        load(tmp_path)

@@ -62,3 +62,9 @@ def test_an_empty_list_is_named(voc):
     voc.names("val", [])
     with pytest.raises(DataError, match=r"Segmentation/val.txt .* names no image"):
         voc.build().setup()
+
+
+def test_an_image_that_is_listed_twice_is_named(voc):
+    voc.names("val", ["c", "c"])
+    with pytest.raises(DataError, match=r"val\.txt:2 names the image 'c' again, after line 1"):
+        voc.build().setup()
