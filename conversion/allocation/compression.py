@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -91,6 +92,11 @@ class SpikeCompression(Allocation):
 
 
 def scaled(layer: SpikingLayer, factor: float) -> SpikingLayer:
-    """A layer with its thresholds multiplied; a constant current that is half a threshold grows with them."""
-    offset = None if layer.offset is None else layer.offset * factor
-    return replace(layer, threshold=layer.threshold * factor, offset=offset)
+    """A layer with its thresholds multiplied; a constant current that is half a threshold grows with them.
+
+    Neurons that a threshold keeps below the bound of their activation stay below it.
+    """
+    highest = layer.highest_threshold if layer.neuron.bounded else math.inf
+    factors = (highest / layer.threshold).clamp(max=factor)
+    offset = None if layer.offset is None else layer.offset * factors
+    return replace(layer, threshold=layer.threshold * factors, offset=offset)

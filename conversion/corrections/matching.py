@@ -31,7 +31,8 @@ class RateMatching(Correction):
     are fitted in the order of computation, with all earlier ones already spiking. Two things are
     tried for every channel, in turns:
 
-        threshold   m θ, with m from `low` to `high`: above 1 leaves room to catch up
+        threshold   m θ, with m from `low` to `high`: above 1 leaves room to catch up, up to the bound
+                    of an activation that has one
         caution     the membrane starts d thresholds lower and gains d / T more in every step: the same
                     charge at T, but early spikes, which may be wrong and cost most, wait
 
@@ -114,8 +115,9 @@ class RateMatching(Correction):
         neuron, steps = arrival.layer.neuron, arrival.steps
         best = given = _Fit.of(arrival.layer, channels, steps)
         error = _error(best.sent(neuron, current, steps), activation)
+        highest = arrival.layer.highest_threshold  # of an activation with an upper bound
         thresholds: list[dict[str, Any]] = [
-            {"threshold": given.threshold * multiple} for multiple in self._multiples
+            {"threshold": (given.threshold * multiple).clamp(max=highest)} for multiple in self._multiples
         ]
         cautions: list[dict[str, Any]] = [
             {"caution": torch.full_like(given.caution, caution)} for caution in self._cautions
@@ -127,7 +129,7 @@ class RateMatching(Correction):
                 candidate = replace(candidate, bias=given.bias + missing)
                 found = _error(candidate.sent(neuron, current, steps), activation)
                 best, error = best.where(found < error, candidate), torch.minimum(error, found)
-        arrival.layer = best.layer(neuron, ndim)
+        arrival.layer = best.of_layer(arrival.layer, ndim)
 
     @property
     def _multiples(self) -> list[float]:
@@ -190,10 +192,14 @@ class _Fit:
         }
         return replace(self, **chosen)
 
-    def layer(self, neuron: Neuron, ndim: int) -> SpikingLayer:
-        """The fitted layer, for activations of `ndim` axes."""
-        start = per_channel(self.initial - self.caution, ndim)
-        return SpikingLayer(neuron, per_channel(self.threshold, ndim), start, per_channel(self.offset, ndim))
+    def of_layer(self, layer: SpikingLayer, ndim: int) -> SpikingLayer:
+        """The layer with this fit, for activations of `ndim` axes."""
+        return replace(
+            layer,
+            threshold=per_channel(self.threshold, ndim),
+            initial=per_channel(self.initial - self.caution, ndim),
+            offset=per_channel(self.offset, ndim),
+        )
 
 
 def _error(sent: Tensor, activation: Tensor) -> Tensor:

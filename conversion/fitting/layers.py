@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,11 @@ class SpikingLayer:
     def capped(self) -> bool:
         """True where the neurons themselves must keep below the ceiling; thresholds do it for the others."""
         return self.ceiling is not None and not self.neuron.bounded
+
+    @property
+    def highest_threshold(self) -> float:
+        """The threshold whose largest bursts, one every step, are the ceiling; a higher one exceeds it."""
+        return math.inf if self.ceiling is None else self.ceiling / self.neuron.max_per_step
 
     @property
     def largest(self) -> Tensor:
