@@ -63,7 +63,8 @@ def _firing_of(neuron: Neuron) -> Firing | None:
         case Integer(decay=1.0):
             return Firing(BURST, neuron.most, bound=0.5)
         case ImbalancedThreshold(slope=float() | int()):
-            return Firing(LEAKY, back=1, bound=neuron.slope)
+            slope = neuron.slope if isinstance(neuron.slope, float | int) else 0.0
+            return Firing(LEAKY, back=1, bound=slope)
         case Signed():
             return Firing(SIGNED, neuron.gamma, neuron.back, neuron.lower, states=("v", "sent"))
         case SpikeCalibrated():
