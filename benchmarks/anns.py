@@ -122,7 +122,7 @@ def trained_ann(matrix: Matrix, cell: Cell, data: DataModule, anns: AnnStore, di
         display.training(f"{cell.network} on {cell.dataset}", spec.training.epochs)
 
     def waiting(holding: Holding) -> None:
-        display.note(f"waiting for {holding.owner}, which trains {holding.title}")
+        display.note(f"waiting for {holding.who}, which trains {holding.title}")
 
     return anns.get(matrix, spec, ann_title(cell), data, waiting)
 

@@ -164,7 +164,7 @@ class _Run:
             holding = self._claims.find(job.key)
             if holding is not None and not holding.stale:
                 if not self._elsewhere:
-                    self._watch.note(f"{holding.owner} is at work on {holding.title}; the rest goes on here")
+                    self._watch.note(f"{holding.who} is at work on {holding.title}; the rest goes on here")
                 self._elsewhere[job.key] = job
                 continue
             self._watch.begins(job)
@@ -198,7 +198,7 @@ class _Run:
         if self._is_done(job):  # killed between its record and its answer
             return Answer("there")
         holding = self._claims.find(job.key)
-        fail(job, error, str(holding.owner) if holding is not None else "unknown", None)
+        fail(job, error, holding.who if holding is not None else "unknown", None)
         return Answer("failed", str(error))
 
     def _finish(self, job: Job, answer: Answer) -> None:

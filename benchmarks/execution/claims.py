@@ -6,6 +6,7 @@
 
 A claim outlives its owner when that is killed. On the same machine the dead process is noticed at once, on
 others when the heartbeat has been silent for `SILENCE`; then whoever wants the work takes the claim over.
+A claim that cannot be read, or that another version wrote, is somebody's as long as its heartbeat moves.
 The owner only ever touches its own file, by its descriptor, so an owner that was merely frozen cannot
 disturb its successor: it finds that it is no longer the holder (`Claim.held`) and drops its result.
 """
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 import time
 import uuid
@@ -23,10 +23,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Annotated
 
-import psutil
 from filelock import FileLock, Timeout
+from pydantic import ConfigDict, Field, TypeAdapter
 
+from benchmarks.execution.heartbeats import forget, silence
+from benchmarks.execution.owners import Owner
+from benchmarks.execution.plain_files import read_as
 from benchmarks.execution.progress_file import Progress, ProgressFile
 from leaderboard import StoreError
 from leaderboard.files import unwritable
@@ -35,35 +39,21 @@ HEARTBEAT = 5.0  # seconds
 SILENCE = 120.0  # seconds without a heartbeat after which an owner on another machine counts as dead
 TURN = 60.0  # seconds to wait for the lock that is held for milliseconds
 POLL = 0.5  # seconds
+TITLE = 1000  # characters
 
 
 @dataclass(frozen=True)
-class Owner:
-    """A process: pid is unique in its name space, the start tells it from a later process of that pid."""
+class _Content:
+    """What a claim says."""
 
-    host: str
-    space: str  # of process ids; containers of one host may each have their own
-    pid: int
-    started: float  # Unix time
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-    @staticmethod
-    def here() -> Owner:
-        """This process."""
-        return Owner(socket.gethostname(), _space(), os.getpid(), psutil.Process().create_time())
+    owner: Owner
+    title: Annotated[str, Field(max_length=4096)]
+    since: Annotated[float, Field(ge=0, lt=1e11)]  # Unix time
 
-    @property
-    def alive(self) -> bool | None:
-        """Whether the process runs; None where that cannot be seen from here."""
-        if (self.host, self.space) != (socket.gethostname(), _space()):
-            return None
-        try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
 
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+_CONTENT = TypeAdapter(_Content)
 
 
 @dataclass(frozen=True)
@@ -72,10 +62,15 @@ class Holding:
 
     key: str
     title: str
-    owner: Owner
+    owner: Owner | None  # None where the claim cannot be read
     since: float  # Unix time
     stale: bool  # the owner is dead
     progress: Progress | None
+
+    @property
+    def who(self) -> str:
+        """The owner for people."""
+        return str(self.owner) if self.owner is not None else "somebody whose claim cannot be read"
 
 
 class Claims:
@@ -101,13 +96,12 @@ class Claims:
         path = self._path(key)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".turn.lock", timeout=TURN):
-                if path.exists():
-                    found = self._read(path)
-                    if found is not None and not found.stale:
-                        return None
-                    _remove(path)
-                return Claim(path, title)
+            with self._turn():
+                found = self._read(path)
+                if found is not None and not found.stale:
+                    return None
+                _remove(path)
+                return Claim(path, title, self._turn)
         except Timeout as error:
             raise StoreError(
                 f"{self.folder / '.turn.lock'} has been locked for {TURN:g} s; remove it if nothing runs"
@@ -141,28 +135,41 @@ class Claims:
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
 
+    def _turn(self) -> FileLock:
+        return FileLock(self.folder / ".turn.lock", timeout=TURN)
+
     def _read(self, path: Path) -> Holding | None:
+        content, beat = None, time.time_ns()
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            owner = Owner(**content["owner"])
-            title, since = str(content["title"]), float(content["since"])
-            beat = path.stat().st_mtime
+            beat = path.stat().st_mtime_ns
+            content = read_as(_CONTENT, path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            return _unreadable(path)
-        alive = owner.alive
-        stale = _now(self.folder) - beat > SILENCE if alive is None else not alive
-        return Holding(path.stem, title, owner, since, stale, ProgressFile.of(path).read())
+        except (OSError, ValueError):
+            with suppress(OSError):
+                beat = path.lstat().st_mtime_ns
+        alive = content.owner.alive if content is not None else None
+        stale = silence(path, beat) > SILENCE if alive is None else not alive
+        progress = ProgressFile.of(path).read()
+        if content is None:
+            return Holding(path.stem, path.stem, None, beat / 1e9, stale, progress)
+        return Holding(path.stem, content.title, content.owner, content.since, stale, progress)
 
 
 class Claim:
-    """A claim that this process holds; use as a context, which gives it up."""
+    """A claim that this process holds; use as a context, which gives it up.
 
-    def __init__(self, path: Path, title: str) -> None:
+    Args:
+        path: of its file.
+        title: what people are told.
+        turn: makes the lock that is held while a claim changes hands.
+    """
+
+    def __init__(self, path: Path, title: str, turn: Callable[[], FileLock]) -> None:
         self.path = path
         self.progress = ProgressFile.of(path)
-        content = {"owner": asdict(Owner.here()), "title": title, "since": time.time()}
+        self._turn = turn
+        content = {"owner": asdict(Owner.here()), "title": title[:TITLE], "since": time.time()}
         unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         self._file = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         try:
@@ -192,9 +199,18 @@ class Claim:
     def release(self) -> None:
         """Give the claim up."""
         _HEART.remove(self)
-        if self.held:
-            _remove(self.path)
+        if self.held:  # or taking turns would make the folder anew
+            try:
+                with self._turn():  # or a successor could lose its claim between the look and the removal
+                    self._remove_if_held()
+            except (OSError, Timeout):
+                self._remove_if_held()
         os.close(self._file)
+
+    def _remove_if_held(self) -> None:
+        if self.held:
+            with suppress(OSError):  # it ends with its heartbeat
+                _remove(self.path)
 
     def __enter__(self) -> Claim:
         return self
@@ -236,30 +252,9 @@ _HEART = _Heart()
 
 
 def _remove(path: Path) -> None:
+    """Remove a claim and what lies beside it; a folder in its place is moved aside."""
     ProgressFile.of(path).remove()
+    forget(path)
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f".{path.name}.{uuid.uuid4().hex}.aside"))
     path.unlink(missing_ok=True)
-
-
-def _unreadable(path: Path) -> Holding:
-    """A claim that a crash of the machine has damaged: nobody holds it."""
-    nobody = Owner("unknown", "", 0, 0.0)
-    return Holding(path.stem, "", nobody, 0.0, True, None)
-
-
-def _space() -> str:
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
-
-
-def _now(folder: Path) -> float:
-    """The time of the file system, which on other machines may differ from the clock."""
-    probe = folder / f".clock.{os.getpid()}"
-    try:
-        probe.touch()
-        now = probe.stat().st_mtime
-        probe.unlink(missing_ok=True)
-        return now
-    except OSError:  # a folder that is only read
-        return time.time()

@@ -24,8 +24,9 @@ from benchmarks.data import evaluation_data
 from benchmarks.diagnose import diagnose_cell, unseen_images
 from benchmarks.errors import AnnError
 from benchmarks.evaluate import evaluate
-from benchmarks.execution.claims import Claim, Claims, Owner
+from benchmarks.execution.claims import Claim, Claims
 from benchmarks.execution.executors import NotStarted
+from benchmarks.execution.owners import Owner
 from benchmarks.pictures import folder_of, some, write_pictures
 from benchmarks.provenance import package_versions
 from benchmarks.quiet import quieten

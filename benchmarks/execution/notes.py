@@ -6,17 +6,25 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from benchmarks.execution.plain_files import LARGE, read_as
 from leaderboard.files import write_text_atomically
 from leaderboard.store import CELL_ID
+
+Id = Annotated[str, Field(pattern=f"^{CELL_ID.pattern}$")]
 
 
 @dataclass(frozen=True)
 class NotedCell:
     """A cell, by the names of its files."""
 
-    id: str
-    ann: str
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")
+
+    id: Id
+    ann: Id
     title: str
 
 
@@ -24,10 +32,17 @@ class NotedCell:
 class Note:
     """The latest run of a matrix."""
 
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
     matrix: str
-    started: float  # Unix time
-    at_once: int | None  # jobs at a time; None: as many as the cluster gives
+    started: Annotated[float, Field(ge=0, lt=1e11)]  # Unix time
+    at_once: (
+        Annotated[int, Field(ge=1, lt=2**31)] | None
+    )  # jobs at a time; None: as many as the cluster gives
     cells: tuple[NotedCell, ...]
+
+
+_NOTE = TypeAdapter(Note)
 
 
 class Notes:
@@ -50,12 +65,9 @@ class Notes:
     def load(self) -> list[Note]:
         """All notes that can be read, the latest run last."""
         found = []
-        for path in filter(Path.is_file, sorted(self._folder.glob("*.json"))):
+        for path in sorted(self._folder.glob("*.json")):
             try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-                cells = tuple(NotedCell(**cell) for cell in content.pop("cells"))
-                if all(CELL_ID.fullmatch(id_) for cell in cells for id_ in (cell.id, cell.ann)):
-                    found.append(Note(**content, cells=cells))
-            except (OSError, ValueError, TypeError, KeyError, RecursionError):
+                found.append(read_as(_NOTE, path, LARGE))
+            except (OSError, ValueError):
                 continue  # written again by the next run
         return sorted(found, key=lambda note: note.started)

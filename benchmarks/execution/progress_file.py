@@ -8,8 +8,16 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from benchmarks.execution.plain_files import read_as
 
 EVERY = 0.5  # seconds between two writes
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Word = Annotated[str, Field(max_length=256)]
 
 
 @dataclass(frozen=True)
@@ -25,17 +33,22 @@ class Progress:
         last: the last time step.
     """
 
-    stage: str
-    done: int = 0
-    total: int = 0
-    unit: str = ""
-    t: int | None = None
-    last: int | None = None
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")
+
+    stage: Word
+    done: Count = 0
+    total: Count = 0
+    unit: Word = ""
+    t: Count | None = None
+    last: Count | None = None
 
     def __str__(self) -> str:
         known = f" of {self.total}" if self.total else ""
         text = f"{self.stage}, {self.done}{known} {self.unit}" if self.unit else self.stage
         return text if self.t is None else f"{text}, t = {self.t} of {self.last}"
+
+
+_PROGRESS = TypeAdapter(Progress)
 
 
 class ProgressFile:
@@ -67,10 +80,10 @@ class ProgressFile:
         self._report(replace(self._now, t=t))
 
     def read(self) -> Progress | None:
-        """What was written last; None if nothing was."""
+        """What was written last; None if nothing was, or nothing that can be read."""
         try:
-            return Progress(**json.loads(self._path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return read_as(_PROGRESS, self._path)
+        except (OSError, ValueError):
             return None
 
     def remove(self) -> None:

@@ -61,7 +61,7 @@ def lines(status: Status) -> list[str]:
     for holding, cells in status.running:
         text.append(_running(holding) + (f"; {cells} cell(s) wait for it" if cells else ""))
     for holding in status.dead:
-        text.append(f"  {holding.title}: {holding.owner} is gone; the next run does it again")
+        text.append(f"  {holding.title}: {holding.who} is gone; the next run does it again")
     for failure in status.failed[:SHOWN]:
         text.append(f"  failed: {failure.title}: {failure.summary}")
     if len(status.failed) > SHOWN:
@@ -71,7 +71,7 @@ def lines(status: Status) -> list[str]:
 
 def _running(holding: Holding) -> str:
     words = str(holding.progress) if holding.progress is not None else "running"
-    return f"  {holding.title}: {words}, for {in_words(time.time() - holding.since)}, {holding.owner}"
+    return f"  {holding.title}: {words}, for {in_words(time.time() - holding.since)}, {holding.who}"
 
 
 def _status(note: Note, results: Path, claims: dict[str, Holding], failures: dict[str, Failure]) -> Status:

@@ -59,8 +59,8 @@ class Journal:
         self._path = folder / f"{name}.journal"
         self._wanted = trials
         self._worker = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._turn = FileLock(folder / f"{name}.lock", timeout=DECIDING, mode=0o666)
-        self._alive = FileLock(self._lock_of(self._worker), mode=0o666)
+        self._turn = FileLock(folder / f"{name}.lock", timeout=DECIDING)
+        self._alive = FileLock(self._lock_of(self._worker))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with held(self._turn):

@@ -89,7 +89,7 @@ class JournalFile(BaseJournalBackend):
 
     def __init__(self, path: Path, lock: Path) -> None:
         self.path = path
-        self._lock = FileLock(lock, timeout=PATIENCE, mode=0o666)
+        self._lock = FileLock(lock, timeout=PATIENCE)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
         try:
             found = os.fstat(descriptor)
