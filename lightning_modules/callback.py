@@ -1,115 +1,80 @@
 """Conversion as a callback: evaluate a spiking twin in the same test pass as its ANN.
 
-    evaluation = SpikingEvaluation("spicalib", time_steps=(1, 2, 4, 8, 16, 32, 64))
+    evaluation = SpikingEvaluation("spicalib", time_steps=(1, 2, 4, 8, 16, 32, 64), calibration=batches)
     trainer = pl.Trainer(callbacks=[evaluation])
-    trainer.test(module, datamodule=data)
+    trainer.test(module, dataloaders=loader)
     evaluation.result.curve  # metric, spikes and energy at every t
 
 Each test batch goes through the ANN, then through the spiking network, whose read-outs update one
 metric per time step. The module's weights are loaded by the time a test starts, so that is when it
 is converted; torch's inference mode is left for the conversion, because some recipes need gradients.
-
-Any module works that offers, like `ClassificationModule`: `network`, `new_metric()`, `ann_metric`,
-`inputs_and_targets(batch)`, and a `test_step` that returns {"output": ...}.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import energy
-from conversion import Converted, Readout, convert
+from conversion import Converted, convert
 from conversion.compiled.fixed_point import Precision
-from conversion.converted import DEFAULT_CHUNK, source_layers
-from conversion.costs.activity import Active, ActiveInputs
+from conversion.converted import DEFAULT_CHUNK, checked_time_steps, source_layers
+from conversion.costs.activity import Active
 from conversion.costs.energy import network_of
 from conversion.costs.synapses import Connectivity
+from conversion.errors import CalibrationError, CaptureError
+from conversion.inputs import checked_budget, checked_chunk
 from conversion.network import effective_precision
 from conversion.quantisation.quantised import QuantisedNetwork
 from conversion.recipes import Recipe, recipe_from
 from lightning_modules.metrics import TaskMetric
-
-Calibration = Callable[[], Sequence[Tensor]]
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Everything measured at one read-out; counts are averages per image."""
-
-    t: int
-    averaged: int
-    t_total: float
-    metrics: dict[str, float]
-    spikes: dict[str, float]
-    rates: dict[str, float]  # spikes per unit and step
-    synops: dict[str, float]
-    energy_pj: dict[str, float]  # energy model -> picojoules
-    activation_bits: int | None = None  # of the quantised ANN
-    active: dict[str, Active] | None = None  # of the quantised ANN: layer -> inputs that are not zero
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """Outcome of one test pass: the ANN, and the spiking network at every read-out."""
-
-    metric: str  # the metric that ranks
-    ann: dict[str, float]
-    ann_energy_pj: dict[str, float]
-    ann_active: dict[str, Active]  # layer -> inputs of the ANN that are not zero; without what is no module
-    curve: list[CurvePoint]
-    wiring: Connectivity
-    sources: list[tuple[str, str, int]]  # name, "neuron" or "pooling", units per image
-    report: list[str]
-    ann_outcomes: Any  # of every image, in test order, as the metric gives them
-    outcomes: dict[int, Any]  # t -> the same of the spiking network
-    seconds: dict[str, float]
-    precision: str  # of the simulation
-
-
-@dataclass
-class _Totals:
-    """Sums over the test set at one read-out."""
-
-    averaged: int = 0
-    steps: float = 0.0  # run for all images together
-    images: int = 0
-    spikes: dict[str, float] = field(default_factory=dict)
-    synops: dict[str, float] = field(default_factory=dict)
-    active: dict[str, Active] = field(default_factory=dict)
-
-    def add(self, readout: Readout) -> None:
-        self.averaged = readout.averaged
-        self.steps += readout.t_total * readout.activity.images
-        self.images += readout.activity.images
-        for mine, batch in ((self.spikes, readout.activity.spikes), (self.synops, readout.activity.synops)):
-            for name, count in batch.items():
-                mine[name] = mine.get(name, 0.0) + count
-        for name, found in readout.activity.active.items():
-            before = self.active.get(name, Active(0.0, 0.0))
-            self.active[name] = Active(before.macs + found.macs, before.inputs + found.inputs)
+from lightning_modules.results import CurvePoint, EvaluationResult, Totals
+from lightning_modules.subjects import AnyMetric, ImagesOf, Subject, TaskSubject, Words, subject_of
 
 
 class SpikingEvaluation(pl.Callback):
     """Converts the module's network when a test starts and evaluates it on every test batch.
 
+    The module is any LightningModule with a `test_step` whose `forward` maps images [B, C, H, W] to logits
+    [B, classes]. What `test_step` computes, returns and logs is left alone: the ANN is measured by a run of
+    its own, in the trainer's precision. A batch is (images, labels), or a dictionary with usual names, such
+    as "image" and "label". Whatever differs is named here, or by methods of the module:
+
+    | what | here | in the module | else |
+    | --- | --- | --- | --- |
+    | network to convert, from images to outputs | `network_of` | | `forward` |
+    | images in a batch | `images_of` | `inputs_and_targets(batch)[0]` | first of a pair, or by its name |
+    | targets in a batch | `targets_of` | `inputs_and_targets(batch)[1]` | second of a pair, or by its name |
+    | metric | `metric` | `new_metric()` | accuracy: "top1", and "top5" with more than five classes |
+    | calibration images | `calibration` | data module: `calibration_batches()` | an error |
+
+    Modules of this package offer all of them, with `network`, `ann_metric` and a `test_step` that returns
+    {"output": ...}; nothing of them runs twice.
+
     Logs "snn/<metric>", "snn/spikes", "snn/synops" and "snn/energy_uj" (per image) at every t, with
-    "time_step" beside them, to every logger of the trainer.
+    "time_step" beside them, to every logger of the trainer. `trainer.callback_metrics` has "snn/<metric>" at
+    the last t, and "ann/<metric>".
 
     Args:
         recipe: conversion method, as `conversion.convert` takes it.
-        time_steps: when to read out.
-        calibration: gives calibration batches; by default the trainer's data module does.
+        time_steps: when to read out, one number or several.
+        calibration: images that the network sees in training, as `conversion.convert` takes them, or a
+            function that gives them; by default the trainer's data module does.
         chunk: time steps simulated at once.
         precision: of the simulation, as `simulate` takes it.
         on_readout: told t whenever a batch has reached that time step.
         memory_mib: budget of a simulation, see `Converted.memory_mib`.
+        metric: a metric or a collection of torchmetrics that takes (output, targets), or a function that
+            makes one.
+        images_of: batch -> images [B, C, H, W]; also of calibration batches that are no tensors.
+        targets_of: batch -> what the metric compares outputs with.
+        network_of: module -> its part to convert, which maps images to outputs.
 
     Attributes:
         network: the spiking network of the latest test.
@@ -119,23 +84,28 @@ class SpikingEvaluation(pl.Callback):
     def __init__(
         self,
         recipe: str | Mapping[str, Any] | Recipe,
-        time_steps: Sequence[int],
-        calibration: Calibration | None = None,
+        time_steps: int | Sequence[int],
+        calibration: Any = None,
         chunk: int = DEFAULT_CHUNK,
         precision: Precision = "float32",
         on_readout: Callable[[int], None] | None = None,
         memory_mib: float | None = None,
+        metric: AnyMetric | Callable[[], AnyMetric] | None = None,
+        images_of: ImagesOf | None = None,
+        targets_of: Callable[[Any], Any] | None = None,
+        network_of: Callable[[Any], nn.Module] | None = None,
     ) -> None:
         self.recipe = recipe_from(recipe)
-        self.time_steps = tuple(sorted(set(time_steps)))
+        self.time_steps = tuple(checked_time_steps(time_steps))
         self.network: Converted | None = None
         self._calibration = calibration
-        self._chunk = chunk
+        self._chunk = checked_chunk(chunk)
         self._precision = precision
         self._on_readout = on_readout
-        self._memory_mib = memory_mib
+        self._memory_mib = checked_budget(memory_mib)
+        self._words = Words(metric, images_of, targets_of, network_of)
         self._result: EvaluationResult | None = None
-        self._active: ActiveInputs | None = None
+        self._subject: Subject | None = None
 
     @property
     def state_key(self) -> str:
@@ -154,36 +124,48 @@ class SpikingEvaluation(pl.Callback):
         return self._result
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Convert; the weights are loaded and on their device now."""
+        """Convert; the weights are loaded and on their device now.
+
+        Raises:
+            ValueError: several test dataloaders, or no calibration images.
+            ConversionError: see `conversion.convert`.
+        """
         started = time.monotonic()
         self._result = None
-        with torch.inference_mode(False):
-            images = self._calibration_images(trainer)
-            self.network = convert(
-                pl_module.network,  # type: ignore[arg-type]
-                self.recipe,
-                images,
-                memory_mib=self._memory_mib,
+        loaders = len(trainer.num_test_batches)
+        if loaders > 1:
+            raise ValueError(
+                f"there are {loaders} test dataloaders, and their images would share one metric; test "
+                "them one by one: trainer.test(module, dataloaders=loader)"
             )
-        self._metrics: dict[int, TaskMetric] = {t: pl_module.new_metric() for t in self.time_steps}  # type: ignore[operator]
-        self._totals = {t: _Totals() for t in self.time_steps}
+        subject = subject_of(trainer, pl_module, self._words)
+        with torch.inference_mode(False):
+            self.network = self._converted(subject, pl_module, self._calibration_images(trainer))
+        self._metrics: dict[int, TaskMetric] = {}
+        self._totals = {t: Totals() for t in self.time_steps}
         self._seconds = {"convert": time.monotonic() - started, "simulate": 0.0}
         self._wiring: Connectivity | None = None
-        # After the conversion: its copy of the network shall not be counted, too.
-        self._active = ActiveInputs(pl_module.network)  # type: ignore[arg-type]
-        self._active.__enter__()
+        self._subject = subject
+        subject.start()
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any
     ) -> None:
-        """A pass of the ANN begins."""
-        assert self._active is not None
-        self._active.begin()
+        """The module's own step begins."""
+        assert self._subject is not None
+        self._subject.batch_starts()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Stop counting in the ANN, also after an error."""
-        if self._active is not None:
-            self._active.__exit__()
+        """Let go of the module."""
+        if self._subject is not None:
+            self._subject.stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Let go of the module after an error, too: Lightning tears nothing down then."""
+        if self._subject is not None:
+            self._subject.stop()
 
     def on_test_batch_end(
         self,
@@ -196,12 +178,17 @@ class SpikingEvaluation(pl.Callback):
     ) -> None:
         """Simulate the batch that the ANN has just seen."""
         assert self.network is not None
+        assert self._subject is not None
+        given, targets = self._subject.split(batch)
+        images = self.network.checked(given)  # before the ANN refuses them in other words
+        reference, targets = self._subject.answer(outputs, given, targets)
         started = time.monotonic()
-        images, targets = pl_module.inputs_and_targets(batch)  # type: ignore[operator]
         self._wiring = self._wiring or self.network.connectivity(images)
         self._used = effective_precision(images, self._precision)
         for readout in self.network.simulate(images, self.time_steps, self._chunk, self._precision):
-            self._metrics[readout.t].update(readout.output, targets, outputs["output"])
+            if readout.t not in self._metrics:
+                self._metrics[readout.t] = self._subject.new_metric(readout.output)
+            self._metrics[readout.t].update(readout.output, targets, reference)
             self._totals[readout.t].add(readout)
             if self._on_readout is not None:
                 self._on_readout(readout.t)
@@ -211,19 +198,20 @@ class SpikingEvaluation(pl.Callback):
         """Compute every metric, log the curve, keep the result."""
         if self._wiring is None:
             raise RuntimeError("the test set has no images")
-        network, wiring = self.network, self._wiring
+        network, wiring, subject = self.network, self._wiring, self._subject
         assert network is not None
-        assert self._active is not None
+        assert subject is not None
         images = _over_ranks(trainer, float(self._totals[self.time_steps[0]].images))
-        active = _of_one_image(trainer, self._active.counts(), images)
+        active = _of_one_image(trainer, subject.active.counts(), images)
         counts = network_of(wiring, active)
         curve = [self._point(trainer, t, wiring, counts) for t in self.time_steps]
-        ann_metric: TaskMetric = pl_module.ann_metric  # type: ignore[assignment]
+        ann_metric = subject.ann_metric
+        ann = ann_metric.compute()  # first: some metrics know their names only then
         kinds = {name: kind.value for name, kind in source_layers(network)}
         spiking = self.recipe.neuron.max_per_step > 0
         self._result = EvaluationResult(
             metric=ann_metric.primary,
-            ann=ann_metric.compute(),
+            ann=ann,
             ann_energy_pj=energy.ann_energies(counts),
             ann_active=active,
             curve=curve,
@@ -236,15 +224,44 @@ class SpikingEvaluation(pl.Callback):
             precision=self._used,
         )
         self._log(trainer, pl_module, curve)
+        if not isinstance(subject, TaskSubject):  # others log their own
+            pl_module.log_dict({f"ann/{name}": value for name, value in ann.items()})
 
-    def _calibration_images(self, trainer: pl.Trainer) -> Sequence[Tensor]:
-        if self._calibration is not None:
-            return self._calibration()
-        data = getattr(trainer, "datamodule", None)
-        if data is None or not hasattr(data, "calibration_batches"):
-            raise ValueError("no calibration images: test with a data module, or pass `calibration`")
-        images: Sequence[Tensor] = data.calibration_batches()
-        return images
+    def _converted(self, subject: Subject, module: pl.LightningModule, calibration: Any) -> Converted:
+        try:
+            return convert(subject.network, self.recipe, calibration, memory_mib=self._memory_mib)
+        except (CalibrationError, CaptureError) as error:
+            if subject.network is not module:
+                raise
+            raise type(error)(
+                f"{error}\n  forward of {type(module).__name__} must map images [B, C, H, W] to logits. If "
+                "only a part does, name it: SpikingEvaluation(..., network_of=lambda module: module.part)"
+            ) from error
+
+    def _calibration_images(self, trainer: pl.Trainer) -> Any:
+        """What `convert` takes; the same on every device, so that all have one network."""
+        given = self._calibration
+        if given is None:
+            data: Any = getattr(trainer, "datamodule", None)
+            if not hasattr(data, "calibration_batches"):
+                raise ValueError(
+                    "no calibration images: pass some images that the network is trained on, "
+                    "SpikingEvaluation(..., calibration=images), a tensor [B, C, H, W] or batches of a "
+                    "DataLoader; data modules of this package give their own"
+                )
+            return data.calibration_batches()
+        if callable(given) and not isinstance(given, nn.Module):
+            given = given()
+        elif isinstance(given, Iterator):  # another test would find it used up
+            given = self._calibration = list(given)
+        find = self._words.images_of
+        if find is not None and not isinstance(given, Tensor | np.ndarray):
+            batches = [given] if isinstance(given, Mapping) else given
+            given = [one if isinstance(one, Tensor | np.ndarray) else find(one) for one in batches]
+        if trainer.world_size > 1:
+            given = given if isinstance(given, Tensor | np.ndarray | Mapping) else list(given)
+            given = trainer.strategy.broadcast(given)
+        return given
 
     def _point(self, trainer: pl.Trainer, t: int, wiring: Connectivity, counts: energy.Network) -> CurvePoint:
         totals = self._totals[t]

@@ -8,12 +8,13 @@ with repeats; `restore_test_order` puts them right, so one GPU and eight give th
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 
 TOP_K = 5
@@ -135,6 +136,54 @@ class ClassificationMetric(TaskMetric):
         gathered = dim_zero_cat(values)
         ranks = torch.distributed.get_world_size() if self._is_synced else 1
         return restore_test_order(gathered, ranks, self.images)
+
+
+class NamedMetric(TaskMetric):
+    """Any metric or collection of torchmetrics: its numbers by name, without outcomes of single images.
+
+    A metric of one number is named by its class; each of several numbers by its key, or by its place.
+
+    Args:
+        metric: takes (output, target).
+    """
+
+    def __init__(self, metric: Metric | MetricCollection) -> None:
+        super().__init__()
+        self.primary = ""  # known once computed: the first
+        self.inner = metric
+
+    def update(self, output: Any, target: Any, reference: Any | None = None) -> None:
+        """Add one batch; the reference is not looked at.
+
+        Raises:
+            ValueError: the metric does not take them; says why.
+        """
+        try:
+            self.inner.update(output, target)
+        except Exception as error:  # a metric may raise anything
+            raise ValueError(
+                f"{type(self.inner).__name__} does not take the network's output with these targets: {error}"
+            ) from error
+
+    def compute(self) -> dict[str, float]:
+        """Return every number that the metric gives."""
+        found = self.inner.compute()
+        values = found if isinstance(found, Mapping) else {type(self.inner).__name__: found}
+        numbers: dict[str, float] = {}
+        for name, value in values.items():
+            several = torch.as_tensor(value).flatten().tolist()
+            one = len(several) == 1
+            numbers |= {name if one else f"{name}/{index}": float(n) for index, n in enumerate(several)}
+        self.primary = next(iter(numbers), "")
+        return numbers
+
+    def outcomes(self) -> None:
+        """Return nothing: the metric keeps what it likes."""
+
+    def reset(self) -> None:
+        """Empty the metric."""
+        super().reset()
+        self.inner.reset()
 
 
 def kl_divergence(reference: Tensor, output: Tensor) -> Tensor:

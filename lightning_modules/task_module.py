@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lightning_modules.metrics import TaskMetric
 
@@ -36,5 +36,15 @@ class TaskModule(pl.LightningModule):
         self.log_dict(scores, sync_dist=True)
 
     def _test_images(self) -> int | None:
-        loaders = self._trainer.test_dataloaders if self._trainer is not None else None
-        return len(loaders.dataset) if isinstance(loaders, DataLoader) else None  # type: ignore[arg-type]
+        return None if self._trainer is None else test_images(self._trainer)
+
+
+def test_images(trainer: pl.Trainer) -> int | None:
+    """Number of images of the running test; None: there is no test, or nobody knows."""
+    loaders: Any = trainer.test_dataloaders
+    if isinstance(loaders, Mapping):
+        loaders = list(loaders.values())
+    if isinstance(loaders, list | tuple) and len(loaders) == 1:
+        loaders = loaders[0]
+    dataset = getattr(loaders, "dataset", None)
+    return len(dataset) if isinstance(dataset, Sized) else None

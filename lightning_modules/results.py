@@ -1,0 +1,97 @@
+"""What one test pass measures: the ANN, and its spiking twin at every read-out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from conversion import Readout
+from conversion.costs.activity import Active
+from conversion.costs.synapses import Connectivity
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Everything measured at one read-out; counts are averages per image.
+
+    Attributes:
+        t: time step of the read-out.
+        averaged: output steps that it averages.
+        t_total: steps run up to it; a mean where images end early.
+        metrics: by name, such as "top1", a fraction.
+        spikes: by layer.
+        rates: spikes per unit and step, by layer.
+        synops: synaptic operations, by layer.
+        energy_pj: picojoules, by energy model, such as "operations".
+        activation_bits: of the quantised ANN.
+        active: of the quantised ANN: layer -> inputs that are not zero.
+    """
+
+    t: int
+    averaged: int
+    t_total: float
+    metrics: dict[str, float]
+    spikes: dict[str, float]
+    rates: dict[str, float]
+    synops: dict[str, float]
+    energy_pj: dict[str, float]
+    activation_bits: int | None = None
+    active: dict[str, Active] | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Outcome of one test pass: the ANN, and the spiking network at every read-out.
+
+    Attributes:
+        metric: the metric that ranks, a key of `ann` and of each point's `metrics`.
+        ann: metrics of the ANN.
+        ann_energy_pj: its energy for one image, by energy model.
+        ann_active: layer -> its inputs that are not zero, for one image; without what is no module.
+        curve: one point per time step, in order.
+        wiring: synapses of every layer.
+        sources: layers that send spikes: name, "neuron" or "pooling", units per image.
+        report: what became of every operation.
+        ann_outcomes: of every image, in test order, as the metric gives them; of a metric of torchmetrics,
+            nothing.
+        outcomes: t -> the same of the spiking network.
+        seconds: for "convert" and "simulate".
+        precision: of the simulation.
+    """
+
+    metric: str
+    ann: dict[str, float]
+    ann_energy_pj: dict[str, float]
+    ann_active: dict[str, Active]
+    curve: list[CurvePoint]
+    wiring: Connectivity
+    sources: list[tuple[str, str, int]]
+    report: list[str]
+    ann_outcomes: Any
+    outcomes: dict[int, Any]
+    seconds: dict[str, float]
+    precision: str
+
+
+@dataclass
+class Totals:
+    """Sums over the test set at one read-out."""
+
+    averaged: int = 0
+    steps: float = 0.0  # run for all images together
+    images: int = 0
+    spikes: dict[str, float] = field(default_factory=dict)
+    synops: dict[str, float] = field(default_factory=dict)
+    active: dict[str, Active] = field(default_factory=dict)
+
+    def add(self, readout: Readout) -> None:
+        """Add one batch."""
+        self.averaged = readout.averaged
+        self.steps += readout.t_total * readout.activity.images
+        self.images += readout.activity.images
+        for mine, batch in ((self.spikes, readout.activity.spikes), (self.synops, readout.activity.synops)):
+            for name, count in batch.items():
+                mine[name] = mine.get(name, 0.0) + count
+        for name, found in readout.activity.active.items():
+            before = self.active.get(name, Active(0.0, 0.0))
+            self.active[name] = Active(before.macs + found.macs, before.inputs + found.inputs)
