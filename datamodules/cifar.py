@@ -17,6 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
 from torchvision.transforms import v2
 
 from datamodules.base import ClassificationData, LoaderConfig, Split
@@ -93,11 +94,39 @@ class _Cifar(ClassificationData):
         except (RuntimeError, OSError) as error:  # torchvision: absent, wrong checksum, no network
             if download:
                 problem = f"{self.name} cannot be downloaded ({error})"
-            elif (self.folder / self.archive.base_folder).is_dir():
-                problem = f"{self.name} is incomplete or damaged (a file is missing or its checksum is wrong)"
+            elif faults := self._faults():
+                again = f"delete {self.archive.base_folder} and unpack {self.archive.filename} again"
+                problem = f"{self.name} is incomplete or damaged: {'; '.join(faults)}. To mend it, {again}"
             else:
-                problem = f"{self.name} is not there"
+                problem = f"{self.name} is not there{self._packed()}"
             raise missing_data(problem, self.folder, self.layout) from error
+
+    def _faults(self) -> list[str]:
+        """What is wrong with the files of the official folder; nothing where there is no such folder."""
+        folder = self.folder / self.archive.base_folder
+        if not folder.is_dir():
+            return []
+        files = [*self.archive.train_list, *self.archive.test_list]
+        files.append([self.archive.meta["filename"], self.archive.meta["md5"]])
+        missing = [f"{name} is missing" for name, _ in files if not (folder / name).is_file()]
+        present = [(name, checksum) for name, checksum in files if (folder / name).is_file()]
+        return missing + [
+            f"{name} ({(folder / name).stat().st_size} bytes) is truncated or damaged, its checksum is wrong"
+            for name, checksum in present
+            if not check_integrity(folder / name, checksum)
+        ]
+
+    def _packed(self) -> str:
+        """What to do with the official archive, where it lies in the folder."""
+        packed = self.folder / self.archive.filename
+        if not packed.is_file():
+            return ""
+        if check_integrity(packed, self.archive.tgz_md5):
+            return f", but packed: unpack it with tar -xzf {packed} -C {self.folder}"
+        return (
+            f": {packed} ({packed.stat().st_size} bytes) is truncated or damaged, its checksum is wrong;"
+            f" delete it and download {self.archive.url} again"
+        )
 
 
 class Cifar10(_Cifar):

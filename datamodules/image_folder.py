@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+from torchvision.datasets.folder import find_classes
 from torchvision.transforms import v2
 
 from datamodules.base import ClassificationData, LoaderConfig, Split
+from datamodules.class_folders import list_images
 from datamodules.errors import DataError, missing_data
 from datamodules.imagenet import MEAN, STD
 from datamodules.options import check_channels, check_flag, check_integer, check_relative_path
@@ -88,8 +89,9 @@ class ImageFolder(ClassificationData):
                 f" only in train: {', '.join(sorted(train - test)) or 'none'};"
                 f" only in {folders['test'].name}: {', '.join(sorted(test - train)) or 'none'}"
             )
-        self._files = {split: _list_images(folder, classes[split]) for split, folder in folders.items()}
-        self._classes = tuple(classes["train"])
+        labels = {name: label for label, name in enumerate(classes["train"])}
+        self._files = {split: list_images(folder, labels) for split, folder in folders.items()}
+        self._classes = tuple(labels)
 
     def _samples(self, split: Split, *, training: bool) -> FileSamples:
         options = self.options
@@ -115,15 +117,3 @@ class ImageFolder(ClassificationData):
             return find_classes(folder)[0]
         except FileNotFoundError as error:
             raise missing_data(f"no class folders in {folder.name}", folder, LAYOUT) from error
-
-
-def _list_images(folder: Path, classes: list[str]) -> list[tuple[str, int]]:
-    labels = {name: label for label, name in enumerate(classes)}
-    files = make_dataset(str(folder), labels, extensions=IMG_EXTENSIONS, allow_empty=True)
-    filled = {label for _, label in files}
-    if empty := [name for name, label in labels.items() if label not in filled]:
-        raise DataError(
-            f"no images in {', '.join(str(folder / name) for name in empty[:5])}"
-            f" ({len(empty)} empty class(es)); accepted endings: {', '.join(IMG_EXTENSIONS)}"
-        )
-    return files

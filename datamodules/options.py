@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import PurePath
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 from datamodules.errors import DataError
 
+LONGEST_NAME = 255  # bytes of a file's name, on all usual file systems
 OptionsT = TypeVar("OptionsT")
 
 
@@ -72,12 +74,12 @@ def check_flag(name: str, value: object) -> None:
 
 
 def check_channels(mean: object, std: object) -> None:
-    """Raise `DataError` unless mean and std are equally long tuples of 1 or 3 numbers, std above 0."""
+    """Raise `DataError` unless mean and std are equally long tuples of 1 or 3 finite numbers, std above 0."""
     for name, constants in (("mean", mean), ("std", std)):
         if not isinstance(constants, tuple) or len(constants) not in (1, 3):
             raise DataError(f"{name} must be a tuple of 1 (grey) or 3 (colour) numbers, got {constants!r}")
-        if not all(isinstance(c, int | float) and not isinstance(c, bool) for c in constants):
-            raise DataError(f"{name} must hold numbers, got {constants!r}")
+        if not all(_is_number(c) and math.isfinite(c) for c in constants):
+            raise DataError(f"{name} must hold numbers, and finite ones, got {constants!r}")
     assert isinstance(mean, tuple)
     assert isinstance(std, tuple)
     if len(mean) != len(std):
@@ -86,15 +88,20 @@ def check_channels(mean: object, std: object) -> None:
         raise DataError(f"std must be above 0, got {std!r}")
 
 
-def check_relative_path(name: str, value: object) -> None:
-    """Raise `DataError` unless ``value`` is a path relative to the data root.
+def check_relative_path(name: str, value: object, empty: bool = False) -> None:
+    """Raise `DataError` unless ``value`` is a path relative to the data root, or ``empty`` and allowed to be.
 
     An absolute path would give the same cell another identity on every machine.
     """
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not (value or empty):
         raise DataError(f"{name} must be a path relative to the data root, got {value!r}")
     if PurePath(value).is_absolute():
         raise DataError(f"{name} must be relative to the data root, got the absolute path {value!r}")
+    if "\0" in value or any(len(part.encode()) > LONGEST_NAME for part in PurePath(value).parts):
+        raise DataError(
+            f"{name} must be a path of names of at most {LONGEST_NAME} bytes, got {value[:40]!r}..."
+            f" ({len(value)} characters)"
+        )
 
 
 def check_augmentation(scales: object, photometric: object) -> None:

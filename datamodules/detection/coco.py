@@ -33,6 +33,7 @@ from datamodules.detection.base import DetectionData, DetectionOptions
 from datamodules.detection.samples import FileReader, check_headers
 from datamodules.errors import DataError, missing_data
 from datamodules.image_lists import is_inside
+from datamodules.options import check_relative_path
 
 LAYOUT = """
 DATA_ROOT/
@@ -81,9 +82,7 @@ class CocoOptions(DetectionOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("path", "train", "test"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or Path(value).is_absolute():
-                raise DataError(f"{name} must be relative to the data root, got {value!r}")
+            check_relative_path(name, getattr(self, name), empty=True)
 
 
 class Coco(DetectionData):

@@ -30,7 +30,7 @@ from datamodules.detection.base import DetectionData, DetectionOptions
 from datamodules.detection.samples import FileReader, check_headers
 from datamodules.errors import DataError, missing_data
 from datamodules.image_lists import listed_names
-from datamodules.options import check_flag
+from datamodules.options import check_flag, check_relative_path
 
 LAYOUT = """
 DATA_ROOT/
@@ -60,8 +60,7 @@ class VocOptions(DetectionOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.path, str) or Path(self.path).is_absolute():
-            raise DataError(f"path must be relative to the data root, got {self.path!r}")
+        check_relative_path("path", self.path, empty=True)
         if self.year not in SPLITS:
             raise DataError(f"year must be one of {', '.join(map(repr, SPLITS))}, got {self.year!r}")
         check_flag("train_difficult", self.train_difficult)

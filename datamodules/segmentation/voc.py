@@ -20,6 +20,7 @@ from typing import ClassVar, Literal, get_args
 from datamodules.base import LoaderConfig, Split
 from datamodules.errors import DataError, missing_data
 from datamodules.image_lists import listed_names, read_lines
+from datamodules.options import check_relative_path
 from datamodules.segmentation.base import Colour, SegmentationData, SegmentationOptions
 from datamodules.segmentation.labels import IGNORE, LabelIds, LabelledImage, check_files
 from datamodules.segmentation.samples import FileReader, Read
@@ -59,8 +60,7 @@ class VocSegmentationOptions(SegmentationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.path, str) or Path(self.path).is_absolute():
-            raise DataError(f"path must be relative to the data root, got {self.path!r}")
+        check_relative_path("path", self.path, empty=True)
         if self.train not in get_args(TrainList):
             raise DataError(f"train must be train or trainaug, got {self.train!r}")
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -41,3 +43,30 @@ class TestCifar10:
         monkeypatch.setattr(datasets.CIFAR10, "download", refuse)
         with pytest.raises(DataError, match=r"cifar10 cannot be downloaded \(no route to host\)"):
             sandbox.build(download=True).classes  # noqa: B018
+
+    @pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
+    def test_a_truncated_or_missing_file_is_named_with_the_way_out(self, sandbox, name):
+        file = sandbox.root / "cifar-10-batches-py" / name
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+        with pytest.raises(DataError) as caught:
+            sandbox.build().setup()
+        assert f"damaged: {name} ({len(content) // 2} bytes) is truncated or damaged" in str(caught.value)
+        assert "delete cifar-10-batches-py and unpack cifar-10-python.tar.gz again" in str(caught.value)
+        file.unlink()
+        with pytest.raises(DataError, match=rf"incomplete or damaged: {name} is missing"):
+            sandbox.build().setup()
+
+    def test_an_archive_that_is_not_unpacked_is_looked_at(self, sandbox, monkeypatch):
+        shutil.rmtree(sandbox.root / "cifar-10-batches-py")
+        with pytest.raises(DataError, match=r"cifar10 is not there\."):
+            sandbox.build().setup()
+        packed = sandbox.root / "cifar-10-python.tar.gz"
+        packed.write_bytes(b"cut")
+        with pytest.raises(
+            DataError, match=r"tar\.gz \(3 bytes\) is truncated or damaged.*download https.* again"
+        ):
+            sandbox.build().setup()
+        monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", hashlib.md5(b"cut").hexdigest())
+        with pytest.raises(DataError, match=r"not there, but packed: unpack it with tar -xzf .*tar\.gz -C"):
+            sandbox.build().setup()
