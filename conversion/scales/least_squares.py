@@ -13,6 +13,8 @@ from conversion.fitting.statistics import ActivationStatistics
 from conversion.parts import check, register
 from conversion.scales.base import Scale
 
+FINEST = 2**24  # levels that a float32 tells apart
+
 
 @register
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def best_range(
     """
     if levels < 1:
         raise ValueError("the number of levels, or of time steps, must be known")
+    levels = min(levels, FINEST)  # of finer grids, only where they end makes a difference
     maximum = statistics.maximum if per_channel else statistics.maximum.max()[None]
     shares = [torch.full_like(maximum, i / candidates) for i in range(1, candidates + 1)]
     best = _least(statistics, levels, start, maximum, shares)
@@ -119,8 +122,8 @@ def _least(
     least = torch.full_like(maximum, torch.inf, dtype=torch.float64)
     best = shares[0]
     for share in shares:
-        step = (maximum * share / float(levels)).clamp(min=1e-30)[:, None]
-        rounded = (centres / step + start).floor_().clamp_(0, float(levels)) * step
+        step = (maximum * share / levels).clamp(min=1e-30)[:, None]
+        rounded = (centres / step + start).floor_().clamp_(0, levels) * step
         error = ((centres - rounded).double().square_() * counts).sum(1)
         if len(maximum) == 1:
             error = error.sum()[None]
