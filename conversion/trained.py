@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from conversion.converted import Converted
 from conversion.errors import CaptureError, ConversionError, SubmoduleError
+from conversion.graph.computed_weights import copied
 from conversion.inputs import HALVES
 
 # Modules around a network that change how it runs, and not what it computes: where they keep it.
@@ -61,11 +61,11 @@ def trained_network(ann: Any, submodule: str | None = None) -> tuple[nn.Module, 
 
 def _copied(network: nn.Module) -> nn.Module:
     try:
-        return copy.deepcopy(network)
+        return copied(network)
     except Exception as error:  # whatever its attributes raise
         raise ConversionError(
             f"{type(network).__name__} cannot be copied: {str(error)[:_REASON]}\n"
-            "  Remove attributes that are no weights; take weight_norm from torch.nn.utils.parametrizations"
+            "  Remove attributes that are no weights"
         ) from error
 
 

@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
 from conversion.graph.operations import OUT_OF_PLACE
-from conversion.graph.rewriting import rewrite
+from conversion.graph.rewriting import rewrite, shapes_of
 from conversion.graph.tracing import IMAGE_SIZE, PlainTracer, SizedTracer
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -51,7 +51,7 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
     twin = _plain(copy.deepcopy(network).eval().requires_grad_(False))
     captured = _traced(twin, path, images)
     _remove_in_place_effects(captured)
-    _fold_batch_norms(captured)
+    _fold_batch_norms(captured, images)
     rewrite(captured, images)
     captured.graph.eliminate_dead_code()
     captured.delete_all_unused_submodules()
@@ -193,9 +193,10 @@ def _make_functional(captured: fx.GraphModule, node: fx.Node) -> None:
         node.kwargs = {key: value for key, value in node.kwargs.items() if key != "inplace"}
 
 
-def _fold_batch_norms(captured: fx.GraphModule) -> None:
+def _fold_batch_norms(captured: fx.GraphModule, images: Tensor | None) -> None:
     """Fold conv/linear -> batch norm pairs where nobody else reads the layer or uses its weights."""
     calls: dict[str, int] = {}
+    shapes: dict[fx.Node, torch.Size] | None = None
     for node in captured.graph.nodes:
         if node.op == "call_module":
             calls[str(node.target)] = calls.get(str(node.target), 0) + 1
@@ -207,7 +208,14 @@ def _fold_batch_norms(captured: fx.GraphModule) -> None:
             continue
         if calls[str(layer.target)] > 1 or _reads_parameters(captured, str(layer.target)):
             continue
-        fused = _fuse(captured.get_submodule(str(layer.target)), captured.get_submodule(str(node.target)))
+        linear = captured.get_submodule(str(layer.target))
+        if isinstance(linear, nn.Linear) and images is not None:
+            if shapes is None:
+                captured.recompile()
+                shapes = shapes_of(captured, images[:1])
+            if len(shapes[layer]) != 2:
+                continue  # features are its last axis, channels of the norm the second
+        fused = _fuse(linear, captured.get_submodule(str(node.target)))
         if fused is None:
             continue
         _replace_submodule(captured, str(layer.target), fused)

@@ -31,7 +31,7 @@ def rewrite(captured: fx.GraphModule, images: Tensor | None = None) -> None:
             captured.graph.erase_node(node)
     join_pools_and_unpools(captured)
     if images is not None and any(_is_rewritten(captured, node) for node in captured.graph.nodes):
-        shapes = _Shapes(captured).of(images[:1])
+        shapes = shapes_of(captured, images[:1])
         for node in list(captured.graph.nodes):
             shape = shapes.get(node)
             if shape is not None and _is_neuron(captured, node) and len(shape) == 1:
@@ -39,6 +39,11 @@ def rewrite(captured: fx.GraphModule, images: Tensor | None = None) -> None:
             elif node.target in _MAXIMA and _pool(captured.graph, node, shapes):
                 captured.meta[IMAGE_SIZE] = tuple(images.shape[1:])
     captured.recompile()
+
+
+def shapes_of(captured: fx.GraphModule, images: Tensor) -> dict[fx.Node, torch.Size]:
+    """Shape of every tensor of a graph, for these images."""
+    return _Shapes(captured).of(images)
 
 
 class _Shapes(fx.Interpreter):
