@@ -72,8 +72,6 @@ def test_pruned_weights_are_no_synapses_while_the_hook_is_there() -> None:
 def test_a_convolution_with_a_forward_of_its_own() -> None:
     first, second = Standardised(2, 8, 3), Standardised(8, 4, 3, padding=1, groups=2)
     network = nn.Sequential(first, nn.ReLU(), second).eval()
-        Standardised(2, 8, 3), nn.ReLU(), Standardised(8, 4, 3, padding=1, groups=2)
-    ).eval()
     images = torch.randn(4, 2, 6, 6)
     snn = convert(network, "maxnorm", images)
     *_, last = snn.simulate(images, (1024,))
