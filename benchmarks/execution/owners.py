@@ -109,6 +109,8 @@ def _look(pid: int) -> tuple[float, str]:
 
 def _exists(pid: int) -> bool:
     """Whether there is a process of that number, even one that only its user may look at."""
+    if os.name != "posix":  # there, the signal 0 is one
+        return bool(psutil.pid_exists(pid))
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

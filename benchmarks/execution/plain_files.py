@@ -26,7 +26,7 @@ def read_plain(path: Path, most: int = SMALL) -> bytes:
     Raises:
         OSError: there is none, it is of another kind or too large, or it may not be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with open(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "is no plain file", str(path))

@@ -32,6 +32,7 @@ from leaderboard.files import unwritable
 
 PATIENCE = 60.0  # seconds to wait for the lock that is held for milliseconds
 
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a pipe would make whoever opens it wait
 _CHECKED = re.compile(rb'(.*),"check":"([0-9a-f]{8})"\}', re.DOTALL)
 _log = logging.getLogger("spikemark.tuning")
 
@@ -90,7 +91,7 @@ class JournalFile(BaseJournalBackend):
     def __init__(self, path: Path, lock: Path) -> None:
         self.path = path
         self._lock = FileLock(lock, timeout=PATIENCE)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _AT_ONCE, 0o666)
         try:
             found = os.fstat(descriptor)
         finally:
@@ -190,7 +191,7 @@ class JournalFile(BaseJournalBackend):
     @contextmanager
     def _open(self) -> Iterator[int]:
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
+            descriptor = os.open(self.path, os.O_RDWR | _AT_ONCE)
         except OSError as error:
             raise unwritable(self.path, error) from error
         try:

@@ -1,7 +1,8 @@
 """The kernel for spiking layers: compiled once per machine with the C compiler that is there.
 
 `kernel()` gives the compiled library, or None where there is no compiler, or where the environment
-variable SPIKEMARK_NATIVE is 0; callers then use PyTorch's own operations, with the same results.
+variable SPIKEMARK_NATIVE says no; callers then use PyTorch's own operations, with the same results.
+`private_cache` says which files are loaded, and which are compiled again.
 """
 
 from __future__ import annotations
@@ -10,21 +11,25 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
-import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
 
 from conversion.compiled.caching import cache_folder
+from conversion.compiled.native.private_cache import library
 from conversion.compiled.native.structures import IndexJob, Layer, PoolJob, TableLayer
+from conversion.errors import ConversionError
 
 _FOLDER = Path(__file__).parent
 _SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c", "pool.c")]
 _HEADERS = sorted(_FOLDER.glob("*.h"))
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fwrapv", "-fPIC", "-shared", "-fopenmp")
 _WIDE = "-mprefer-vector-width=512"  # x86 only: use the full registers
+_YES, _NO = ("", "1", "true", "yes", "on"), ("0", "false", "no", "off")
+_SECONDS = 120.0  # that the compiler may take
 _FACTS = ("has_synapses", "has_tiles", "byte_lanes", "has_tables", "narrow_group", "wide_group")
 _STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "layer_size": Layer,
@@ -36,20 +41,24 @@ _STRUCTURES: dict[str, type[ctypes.Structure]] = {
 
 @cache
 def kernel() -> ctypes.CDLL | None:
-    """The compiled kernel, or None; says once why it is not there."""
-    if os.environ.get("SPIKEMARK_NATIVE", "1") == "0":
+    """The compiled kernel, or None; says once why it is not there.
+
+    Raises:
+        ConversionError: SPIKEMARK_NATIVE says neither yes nor no.
+    """
+    if not _wanted():
         return None
     try:
-        library = ctypes.CDLL(str(_compiled()))
+        found = _loaded()
         for name in (*_FACTS, *_STRUCTURES):
-            getattr(library, name).restype = ctypes.c_int64
-        library.run_layer.argtypes = [ctypes.POINTER(Layer), ctypes.c_int64]
-        library.run_tables.argtypes = [ctypes.POINTER(TableLayer), ctypes.c_int64]
-        library.index_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_int64]
-        library.sum_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_void_p, ctypes.c_int64]
-        library.pool_spikes.argtypes = [ctypes.POINTER(PoolJob), ctypes.c_int64]
+            getattr(found, name).restype = ctypes.c_int64
+        found.run_layer.argtypes = [ctypes.POINTER(Layer), ctypes.c_int64]
+        found.run_tables.argtypes = [ctypes.POINTER(TableLayer), ctypes.c_int64]
+        found.index_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_int64]
+        found.sum_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_void_p, ctypes.c_int64]
+        found.pool_spikes.argtypes = [ctypes.POINTER(PoolJob), ctypes.c_int64]
         for name in ("run_layer", "run_tables", "index_spikes", "sum_spikes", "pool_spikes"):
-            getattr(library, name).restype = None
+            getattr(found, name).restype = None
     except (OSError, subprocess.SubprocessError) as error:
         warnings.warn(
             f"no compiled kernel on this machine, simulating with PyTorch's operations instead: {error}",
@@ -58,8 +67,8 @@ def kernel() -> ctypes.CDLL | None:
         )
         return None
     for name, structure in _STRUCTURES.items():
-        assert getattr(library, name)() == ctypes.sizeof(structure), f"C and {structure.__name__} disagree"
-    return library
+        assert getattr(found, name)() == ctypes.sizeof(structure), f"C and {structure.__name__} disagree"
+    return found
 
 
 def has_synapses() -> bool:
@@ -88,30 +97,59 @@ def table_group(wide: bool) -> int:
 
 
 def _fact(name: str) -> int:
-    library = kernel()
-    return 0 if library is None else int(getattr(library, name)())
+    found = kernel()
+    return 0 if found is None else int(getattr(found, name)())
 
 
-def _compiled() -> Path:
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        raise OSError("no C compiler found (cc, gcc or clang)")
+def _wanted() -> bool:
+    said = os.environ.get("SPIKEMARK_NATIVE", "").strip().lower()
+    if said not in _YES + _NO:
+        raise ConversionError(f"SPIKEMARK_NATIVE is '{said}'; set it to 1 or 0, or leave it out")
+    return said not in _NO
+
+
+def _loaded() -> ctypes.CDLL:
+    compiler = _compiler()
     flags = (*_FLAGS, _WIDE) if platform.machine() in ("x86_64", "AMD64") else _FLAGS
-    source = b"".join(path.read_bytes() for path in (*_SOURCES, *_HEADERS))
-    key = hashlib.sha256(source + repr((compiler, flags, _processor())).encode()).hexdigest()[:16]
-    folder = cache_folder()
-    target = folder / f"spikes-{key}.so"
-    if target.is_file():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        unfinished = Path(scratch) / "spikes.so"
-        command = [compiler, *flags, *map(str, _SOURCES), "-o", str(unfinished)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    def compile_to(path: Path) -> None:
+        command = [*compiler, *flags, *map(str, _SOURCES), "-o", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
         if done.returncode:
-            raise OSError(f"{' '.join(command)}: {done.stderr.strip()[:500]}")
-        os.replace(unfinished, target)
-    return target
+            raise OSError(f"{shlex.join(command)}: {done.stderr.strip()[:500]}")
+
+    source = b"".join(path.read_bytes() for path in (*_SOURCES, *_HEADERS))
+    facts = repr((compiler, flags, _processor(), platform.libc_ver()))
+    name = f"spikes-{hashlib.sha256(source + facts.encode()).hexdigest()[:16]}"
+    path = library(cache_folder(), name, compile_to)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:  # it is what was written, but not for this machine
+        return ctypes.CDLL(str(library(cache_folder(), name, compile_to, anew=True)))
+
+
+def _compiler() -> list[str]:
+    """The command that compiles: CC, which may have arguments, or the first compiler that is there.
+
+    Raises:
+        OSError: there is none.
+    """
+    said = os.environ.get("CC", "").strip()
+    if said:
+        if shutil.which(said) is not None:  # also a path with spaces
+            return [said]
+        try:
+            words = shlex.split(said)
+        except ValueError as error:
+            raise OSError(f"CC is no command: {said!r}: {error}") from error
+        if shutil.which(words[0]) is None:
+            raise OSError(f"CC names no program: {words[0]!r}; set it to a C compiler, or leave it out")
+        return words
+    for name in ("cc", "gcc", "clang"):
+        found = shutil.which(name)
+        if found is not None:
+            return [found]
+    raise OSError("no C compiler found (cc, gcc or clang)")
 
 
 def _processor() -> str:
