@@ -81,12 +81,23 @@ class Calibration:
         }
 
     def images(self, most: int) -> Tensor:
-        """The first `most` calibration images in one batch."""
+        """The first `most` calibration images in one batch.
+
+        Raises:
+            CalibrationError: they are not all of one size; names the sizes.
+        """
         found: list[Tensor] = []
         for batch in self.batches:
             found.append(batch[: most - sum(map(len, found))])
             if sum(map(len, found)) >= most:
                 break
+        sizes = sorted({tuple(batch.shape[1:]) for batch in found})
+        if len(sizes) > 1:
+            found_sizes = " and ".join(map(str, sizes))
+            raise CalibrationError(
+                f"recipe '{self.plan.recipe.label}' simulates calibration images together, so they must be "
+                f"of one size; got {found_sizes}: resize or crop them, or pass those of one size"
+            )
         return torch.cat(found)
 
 

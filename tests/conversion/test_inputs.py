@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from conversion import CalibrationError, ConversionError, convert
+from conversion import CalibrationError, ConversionError, convert, recipe_from, recipe_names
 from conversion.errors import ImageError
 from conversion.inputs import images_in, whole_number
 
@@ -170,6 +170,20 @@ def test_batches_of_different_sizes_where_the_network_takes_them():
     assert float(together.thresholds["1"]) == pytest.approx(max(apart))
     for batch in (small, large):
         assert together(batch, 4).shape == (len(batch), 2)
+
+
+@pytest.mark.parametrize("recipe", [n for n in recipe_names() if not recipe_from(n).retrains])
+def test_recipes_that_simulate_images_together_say_so_where_sizes_differ(recipe):
+    ann = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
+    small, large = torch.rand(2, 3, 5, 5), torch.rand(1, 3, 7, 6)
+    try:
+        snn = convert(ann, recipe, [small, large])
+        outputs = [snn(batch, 2) for batch in (small, large)]
+    except CalibrationError as error:
+        message = str(error)
+        assert "of one size; got (3, 5, 5) and (3, 7, 6)" in message
+        return
+    assert [tuple(output.shape) for output in outputs] == [(2, 2), (1, 2)]
 
 
 def test_gradients_and_the_callers_tensor_stay_with_the_caller(ann, x):
