@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -60,7 +58,7 @@ def test_the_expected_error_of_evenly_spread_input_is_zero(time_steps: int) -> N
     """Bu et al. 2022, theorem 2; without the half start the mean is -λ / 2T off instead."""
     levels, ceiling, count = 4, 2.0, 240 * 64
     z = (torch.arange(count, dtype=torch.float64) + 0.5) / count * ceiling
-    network = nn.Sequential(nn.Identity(), QCFS(levels, ceiling), nn.Identity())
+    network = nn.Sequential(nn.Identity(), QCFS(levels, ceiling), nn.Identity()).double()
     images = z[None, None]  # one channel
     ann = network(images)
     (half,) = read_out(network, "qcfs", images, time_steps)
@@ -93,15 +91,16 @@ def test_other_scales_convert_such_a_network_and_keep_its_ceiling(images: Tensor
         )
 
 
-def test_a_network_without_such_activations_is_refused_before_any_image_is_run() -> None:
+def test_a_network_without_such_activations_is_refused_before_calibration(monkeypatch) -> None:
     network = nn.Sequential(nn.Conv2d(3, 6, 3), QCFS(4), nn.Conv2d(6, 6, 3), nn.ReLU())
-    spoilt = torch.full((2, 3, 8, 8), math.nan)
+    monkeypatch.setattr("conversion.convert._calibrate", lambda *_: pytest.fail("images were run"))
+    images = torch.randn(2, 3, 8, 8)
     with pytest.raises(
         RecipeError, match=r"recipe 'srp': scale 'learned' .* layer '3' \(torch.nn.ReLU\)"
     ) as e:
-        convert(network, "srp", spoilt)
+        convert(network, "srp", images)
     assert "activation: qcfs" in str(e.value)
     assert "{preset: srp, scale: percentile}" in str(e.value)
     ceiling_alone = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU6())
     with pytest.raises(RecipeError, match="scale 'learned'"):
-        convert(ceiling_alone, "qcfs", spoilt)
+        convert(ceiling_alone, "qcfs", images)
