@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -93,7 +95,8 @@ def test_other_scales_convert_such_a_network_and_keep_its_ceiling(images: Tensor
 
 def test_a_network_without_such_activations_is_refused_before_calibration(monkeypatch) -> None:
     network = nn.Sequential(nn.Conv2d(3, 6, 3), QCFS(4), nn.Conv2d(6, 6, 3), nn.ReLU())
-    monkeypatch.setattr("conversion.convert._calibrate", lambda *_: pytest.fail("images were run"))
+    module = sys.modules[convert.__module__]
+    monkeypatch.setattr(module, "_calibrate", lambda *_: pytest.fail("it was calibrated"))
     images = torch.randn(2, 3, 8, 8)
     with pytest.raises(
         RecipeError, match=r"recipe 'srp': scale 'learned' .* layer '3' \(torch.nn.ReLU\)"
