@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import re
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from benchmarks.errors import MatrixError
+from leaderboard.yaml_files import Document, Location, YamlError, read_file, spelt
+from leaderboard.yaml_words import shown
 
 if TYPE_CHECKING:
     from benchmarks.spec import Matrix
+
+LONGEST_SHOWN = 200  # characters of a path in a message
 
 
 def bundled() -> dict[str, Path]:
@@ -30,15 +35,17 @@ def locate(matrix: str) -> Path:
         MatrixError: neither exists; names the nearest bundled one.
     """
     path = Path(matrix)
-    if path.is_file():
-        return path
+    with contextlib.suppress(OSError, ValueError):  # no name that a file can have
+        if path.is_file():
+            return path
     known = bundled()
     if matrix in known:
         return known[matrix]
     close = difflib.get_close_matches(path.stem, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     raise MatrixError(
-        f"no matrix file '{matrix}', and no bundled matrix of that name ({', '.join(known)}).{hint}"
+        f"no matrix file '{matrix[:LONGEST_SHOWN]}', and no bundled matrix of that name"
+        f" ({', '.join(known)}).{hint}"
     )
 
 
@@ -46,26 +53,25 @@ def load(path: Path) -> Matrix:
     """Read and validate a matrix file.
 
     Raises:
-        MatrixError: not readable, not YAML, or a field is wrong; lists every wrong field.
+        MatrixError: not readable, not YAML without a doubt, or a field is wrong; lists everything that is
+            wrong, with its line.
     """
     from benchmarks.spec import Matrix  # knows every network and data set, so it is slow to import
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise MatrixError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise MatrixError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(content, dict):
+        document = read_file(path)
+    except YamlError as error:
+        raise MatrixError(str(error)) from error
+    if not isinstance(document.content, dict):
         raise MatrixError(f"{path}: expected fields such as name, datasets, networks, recipes, time_steps")
     try:
-        return Matrix.model_validate(content)
+        return Matrix.model_validate(document.content)
     except ValidationError as error:
-        problems = "\n".join(f"  {_explain(Matrix, problem)}" for problem in error.errors())
+        problems = "\n".join(f"  {_explain(Matrix, problem, document)}" for problem in error.errors())
         raise MatrixError(f"{path}:\n{problems}") from error
 
 
-def _explain(model: type[BaseModel], problem: Any) -> str:
+def _explain(model: type[BaseModel], problem: Any, document: Document) -> str:
     location = [
         part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("function-"))
     ]
@@ -76,7 +82,26 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
         close = difflib.get_close_matches(str(location[-1]), valid, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         message = f"unknown field; {hint}valid: {', '.join(valid)}"
-    return f"{field}: {message}"
+    return f"{field}: {message}{_read_as(problem, tuple(location), document)}"
+
+
+def _read_as(problem: Any, location: Location, document: Document) -> str:
+    """Where the value stands, and which words of it may have been meant otherwise."""
+    place = document.place(location)
+    if place is None:
+        return ""
+    said = f" (line {place.line})"
+    if problem["type"] == "value_error" and not re.search("true|false", problem["msg"], re.IGNORECASE):
+        return said
+    loose = [one for one in document.loose_words(location) if one.word is not None]
+    for one in loose[:1]:
+        said += (
+            f"; line {one.line} has {shown(one.word or '')}, which is read as {spelt(one.value)}: put quotes"
+            " round it if it is a name"
+        )
+    if not loose and place.word is not None and problem["type"] == "string_type":
+        said += f"; {shown(place.word)} is read as {spelt(place.value)}: put quotes round it if it is a name"
+    return said
 
 
 def _fields_at(model: type[BaseModel], location: Iterable[Any]) -> list[str]:

@@ -23,7 +23,8 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from benchmarks import tasks
-from benchmarks.tasks.base import Strict, TrainingSpec
+from benchmarks.strict import Strict
+from benchmarks.tasks.base import TrainingSpec
 from benchmarks.tuning.entries import resolve
 from benchmarks.tuning.settings import TuningSpec
 from conversion import RecipeError
@@ -32,6 +33,8 @@ from datamodules import DataError, LoaderConfig
 from datamodules import registry as datasets
 from lightning_modules import networks
 from lightning_modules.networks import NetworkError
+
+LONGEST_NAME = 120  # characters; names become names of files, and columns of tables
 
 
 class Named(BaseModel):
@@ -54,7 +57,7 @@ class Named(BaseModel):
 class DatasetSpec(Named):
     """A data set and its options, e.g. {name: image_folder, path: cifar10, image_size: 32}."""
 
-    label: str | None = None  # shown on the leaderboard in place of the name
+    label: str | None = Field(default=None, max_length=LONGEST_NAME)  # shown in place of the name
 
     @model_validator(mode="after")
     def _known(self) -> DatasetSpec:
@@ -84,7 +87,7 @@ class NetworkSpec(Named):
     relu.pt}, or one of this matrix, whose training is shared.
     """
 
-    label: str | None = None
+    label: str | None = Field(default=None, max_length=LONGEST_NAME)
     checkpoint: str | None = None
     training: SerializeAsAny[TrainingSpec] | None = None  # replaces the matrix's own training
     start: NetworkSpec | None = None  # its label and recipes say nothing here
@@ -197,7 +200,7 @@ class Matrix(Strict):
     fields that they need not repeat.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
     description: str = ""
     task: str = "classification"  # one of `benchmarks.tasks`
     datasets: list[DatasetSpec] = Field(min_length=1)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-import yaml
-
 from leaderboard.records import Record
+from leaderboard.yaml_files import yaml_text
 
 FILE = "cell.yaml"
 _AXES = ("version", "task", "ann", "recipe", "time_steps", "seed")  # all else in a configuration: evaluation
@@ -72,4 +71,4 @@ def cell_matrix(record: Record) -> str | None:
     }
     if "training" in origin:
         matrix["training"] = origin["training"]
-    return yaml.safe_dump(matrix, sort_keys=False, allow_unicode=True, width=100)
+    return yaml_text(matrix, width=100)

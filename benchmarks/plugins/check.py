@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks.errors import PluginError
 from benchmarks.plugins.kinds import KINDS
 from conversion.parts import nearest
 from datamodules import DataError
+from leaderboard.yaml_files import YamlError, read_text
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ def _broken(law: Callable[..., None], arguments: tuple[Any, ...]) -> str | None:
 
 def _parse(text: str) -> tuple[str, dict[str, Any]]:
     try:
-        said = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        said = read_text(text, "what to check").content
+    except YamlError as error:
         raise PluginError(f"'{text}' is neither a name nor a YAML mapping: {error}") from error
     values = {"name": said} if isinstance(said, str) else said
     if not isinstance(values, dict):

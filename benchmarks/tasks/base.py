@@ -8,17 +8,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 from PIL.Image import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
+from benchmarks.strict import Strict
 from conversion import Converted
 from leaderboard.records import Outcomes
-
-
-class Strict(BaseModel):
-    """Unknown fields are refused; nothing changes after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TrainingSpec(Strict):

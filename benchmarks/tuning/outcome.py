@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.cells import Cell
@@ -25,6 +24,7 @@ from benchmarks.tuning.study import FORWARDS, IMAGE_STEPS, REFUSED, REPEATS, SEC
 from leaderboard.files import write_text_atomically
 from leaderboard.records import Tuning
 from leaderboard.studies import Study, Trial
+from leaderboard.yaml_files import yaml_text
 
 FEWEST_FOR_IMPORTANCE = 4  # finished trials
 
@@ -135,7 +135,7 @@ def write_matrix(path: Path, matrix: Matrix, studies: Sequence[Tuned]) -> None:
         {**network, "recipes": entries[name]} for name, network in networks if name in entries
     ]
     content["name"] = f"{matrix.name}-tuned"
-    write_text_atomically(path, HEADER + yaml.safe_dump(content, sort_keys=False, width=110))
+    write_text_atomically(path, HEADER + yaml_text(content))
 
 
 def importance(study: optuna.Study) -> dict[str, float]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from benchmarks.strict import Strict
 
 Sampler = Literal["gp", "tpe", "random"]
 Objective = Literal["kl", "metric"]
@@ -24,10 +26,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class TuningSpec(BaseModel):
+class TuningSpec(Strict):
     """Budget and objective of every study of a matrix: the same for all recipes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: Literal["spicalib"] | None = None  # values for all fields that are not given
     objective: Objective = "kl"  # divergence from the ANN's outputs, or the task's metric

@@ -114,3 +114,111 @@ def test_overrides_reach_the_recipe(tiny, write_matrix):
     recipe = recipe_from(load(path).recipes[0])
     assert recipe.neuron.gamma == 10
     assert recipe.label == "burst gamma=10"
+
+
+PLAIN = """\
+name: plain
+datasets:
+  - {name: digits, size: 8}
+networks: [small_cnn]
+recipes: [opi, burst]
+time_steps: [1, 4]
+training:
+  epochs: 3
+"""
+
+
+def refused(path) -> str:
+    with pytest.raises(MatrixError) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_keys_that_stand_twice_are_named_with_both_lines(write_matrix):
+    path = write_matrix(PLAIN + "  epochs: 9\nrecipes: [spicalib]\n")
+    assert refused(path).splitlines() == [
+        f"{path}:9: the key `epochs` stands here and in {path}:8; keep one of them",
+        f"{path}:10: the key `recipes` stands here and in {path}:5; keep one of them",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[1, 4]", "[true]", "time_steps: true is a truth value, not a number; write a number (line 6)"),
+        ("[1, 4]", "[1, yes]", "line 6 has `yes`, which is read as true"),
+        ("[1, 4]", "[1:30]", ":6: `1:30` is 90, in base 60"),
+        ("[1, 4]", "[010]", ":6: `010` is 8, in base 8"),
+        ("[1, 4]", "[.inf]", ":6: `.inf` is not a finite number"),
+        ("[1, 4]", "[1.5]", "time_steps.0: Input should be a valid integer"),
+        ("[1, 4]", "off", "line 6 has `off`, which is read as false: put quotes round it if it is a name"),
+        ("epochs: 3", "epochs: on", "training.epochs: true is a truth value, not a number"),
+        ("epochs: 3", "epochs: on", "line 8 has `on`, which is read as true"),
+        ("epochs: 3", "lr: .nan", ":8: `.nan` is not a finite number"),
+        ("epochs: 3", "lr: nan", "training.lr: Input should be a finite number (line 8)"),
+        ("epochs: 3", "lr: inf", "training.lr: Input should be a finite number"),
+        ("epochs: 3", "lr: yes", "line 8 has `yes`"),
+        ("epochs: 3", "lr: 1e999", ":8: `1e999` is too large"),
+        ("epochs: 3", "epochs: " + "9" * 5000, "(5000 characters) is a whole number of more than 18 digits"),
+        (
+            "name: plain",
+            "name: no",
+            "line 1 has `no`, which is read as false: put quotes round it if it is a",
+        ),
+        ("name: plain", "name: 12", "`12` is read as 12: put quotes round it if it is a name"),
+        ("name: plain", "name: 1e3", "`1e3` is read as 1000.0: put quotes"),
+        ("name: plain", "name: " + "a" * 300, "name: String should have at most 120 characters (line 1)"),
+        ("[small_cnn]", "[on]", "line 4 has `on`, which is read as true"),
+        ("[opi, burst]", "[opi, off]", "line 5 has `off`, which is read as false"),
+        ("[opi, burst]", "[{preset: burst, neuron: {gamma: yes}}]", "gamma"),
+        ("size: 8", "size: yes", "got True (line 3); line 3 has `yes`, which is read as true"),
+        ("size: 8", "size: 010", ":3: `010`"),
+        ("size: 8", f"path: {'a' * 300}", "has no option 'path'"),
+        ("{name: digits, size: 8}", f"{{name: imagenet, path: {'a' * 300}}}", "at most 255 bytes"),
+        (
+            "{name: digits, size: 8}",
+            f"{{name: digits, label: {'a' * 300}}}",
+            "at most 120 characters (line 3)",
+        ),
+        ("[1, 4]", "[1, 4]\nseeds: [false]", "seeds: false is a truth value"),
+        ("[1, 4]", "[1, 4]\ntrainer: {devices: true}", "trainer.devices: true is a truth value"),
+        ("[1, 4]", "[1, 4]\ntuning: {trials: true}", "tuning.trials: true is a truth value"),
+        ("[1, 4]", "[1, 4]\npictures: true", "pictures: true is a truth value"),
+        ("[1, 4]", "[1, 4]\ntracking: {wandb: off}", "line 7 has `off`, which is read as false: put quotes"),
+        ("[1, 4]", "[1, 4]\nalso: [{time_steps: [on]}]", "also.0.time_steps: true is a truth value"),
+        ("[1, 4]", "[1, 4]\non: 3", ":7: the key `on` is read as true; put quotes round a name"),
+    ],
+)
+def test_what_a_word_was_read_as_is_said_with_its_line(write_matrix, old, new, said):
+    assert old in PLAIN
+    assert said in refused(write_matrix(PLAIN.replace(old, new)))
+
+
+def test_truth_values_are_read_where_truth_is_meant(write_matrix):
+    for word in ("true", "yes", "on", "True"):
+        text = PLAIN.replace("{name: digits, size: 8}", f"{{name: cifar10, augment: {word}}}")
+        matrix = load(write_matrix(text + f"trainer: {{deterministic: {word}}}\ntuning: {{prune: {word}}}\n"))
+        assert matrix.datasets[0].options == {"augment": True}
+        assert matrix.trainer.deterministic is True
+        assert matrix.tuning.prune is True
+
+
+def test_anchors_and_merged_mappings_are_read(write_matrix):
+    text = PLAIN + "also:\n  - &more\n    recipes: [opi]\n    seeds: [1]\n    datasets: [digits]\n"
+    text += "    networks: [small_cnn]\n  - {<<: *more, seeds: [2]}\n"
+    assert [also.seeds for also in load(write_matrix(text)).also] == [[1], [2]]
+
+
+def test_aliases_that_stand_for_too_much_are_one_error(write_matrix):
+    laughs = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12))
+    message = refused(write_matrix("a0: &a0 [x, x]\n" + laughs + PLAIN))
+    assert "stands for more than 20000 values, aliases included" in message
+    assert "\n" not in message
+    assert "more than 50 deep" in refused(write_matrix(PLAIN + "description: " + "[" * 200 + "]" * 200))
+
+
+def test_a_name_that_no_file_can_have_is_no_traceback():
+    for name in ("a" * 300, "a\0b"):
+        with pytest.raises(MatrixError, match="no matrix file"):
+            locate(name)
