@@ -152,11 +152,10 @@ def describe(recipe: str, results: Path) -> None:
 def _listing(what: str) -> dict[str, list[tuple[str, str]]]:
     """Heading -> names with one line each."""
     if what == "matrices":
-        import yaml
-
         from benchmarks.matrix import bundled
+        from leaderboard.yaml_files import read_file
 
-        read = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in bundled().items()}
+        read = {name: read_file(path).content for name, path in bundled().items()}
         return {"": [(name, content.get("description", "")) for name, content in read.items()]}
     if what == "energy":
         import energy

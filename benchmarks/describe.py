@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +19,7 @@ from leaderboard import ResultStore, load_published, rank, render, render_publis
 from leaderboard.published import beside, select_published
 from leaderboard.ranking import only_recipe
 from leaderboard.wording import GROUP_TITLES
+from leaderboard.yaml_files import YamlError, read_text
 
 EXAMPLE_T = 16
 
@@ -31,8 +31,8 @@ def parse(text: str) -> Recipe:
         RecipeError: no YAML, or no such recipe, part or parameter; names the nearest valid one.
     """
     try:
-        return recipe_from(yaml.safe_load(text))
-    except yaml.YAMLError as error:
+        return recipe_from(read_text(text, "the recipe").content)
+    except YamlError as error:
         raise RecipeError(f"'{text}' is neither a recipe's name nor a YAML mapping: {error}") from error
 
 

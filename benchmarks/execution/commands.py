@@ -165,12 +165,11 @@ def status(what: str, results: Path) -> None:
     if what and Path(what).is_dir():
         folder, matrix = Path(what), ""
     elif what.endswith((".yaml", ".yml")):
-        import yaml
+        from leaderboard.yaml_files import YamlError, read_file
 
         try:
-            content = yaml.safe_load(Path(what).read_text(encoding="utf-8"))
-            matrix = str(content["name"])
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError) as error:
+            matrix = str(read_file(Path(what)).content["name"])
+        except (YamlError, TypeError, KeyError) as error:
             stop(f"{what}: not a matrix: {error}")
     if not show_status(folder, matrix, Console()):
         stop(f"no run{f' of {matrix}' if matrix else ''} in {folder}; start one with: spikemark run MATRIX")
