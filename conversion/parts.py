@@ -23,6 +23,11 @@ class Part:
     kind: ClassVar[str]  # the question it answers: "scale", "neuron", "initial", "pooling"
     name: ClassVar[str]
 
+    @property
+    def floor(self) -> str:
+        """What keeps the network away from the ANN however many steps are run, in words; "": nothing."""
+        return ""
+
     def as_dict(self) -> dict[str, Any]:
         """Name and parameters as plain values, the form that `build_part` takes."""
         return {"name": self.name, **dataclasses.asdict(self)}

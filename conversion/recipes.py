@@ -72,13 +72,26 @@ class Recipe:
         fitted = (self.scale, self.initial, self.correction, self.allocation)
         return any(part.needs_time_steps for part in fitted)
 
+    @property
+    def floors(self) -> tuple[str, ...]:
+        """What keeps the limit away from the ANN by design, in words; without any, the limit is the ANN."""
+        neuron = self.neuron
+        most, bounded = (1, True) if isinstance(neuron, Quantiser) else (neuron.max_per_step, neuron.bounded)
+        clips = self.scale.clips(most) if bounded else ""
+        return tuple(floor for floor in (clips, *(getattr(self, kind).floor for kind in KINDS)) if floor)
+
+    @property
+    def most_time_steps(self) -> int | None:
+        """Largest T that its neurons can run; None: any."""
+        return None if isinstance(self.neuron, Quantiser) else self.neuron.most_time_steps
+
     def checked(self, time_steps: list[int]) -> list[int]:
         """Time steps that this recipe can run, as they are.
 
         Raises:
             RecipeError: one is larger than its neurons can run.
         """
-        most = None if isinstance(self.neuron, Quantiser) else self.neuron.most_time_steps
+        most = self.most_time_steps
         if most is not None and max(time_steps) > most:
             raise RecipeError(
                 f"recipe '{self.label}': neuron '{self.neuron.name}' runs {most} time steps at most, got "

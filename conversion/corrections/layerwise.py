@@ -69,6 +69,13 @@ class Layerwise(Correction):
         """True unless T is given."""
         return not self.time_steps
 
+    @property
+    def floor(self) -> str:
+        """Weights that suit the calibration images, or what was fitted for another T."""
+        if self.weights:
+            return "refits weights to the calibration images"
+        return f"is fitted for T = {self.time_steps}" if self.time_steps else ""
+
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """Corrected layers; with `weights`, the captured network's weights change too."""
         steps = self.time_steps or calibration.time_steps

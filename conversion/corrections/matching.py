@@ -87,6 +87,13 @@ class RateMatching(Correction):
         """True unless T is given."""
         return not self.time_steps
 
+    @property
+    def floor(self) -> str:
+        """Weights that suit the calibration images, or what was fitted for another T."""
+        if self.iterations:
+            return "refits weights to the calibration images"
+        return f"is fitted for T = {self.time_steps}" if self.time_steps else ""
+
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """Layers with threshold, initial potential and offset chosen by channel; may change weights."""
         neuron = calibration.plan.neuron

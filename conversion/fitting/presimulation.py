@@ -55,6 +55,11 @@ class Residual(Presimulation):
         check(0 <= self.margin < 1, f"margin must be in [0, 1), got {self.margin}")
 
     @property
+    def floor(self) -> str:
+        """A neuron that is silenced by mistake stays silent."""
+        return f"silences neurons by their membranes after {self.tau} steps, some by mistake"
+
+    @property
     def value(self) -> float:
         """The fraction."""
         return self.fraction

@@ -59,6 +59,12 @@ class TimestepCompression(Neuron):
         return self.micro_steps
 
     @property
+    def floor(self) -> str:
+        """What the last thresholds cannot send."""
+        share = self.steady_per_step / self.micro_steps
+        return f"clips steady activations above {share:.2f} of the largest value" if share < 1 else ""
+
+    @property
     def steady_per_step(self) -> float:
         """What the last, smallest thresholds still send, in a long window."""
         if self.last == 1:

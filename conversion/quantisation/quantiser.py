@@ -35,6 +35,11 @@ class Quantiser(Part):
         check(2 <= self.weight_bits <= 8, f"weight_bits must be in [2, 8], got {self.weight_bits}")
 
     @property
+    def floor(self) -> str:
+        """The rounding itself."""
+        return f"rounds activations to {self.max_levels} levels and weights to {self.weight_bits} bits"
+
+    @property
     def alphabet(self) -> str:
         """It does not spike."""
         return "none"

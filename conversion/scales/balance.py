@@ -43,6 +43,11 @@ class Balance(Scale):
         check(self.time_steps >= 1, f"time_steps must be at least 1, got {self.time_steps}")
         check(self.images >= 1, f"images must be at least 1, got {self.images}")
 
+    def clips(self, most: int) -> str:
+        """What is above the share of the largest current that a step can send."""
+        share = self.factor * most
+        return f"clips activations above {share:g} of the largest current" if share < 1 else ""
+
     def fit(self, calibration: Calibration) -> dict[str, Tensor]:
         """Thresholds [C] or [1] of all layers."""
         plan = calibration.plan

@@ -24,6 +24,14 @@ class Scale(Part):
         """True where the thresholds depend on T, which must then be known."""
         return False
 
+    def clips(self, most: int) -> str:
+        """Which activations of calibration images are clipped however many steps are run; "" for none.
+
+        Args:
+            most: largest value that the neuron sends in a step, in thresholds.
+        """
+        return ""
+
     def thresholds(self, layer: LayerFacts) -> Tensor:
         """Thresholds [C] or [1] from a layer's activations; a silent channel may get 0."""
         raise NotImplementedError
@@ -64,6 +72,11 @@ class Percentile(Scale):
 
     def __post_init__(self) -> None:
         check(0 < self.p <= 1, f"p is a share in (0, 1], got {self.p}")
+
+    def clips(self, most: int) -> str:
+        """What is above the quantile, or as many times that as a step can send."""
+        times = f"{most} times " if most > 1 else ""
+        return f"clips activations above {times}their quantile {self.p:g}" if self.p < 1 else ""
 
     def thresholds(self, layer: LayerFacts) -> Tensor:
         """Quantile of the layer or of each channel."""

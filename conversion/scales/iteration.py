@@ -52,6 +52,11 @@ class ThresholdIteration(Scale):
         check(self.iterations >= 0, f"iterations must not be negative, got {self.iterations}")
         check(self.starts >= 1, f"starts must be at least 1, got {self.starts}")
 
+    def clips(self, most: int) -> str:
+        """The range is best for a number of levels, whatever T."""
+        levels = f"{self.levels} levels" if self.levels else "the levels of one step"
+        return f"clips activations above the range that is best for {levels}"
+
     def thresholds(self, layer: LayerFacts) -> Tensor:
         """Thresholds [C], or [1] for the layer; 0 for a channel whose inputs are always far below 0."""
         most = layer.neuron.max_per_step

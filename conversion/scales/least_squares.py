@@ -62,6 +62,13 @@ class LeastSquares(Scale):
         """True unless the number of levels, or of time steps, is given."""
         return not (self.levels or self.time_steps)
 
+    def clips(self, most: int) -> str:
+        """The range is best for a number of levels; only where T sets it, it grows with T."""
+        if not self.needs_time_steps:
+            given = f"{self.levels} levels" if self.levels else f"T = {self.time_steps}"
+            return f"clips activations above the range that is best for {given}"
+        return ""
+
     def thresholds(self, layer: LayerFacts) -> Tensor:
         """Thresholds [C], or [1] for the layer; 0 for a silent channel."""
         most = layer.neuron.max_per_step

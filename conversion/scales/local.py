@@ -55,6 +55,11 @@ class ClipClimb(Scale):
         check(self.c > 0, f"c must be positive, got {self.c}")
         check(self.batch >= 1, f"batch must be at least 1, got {self.batch}")
 
+    def clips(self, most: int) -> str:
+        """Thresholds stop climbing before the largest activation."""
+        times = f"{most} times " if most > 1 else ""
+        return f"clips what {times}the thresholds have not reached after {self.iterations} iterations"
+
     def fit(self, calibration: Calibration) -> dict[str, Tensor]:
         """Thresholds [C] or [1] of all layers after the last iteration; 0 for a silent channel."""
         parts = [part for batch in calibration.batches for part in batch.split(self.batch)]

@@ -161,6 +161,11 @@ class PerStep(Pooling):
     name: ClassVar[str] = "per-step"
     graded: ClassVar[bool] = False
 
+    @property
+    def floor(self) -> str:
+        """The maximum of each step, not that of means."""
+        return "pools too much: the mean of maxima in place of the maximum of means"
+
     def scan(self, pool: MaxPool, values: Tensor, state: State) -> tuple[Tensor, State]:
         """o_t = maxpool(x_t)."""
         return pool(values.flatten(0, 1)).unflatten(0, values.shape[:2]), state
@@ -193,6 +198,11 @@ class BeforeNeuron(Pooling):
             self.currents in ("per-step", "cumulative"),
             f"currents must be per-step or cumulative, got {self.currents}",
         )
+
+    @property
+    def floor(self) -> str:
+        """That of the rule for currents."""
+        return self.rule(spikes=False).floor
 
     def rule(self, spikes: bool) -> Pooling:
         """Gate for spikes; maximum of each step, or increments of the cumulative maximum, for currents."""

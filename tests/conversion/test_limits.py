@@ -1,9 +1,9 @@
 """The limit of every recipe is the ANN, for every activation that converts.
 
 One layer against the closed form: inside, at and beyond the bound of the activation. What a recipe
-clips by design is stated by the fitted layer (`SpikingLayer.largest`), and the law knows it. Two layers:
-the distance to the ANN falls with t. Staircases (QCFS, whole numbers) converge to the clipped line that
-they round, which is within half a step of them.
+clips by design is stated by the fitted layer (`SpikingLayer.largest`), why by the recipe
+(`Recipe.floors`), and the law knows both. Two layers: the distance to the ANN falls with t. Staircases
+(QCFS, whole numbers) converge to the clipped line that they round, which is within half a step of them.
 """
 
 import math
@@ -137,13 +137,10 @@ def test_two_layers_come_nearer_with_t(name: str, kind: str) -> None:
         float((readout.output - ann).norm() / ann.norm())
         for readout in snn.simulate(images, (1, 16, T.get(name, 128)))
     )
-    floor = 0.12 if recipe_from(name).scale.name in CLIPS else 0.06
+    floor = 0.12 if recipe_from(name).floors else 0.06
     assert end <= floor
     assert end <= max(first, floor / 2)
     assert end <= 1.1 * middle + floor / 4
-
-
-CLIPS = {"percentile", "clip-climb", "iteration"}  # a finite threshold below the largest activation
 
 
 def test_a_bound_holds_in_any_chunk_and_with_more_channels() -> None:
