@@ -5,6 +5,7 @@
     snn = convert(ann, recipe="spicalib", calibration=images)  # ann is left untouched
     for readout in snn.simulate(images, time_steps=(1, 2, 4, 8)):
         print(readout.t, readout.output.argmax(1))  # mean output of steps 1..t
+    snn.save("network.pt")  # load("network.pt") gives it back
 
 This room knows torch and nothing of Lightning, trackers or tuning, so it can be used alone.
 """
@@ -19,12 +20,14 @@ from conversion.errors import (
     ConversionError,
     NirExportError,
     RecipeError,
+    SavedNetworkError,
     SubmoduleError,
     UnsupportedOperations,
 )
 from conversion.network import SpikingNetwork
 from conversion.outputs import Activity, Readout
 from conversion.recipes import Recipe, recipe_from, recipe_names
+from conversion.saving import load
 
 __all__ = [
     "Activity",
@@ -38,11 +41,13 @@ __all__ = [
     "Readout",
     "Recipe",
     "RecipeError",
+    "SavedNetworkError",
     "SpikingNetwork",
     "SubmoduleError",
     "UnsupportedOperations",
     "convert",
     "diagnose",
+    "load",
     "prepare",
     "recipe_from",
     "recipe_names",

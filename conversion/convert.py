@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from conversion.converted import Converted
-from conversion.corrections import NoCorrection
+from conversion.converted import Converted, checked_time_steps
 from conversion.errors import ConversionError
 from conversion.exits import EntropyExit
 from conversion.fitting.facts import Calibration
-from conversion.fitting.fit import PerLength, copied, fit, report
+from conversion.fitting.fit import PerLength, fit
+from conversion.fitting.kept import KeptCalibration, fingerprint
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.capture import capture
 from conversion.graph.layout import find_layout
@@ -43,6 +45,7 @@ def convert(
     calibration: Any = (),
     submodule: str | None = None,
     memory_mib: float | None = None,
+    time_steps: int | Iterable[int] | None = None,
 ) -> Converted:
     """Convert a trained network into a spiking one; the network itself is left untouched.
 
@@ -58,10 +61,12 @@ def convert(
         submodule: path of the part to convert, such as "backbone"; the whole network if None. The
             calibration images run through the whole network; the result maps what the part maps.
         memory_mib: budget of simulations; see `Converted.memory_mib`.
+        time_steps: read-outs to fit the network for, one number or several. Only recipes that must know T,
+            or how long an image may run, ask for it; without it they are fitted when they are read out.
 
     Returns:
-        Spiking network on the device of `ann`; its `report` says what became of every operation. Where
-        the recipe must know the number of time steps, one is fitted for each t when it is read out.
+        Spiking network on the device of `ann`; its `report` says what became of every operation, and
+        `save` keeps it.
 
     Raises:
         RecipeError: the recipe names something unknown, or its parts do not fit this network.
@@ -72,13 +77,14 @@ def convert(
             activations; names the batch or the layer.
         ConversionError: the network is converted already, has no weights yet, or cannot be copied.
         TypeError: `ann` is no module.
-        ValueError: the budget is no positive number.
+        ValueError: the budget is no positive number, or a time step no positive whole one.
     """
     chosen = recipe_from(recipe)
     memory_mib = checked_budget(memory_mib)
+    steps = None if time_steps is None else chosen.checked(checked_time_steps(time_steps))
     network = prepare(ann, calibration, submodule, chosen).convert(chosen)
     network.memory_mib = memory_mib
-    return network
+    return network if steps is None else network.fit_for(steps)
 
 
 @dataclass(frozen=True)
@@ -127,18 +133,29 @@ class PreparedNetwork:
             if plan.captured is not self.captured and self.pooling_first is not None:
                 return self.pooling_first.convert(chosen)
             if isinstance(chosen.neuron, Quantiser):
-                return QuantisedNetwork(copied(plan), self.statistics, report(plan, {}))
-            network = self._spiking(plan)
+                network: Converted = QuantisedNetwork(copy.deepcopy(plan), self.statistics)
+            else:
+                network = self._spiking(plan)
             if isinstance(chosen.exit, EntropyExit):
                 network = EarlyExit(network, chosen.exit, self.captured, self.batches)
+            network.provenance = {**self.provenance, "recipe": chosen.label}
             return network.train(False)
 
     def _spiking(self, plan: Plan) -> Converted:
         if plan.recipe.needs_time_steps:
-            return PerLength(plan, self.batches, self.statistics)
-        if not isinstance(plan.recipe.correction, NoCorrection):
-            plan = copied(plan)
+            return PerLength(plan, KeptCalibration(self.batches, self.statistics))
         return fit(Calibration(plan, self.batches, self.statistics, None))
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Where networks converted from here come from; see `Converted.provenance`."""
+        return {
+            "spikemark": _project_version(),
+            "torch": str(torch.__version__),
+            "calibration": fingerprint(self.batches),
+            "images": sum(map(len, self.batches)),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
 
 
 def prepare(
@@ -171,6 +188,13 @@ def prepare(
         statistics, shapes = _calibrate(captured, roles, batches)  # first: it names the layer of a NaN
         _check_same_function(part, captured, batches[0])
         return PreparedNetwork(captured, roles, shapes, batches, statistics)
+
+
+def _project_version() -> str:
+    try:
+        return version("spikemark")
+    except PackageNotFoundError:  # run from a folder of source code
+        return "unknown"
 
 
 def _images(calibration: Any, ann: nn.Module, submodule: str | None) -> list[Tensor]:

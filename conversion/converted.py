@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+import warnings
+from collections.abc import Callable, Generator, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from conversion.compiled.fixed_point import Precision
 from conversion.costs.synapses import Connectivity, connectivity
 from conversion.errors import ImageError
+from conversion.fitting.kept import on_device_of
+from conversion.fitting.layers import SpikingLayer
 from conversion.graph.operations import SOURCES, Kind
-from conversion.graph.plan import Entry, Plan
-from conversion.inputs import HALVES, checked_budget, images_of, takes, whole_number
+from conversion.graph.plan import Plan
+from conversion.inputs import HALVES, checked_budget, checked_chunk, images_of, takes, whole_number
 from conversion.outputs import Readout
 from conversion.recipes import Recipe
+from conversion.report import Report, in_words, report_of, spiking_share
 from conversion.trial import why_not
 
 DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
@@ -24,20 +29,29 @@ DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
 class Converted(nn.Module):
     """Base of converted networks: the plan, the report, the exact connectivity.
 
+    It is an ordinary module: copies and pickles simulate the same, `to` moves all of it, and its state
+    dict holds everything that was fitted. `save` writes it to a file that `conversion.load` reads.
+
+    Args:
+        plan: captured graph with the role of every operation.
+
     Attributes:
         recipe: the conversion method.
-        report: what became of every operation, in graph order.
+        report: what became of every operation, in graph order; prints as a table.
         memory_mib: budget of a simulation in MiB, or none. Images are then simulated so many at a time, in
             chunks of so many steps, that states and activations stay within it. Weights and the images
             themselves come on top.
+        provenance: where the network comes from, by word: versions of the packages "spikemark" and "torch",
+            the "recipe", "calibration" (SHA-256 of its images), how many "images" they are, and the "date"
+            of conversion.
     """
 
-    def __init__(self, plan: Plan, report: list[Entry]) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.captured = plan.captured
         self.plan = plan
-        self.report = report
         self.memory_mib = None
+        self.provenance: dict[str, Any] = {}
         self._connectivity: dict[torch.Size, Connectivity] = {}
 
     def train(self, mode: bool = True) -> Self:
@@ -50,6 +64,15 @@ class Converted(nn.Module):
     def recipe(self) -> Recipe:
         """The conversion method."""
         return self.plan.recipe
+
+    @property
+    def report(self) -> Report:
+        """What became of every operation, in graph order."""
+        return report_of(self.plan, self._reported())
+
+    def _reported(self) -> Mapping[str, SpikingLayer]:
+        """Fitted layers that the report tells of."""
+        return {}
 
     @property
     def memory_mib(self) -> float | None:
@@ -103,6 +126,7 @@ class Converted(nn.Module):
             self._connectivity[size] = connectivity(self.plan, one)
         return self._connectivity[size]
 
+    @torch.no_grad()
     def simulate(
         self,
         images: Tensor,
@@ -110,8 +134,91 @@ class Converted(nn.Module):
         chunk: int = DEFAULT_CHUNK,
         precision: Precision = "float32",
     ) -> Generator[Readout, None, None]:
-        """Read-outs at the given time steps, from one simulation."""
+        """Run the network on constant analog images and read it out.
+
+        Memory is bounded by `chunk` and by `memory_mib`, not by the number of time steps. Stop iterating to
+        stop early; where the budget holds only some of the images, all of them have run to the last step
+        before the first read-out. What the recipe must know T for is fitted now where that has not been
+        done before, and a warning says so; see `fit_for`.
+
+        Args:
+            images: analog input [B, C, H, W], presented in every step; floats, normalised as in training.
+            time_steps: when to read out, one number or several, counted from the end of steps that the
+                recipe runs before; sorted, duplicates removed.
+            chunk: most time steps that pass through a layer at once.
+            precision: of the weights that spikes meet; "int16" and "int8" are faster fixed point,
+                where the machine has it (see `effective_precision`), with one scale per output
+                channel. Membranes and everything else stay float32.
+
+        Yields:
+            One read-out per time step, in order.
+
+        Raises:
+            ValueError: a time step or the chunk is no positive whole number, or the precision is unknown.
+            ImageError: images are not what the network takes.
+            CalibrationError: T needs a fit, and the network was saved without calibration images.
+            ConversionError: initial potentials were fitted for images of another size; names the layer.
+            MemoryBudgetError: not even one image fits into `memory_mib`.
+        """
+        steps = self.recipe.checked(checked_time_steps(time_steps))
+        chunk = checked_chunk(chunk)
+        yield from self._readouts(self.checked(images), steps, chunk, precision)
+
+    def _readouts(
+        self, images: Tensor, steps: list[int], chunk: int, precision: Precision
+    ) -> Generator[Readout, None, None]:
+        """Read-outs of checked images; arguments as for `simulate`."""
         raise NotImplementedError
+
+    def fit_for(self, time_steps: int | Iterable[int]) -> Self:
+        """Fit what read-outs at these time steps need, so that `simulate` need not.
+
+        Nothing is left to do where the recipe does not depend on T.
+
+        Args:
+            time_steps: one or several, as for `simulate`.
+
+        Returns:
+            The network itself.
+        """
+        steps = self.recipe.checked(checked_time_steps(time_steps))
+        with torch.inference_mode(False), torch.no_grad():
+            for t in steps:
+                self._fit(t)
+        return self
+
+    def is_fitted(self, t: int) -> bool:
+        """True where a read-out at t needs no fit any more."""
+        return True
+
+    def _fit(self, t: int) -> None:
+        """Fit what a read-out at t needs, if it is not fitted yet."""
+
+    def _say_fitting(self, t: int) -> None:
+        warnings.warn(
+            f"recipe '{self.recipe.label}' is fitted for T = {t} only now, while it is simulated; "
+            f"convert(..., time_steps={t}) fits it at once, and so does network.fit_for({t})",
+            UserWarning,
+            stacklevel=2,
+        )
+
+    def save(self, path: str | Path, calibration: bool = True) -> None:
+        """Write the network to a file of plain data and tensors, which `conversion.load` reads.
+
+        The file is complete or not there: it is written beside its place first. Whoever loads it runs no
+        code from it.
+
+        Args:
+            path: of the file; one that is there is replaced.
+            calibration: keep calibration images where the recipe may still need them, to fit for other T.
+                Without them the file is smaller and nobody sees the images; what is fitted stays fitted.
+
+        Raises:
+            SavedNetworkError: something in the network has no plain form; names it.
+        """
+        from conversion.saving import save  # it knows all kinds of networks
+
+        save(self, path, calibration)
 
     def title(self, t: int) -> str:
         """What a picture of its output at t is called."""
@@ -120,6 +227,47 @@ class Converted(nn.Module):
     def at(self, t: int) -> Converted:
         """The network that is read out at t: itself, unless the recipe fits one for each t."""
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles take over: everything but what can be made anew."""
+        return {**self.__dict__, "_connectivity": dict(self._connectivity)}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or cast everything that is a tensor; what was counted is moved alone."""
+        before = takes(self.captured)
+        super()._apply(fn, recurse)
+        after = takes(self.captured)
+        if before.dtype != after.dtype:
+            self._connectivity = {}  # a small weight may have become 0
+        self._connectivity = {size: on_device_of(fn, one) for size, one in self._connectivity.items()}
+        if before.device is not None and after.device is not None and before.device != after.device:
+            _rename_device(self.captured, before.device, after.device)
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._connectivity = {}
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        recipe, share = self.recipe, spiking_share(self.plan)
+        neuron = recipe.neuron.as_dict()
+        settings = ", ".join(f"{key}={value}" for key, value in neuron.items() if key != "name")
+        kinds = [role.kind for role in self.plan.roles.values()]
+        lines = [
+            f"recipe: {recipe.label}",
+            f"neuron: {recipe.neuron.name}" + (f" ({settings})" if settings else ""),
+            f"layers: {kinds.count(Kind.NEURON)} of neurons, {kinds.count(Kind.WEIGHTED)} with weights",
+            f"thresholds: {self._thresholds_in_words()}",
+            f"spiking: {'unknown' if share is None else f'{share:.1%}'} of the ANN's operations",
+        ]
+        return f"{type(self).__name__}(\n" + "".join(f"  {line}\n" for line in lines) + ")"
+
+    def _thresholds_in_words(self) -> str:
+        """Range of all thresholds."""
+        layers = self._reported()
+        if not layers:
+            return "none"
+        return in_words(*(layer.threshold for layer in layers.values()))
 
     def forward(self, images: Tensor, time_steps: int = 64) -> Any:
         """Mean output after `time_steps` steps, for images [B, C, H, W]."""
@@ -143,6 +291,22 @@ def checked_time_steps(time_steps: int | Iterable[int]) -> list[int]:
     if not given or len(positive) < len(set(steps)):
         raise ValueError(f"time steps must be positive whole numbers, got {given or 'none'}")
     return sorted(positive)
+
+
+def _rename_device(captured: fx.GraphModule, before: torch.device, after: torch.device) -> None:
+    """Let operations that make tensors make them on another device."""
+
+    def renamed(value: Any) -> Any:
+        return after if isinstance(value, torch.device) and value == before else value
+
+    changed = False
+    for node in captured.graph.nodes:
+        args = fx.node.map_aggregate((node.args, node.kwargs), renamed)
+        if args != (node.args, node.kwargs):
+            node.args, node.kwargs = args
+            changed = True
+    if changed:
+        captured.recompile()
 
 
 def source_layers(network: Converted) -> list[tuple[str, Kind]]:

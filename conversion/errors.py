@@ -30,6 +30,10 @@ class SubmoduleError(ConversionError, ValueError):
     """The network has no such submodule, or it cannot be converted on its own."""
 
 
+class SavedNetworkError(ConversionError, ValueError):
+    """A converted network cannot be written to a file or read from it; names the file and what is wrong."""
+
+
 class MemoryBudgetError(ConversionError):
     """Not even one image can be simulated within the memory budget; names the smallest that would do."""
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from conversion.errors import CalibrationError, ConversionError, ImageError
 
@@ -73,9 +74,29 @@ def images_of(given: Any, name: str, network: Takes, error: type[ConversionError
         raise error(f"{name}: expected a tensor [B, C, H, W], got a single number")
     if given.is_meta and network.device is not None and network.device.type != "meta":
         raise error(f"{name}: they are on the device meta, so they have no values")
-    if not given.is_meta and not bool(given.isfinite().all()):
-        raise error(f"{name}: there are NaN or infinite values; check how the images are read and normalised")
-    return given.detach().to(network.dtype or given.dtype)
+    images = given.detach().to(network.dtype or given.dtype)
+    if not images.is_meta and not isinstance(images, FakeTensor):
+        _refuse_unusable(images, given, name, error)
+    return images
+
+
+def _refuse_unusable(images: Tensor, given: Tensor, name: str, error: type[ConversionError]) -> None:
+    """Refuse NaN and infinite values, of images as they came and as they are used; one wait for a device."""
+    finite = images.isfinite()
+    finite = finite.flatten(1).all(1) if finite.ndim > 1 else finite
+    if bool(finite.all()):
+        return
+    bad = [int(index) for index in (~finite).nonzero().flatten()]
+    which = f"image {bad[0]} has" if len(bad) == 1 else f"images {_listed(bad)} have"
+    dtype = str(images.dtype).removeprefix("torch.")
+    made = f", which is infinite in {dtype}" if bool(given[bad[0]].isfinite().all()) else ""
+    raise error(f"{name}: {which} NaN or infinite values{made}; check how the images are read and normalised")
+
+
+def _listed(numbers: list[int], most: int = 5) -> str:
+    """Some numbers, and how many more there are."""
+    shown = ", ".join(map(str, numbers[:most]))
+    return shown if len(numbers) <= most else f"{shown} and {len(numbers) - most} more"
 
 
 def batches_of(

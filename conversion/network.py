@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -20,12 +20,13 @@ from conversion.compiled.native import has_synapses
 from conversion.compiled.probe import LEAST_CHUNKS, Probe
 from conversion.compiled.schedule import Schedule, by_rule, candidates, planes_for, uses_tables
 from conversion.compiled.table_simulator import TableSimulation
-from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
+from conversion.converted import Converted
 from conversion.costs.tally import SpikeTally
 from conversion.errors import ConversionError
+from conversion.fitting.kept import EXTRA
 from conversion.fitting.layers import SpikingLayer
-from conversion.graph.plan import Entry, Plan, units
-from conversion.inputs import checked_chunk
+from conversion.graph.plain import note, noted
+from conversion.graph.plan import Plan, units
 from conversion.nir.export import export
 from conversion.outputs import Readout, added, decoded, joined, measure, of_all_images, summed
 from conversion.readouts import FROM_START, Window
@@ -40,18 +41,11 @@ class SpikingNetwork(Converted):
     Args:
         plan: captured graph with the role of every operation.
         layers: fitted neuron layers by name.
-        report: what became of every operation.
         window: which steps each read-out averages.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        layers: Mapping[str, SpikingLayer],
-        report: list[Entry],
-        window: Window = FROM_START,
-    ) -> None:
-        super().__init__(plan, report)
+    def __init__(self, plan: Plan, layers: Mapping[str, SpikingLayer], window: Window = FROM_START) -> None:
+        super().__init__(plan)
         self.window = window
         self._neurons = {name: layer.neuron for name, layer in layers.items()}
         self._prepared: tuple[Any, compiled.Prepared] | None = None
@@ -83,7 +77,59 @@ class SpikingNetwork(Converted):
 
     def with_layers(self, layers: Mapping[str, SpikingLayer]) -> SpikingNetwork:
         """The same network with other fitted layers; both share the graph and its weights."""
-        return SpikingNetwork(self.plan, layers, self.report, self.window)
+        network = SpikingNetwork(self.plan, layers, self.window)
+        network.provenance = dict(self.provenance)
+        return network
+
+    def _reported(self) -> Mapping[str, SpikingLayer]:
+        return self.layers
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        del state["_probe"]  # packed weights and schedules are found again
+        return {**state, "_prepared": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._probe = Probe(self.plan, self._neurons)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._prepared = None
+        super()._apply(fn, recurse)
+        return self
+
+    def get_extra_state(self) -> Tensor:
+        """What was fitted and is no tensor, for the state dict: neurons and window."""
+        return note({"recipe": self.recipe.parts(), "neurons": self._neurons, "window": self.window})
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over what `get_extra_state` of another network of the same recipe gave.
+
+        Raises:
+            ValueError: it comes from another recipe or another network.
+        """
+        found = noted(state)
+        if found.get("recipe") != self.recipe.parts():
+            raise ValueError(f"the state is of another recipe than '{self.recipe.label}'")
+        if list(found["neurons"]) != list(self._neurons):
+            raise ValueError("the state is of a network with other neuron layers")
+        self._neurons, self.window = found["neurons"], found["window"]
+        self._probe = Probe(self.plan, self._neurons)
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        """Take over fitted tensors, of whatever shape: neuron by neuron, by channel, by layer."""
+        if prefix + EXTRA in state_dict:
+            self.set_extra_state(state_dict[prefix + EXTRA])  # first: it refuses before anything is changed
+        for index in range(len(self._neurons)):
+            like = self.get_buffer(f"threshold_{index}")
+            for name in (f"threshold_{index}", f"initial_{index}", f"offset_{index}"):
+                given, mine = state_dict.get(prefix + name), getattr(self, name)
+                if given is None:
+                    setattr(self, name, None if name.startswith("offset") else mine)
+                elif mine is None or mine.shape != given.shape:
+                    kind = torch.promote_types(given.dtype, like.dtype)
+                    setattr(self, name, torch.empty(given.shape, dtype=kind, device=like.device))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def to_nir(self, path: str | Path | None = None, accept_reset_to_value: bool = False) -> Any:
         """NIR graph of this network, written to `path` if given; see `conversion.nir.export`."""
@@ -113,48 +159,16 @@ class SpikingNetwork(Converted):
             simulations.append(kind(self.plan, layers, on_wire, part, prepared, tally, buffers))
         return simulations
 
-    @torch.no_grad()
-    def simulate(
-        self,
-        images: Tensor,
-        time_steps: int | Iterable[int],
-        chunk: int = DEFAULT_CHUNK,
-        precision: Precision = "float32",
+    def _readouts(
+        self, images: Tensor, steps: list[int], chunk: int, precision: Precision
     ) -> Generator[Readout, None, None]:
-        """Run the network on constant analog images and read it out.
-
-        Memory is bounded by `chunk` and by `memory_mib`, not by the number of time steps. Stop iterating to
-        stop early; where the budget holds only some of the images, all of them have run to the last step
-        before the first read-out.
-
-        Args:
-            images: analog input [B, C, H, W], presented in every step; floats, normalised as in training.
-            time_steps: when to read out, one number or several, counted from the end of steps that the
-                recipe runs before; sorted, duplicates removed.
-            chunk: most time steps that pass through a layer at once.
-            precision: of the weights that spikes meet; "int16" and "int8" are faster fixed point,
-                where the machine has it (see `effective_precision`), with one scale per output
-                channel. Membranes and everything else stay float32.
-
-        Yields:
-            One read-out per time step, in order.
-
-        Raises:
-            ValueError: a time step or the chunk is no positive whole number, or the precision is unknown.
-            ImageError: images are not what the network takes.
-            ConversionError: initial potentials were fitted for images of another size; names the layer.
-            MemoryBudgetError: not even one image fits into `memory_mib`.
-        """
-        readouts = self.recipe.checked(checked_time_steps(time_steps))
-        chunk = checked_chunk(chunk)
-        images = self.checked(images)
         self._check_size(images)
         precision = effective_precision(images, precision)
         if any(neuron.whole_window for neuron in self._neurons.values()):
-            for t in readouts:
+            for t in steps:
                 yield from self._within_budget(images, [t], t, precision)
         else:
-            yield from self._within_budget(images, readouts, chunk, precision)
+            yield from self._within_budget(images, steps, chunk, precision)
 
     def _within_budget(
         self, images: Tensor, readouts: list[int], chunk: int, precision: Precision
@@ -208,7 +222,7 @@ class SpikingNetwork(Converted):
         parts = images.split(schedule.images)
         of_images = self.plan.of_images
         wiring = self.connectivity(images)
-        tally = SpikeTally(wiring.groups)
+        tally = SpikeTally(wiring.groups, wiring.sizes)
         simulations = self._simulations(parts, schedule, precision, tally)
         totals: list[Any] = [None] * len(parts)
         rest = joined([simulation.begin() for simulation in simulations], of_images)
@@ -261,7 +275,8 @@ class SpikingNetwork(Converted):
     def _timed(self, images: Tensor, precision: Precision, schedule: Schedule, budget: float) -> float:
         """Seconds for one image and step; nothing of this simulation is kept."""
         part = images[: schedule.images]
-        tally = SpikeTally(self.connectivity(images).groups)
+        wiring = self.connectivity(images)
+        tally = SpikeTally(wiring.groups, wiring.sizes)
         times: list[float] = []
         with torch.random.fork_rng(devices=[]):
             (simulation,) = self._simulations([part], schedule, precision, tally)

@@ -41,7 +41,7 @@ class Sensitivity:
         """Run these layers for T steps."""
         from conversion.network import SpikingNetwork  # which knows recipes, and through them this module
 
-        network = SpikingNetwork(self._plan, layers, [])
+        network = SpikingNetwork(self._plan, layers)
         divergence, spikes, count = 0.0, dict.fromkeys(layers, 0.0), 0
         for batch, ann in zip(self._batches, self._ann, strict=True):
             (readout,) = network.simulate(batch, (self._time_steps,))

@@ -67,8 +67,11 @@ class SynapticLayer:
 
     def synops(self, spike_maps: Mapping[str, Tensor]) -> float:
         """Synaptic operations that spikes [G, ...] cause: each spike times the synapses it reaches."""
-        totals = [(spike_maps[s] * fan).sum() for s, fan in self.fanout.items() if s in spike_maps]
-        return float(sum(totals))
+        return float(self.operations(spike_maps))
+
+    def operations(self, spike_maps: Mapping[str, Tensor]) -> Tensor | float:
+        """The same, on the device of the spikes; 0 where none arrive."""
+        return sum((spike_maps[s] * fan).sum() for s, fan in self.fanout.items() if s in spike_maps)
 
     def arrivals(self, spikes: Mapping[str, float]) -> float:
         """Spikes sent by the layers that this one listens to, whether or not each has a synapse."""
@@ -85,6 +88,14 @@ class Connectivity:
     # channels of a group have the same fan-outs
     groups: Mapping[str, Tensor] = field(default_factory=dict)
     values: Mapping[str, int] = field(default_factory=dict)  # operation -> values it gives for one image
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Source layer -> number of its groups, told without looking at values."""
+        found = dict.fromkeys(self.groups, 1)  # one group where nobody listens
+        for layer in self.layers:
+            found |= {source: len(fan) for source, fan in layer.fanout.items()}
+        return found
 
     @property
     def macs(self) -> float:

@@ -64,13 +64,15 @@ class SpikeTally:
     Args:
         groups: source layer -> group of each channel, int64 [C] or [F, C], as `Connectivity.groups`; spikes
             of other layers are not counted.
+        sizes: source layer -> number of its groups, as `Connectivity.sizes`; of others the groups are asked.
 
     Attributes:
         maps: source layer -> spikes so far, summed over images and channels of a group, float64 [G, ...].
     """
 
-    def __init__(self, groups: Mapping[str, Tensor]) -> None:
+    def __init__(self, groups: Mapping[str, Tensor], sizes: Mapping[str, int] | None = None) -> None:
         self._groups = groups
+        self._sizes = sizes or {}
         self.maps: dict[str, Tensor] = {}
 
     def frames(self, name: str) -> int:
@@ -89,8 +91,10 @@ class SpikeTally:
         if groups is None:
             return
         if name not in self.maps:
-            size = (int(groups.max()) + 1, *counts.shape[1:])
-            self.maps[name] = torch.zeros(size, dtype=torch.float64, device=counts.device)
+            size = self._sizes.get(name) or int(groups.max()) + 1
+            self.maps[name] = torch.zeros(
+                (size, *counts.shape[1:]), dtype=torch.float64, device=counts.device
+            )
         total = self.maps[name]
         for channels, group in zip(
             counts.split(_AT_ONCE), groups.flatten().to(counts.device).split(_AT_ONCE), strict=True

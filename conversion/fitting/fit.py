@@ -3,106 +3,115 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from conversion.compiled.fixed_point import Precision
-from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
+from conversion.converted import Converted
+from conversion.corrections import NoCorrection
 from conversion.fitting.facts import Calibration
+from conversion.fitting.kept import KeptCalibration
 from conversion.fitting.layers import SpikingLayer
-from conversion.fitting.statistics import ActivationStatistics
-from conversion.graph.nodes import last_uses
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Entry, Plan
+from conversion.graph.plan import Plan
 from conversion.network import SpikingNetwork
 from conversion.outputs import Readout
-from conversion.quantisation.quantiser import Quantiser
+from conversion.report import in_words
 
 
 def fit(calibration: Calibration) -> SpikingNetwork:
     """Spiking network of a plan: thresholds, then what is chosen by layer, then corrections.
 
+    A correction may change weights, so where the recipe has one, the network gets a copy of the graph.
+
     Raises:
         CalibrationError: a threshold is not finite; names the layer.
     """
-    plan = calibration.plan
-    recipe = plan.recipe
+    recipe = calibration.plan.recipe
+    if not isinstance(recipe.correction, NoCorrection):
+        calibration = replace(calibration, plan=copy.deepcopy(calibration.plan))
     layers = recipe.allocation.assign(calibration, calibration.layers())
     layers = recipe.correction.fit(calibration, layers)
     window = recipe.readout.window(calibration, layers)
-    return SpikingNetwork(plan, layers, report(plan, layers), window)
+    return SpikingNetwork(calibration.plan, layers, window)
 
 
 class PerLength(Converted):
-    """Networks of a recipe that must know T: one for each t, fitted when it is first read out.
+    """Networks of a recipe that must know T: one for each t, fitted by `fit_for`, or when it is read out.
 
     Args:
         plan: captured graph; stays as the ANN has it.
-        batches: calibration images.
-        statistics: activation statistics of every neuron layer.
+        calibration: images, and activation statistics of every neuron layer.
     """
 
-    def __init__(
-        self, plan: Plan, batches: list[Tensor], statistics: Mapping[str, ActivationStatistics]
-    ) -> None:
-        super().__init__(plan, report(plan, {}))
-        self._batches = batches
-        self._statistics = statistics
-        self._fitted: dict[int, SpikingNetwork] = {}
+    def __init__(self, plan: Plan, calibration: KeptCalibration) -> None:
+        super().__init__(plan)
+        self.calibration = calibration
+        self._fitted = nn.ModuleDict()  # by t, in digits
+
+    @property
+    def fitted(self) -> dict[int, SpikingNetwork]:
+        """The networks that are fitted, by their T."""
+        return {t: self._network(t) for t in sorted(map(int, self._fitted))}
 
     def at(self, t: int) -> SpikingNetwork:
         """The network fitted for T = t."""
-        if t not in self._fitted:
-            with torch.inference_mode(False), torch.no_grad():
-                calibration = Calibration(copied(self.plan), self._batches, self._statistics, t)
-                self._fitted[t] = fit(calibration).train(False)
-        self._fitted[t].memory_mib = self.memory_mib
-        return self._fitted[t]
+        self._fit(t)
+        network = self._network(t)
+        network.memory_mib = self.memory_mib
+        return network
 
-    def simulate(
-        self,
-        images: Tensor,
-        time_steps: int | Iterable[int],
-        chunk: int = DEFAULT_CHUNK,
-        precision: Precision = "float32",
+    def _network(self, t: int) -> SpikingNetwork:
+        network = self._fitted[str(t)]
+        assert isinstance(network, SpikingNetwork)
+        return network
+
+    def is_fitted(self, t: int) -> bool:
+        """True where a read-out at t needs no fit any more."""
+        return str(t) in self._fitted
+
+    def _fit(self, t: int) -> None:
+        if self.is_fitted(t):
+            return
+        batches = self.calibration.needed(f"recipe '{self.recipe.label}' at T = {t}")
+        with torch.inference_mode(False), torch.no_grad():
+            found = fit(Calibration(self.plan, batches, self.calibration.statistics, t))
+            self._fitted[str(t)] = found.train(False)
+
+    def take(self, t: int, network: SpikingNetwork) -> None:
+        """Take over a network that was fitted for T = t."""
+        self._fitted[str(t)] = network
+
+    def _readouts(
+        self, images: Tensor, steps: list[int], chunk: int, precision: Precision
     ) -> Generator[Readout, None, None]:
-        """Read-out of a network of its own at each time step; arguments as `SpikingNetwork.simulate`."""
-        for t in self.recipe.checked(checked_time_steps(time_steps)):
-            yield from self.at(t).simulate(images, (t,), chunk, precision)
+        """Read-out of a network of its own at each time step."""
+        for t in steps:
+            if not self.is_fitted(t):
+                self._say_fitting(t)
+            yield from self.at(t)._readouts(images, [t], chunk, precision)
 
+    def _thresholds_in_words(self) -> str:
+        ranges = {t: in_words(*network.thresholds.values()) for t, network in self.fitted.items()}
+        return "; ".join(f"{range_} for T = {t}" for t, range_ in ranges.items()) or "fitted for each T"
 
-def copied(plan: Plan) -> Plan:
-    """The same plan on a copy of the graph and its weights."""
-    captured = copy.deepcopy(plan.captured)
-    twin = dict(zip(plan.captured.graph.nodes, captured.graph.nodes, strict=True))
-    roles = {twin[node]: role for node, role in plan.roles.items()}
-    shapes = {twin[node]: shape for node, shape in plan.shapes.items()}
-    return Plan(captured, roles, plan.recipe, shapes, last_uses(captured.graph))
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        """Make a network for each T of the state; what was fitted before is of other calibration images."""
+        start = f"{prefix}_fitted."
+        lengths = {key.removeprefix(start).partition(".")[0] for key in state_dict if key.startswith(start)}
+        self._fitted = nn.ModuleDict({t: self._unfitted(int(t)) for t in sorted(lengths, key=int)})
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
-
-def report(plan: Plan, layers: Mapping[str, SpikingLayer]) -> list[Entry]:
-    """What became of every operation, in graph order."""
-    recipe = plan.recipe
-    entries = []
-    for node, role in plan.roles.items():
-        became = f"kept ({role.kind.value})"
-        if role.kind is Kind.POOLING and not isinstance(recipe.neuron, Quantiser):
-            became = f"{recipe.pooling.name} pooling"
-            rule = plan.pooling_of(node)
-            if rule != recipe.pooling.rule(spikes=False):
-                became = f"{rule.name} pooling, as it does not receive the spikes of one layer for it alone"
-        elif role.kind is Kind.UNPOOLING:
-            became = "unpooling where the running maximum is"
-        elif role.kind is Kind.NEURON:
-            became = f"{recipe.neuron.name}"
-            if role.name in layers:
-                threshold = layers[role.name].threshold
-                low, high = float(threshold.min()), float(threshold.max())
-                became += f", threshold {low:.4g}" + (f" to {high:.4g}" if high > low else "")
-            elif recipe.needs_time_steps:
-                became += ", fitted for each number of time steps"
-        if role.kind is not Kind.SHAPE:
-            entries.append(Entry(role.name, role.operation, became))
-    return entries
+    def _unfitted(self, t: int) -> SpikingNetwork:
+        """A network whose thresholds are still to come."""
+        corrected = not isinstance(self.recipe.correction, NoCorrection)
+        plan = copy.deepcopy(self.plan) if corrected else self.plan
+        like = next(iter(self.calibration.batches), torch.empty(0))
+        one = torch.ones(1, device=like.device)
+        neurons = [plan.roles[node] for node in plan.nodes_of(Kind.NEURON)]
+        layers = {role.name: SpikingLayer(plan.neuron, one, one, None, role.ceiling) for role in neurons}
+        return SpikingNetwork(plan, layers).train(False)

@@ -19,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
 from conversion.graph.operations import OUT_OF_PLACE
+from conversion.graph.records import Captured
 from conversion.graph.rewriting import rewrite, shapes_of
 from conversion.graph.tracing import IMAGE_SIZE, PlainTracer, SizedTracer
 
@@ -64,14 +65,14 @@ def _traced(twin: nn.Module, path: str, images: Tensor | None) -> fx.GraphModule
     tracer = PlainTracer()
     try:
         graph = tracer.trace(twin)
-        return fx.GraphModule(tracer.root, graph)
+        return Captured(tracer.root, graph)
     except Exception as error:  # fx raises many types; all mean the same to the caller
         if images is None:
             raise CaptureError(_explain(error, twin, path)) from error
     sized = SizedTracer(images)
     try:
         graph = sized.trace(twin)
-        captured = fx.GraphModule(sized.root, graph)
+        captured = Captured(sized.root, graph)
     except Exception as error:
         raise CaptureError(_explain(error, twin, path)) from error
     captured.meta[IMAGE_SIZE] = tuple(images.shape[1:])

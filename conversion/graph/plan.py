@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from conversion.errors import ConversionError
+from conversion.graph.nodes import last_uses
 from conversion.graph.operations import SOURCES, Kind
 from conversion.graph.roles import Role
 from conversion.graph.tracing import IMAGE_SIZE
@@ -41,6 +43,25 @@ class Plan:
     recipe: Recipe
     shapes: dict[fx.Node, torch.Size]  # per node, on one calibration batch
     last_use: dict[fx.Node, list[fx.Node]]  # node -> values nobody needs after it
+
+    def on(self, captured: fx.GraphModule) -> Plan:
+        """The same plan for a graph of the same operations."""
+        twin = dict(zip(self.captured.graph.nodes, captured.graph.nodes, strict=True))
+        roles = {twin[node]: role for node, role in self.roles.items()}
+        shapes = {twin[node]: shape for node, shape in self.shapes.items()}
+        return Plan(captured, roles, self.recipe, shapes, last_uses(captured.graph))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Plan:
+        return self.on(copy.deepcopy(self.captured, memo))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return plan_of, (self.captured, *self.tables(), self.recipe)
+
+    def tables(self) -> tuple[dict[int, Role], dict[int, torch.Size]]:
+        """Roles and shapes by the position of an operation in the graph, in their order."""
+        positions = {node: index for index, node in enumerate(self.captured.graph.nodes)}
+        roles = {positions[node]: role for node, role in self.roles.items()}
+        return roles, {positions[node]: shape for node, shape in self.shapes.items()}
 
     def nodes_of(self, kind: Kind) -> list[fx.Node]:
         """Operations of one kind, in graph order."""
@@ -106,6 +127,16 @@ class Plan:
         neuron, initial = self.neuron, self.recipe.initial
         before = initial.steps_counted + neuron.coding.needs_rest
         return before + t * neuron.steps_per_t + self.depth * neuron.delay(t)
+
+
+def plan_of(
+    captured: fx.GraphModule, roles: dict[int, Role], shapes: dict[int, torch.Size], recipe: Recipe
+) -> Plan:
+    """Plan from the tables of `Plan.tables`."""
+    nodes = list(captured.graph.nodes)
+    by_node = {nodes[index]: role for index, role in roles.items()}
+    sizes = {nodes[index]: shape for index, shape in shapes.items()}
+    return Plan(captured, by_node, recipe, sizes, last_uses(captured.graph))
 
 
 def last_sources(plan: Plan) -> frozenset[fx.Node]:
@@ -174,7 +205,7 @@ def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Ten
             parts: Any = node.args[0] if node.args else node.kwargs["tensors"]  # one may come twice
             wide = [(unit_of[part], plan.shapes[part][1]) for part in parts]
             return torch.cat([unit.expand(1, channels, *unit.shape[2:]) for unit, channels in wide], 1)
-    if all(unit.numel() == 1 and bool(unit == known[0]) for unit in known):
+    if all(unit.numel() == 1 and (unit is known[0] or bool(unit == known[0])) for unit in known):
         return known[0]
     same_channels = plan.shapes.get(node, ())[1:2] == plan.shapes.get(inputs[0], ())[1:2]
     keeps_channels = name in _CHANNEL_KEEPING

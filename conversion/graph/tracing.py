@@ -24,7 +24,7 @@ from conversion.graph.activations import TrainedActivation
 IMAGE_SIZE = "image_size"  # in a graph's `meta`: the only size of images [C, H, W] that it is right for
 
 # Functions that make a tensor from sizes alone: torch.fx does not see them by itself.
-_FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "tensor")
+FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "tensor")
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device)
 _SIZE_QUESTIONS = {"size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous", "get_device"}
 _SIZE_QUESTIONS |= {"is_floating_point", "element_size"}
@@ -96,7 +96,7 @@ class PlainTracer(fx.Tracer):
     @contextmanager
     def _factories(self) -> Iterator[None]:
         """Make calls such as torch.zeros(n, 3) operations of the graph where n is a size of a signal."""
-        originals = {name: getattr(torch, name) for name in _FACTORIES}
+        originals = {name: getattr(torch, name) for name in FACTORIES}
 
         def traced(original: Callable[..., Any]) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:

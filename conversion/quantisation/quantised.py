@@ -8,18 +8,18 @@ activations of a leaky ReLU have as many levels below zero, as t steps of signed
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Self
 
-import torch
 from torch import Tensor, fx
 
 from conversion.compiled.fixed_point import Precision
-from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
+from conversion.converted import Converted
 from conversion.costs.activity import ActiveInputs
+from conversion.fitting.kept import KeptCalibration, on_device_of
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Entry, Plan
+from conversion.graph.plan import Plan
 from conversion.outputs import Activity, Readout
 from conversion.quantisation.quantiser import Quantiser, quantise_activation, quantise_weight
 from conversion.scales import least_squares_thresholds
@@ -31,56 +31,56 @@ class QuantisedNetwork(Converted):
     Args:
         plan: captured graph; its weights are rounded in place (the graph owns copies).
         statistics: activation statistics of every neuron layer.
-        report: what became of every operation.
+        rounded: the weights are rounded already.
     """
 
     def __init__(
-        self, plan: Plan, statistics: Mapping[str, ActivationStatistics], report: list[Entry]
+        self, plan: Plan, statistics: Mapping[str, ActivationStatistics], rounded: bool = False
     ) -> None:
-        super().__init__(plan, report)
+        super().__init__(plan)
         assert isinstance(plan.recipe.neuron, Quantiser)
         self._quantiser = plan.recipe.neuron
-        self._statistics = dict(statistics)
+        self.calibration = KeptCalibration((), statistics)
         self._thresholds: dict[int, dict[str, Tensor]] = {}
-        _round_weights(plan, self._quantiser.weight_bits)
+        if not rounded:
+            _round_weights(plan, self._quantiser.weight_bits)
 
     def title(self, t: int) -> str:
         """What a picture of its output is called where a spiking network would have run t steps."""
         return f"quantised ANN, {self._quantiser.levels(t)} levels"
 
-    def _thresholds_for(self, levels: int, device: torch.device) -> dict[str, Tensor]:
+    def _thresholds_for(self, levels: int) -> dict[str, Tensor]:
         if levels not in self._thresholds:
             self._thresholds[levels] = {
                 name: least_squares_thresholds(statistics, levels).float()
-                for name, statistics in self._statistics.items()
+                for name, statistics in self.calibration.statistics.items()
             }
-        return {name: value.to(device) for name, value in self._thresholds[levels].items()}
+        return self._thresholds[levels]
 
-    @torch.no_grad()
-    def simulate(
-        self,
-        images: Tensor,
-        time_steps: int | Iterable[int],
-        chunk: int = DEFAULT_CHUNK,
-        precision: Precision = "float32",
+    def _fit(self, t: int) -> None:
+        self._thresholds_for(self._quantiser.levels(t))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self._thresholds = on_device_of(fn, self._thresholds)
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._thresholds = {}  # of other calibration images
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _readouts(
+        self, images: Tensor, steps: list[int], chunk: int, precision: Precision
     ) -> Generator[Readout, None, None]:
         """Outputs of the quantised ANN at as many levels as there are time steps.
 
-        Args:
-            images: [B, C, H, W].
-            time_steps: numbers of levels to read out.
-            chunk: ignored; there is no time.
-            precision: ignored; activations and weights are rounded already.
-
-        Yields:
-            One read-out per time step; nothing spikes. `t_total` is t, the steps that it stands for. Inputs
-            of layers that are not zero are counted.
+        There is no time, so that the chunk says nothing, and weights are rounded already. Nothing spikes;
+        `t_total` is t, the steps that a read-out stands for. Inputs of layers that are not zero are counted.
         """
-        images = self.checked(images)
         silent = {layer.name: 0.0 for layer in self.connectivity(images).layers}
-        for t in checked_time_steps(time_steps):
+        for t in steps:
             levels = self._quantiser.levels(t)
-            run = _QuantisedRun(self.plan, self._thresholds_for(levels, images.device), levels)
+            run = _QuantisedRun(self.plan, self._thresholds_for(levels), levels)
             with ActiveInputs(self.captured) as counting:
                 output = run.run(images)
             yield Readout(t, t, t, output, Activity(len(images), {}, silent, counting.counts()))

@@ -7,16 +7,19 @@ and time steps are those of a network that stops there.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from conversion.compiled.fixed_point import Precision
-from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
+from conversion.converted import DEFAULT_CHUNK, Converted
 from conversion.exits import EntropyExit, RightAnswers
+from conversion.fitting.kept import KeptCalibration
+from conversion.graph.plain import note, noted
 from conversion.outputs import Activity, Readout, item_of
+from conversion.report import Report
 
 
 class EarlyExit(Converted):
@@ -34,12 +37,32 @@ class EarlyExit(Converted):
     def __init__(
         self, network: Converted, rule: EntropyExit, ann: fx.GraphModule, batches: list[Tensor]
     ) -> None:
-        super().__init__(network.plan, network.report)
+        super().__init__(network.plan)
         self._network = network
         self._rule = rule
         self._ann = ann
-        self._batches = batches
+        self.calibration = KeptCalibration(batches)
         self._thresholds: dict[int, dict[int, float]] = {}
+
+    @property
+    def network(self) -> Converted:
+        """What runs the images."""
+        return self._network
+
+    @property
+    def ann(self) -> fx.GraphModule:
+        """The ANN's graph."""
+        return self._ann
+
+    @property
+    def exits(self) -> dict[int, dict[int, float]]:
+        """Fitted h_t by the last step, then by the step where an image may end."""
+        return self._thresholds
+
+    @property
+    def report(self) -> Report:
+        """What became of every operation, in graph order."""
+        return self._network.report
 
     def at(self, t: int) -> Converted:
         """The network itself, without exits, that is read out at t."""
@@ -60,36 +83,43 @@ class EarlyExit(Converted):
         if time_steps not in self._thresholds:
             rule, steps = self._rule, self._rule.steps(time_steps)
             right = RightAnswers(rule)
-            left = rule.images if rule.threshold is None and steps else 0
-            for batch in self._batches:
+            left = rule.images if self._must_fit(time_steps) else 0
+            what = f"exit '{rule.name}' at T = {time_steps}"
+            for batch in self.calibration.needed(what) if left else ():
                 images = batch[: max(left, 0)]
                 left -= len(batch)
                 if not len(images):
                     break
                 ann = self._ann(images)
-                for readout in self.at(time_steps).simulate(images, [*steps, time_steps], chunk, precision):
+                for readout in self.at(time_steps)._readouts(images, [*steps, time_steps], chunk, precision):
                     right.add(readout.t, readout.output, ann)
             self._thresholds[time_steps] = rule.fitted(right.means or dict.fromkeys(steps))
         return self._thresholds[time_steps]
 
-    @torch.no_grad()
-    def simulate(
-        self,
-        images: Tensor,
-        time_steps: int | Iterable[int],
-        chunk: int = DEFAULT_CHUNK,
-        precision: Precision = "float32",
+    def is_fitted(self, t: int) -> bool:
+        """True where a read-out at t, as the last one, needs no fit any more."""
+        return self._network.is_fitted(t) and not self._must_fit(t)
+
+    def _must_fit(self, last: int) -> bool:
+        """True where thresholds of exits before this step are unknown and come from images."""
+        return last not in self._thresholds and self._rule.threshold is None and bool(self._rule.steps(last))
+
+    def _fit(self, t: int) -> None:
+        self._network._fit(t)
+        self.thresholds_for(t)
+
+    def _readouts(
+        self, images: Tensor, steps: list[int], chunk: int, precision: Precision
     ) -> Generator[Readout, None, None]:
         """Read-outs at the given steps, each image at the latest from the step where it ended.
 
-        Arguments as for `SpikingNetwork.simulate`. `t_total` is the mean over images of the steps run;
-        `averaged` is that of images that have not ended.
+        `t_total` is the mean over images of the steps run; `averaged` is that of images that have not ended.
         """
-        steps = checked_time_steps(time_steps)
-        images = self.checked(images)
         last = steps[-1]
+        if not self.is_fitted(last):
+            self._say_fitting(last)
         if not len(images):
-            yield from self.at(last).simulate(images, steps, chunk, precision)
+            yield from self.at(last)._readouts(images, steps, chunk, precision)
             return
         ends, outputs, averaged = self._first_pass(images, steps, chunk, precision)
         spikes: dict[int, dict[str, float]] = {t: {} for t in steps}
@@ -97,8 +127,8 @@ class EarlyExit(Converted):
         run = dict.fromkeys(steps, 0.0)
         for end in ends.unique().tolist():
             group = images[ends == end]
-            stops = {*(t for t in steps if t < end), end}
-            found = {r.t: r for r in self.at(last).simulate(group, stops, chunk, precision)}
+            stops = [*(t for t in steps if t < end), end]
+            found = {r.t: r for r in self.at(last)._readouts(group, stops, chunk, precision)}
             for t in steps:
                 readout = found[min(t, end)]
                 run[t] += readout.t_total * len(group)
@@ -120,7 +150,7 @@ class EarlyExit(Converted):
         outputs: dict[int, Any] = {}
         averaged: dict[int, int] = {}
         output: Any = None
-        for readout in self.at(last).simulate(images, {*allowed, *steps}, chunk, precision):
+        for readout in self.at(last)._readouts(images, sorted({*allowed, *steps}), chunk, precision):
             if output is None:
                 output = readout.output
             else:
@@ -137,6 +167,24 @@ class EarlyExit(Converted):
             outputs.setdefault(t, output)
             averaged.setdefault(t, readout.averaged)
         return ends, outputs, averaged
+
+    def get_extra_state(self) -> Tensor:
+        """Fitted thresholds of exits, for the state dict."""
+        return note({"recipe": self.recipe.parts(), "exits": self._thresholds})
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over what `get_extra_state` of another network of the same recipe gave.
+
+        Raises:
+            ValueError: it comes from another recipe.
+        """
+        found = noted(state)
+        if found.get("recipe") != self.recipe.parts():
+            raise ValueError(f"the state is of another recipe than '{self.recipe.label}'")
+        self._thresholds = found["exits"]
+
+    def _thresholds_in_words(self) -> str:
+        return self._network._thresholds_in_words()
 
 
 def _where(running: Tensor, new: Any, old: Any, of_images: Any) -> Any:

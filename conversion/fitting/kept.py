@@ -1,0 +1,142 @@
+"""What a network keeps of its calibration, where its recipe fits later, for a T that nobody knew."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from conversion.errors import CalibrationError
+from conversion.fitting.statistics import ActivationStatistics
+from conversion.graph.plain import note, noted
+
+_STATISTICS = "statistics"
+EXTRA = "_extra_state"  # in state dicts, as torch calls it
+
+
+class KeptCalibration(nn.Module):
+    """Calibration images, and the activation statistics of every neuron layer.
+
+    Images follow a network to another device and another precision, statistics to another device alone:
+    their sums need the digits. A state dict holds both, since what is fitted later depends on them.
+
+    Args:
+        batches: images [B, ...]; none where they were left out of a file.
+        statistics: by layer.
+    """
+
+    def __init__(
+        self, batches: Iterable[Tensor] = (), statistics: Mapping[str, ActivationStatistics] | None = None
+    ) -> None:
+        super().__init__()
+        self.batches = list(batches)
+        self.statistics = dict(statistics or {})
+
+    def needed(self, what: str) -> list[Tensor]:
+        """The images.
+
+        Raises:
+            CalibrationError: there are none; says for what.
+        """
+        if not self.batches:
+            raise CalibrationError(
+                f"{what} needs calibration images, and this network was saved without them; convert the ANN "
+                "again, or save with calibration=True"
+            )
+        return self.batches
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self.batches = [fn(batch) for batch in self.batches]
+        self.statistics = {name: on_device_of(fn, one) for name, one in self.statistics.items()}
+        return self
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        numbers: dict[str, Any] = {}
+        for index, batch in enumerate(self.batches):
+            destination[f"{prefix}batch_{index}"] = batch
+        for name, statistics in self.statistics.items():
+            for field, value in vars(statistics).items():
+                if isinstance(value, Tensor):
+                    destination[f"{prefix}{_STATISTICS}.{name}.{field}"] = value
+                else:
+                    numbers.setdefault(name, {})[field] = value
+        destination[prefix + EXTRA] = note({"batches": len(self.batches), _STATISTICS: numbers})
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Take over images and statistics, however many there are."""
+        if prefix + EXTRA not in state_dict:
+            missing_keys.append(prefix + EXTRA)
+            return
+        like = self.batches[0] if self.batches else None
+        device = like.device if like is not None else _device_of(self.statistics)
+        try:
+            extra = noted(state_dict[prefix + EXTRA])
+            batches = [state_dict[f"{prefix}batch_{index}"].clone() for index in range(extra["batches"])]
+            found = {name: ActivationStatistics(name) for name in extra[_STATISTICS]}
+            for name, numbers in extra[_STATISTICS].items():
+                vars(found[name]).update(numbers)
+                start = f"{prefix}{_STATISTICS}.{name}."
+                for key, value in state_dict.items():
+                    if key.startswith(start) and "." not in key.removeprefix(start):
+                        vars(found[name])[key.removeprefix(start)] = value.clone().to(device)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            error_msgs.append(f"'{prefix}': calibration images and statistics are damaged: {error!r}")
+            return
+        self.batches = [batch.to(device) if like is None else batch.to(like) for batch in batches]
+        self.statistics = found
+
+
+def on_device_of(fn: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """A value whose tensors follow what `Module._apply` does to a device, in the precision that they have.
+
+    Args:
+        fn: what moves tensors, and may change their precision.
+        value: a tensor, or an object, list or dictionary that holds some.
+
+    Returns:
+        A copy, which shares tensors that stay where they are.
+    """
+    if isinstance(value, Tensor):
+        return value.to(fn(torch.empty(0, device=value.device)).device)
+    if isinstance(value, dict):
+        return {key: on_device_of(fn, entry) for key, entry in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(on_device_of(fn, entry) for entry in value)
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        twin = copy.copy(value)
+        twin.__dict__.update(on_device_of(fn, dict(vars(value))))
+        return twin
+    return value
+
+
+def fingerprint(batches: Iterable[Tensor]) -> str:
+    """SHA-256 of images: their values, shapes and precision."""
+    found = hashlib.sha256()
+    add_tensors(found, batches)
+    return found.hexdigest()
+
+
+def add_tensors(digest: Any, tensors: Iterable[Tensor]) -> None:
+    """Add tensors to a digest of hashlib: their values, shapes and precision."""
+    for tensor in tensors:
+        digest.update(f"{list(tensor.shape)} {tensor.dtype};".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+
+
+def _device_of(statistics: Mapping[str, ActivationStatistics]) -> torch.device:
+    return next((one.maximum.device for one in statistics.values()), torch.device("cpu"))

@@ -1,0 +1,171 @@
+"""A captured graph as a list of records, and back: for copies, and for files.
+
+torch.fx pickles a graph as Python code and traces that code again, which loses source lines and splits
+our own functions into their operations. A record holds one operation as it is.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import fx, nn
+
+from conversion.graph.names import functions, name_of_function
+
+_OPS = ("placeholder", "get_attr", "call_function", "call_method", "call_module", "output")
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An earlier operation of the same graph, by its position."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Named:
+    """A function of `conversion.graph.names`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One operation: the fields of a `torch.fx.Node`, without references to other nodes."""
+
+    op: str
+    target: Any  # a path or a name; of a function, `Named`, or itself where it has no name
+    args: Any
+    kwargs: Any
+    name: str
+    source: str | None = None  # lines of the network's code, innermost last
+    modules: tuple[str, ...] = ()  # paths of the modules whose code it is in, innermost last
+
+
+def records_of(graph: fx.Graph) -> list[Record]:
+    """Operations of a graph in their order."""
+    positions = {node: index for index, node in enumerate(graph.nodes)}
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, fx.Node):
+            return Ref(positions[value])
+        if isinstance(value, dict):
+            return {key: bare(entry) for key, entry in value.items()}
+        if isinstance(value, list):  # plain; torch.fx holds immutable ones
+            return [bare(entry) for entry in value]
+        if type(value) is tuple:
+            return tuple(bare(entry) for entry in value)
+        if isinstance(value, slice):
+            return slice(bare(value.start), bare(value.stop), bare(value.step))
+        return value
+
+    def record(node: fx.Node) -> Record:
+        target: Any = node.target
+        if node.op == "call_function":
+            name = name_of_function(target)
+            target = target if name is None else Named(name)
+        modules = tuple(node.meta.get("nn_module_stack") or ())
+        args, kwargs = bare(tuple(node.args)), bare(dict(node.kwargs))
+        return Record(node.op, target, args, kwargs, node.name, node.stack_trace, modules)
+
+    return [record(node) for node in graph.nodes]
+
+
+def graph_of(records: list[Record]) -> fx.Graph:
+    """Graph of records; the nodes have the names that they had.
+
+    Raises:
+        ValueError: a record is none of a graph.
+    """
+    graph = fx.Graph()
+    nodes: list[fx.Node] = []
+
+    def full(value: Any) -> Any:
+        if isinstance(value, Ref):
+            if not 0 <= value.index < len(nodes):
+                raise ValueError(
+                    f"operation {len(nodes)} reads operation {value.index}, which is not before it"
+                )
+            return nodes[value.index]
+        if isinstance(value, dict):
+            return {key: full(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [full(entry) for entry in value]
+        if type(value) is tuple:
+            return tuple(full(entry) for entry in value)
+        if isinstance(value, slice):
+            return slice(full(value.start), full(value.stop), full(value.step))
+        return value
+
+    for record in records:
+        if record.op not in _OPS or not _is_name(record.name):
+            raise ValueError(f"operation {len(nodes)} is a '{record.op}' named {record.name!r}")
+        target = record.target
+        if isinstance(target, Named):
+            target = functions()[target.name]
+        node = graph.create_node(record.op, target, full(record.args), full(record.kwargs), record.name)
+        if node.name != record.name:
+            raise ValueError(f"two operations are named '{record.name}'")
+        node.stack_trace = record.source
+        if record.modules:
+            node.meta["nn_module_stack"] = {path: (path, "") for path in record.modules}
+        nodes.append(node)
+    graph.lint()
+    return graph
+
+
+def _is_name(text: Any) -> bool:
+    return isinstance(text, str) and text.isidentifier() and not keyword.iskeyword(text)
+
+
+_HELD = ("_parameters", "_buffers", "_modules")  # by a module
+
+
+class Captured(fx.GraphModule):
+    """A graph module that copies and pickles with everything that it knows of its operations."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        held = {name: dict(self.__dict__[name]) for name in _HELD}
+        others = {
+            key: value
+            for key, value in self.__dict__.items()
+            if key in _attributes_read(self) and key not in held
+        }
+        return _rebuilt, (records_of(self.graph), held, others, dict(self.meta), self.training)
+
+
+def _attributes_read(captured: fx.GraphModule) -> set[str]:
+    """Attributes of the module itself that its graph reads."""
+    return {str(node.target).partition(".")[0] for node in captured.graph.nodes if node.op == "get_attr"}
+
+
+def _rebuilt(
+    records: list[Record], held: dict[str, Any], others: dict[str, Any], meta: dict[str, Any], training: bool
+) -> Captured:
+    def fill(root: nn.Module) -> None:
+        for name, entries in held.items():
+            getattr(root, name).update(entries)
+        root.__dict__.update(others)
+
+    captured = captured_of(records, fill, meta)
+    captured.training = training
+    return captured
+
+
+def captured_of(records: list[Record], fill: Callable[[nn.Module], None], meta: dict[str, Any]) -> Captured:
+    """Graph module of records.
+
+    Args:
+        records: operations in their order.
+        fill: gives a module the weights, submodules and attributes that they read.
+        meta: of the graph module.
+    """
+    root = nn.Module()
+    fill(root)
+    captured = Captured(root, graph_of(records))
+    fill(captured)  # also what no operation reads
+    captured.meta.update(meta)
+    return captured
