@@ -193,6 +193,14 @@ def test_a_quantised_network_is_refused_by_layer(ann, x):
     assert convert(quantised, "opi", x, submodule="body").thresholds
 
 
+def test_another_part_may_be_converted_already(ann, x):
+    expected = convert(ann, "opi", x, submodule="head.2").report
+    ann.body = convert(ann, "opi", x, submodule="body")
+    assert [str(e) for e in convert(ann, "opi", x, submodule="head.2").report] == [str(e) for e in expected]
+    with pytest.raises(ConversionError, match="its part 'body' is converted already"):
+        convert(ann, "opi", x)
+
+
 @pytest.mark.parametrize("submodule", [5, b"body", ["body"], nn.ReLU()], ids=lambda s: type(s).__name__)
 def test_a_submodule_is_a_path(submodule, ann, x):
     with pytest.raises(SubmoduleError, match='submodule must be the path of a part, such as "backbone", got'):
