@@ -96,7 +96,7 @@ class SpikingEvaluation(pl.Callback):
         network_of: Callable[[Any], nn.Module] | None = None,
     ) -> None:
         self.recipe = recipe_from(recipe)
-        self.time_steps = tuple(checked_time_steps(time_steps))
+        self.time_steps = tuple(self.recipe.checked(checked_time_steps(time_steps)))
         self.network: Converted | None = None
         self._calibration = calibration
         self._chunk = checked_chunk(chunk)

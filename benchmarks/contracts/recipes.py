@@ -19,6 +19,7 @@ from conversion.recipes import KINDS
 Spec = str | Mapping[str, Any]  # a recipe as matrices name it
 TIME_STEPS = (1, 4, 32)
 CLASSES, IMAGES = 5, 6
+BOUND = 0.8  # of an activation; calibration images reach it in some channels
 LARGEST_ERROR = 0.4  # of the outputs at the last t, relative to their norm
 
 
@@ -132,6 +133,19 @@ def comes_closer_to_the_network(recipe: Spec) -> None:
     assert errors[-1] <= LARGEST_ERROR, f"the error stays above {LARGEST_ERROR}: {said}"
 
 
+def keeps_to_bounds(recipe: Spec) -> None:
+    """What is sent stays below the upper bound of an activation, also for images unlike those of calibration."""
+    chosen = recipe_from(recipe)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        activation = QCFS(8, BOUND) if chosen.retrains else nn.Hardtanh(0, BOUND)
+        network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), activation, nn.Flatten()).eval()
+    snn = convert(network, chosen, [images()])
+    for readout in snn.simulate(8 * images(), TIME_STEPS):
+        largest = float(readout.output.max())
+        assert largest <= BOUND * 1.001, f"sends {largest:.3f} at t = {readout.t}, above the bound {BOUND}"
+
+
 RECIPE_LAWS = (
     says_what_it_is,
     can_be_tuned,
@@ -141,6 +155,7 @@ RECIPE_LAWS = (
     does_not_depend_on_the_chunk,
     counts_what_it_sends,
     comes_closer_to_the_network,
+    keeps_to_bounds,
 )
 
 

@@ -126,7 +126,7 @@ class AutoSpace:
             plan = self._prepared.plan(recipe)
         except RecipeError as error:
             raise Refused(one_line(error)) from error
-        for t in range(self._most_steps, 0, -1):
+        for t in range(min(self._most_steps, recipe.most_time_steps or self._most_steps), 0, -1):
             if plan.steps_run(t) <= self._most_steps:
                 return t
         raise Refused(f"{plan.steps_run(1)} time steps in total at t = 1, more than {self._most_steps}")

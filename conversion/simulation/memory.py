@@ -216,7 +216,8 @@ class _Walk:
             state += FLOAT * size
         copies = sum(self._bytes[s] * self._size(s) for s in sources if s not in self._constant)
         constants = FLOAT * sum(self._size(s) for s in sources if s in self._constant)
-        in_kernel = firing_of(layer.neuron) is not None and not self._plan.recipe.initial.steps
+        before = self._plan.recipe.initial.steps
+        in_kernel = firing_of(layer.neuron) is not None and not layer.capped and not before
         if node in self._fusions and in_kernel:
             return state, FLOAT * size + constants, copies
         currents = FLOAT * size if node in self._fusions else 0

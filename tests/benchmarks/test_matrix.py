@@ -56,6 +56,11 @@ def test_matrices_that_also_run_inherit_what_they_do_not_say(tiny, write_matrix)
         ({"datasets": [{"name": "digits", "siz": 8}]}, "datasets.0", "size"),
         ({"time_step": [1]}, "time_step", "did you mean 'time_steps'"),
         ({"time_steps": [0, 4]}, "time_steps", "at least 1"),
+        (
+            {"recipes": ["opi", "tdif"], "time_steps": [64, 128]},
+            "the matrix",
+            "recipe 'tdif': neuron 'temporal-weight' runs 127 time steps at most, got 128",
+        ),
         ({"training": {"epoch": 3}}, "training.epoch", "did you mean 'epochs'"),
         ({"training": {"epochs": "many"}}, "training.epochs", "integer"),
         ({"evaluation": {"batchsize": 3}}, "evaluation.batchsize", "did you mean 'batch_size'"),

@@ -14,8 +14,10 @@ from benchmarks.contracts import datasets as dataset_laws
 from benchmarks.contracts import networks as network_laws
 from conversion import recipe_from, recipe_names
 from conversion import recipes as presets
-from conversion.neurons import IntegrateAndFire
+from conversion.initial import Zero
+from conversion.neurons import DifferentialMultiThreshold, IntegrateAndFire
 from conversion.scales import Percentile
+from conversion.simulation.pooling import LateralInhibition
 from datamodules import registry as datasets
 from datamodules.digits import Digits
 from lightning_modules import networks
@@ -94,6 +96,12 @@ class Twitchy(IntegrateAndFire):
         return super().scan(current / current.amax().clamp(min=0.1), steps, state)
 
 
+class Boundless(DifferentialMultiThreshold):
+    """Sends changes that add up to anything, and says that a threshold bounds them."""
+
+    bounded = True
+
+
 @pytest.mark.parametrize(
     ("change", "law", "reason"),
     [
@@ -101,6 +109,11 @@ class Twitchy(IntegrateAndFire):
         ({"paper": "two\nlines"}, recipes.says_what_it_is, "more than one line"),
         ({"scale": Restless()}, recipes.repeats_itself, "differ between two runs"),
         ({"scale": Coarse()}, recipes.comes_closer_to_the_network, "the error"),
+        (
+            {"neuron": Boundless(), "initial": Zero(), "pooling": LateralInhibition()},
+            recipes.keeps_to_bounds,
+            "above the bound 0.8",
+        ),
         ({"neuron": Twitchy()}, recipes.does_not_depend_on_the_batch, "outputs differ"),
     ],
 )

@@ -130,6 +130,27 @@ def test_agrees_with_plain_operations_to_the_last_spike(recipe, images, monkeypa
         torch.testing.assert_close(ours.output, theirs.output, rtol=1e-6, atol=1e-6)
 
 
+class Bounded(Branchy):
+    """The same with upper bounds here and there."""
+
+    def forward(self, x):
+        x = torch.clamp(self.first(x), 0, 1)
+        x = F.relu(self.second(x) + x)
+        x = F.hardtanh(self.down(x) + self.side(x), 0, 4)
+        x = torch.cat([F.relu6(self.wide(x)), self.pool(x)], 1)
+        return self.head(F.relu(self.hidden(x.mean((2, 3)) * 1.0)))
+
+
+@pytest.mark.parametrize("recipe", ["opi", "burst", "spicalib", SIGNED, "dcgs"])
+def test_bounds_agree_with_plain_operations_too(recipe, images, monkeypatch):
+    network = short_fractions(Bounded())
+    fast = simulate(network, recipe, images, True, monkeypatch, chunk=5)
+    plain = simulate(network, recipe, images, False, monkeypatch)
+    for ours, theirs in zip(fast, plain, strict=True):
+        assert ours.activity.spikes == theirs.activity.spikes
+        torch.testing.assert_close(ours.output, theirs.output, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 3}, {"chunk": 64}])
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("recipe", ["burst", "spicalib", SIGNED, "dcgs"])

@@ -126,6 +126,15 @@ def test_a_simulation_stays_within_its_budget(recipe: Any, interpreted: bool) ->
             assert held > budget / 3 or budget > least  # not far less than was asked for
 
 
+def test_neurons_that_keep_to_a_bound_stay_within_their_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(F, "relu", F.relu6)
+    snn, images = converted("dcgs"), torch.randn(4, *SIZE)
+    assert all(layer.capped for layer in snn.at(12).layers.values())
+    least = smallest(snn, images)
+    snn.memory_mib = 2 * least
+    assert peak_mib(snn, images) - images.shape[0] * 19 * 16 * 20 * 4 / MIB <= 2 * least
+
+
 @pytest.mark.parametrize("recipe", ["spicalib", "calib-light", "opi-exit"])
 def test_a_budget_changes_nothing_but_memory(recipe: str) -> None:
     spec = {"preset": "opi", "exit": "entropy"} if recipe == "opi-exit" else recipe
