@@ -134,7 +134,7 @@ def comes_closer_to_the_network(recipe: Spec) -> None:
 
 
 def keeps_to_bounds(recipe: Spec) -> None:
-    """What is sent stays below the upper bound of an activation, also for images unlike those of calibration."""
+    """What is sent stays below the upper bound of an activation, whatever the images."""
     chosen = recipe_from(recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
