@@ -205,6 +205,16 @@ def test_other_precisions_load(file, dtype):
     torch.testing.assert_close(network[4].weight, state["4.weight"], rtol=1e-2, atol=1e-2)
 
 
+def test_a_mask_of_the_networks_own_may_be_infinite(file):
+    def masked() -> nn.Module:
+        network = nn.Linear(2, 2)
+        network.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+        return network
+
+    torch.save(masked().state_dict(), file)
+    load_weights(masked(), file)
+
+
 class Stubborn(nn.Linear):
     """Has loading code of its own, which fails after its parameters are filled."""
 
