@@ -63,8 +63,9 @@ def needs(recipe: Recipe) -> dict[str, str]:
     """What a recipe's spikes are, and what it needs before and while it runs."""
     neuron = recipe.neuron
     said = {"group": GROUP_TITLES[recipe.group]}
+    limit = "; ".join(recipe.floors) or "the ANN"
     if isinstance(neuron, Quantiser):
-        return said | {"spikes": "none", "calibration": "unlabelled training images"}
+        return said | {"spikes": "none", "limit": limit, "calibration": "unlabelled training images"}
     most = neuron.max_per_step
     said["spikes"] = f"{neuron.alphabet}, up to {most} threshold{'s' if most != 1 else ''} a step"
     if neuron.steps_per_t > 1:
@@ -79,6 +80,9 @@ def needs(recipe: Recipe) -> dict[str, str]:
     )
     if neuron.delay(EXAMPLE_T):
         said["latency"] = f"{neuron.delay(EXAMPLE_T)} more steps a layer at T = {EXAMPLE_T}"
+    said["limit"] = limit
+    if recipe.most_time_steps is not None:
+        said["largest T"] = str(recipe.most_time_steps)
     said["calibration"] = _calibration(recipe)
     return said
 

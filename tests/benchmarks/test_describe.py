@@ -63,6 +63,10 @@ def test_needs_are_read_off_the_parts():
     assert needs(recipe_from("dcgs"))["steps before"].startswith("1 before")
     assert needs(recipe_from("delay-spike"))["input"].startswith("the whole window")
     assert needs(recipe_from("ptq"))["spikes"] == "none"
+    assert plain["limit"] == "clips activations above their quantile 0.999"
+    assert needs(recipe_from("maxnorm"))["limit"] == "the ANN"
+    assert "largest T" not in plain
+    assert needs(recipe_from("tdif"))["largest T"] == "127"
     assert needs(recipe_from("burst"))["calibration"].endswith("of a matrix)")
     assert needs(recipe_from("ltb"))["calibration"].endswith("the network runs on them to fit its scale")
     assert "runs" not in needs(recipe_from("qcfs"))["calibration"]
