@@ -24,6 +24,7 @@ from torch import nn
 from benchmarks import tasks
 from benchmarks.cells import AnnSpec, Cell
 from benchmarks.data import training_data
+from benchmarks.errors import MemoryExhausted, is_out_of_memory
 from benchmarks.execution.claims import Claims, Holding
 from benchmarks.execution.progress_file import ProgressFile
 from benchmarks.loadable import holds_weights_alone
@@ -36,6 +37,7 @@ from lightning_modules import networks
 # Called once, by whoever has to wait for another process that trains the same network.
 OnWait = Callable[[Holding], None]
 
+MEMORY_ADVICE = "Lower training.batch_size, or train on a machine with more memory"
 LAST = Path("last.ckpt")  # of a training that is not over
 
 
@@ -74,6 +76,7 @@ class AnnStore:
         Raises:
             CheckpointError: the weights do not fit the network, or it cannot start from those it should.
             StoreError: the store cannot be written.
+            MemoryExhausted: the training needs more memory than there is.
         """
         start = None
         if spec.start is not None and not self.path_of(spec).is_file():
@@ -108,7 +111,15 @@ class AnnStore:
         started = time.monotonic()
         progress.begin("training", spec.training.epochs, "epochs")
         trainer = _trainer(matrix.trainer, spec, folder, progress)
-        trainer.fit(module, datamodule=data, ckpt_path=_sound(folder / LAST), weights_only=True)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=_sound(folder / LAST), weights_only=True)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(repr(error)):
+                raise
+            raise MemoryExhausted(
+                f"training {spec.network.name} ran out of memory with batches of {spec.training.batch_size} "
+                f"images. {MEMORY_ADVICE}.\n{error}"
+            ) from error
         if trainer.interrupted:
             raise KeyboardInterrupt
         network.to("cpu")

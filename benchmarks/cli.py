@@ -9,21 +9,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from benchmarks.comparing import compare
 from benchmarks.errors import MatrixError
 from benchmarks.exchange import export, import_
 from benchmarks.execution.commands import run, status, sync
 from benchmarks.options import DATA_ROOT, RESULTS, stop
+from benchmarks.output import printable, say, screen
+from benchmarks.output.streams import Spikemark
 from benchmarks.pictures import pictures
 from benchmarks.plugins.command import check, new
 from benchmarks.reading import leaderboard, published, results
 from benchmarks.regression.command import regress
 from benchmarks.tuning.command import tune
 
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+@click.group(cls=Spikemark, context_settings=HELP)
 @click.version_option(package_name="spikemark")
 def main() -> None:
     """Benchmark ANN-to-SNN conversion: accuracy versus time steps and energy, one leaderboard.
@@ -86,7 +89,7 @@ def diagnose(
     """
     from benchmarks.matrix import load, locate
 
-    console = Console()
+    console = screen()
     try:
         chosen = load(locate(matrix))
     except MatrixError as error:
@@ -121,9 +124,9 @@ def list_(what: str) -> None:
     """List the recipes (by fairness group), networks, datasets, matrices or energy models there are."""
     for heading, entries in _listing(what).items():
         if heading:
-            click.echo(f"{heading}:")
+            say(f"{heading}:")
         for name, summary in entries:
-            click.echo(f"{'  ' if heading else ''}{name:<18} {summary}")
+            say(f"{'  ' if heading else ''}{printable(name):<18} {printable(summary)}")
 
 
 @main.command()
@@ -140,7 +143,7 @@ def describe(recipe: str, results: Path) -> None:
     from conversion import RecipeError
     from leaderboard import StoreError
 
-    console = Console()
+    console = screen()
     try:
         chosen = parse(recipe)
         show_recipe(chosen, console)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from benchmarks.options import RESULTS, stop
+from benchmarks.output import screen
 
 
 @click.command()
@@ -28,7 +28,7 @@ def compare(first: str, second: str, results: Path, limit: float | None) -> None
     from leaderboard.compare_tables import render_folders, render_pair
     from leaderboard.ranking import at_limit
 
-    console = Console()
+    console = screen()
     if Path(first).is_dir() and Path(second).is_dir():
         boards = [at_limit(rank(read_records([Path(folder)]).records), limit) for folder in (first, second)]
         render_folders(*compare_folders(*boards), console)

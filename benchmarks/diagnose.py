@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -174,7 +173,7 @@ def _columns(row: LayerError) -> list[str]:
     parts = [_share(row, name) for name in Parts.__dataclass_fields__]
     shares = ["-" if part is None else _percent(part) for part in parts]
     error, silent = _percent(row.relative_error), _percent(row.sin_neurons)
-    return [escape(row.layer), f"{row.threshold:.3g}", f"{row.rate:.3f}", error, *shares, silent]
+    return [row.layer, f"{row.threshold:.3g}", f"{row.rate:.3f}", error, *shares, silent]
 
 
 def _percent(share: float) -> str:

@@ -23,5 +23,17 @@ class PluginError(Exception):
     """A plug-in cannot be written or found; says why."""
 
 
+class MemoryExhausted(Exception):
+    """A training needs more memory than there is; says which settings need less."""
+
+
 class RegressionError(Exception):
     """The regression gate cannot measure; says which cell failed and why."""
+
+
+OUT_OF_MEMORY = ("memoryerror", "out of memory", "allocate memory", "not enough memory")
+
+
+def is_out_of_memory(said: str) -> bool:
+    """Whether an error's text says that memory ran out, of the system or of a GPU."""
+    return any(sign in said.lower() for sign in OUT_OF_MEMORY)

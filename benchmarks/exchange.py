@@ -11,6 +11,7 @@ import click
 from benchmarks.execution.times import in_bytes
 from benchmarks.loadable import holds_weights_alone
 from benchmarks.options import RESULTS, stop
+from benchmarks.output import printable, say
 
 SHOWN = 10  # names of each kind
 PACKAGES = ("spikemark", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy")
@@ -32,8 +33,8 @@ def export(results: Path, out: Path, networks: bool) -> None:
     except StoreError as error:
         stop(str(error))
     for name, why in packed.left_out:
-        click.echo(f"left out: {name}: {why}", err=True)
-    click.echo(f"written: {out} ({len(packed.names)} files, {in_bytes(out.stat().st_size)})")
+        say(f"left out: {printable(name)}: {printable(why)}", err=True)
+    say(f"written: {out} ({len(packed.names)} files, {in_bytes(out.stat().st_size)})")
 
 
 @click.command(name="import")
@@ -53,10 +54,10 @@ def import_(archive: Path, results: Path, networks: bool) -> None:
     except StoreError as error:
         stop(str(error))
     for name in merged.kept[:SHOWN]:
-        click.echo(f"kept yours: {name} differs")
+        say(f"kept yours: {printable(name)} differs")
     for name, why in merged.refused[:SHOWN]:
-        click.echo(f"refused: {name}: {why}", err=True)
-    click.echo(
+        say(f"refused: {printable(name)}: {printable(why)}", err=True)
+    say(
         f"added {len(merged.added)}, already there {len(merged.same)}, kept yours {len(merged.kept)}, "
         f"refused {len(merged.refused)}"
     )

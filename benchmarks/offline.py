@@ -1,11 +1,20 @@
-"""Tracked runs that wait on the disk, and their upload."""
+"""Tracked runs that wait on the disk, and their upload.
+
+    <results>/wandb/offline-run-<time>-<cell>-<draw>
+
+The name of a run's folder says whose it is, so that the half run of a cell that was killed is found and
+removed when the cell begins anew, and is not uploaded before.
+"""
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,12 +22,50 @@ ANSWER = 10.0  # seconds to wait for W&B to answer at all
 UPLOAD = 1800.0  # seconds for one run; wandb itself tries for ever where the network is gone
 SHOWN = 5  # last lines of what wandb says
 SYNCED = ".synced"  # put behind a run's file by wandb once it is uploaded
+OFFLINE = "offline-run-"
+
+_NAMED = re.compile(rf"{OFFLINE}\d+_\d+-([0-9a-f]{{16}})-[0-9a-f]{{8}}")
 
 
 def offline_runs(folder: Path) -> list[Path]:
-    """Folders of tracked runs that have not been uploaded."""
-    runs = sorted((folder / "wandb").glob("offline-run-*"))
-    return [run for run in runs if list(run.glob("*.wandb")) and not list(run.glob(f"*{SYNCED}"))]
+    """Folders of tracked runs that are over and have not been uploaded."""
+    return [run for run in _waiting(folder) if not _is_open(run, folder)]
+
+
+def open_runs(folder: Path) -> list[Path]:
+    """Folders of tracked runs whose cell is at work, or was killed and will begin anew."""
+    return [run for run in _waiting(folder) if _is_open(run, folder)]
+
+
+def _waiting(folder: Path) -> list[Path]:
+    runs = sorted((folder / "wandb").glob(f"{OFFLINE}*"))
+    return [run for run in runs if list(run.glob("*.wandb")) and not is_uploaded(run)]
+
+
+def is_uploaded(run: Path) -> bool:
+    """Whether wandb has put a run where others see it."""
+    return bool(list(run.glob(f"*{SYNCED}")))
+
+
+def new_id(cell: str) -> str:
+    """Id of a cell's next run."""
+    return f"{cell}-{uuid.uuid4().hex[:8]}"
+
+
+def runs_of(cell: str, folder: Path) -> list[Path]:
+    """Folders of a cell's runs, whole or not; runs of versions that named them otherwise are not found."""
+    return sorted((folder / "wandb").glob(f"{OFFLINE}*-{cell}-*"))
+
+
+def remove_run(run: Path) -> None:
+    """Remove a run from the disk."""
+    shutil.rmtree(run, ignore_errors=True)
+
+
+def _is_open(run: Path, folder: Path) -> bool:
+    """Whether the cell of a run is at work, or was killed: its claim is still there."""
+    named = _NAMED.fullmatch(run.name)
+    return named is not None and (folder / "claims" / f"cell-{named[1]}.json").exists()
 
 
 def unreachable() -> str | None:

@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import click
 
+from benchmarks.output import say
+
 RESULTS = click.option(
     "--results",
     type=click.Path(file_okay=False, path_type=Path),
@@ -29,7 +31,7 @@ DATA_ROOT = click.option(
 
 def stop(message: str, code: int = 1) -> NoReturn:
     """Say on standard error why a command ends, and end it."""
-    click.echo(f"spikemark: {message}", err=True)
+    say(f"spikemark: {message}", err=True)
     sys.stdout.flush()
     # A trainer that was interrupted may have left threads behind; nothing is pending here.
     if code == 130:

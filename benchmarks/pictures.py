@@ -18,6 +18,7 @@ from rich.console import Console
 
 from benchmarks.errors import AnnError, MatrixError
 from benchmarks.options import DATA_ROOT, RESULTS, stop
+from benchmarks.output import screen
 
 if TYPE_CHECKING:
     from benchmarks.cells import Cell
@@ -62,7 +63,7 @@ def pictures(
     """
     from benchmarks.matrix import load, locate
 
-    console = Console()
+    console = screen()
     try:
         chosen = load(locate(matrix))
     except MatrixError as error:

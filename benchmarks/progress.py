@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.cells import Cell
 from benchmarks.execution.progress_file import ProgressFile
+from benchmarks.output import printable
 
 
 class Display:
@@ -20,7 +21,7 @@ class Display:
         self.console = console
         self._live = console.is_terminal
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"),
@@ -45,7 +46,7 @@ class Display:
 
     def note(self, message: str) -> None:
         """Print a line that stays."""
-        self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(printable(message), highlight=False, markup=False, soft_wrap=True)
 
     def skipped(self, cell: Cell) -> None:
         """A cell that was finished before."""

@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 
 from benchmarks.options import RESULTS, stop
+from benchmarks.output import escaped, printable, say, screen
 
 if TYPE_CHECKING:
     from leaderboard.published import PublishedCurve
@@ -78,7 +79,7 @@ def leaderboard(
     steps to parity with the ANN, energy there, and what a spike can be; below it what papers report for
     the same network on the same data set.
     """
-    show(results, html, Console(stderr=output != "table"), groups, output, limit, plots, model)
+    show(results, html, screen(stderr=output != "table"), groups, output, limit, plots, model)
 
 
 def show(
@@ -124,9 +125,10 @@ def show(
         if output == "table":
             render(limited, console, published, model)
         else:
-            click.echo(_printed(limited, output, results, published, model), nl=False)
+            text = _printed(limited, output, results, published, model)
+            say(escaped(text) if output == "json" else text, nl=False)
         for invalid in loaded.invalid:
-            click.echo(f"set aside: {invalid.path}: {invalid.reason}", err=True)
+            say(f"set aside: {printable(invalid.path)}: {printable(invalid.reason)}", err=True)
         if html is not None:
             from leaderboard.attachments import load_pictures
             from leaderboard.diagnoses import load_diagnoses
@@ -198,11 +200,11 @@ def results(folders: tuple[Path, ...], out: Path | None, kl: bool) -> None:
             divergence=kl,
         )
         for invalid in loaded.invalid:
-            click.echo(f"set aside: {invalid.path}: {invalid.reason}", err=True)
+            say(f"set aside: {printable(invalid.path)}: {printable(invalid.reason)}", err=True)
         if out is None:
-            click.echo(text, nl=False)
+            say(text, nl=False)
         else:
-            click.echo(f"written: {write_report(out, text)}")
+            say(f"written: {write_report(out, text)}")
     except StoreError as error:
         stop(str(error))
 
@@ -217,7 +219,7 @@ def published(task: str | None, dataset: str | None, recipe: str | None) -> None
     from leaderboard.published import select_published
 
     try:
-        render_published(select_published(load_published(), task, dataset, recipe), Console())
+        render_published(select_published(load_published(), task, dataset, recipe), screen())
     except StoreError as error:
         stop(str(error))
 

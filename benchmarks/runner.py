@@ -8,6 +8,7 @@ does not stop the others. Whatever ends a run, finished cells are found by their
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
@@ -18,19 +19,29 @@ from rich.console import Console
 
 from benchmarks.anns import AnnStore
 from benchmarks.cells import Cell, expand
+from benchmarks.errors import is_out_of_memory
 from benchmarks.execution.claims import Claims
-from benchmarks.execution.executors import ExecutorLost, Where, WorkerDied, open_executor
+from benchmarks.execution.executors import (
+    DiedOften,
+    ExecutorLost,
+    NotStarted,
+    Where,
+    WorkerDied,
+    open_executor,
+)
 from benchmarks.execution.jobs import EXPLAINED, Answer, Job, fail, run_job
+from benchmarks.execution.leftovers import sweep_results
 from benchmarks.execution.plan import Plan, make_plan, note
 from benchmarks.execution.watch import Watch
 from benchmarks.quiet import quieten
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore, StoreError
 from leaderboard.failures import Failure, FailureStore
-from leaderboard.files import check_writable, sweep
+from leaderboard.files import check_writable
 
 __all__ = ["EXPLAINED", "Outcome", "run"]
 
+RETRIES = 2  # how often a job is begun anew whose worker was killed
 AGAIN = 1.0  # seconds between two looks at work that another runner does
 
 
@@ -43,6 +54,7 @@ class Outcome:
     failures: list[tuple[str, str]] = field(default_factory=list)  # what, why
     failed_before: list[tuple[Cell, Failure]] = field(default_factory=list)  # and not tried again
     runs: list[Path] = field(default_factory=list)  # folders of tracked runs
+    starved: set[str] = field(default_factory=set)  # "training", "cell": what memory ran out in
     interrupted: bool = False
     stopped: str = ""  # why no further job could be run
 
@@ -76,7 +88,7 @@ def run(
     cells = expand(matrix, data_root.absolute() if data_root is not None else None)
     for folder in ("records", "claims", "failures"):
         check_writable(results / folder)
-        sweep(results / folder)
+    sweep_results(results)
     plan = make_plan(cells, results, retry_failed)
     note(plan, matrix.name, cells, where.workers)
     claims = Claims(results)
@@ -127,6 +139,7 @@ class _Run:
         self._claims, self._watch, self._outcome = claims, watch, outcome
         self._store, self._failures = ResultStore(plan.results), FailureStore(plan.results)
         self._began = time.time()
+        self._killed: Counter[str] = Counter()  # workers, by the key of their job
         self._running: dict[Future[Answer], Job] = {}
         self._elsewhere: dict[str, Job] = {}  # what another runner does, by key
         self._blocked: dict[str, list[Job]] = {}  # network -> cells that wait for it
@@ -179,6 +192,8 @@ class _Run:
         except ExecutorLost:
             raise
         except WorkerDied as error:
+            if self._begins_anew(job, error):
+                return
             answer = self._died(job, error)
         except Exception as error:  # it never began, e.g. because a worker has another version
             fail(job, error, "unknown", None)
@@ -194,12 +209,24 @@ class _Run:
         else:
             self._finish(job, answer)
 
+    def _begins_anew(self, job: Job, error: WorkerDied) -> bool:
+        """Whether a job gets another worker: a few times, in case it was not the job that killed it."""
+        if isinstance(error, DiedOften | NotStarted) or self._is_done(job):
+            return False
+        self._killed[job.key] += 1
+        if self._killed[job.key] > RETRIES:
+            return False
+        self._watch.note(f"{job.title}: {error} Begun anew, {self._killed[job.key]} of {RETRIES} times.")
+        self._ready.append(job)
+        return True
+
     def _died(self, job: Job, error: WorkerDied) -> Answer:
         if self._is_done(job):  # killed between its record and its answer
             return Answer("there")
         holding = self._claims.find(job.key)
         fail(job, error, holding.who if holding is not None else "unknown", None)
-        return Answer("failed", str(error))
+        times = self._killed[job.key]
+        return Answer("failed", f"{error}" + (f" It was begun {times} times." if times > 1 else ""))
 
     def _finish(self, job: Job, answer: Answer) -> None:
         if answer.run is not None:
@@ -219,6 +246,8 @@ class _Run:
 
     def _fail(self, job: Job, why: str) -> None:
         self._outcome.failures.append((job.title, why))
+        if is_out_of_memory(why):
+            self._outcome.starved.add("training" if job.train else "cell")
         lost: Iterable[Job] = self._blocked.pop(job.id, []) if job.train else [job]
         for each in lost:
             self._watch.counts(each.cell, "failed", failed=True)
@@ -245,4 +274,7 @@ class _Run:
         return self._store.has(job.id)
 
     def _is_new(self, failure: Failure) -> bool:
-        return datetime.fromisoformat(failure.created).timestamp() >= int(self._began)
+        try:
+            return datetime.fromisoformat(failure.created).timestamp() >= int(self._began)
+        except (ValueError, OverflowError):  # not written by a run
+            return False

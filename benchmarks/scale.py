@@ -20,6 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.execution.executors import Where
+from benchmarks.output import say
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
 from leaderboard import Record, ResultStore, encode_outcomes
@@ -141,7 +142,7 @@ quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 child = os.posix_spawn(sys.executable, [sys.executable, *sys.argv[1:]], os.environ, file_actions=quiet)
 _, status, used = os.wait4(child, 0)
 wall, cpu, peak = time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
-print(f"{wall:.2f} s, {cpu:.2f} s of the processor; at most {peak:.0f} MiB")
+say(f"{wall:.2f} s, {cpu:.2f} s of the processor; at most {peak:.0f} MiB")
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
@@ -165,24 +166,25 @@ def main(cells: int, seeds: int, workers: int, repeats: int, records: int) -> No
         for repeat in range(repeats if cells else 0):
             one = overhead(matrix_of(cells, seeds), Where(workers=workers), Path(folder) / f"cells{repeat}")
             found.append(one)
-            print(
+            say(
                 f"{one.cells} cells, {workers} worker(s): {one.work:.1f} s in cells, "
                 f"{one.wall:.1f} s in all; "
                 f"overhead while cells ran: {one.share:.1%} of the work; "
-                f"{one.start:.1f} s until the first cell; {one.again:.1f} s to find that nothing is left",
-                flush=True,
+                f"{one.start:.1f} s until the first cell; {one.again:.1f} s to find that nothing is left"
             )
         if found:
-            print(f"median overhead while cells ran: {statistics.median(one.share for one in found):.1%}")
+            say(f"median overhead while cells ran: {statistics.median(one.share for one in found):.1%}")
         for network in ("small_cnn", "resnet20") if records else ():
             many = Path(folder) / network
             copies(_one_record(network, many / "one"), records, many)
             size = sum(path.stat().st_size for path in (many / "records").iterdir()) / 2**20
-            print(f"{records} records of {network}, {size:.0f} MiB", flush=True)
+            say(f"{records} records of {network}, {size:.0f} MiB")
             for _ in range(repeats):
-                print("  leaderboard:", measured(["leaderboard", "--results", str(many)]), flush=True)
+                taken = measured(["leaderboard", "--results", str(many)])
+                say(f"  leaderboard: {taken}")
             page = str(many / "page.html")
-            print("  with its page:", measured(["leaderboard", "--results", str(many), "--html", page]))
+            taken = measured(["leaderboard", "--results", str(many), "--html", page])
+            say(f"  with its page: {taken}")
 
 
 def _one_record(network: str, results: Path) -> Record:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.cells import Cell
+from benchmarks.offline import is_uploaded, new_id, remove_run, runs_of
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -91,7 +92,11 @@ def _start(cell: Cell, folder: Path, mode: Literal["online", "offline"]) -> Trac
         from pytorch_lightning.loggers import WandbLogger
 
         folder.mkdir(parents=True, exist_ok=True)
+        for earlier in runs_of(cell.id, folder):  # of processes that were killed, or came to nothing
+            if not is_uploaded(earlier):
+                remove_run(earlier)
         run = wandb.init(
+            id=new_id(cell.id),
             name=cell.title,
             project=cell.matrix.tracking.project,
             group=cell.matrix.name,

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from benchmarks.errors import AnnError, ExecutionError, MatrixError
 from benchmarks.execution.fork_server import warm_up
-from benchmarks.execution.printable import printable
 from benchmarks.options import DATA_ROOT, RESULTS, stop
+from benchmarks.output import printable, say, screen
 from benchmarks.reading import show
 
 if TYPE_CHECKING:
     from benchmarks.runner import Outcome
-
-OUT_OF_MEMORY = ("memoryerror", "out of memory", "allocate memory")
 
 
 @click.command()
@@ -85,7 +82,7 @@ def run(
     """
     from benchmarks.matrix import load, locate
 
-    console = Console()
+    console = screen()
     try:
         found = locate(matrix)
         if where["workers"] and not (dry_run or where["slurm"] or where["scheduler"]):
@@ -110,31 +107,33 @@ def run(
         stop(str(error))
     if (outcome.finished or outcome.skipped) and not outcome.stopped:
         show(results, results / "leaderboard.html", console)
-    _close(outcome, results, console)
+    _close(outcome, results)
 
 
-def _close(outcome: Outcome, results: Path, console: Console) -> None:
+def _close(outcome: Outcome, results: Path) -> None:
     """Say what is left to say, and end with the right code."""
     if outcome.runs:
-        console.print(f"W&B run: {outcome.runs[-1]}", soft_wrap=True, highlight=False)
+        say(f"W&B run: {printable(outcome.runs[-1])}")
         if len(outcome.runs) > 1:
-            console.print(f"         and {len(outcome.runs) - 1} more beside it, one a cell")
+            say(f"         and {len(outcome.runs) - 1} more beside it, one a cell")
     reasons: dict[str, list[str]] = {}
     for what, why in outcome.failures:
         reasons.setdefault(why, []).append(what)
     for why, titles in reasons.items():
         more = f" and {len(titles) - 1} more" if len(titles) > 1 else ""
-        click.echo(f"\nfailed: {titles[0]}{more}\n{why}", err=True)
+        say(f"\nfailed: {printable(titles[0])}{more}\n{why}", err=True)
     if outcome.failures:
         advice = f"{len(outcome.failures)} job(s) failed, see {results / 'failures'}; all others went on. "
-        if any(sign in why.lower() for why in reasons for sign in OUT_OF_MEMORY):
+        if "cell" in outcome.starved:
             advice += "Memory ran out: lower evaluation.batch_size, or set evaluation.memory_mib. "
-        click.echo(f"\n{advice}The same command with --retry-failed runs them again.", err=True)
+        if "training" in outcome.starved:
+            advice += "Memory ran out in a training: lower training.batch_size, or use fewer workers. "
+        say(f"\n{advice}The same command with --retry-failed runs them again.", err=True)
     if outcome.failed_before:
         cell, failure = outcome.failed_before[0]
-        click.echo(
+        say(
             f"\n{len(outcome.failed_before)} cell(s) failed in an earlier run and were not run again, "
-            f"e.g. {cell.title} ({printable(failure.summary)}). "
+            f"e.g. {printable(cell.title)} ({printable(failure.summary)}). "
             "Add --retry-failed to run them.",
             err=True,
         )
@@ -171,7 +170,7 @@ def status(what: str, results: Path) -> None:
             matrix = str(read_file(Path(what)).content["name"])
         except (YamlError, TypeError, KeyError) as error:
             stop(f"{what}: not a matrix: {error}")
-    if not show_status(folder, matrix, Console()):
+    if not show_status(folder, matrix, screen()):
         stop(f"no run{f' of {matrix}' if matrix else ''} in {folder}; start one with: spikemark run MATRIX")
 
 
@@ -179,19 +178,21 @@ def status(what: str, results: Path) -> None:
 @RESULTS
 def sync(results: Path) -> None:
     """Upload tracked runs of RESULTS to Weights & Biases; log in first with `wandb login`."""
-    from benchmarks.offline import offline_runs, unreachable
+    from benchmarks.offline import offline_runs, open_runs, unreachable
     from benchmarks.offline import sync as upload
 
-    runs = offline_runs(results)
+    runs, unfinished = offline_runs(results), open_runs(results)
+    if unfinished:
+        say(f"{len(unfinished)} run(s) wait: their cells are at work, or were killed and will begin anew")
     if not runs:
-        click.echo(f"nothing to upload in {results / 'wandb'}")
+        say(f"nothing to upload in {results / 'wandb'}")
         return
     why = unreachable()
     if why is not None:
         stop(f"{why}. {len(runs)} run(s) are still offline; the same command tries again")
-    failed = upload(runs, click.echo)
-    click.echo(f"uploaded: {len(runs) - len(failed)} of {len(runs)} run(s)")
+    failed = upload(runs, say)
+    say(f"uploaded: {len(runs) - len(failed)} of {len(runs)} run(s)")
     for folder, why in failed[:3]:
-        click.echo(f"failed: {folder}\n{why}", err=True)
+        say(f"failed: {folder}\n{why}", err=True)
     if failed:
         stop(f"{len(failed)} run(s) are still offline; the same command tries them again")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from benchmarks.errors import ExecutionError
-from benchmarks.execution.executors import ExecutorLost, WorkerDied
+from benchmarks.execution.executors import DiedOften, ExecutorLost
 
 SECONDS = 20  # to wait for a scheduler
 
@@ -61,7 +61,7 @@ class DaskExecutor(Executor):
         except Exception as error:
             name = type(error).__name__
             if name in ("KilledWorker", "NoValidWorkerError"):
-                outer.set_exception(WorkerDied(str(error)))
+                outer.set_exception(DiedOften(str(error)))
             elif name == "FutureCancelledError" or isinstance(error, OSError | TimeoutError):
                 outer.set_exception(ExecutorLost(self._gone))
             else:

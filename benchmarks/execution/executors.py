@@ -20,6 +20,10 @@ class WorkerDied(Exception):
     """A worker ended without a word, and its job with it."""
 
 
+class DiedOften(WorkerDied):
+    """Likewise, after the executor itself has begun the job anew on other workers."""
+
+
 class NotStarted(WorkerDied):
     """A worker never came to its job, which is as it was."""
 

@@ -7,11 +7,14 @@ done the same, so that the two overlap; that is why this file knows the standard
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 from typing import Any
 
-PRELOADED = ["benchmarks.execution.jobs"]
+from benchmarks.execution.fork_guard import PARENT
+
+PRELOADED = ["benchmarks.execution.fork_guard", "benchmarks.execution.jobs"]
 
 
 def context() -> Any:
@@ -24,7 +27,10 @@ def context() -> Any:
 
 
 def warm_up() -> None:
-    """Start the fork server now, without waiting for it; does nothing where there is none."""
+    """Start the fork server now, without waiting for it; does nothing where there is none.
+
+    Called from the main thread, it ends with this process, see `fork_guard`.
+    """
     if context().get_start_method() != "forkserver":
         return
     from multiprocessing import forkserver
@@ -33,7 +39,9 @@ def warm_up() -> None:
         forkserver.ensure_running()
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: an interrupt is the runner's business
+    os.environ[PARENT] = str(os.getpid())
     try:
         forkserver.ensure_running()
     finally:
+        del os.environ[PARENT]
         signal.signal(signal.SIGINT, before)

@@ -22,11 +22,12 @@ from benchmarks.anns import AnnStore, TrainedAnn, ann_title
 from benchmarks.cells import AnnSpec, Cell
 from benchmarks.data import evaluation_data
 from benchmarks.diagnose import diagnose_cell, unseen_images
-from benchmarks.errors import AnnError
+from benchmarks.errors import AnnError, MemoryExhausted
 from benchmarks.evaluate import evaluate
 from benchmarks.execution.claims import Claim, Claims
 from benchmarks.execution.executors import NotStarted
 from benchmarks.execution.owners import Owner
+from benchmarks.offline import remove_run
 from benchmarks.pictures import folder_of, some, write_pictures
 from benchmarks.provenance import package_versions
 from benchmarks.quiet import quieten
@@ -41,7 +42,15 @@ from lightning_modules.networks import CheckpointError, NetworkError
 Status = Literal["done", "there", "busy", "lost", "failed", "unwritable"]
 
 # Errors that their message explains; anything else is shown with its traceback.
-EXPLAINED = (AnnError, CheckpointError, ConversionError, DataError, NetworkError, StoreError)
+EXPLAINED = (
+    AnnError,
+    CheckpointError,
+    ConversionError,
+    DataError,
+    MemoryExhausted,
+    NetworkError,
+    StoreError,
+)
 # Those that have their cause outside the cell: the next run tries again without being asked.
 MENDABLE = (AnnError, CheckpointError, DataError, NetworkError, NotStarted, StoreError)
 
@@ -167,13 +176,15 @@ def _cell(job: Job, claim: Claim) -> Answer:
         evaluated = evaluate(cell, ready.ann, ready.data, claim.progress, logger)
         record = evaluated.record
         summary = _summary(record)
-        if not claim.held:
-            return Answer("lost")
-        ResultStore(job.results).write(record)
-        FailureStore(job.results).clear(job.id)
     finally:
-        if tracker is not None:
+        if tracker is not None:  # before the record: a run without one is removed when the cell runs again
             folder = tracker.finish(summary)
+    if not claim.held:
+        if folder is not None:
+            remove_run(folder)
+        return Answer("lost")
+    ResultStore(job.results).write(record)
+    FailureStore(job.results).clear(job.id)
     drawn = folder_of(cell, job.results)
     write_pictures(cell, evaluated.module, evaluated.network, ready.data, cell.matrix.pictures, drawn)
     if ready.unseen is not None:

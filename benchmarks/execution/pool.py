@@ -22,7 +22,7 @@ import psutil
 import torch
 
 from benchmarks.execution.executors import NotStarted, WorkerDied
-from benchmarks.execution.fork_server import context
+from benchmarks.execution.fork_server import context, warm_up
 
 
 class WorkerPool(Executor):
@@ -34,6 +34,7 @@ class WorkerPool(Executor):
     """
 
     def __init__(self, workers: int, threads: int | None = None) -> None:
+        warm_up()
         self._places: queue.SimpleQueue[int] = queue.SimpleQueue()
         for place in range(workers):
             self._places.put(place)
@@ -75,7 +76,7 @@ class WorkerPool(Executor):
             self._local.pool = None
             raise WorkerDied(
                 f"worker process {pid} was killed or crashed. Where the system ran out of memory (see its "
-                "log), use fewer workers or a smaller evaluation.batch_size."
+                "log), use fewer workers."
             ) from error
 
     def _start(self) -> ProcessPoolExecutor:

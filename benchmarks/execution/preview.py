@@ -11,6 +11,7 @@ from benchmarks.cells import Cell, expand
 from benchmarks.execution.costs import PAGE_BYTES, AnnCost, ann_cost, cell_forwards, record_bytes
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.times import in_bytes, in_words
+from benchmarks.output import printable
 from benchmarks.spec import Matrix
 from datamodules import DataError
 
@@ -25,7 +26,7 @@ def preview(
     """
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
     cells = expand(matrix, data_root)
     plan = make_plan(cells, results, retry_failed)

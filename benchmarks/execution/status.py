@@ -11,8 +11,8 @@ from rich.console import Console
 
 from benchmarks.execution.claims import Claims, Holding
 from benchmarks.execution.notes import Note, Notes
-from benchmarks.execution.printable import printable
 from benchmarks.execution.times import in_words
+from benchmarks.output import printable
 from leaderboard.failures import Failure, FailureStore
 
 SHOWN = 5  # failures
@@ -108,5 +108,5 @@ def _seconds(record: Path) -> float | None:
     """What a cell took."""
     try:
         return float(json.loads(record.read_text(encoding="utf-8"))["provenance"]["wall_time_s"]["cell"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None

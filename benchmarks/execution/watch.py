@@ -18,6 +18,7 @@ from benchmarks.execution.claims import Claims, Holding
 from benchmarks.execution.costs import Seconds
 from benchmarks.execution.jobs import Job
 from benchmarks.execution.times import in_words
+from benchmarks.output import printable
 
 LOOK = 0.5  # seconds between two looks at the claims
 LINE = 60.0  # seconds between two lines where there is no terminal
@@ -75,7 +76,7 @@ class Watch:
 
     def note(self, message: str) -> None:
         """Print a line that stays."""
-        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(printable(message), highlight=False, markup=False, soft_wrap=True)
 
     def expect(self, cells: list[Cell], waiting: dict[str, int]) -> None:
         """Cells that are to run, and how many of them wait for each network."""

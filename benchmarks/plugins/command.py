@@ -9,6 +9,7 @@ import click
 
 from benchmarks.errors import PluginError
 from benchmarks.options import DATA_ROOT, stop
+from benchmarks.output import say
 
 
 @click.command()
@@ -34,13 +35,13 @@ def new(kind: str, name: str, where: Path) -> None:
     except PluginError as error:
         stop(str(error))
     folder = written.folder
-    click.echo(f"{written.module} is yours to change. Then:\n")
+    say(f"{written.module} is yours to change. Then:\n")
     for command, why in (
         (f"python -m pip install --no-deps -e {folder}", "once; SpikeMark finds it from then on"),
         (f"spikemark check {name}", "does it keep the contract?"),
         (f"spikemark run {folder / 'matrix.yaml'}", "puts it on the leaderboard"),
     ):
-        click.echo(f"  {command:<52}  # {why}")
+        say(f"  {command:<52}  # {why}")
 
 
 @click.command()
@@ -58,12 +59,12 @@ def check(name: str, data_root: Path | None) -> None:
     broken = 0
     try:
         for verdict in judge(name, data_root):
-            click.echo(f"{'broken' if verdict.broken else 'kept':<7} {verdict.kind}: {verdict.law}")
+            say(f"{'broken' if verdict.broken else 'kept':<7} {verdict.kind}: {verdict.law}")
             if verdict.broken:
                 broken += 1
-                click.echo(f"        {verdict.broken}")
+                say(f"        {verdict.broken}")
     except (PluginError, DataError) as error:
         stop(str(error))
     if broken:
-        click.echo(f"\n{broken} promise(s) broken", err=True)
+        say(f"\n{broken} promise(s) broken", err=True)
         sys.exit(1)

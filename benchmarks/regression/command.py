@@ -14,6 +14,7 @@ from rich.text import Text
 
 from benchmarks.errors import AnnError, MatrixError, RegressionError
 from benchmarks.options import stop
+from benchmarks.output import screen
 
 if TYPE_CHECKING:
     from benchmarks.spec import Matrix
@@ -42,7 +43,7 @@ def regress(matrix: str, baseline: Path, update: bool) -> None:
     """
     from benchmarks.matrix import load, locate
 
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = screen(width=None if sys.stdout.isatty() else 160)
     try:
         chosen = load(locate(matrix))
     except MatrixError as error:
@@ -66,7 +67,7 @@ def _gate(matrix: Matrix, path: Path, update: bool, console: Console) -> list[Mo
 
     before = None if update and not path.is_file() else read_baseline(path)
     with tempfile.TemporaryDirectory() as folder:
-        now = measure(matrix, Path(folder), path.parent, Console(stderr=True))
+        now = measure(matrix, Path(folder), path.parent, screen(stderr=True))
         moved = []
         if before is not None:
             was, is_now = (before.comparable(each.cells, now.arithmetic) for each in (before, now))

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.output import screen
 from benchmarks.provenance import device_name, git_state, package_versions
 from benchmarks.speed.contenders import BASELINE, Contender, contenders
 from benchmarks.speed.memory import memory_curve
@@ -146,7 +147,7 @@ def main(
     save: Path | None,
 ) -> None:
     """Compare simulators on the same weights, images and number of time steps."""
-    console = Console()
+    console = screen()
     device = torch.device(place or ("cuda" if torch.cuda.is_available() else "cpu"))
     console.print(device_name(device))
     report: dict[str, Any] = {

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from benchmarks.errors import MatrixError, TuningError
 from benchmarks.options import DATA_ROOT, RESULTS, stop
+from benchmarks.output import screen
 
 if TYPE_CHECKING:
     from benchmarks.tuning.auto import Constraint
@@ -82,7 +82,7 @@ def tune(
 
     from benchmarks.matrix import load, locate
 
-    console = Console()
+    console = screen()
     try:
         chosen = load(locate(matrix))
     except MatrixError as error:

@@ -21,6 +21,7 @@ from benchmarks.data import evaluation_data
 from benchmarks.diagnose import device_of
 from benchmarks.errors import TuningError
 from benchmarks.execution.claims import Claims
+from benchmarks.execution.leftovers import sweep_results
 from benchmarks.progress import Display
 from benchmarks.quiet import quieten as quieten_lightning
 from benchmarks.spec import Matrix
@@ -82,6 +83,7 @@ def tune(matrix: Matrix, request: Request, console: Console) -> TuningOutcome:
     quieten_lightning()
     quieten_optuna()
     matrix = matrix.model_copy(update={"also": []})
+    sweep_results(request.results)
     cells = _chosen(expand(matrix, request.data_root), request)
     outcome = TuningOutcome()
     with Display(console, len(cells)) as display:
@@ -124,6 +126,7 @@ class _Session:
         constraint = self._request.constraint
         if constraint is not None:
             return self._search(cell, constraint)
+        cell.recipe.checked([self._t])
         space = RecipeSpace(cell.recipe, self._t, self._settings.search)
         if not space.ranges:
             return None

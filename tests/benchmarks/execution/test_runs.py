@@ -16,6 +16,7 @@ from benchmarks.cells import expand
 from benchmarks.execution.claims import Claims
 from benchmarks.execution.executors import Where
 from benchmarks.execution.plan import make_plan
+from benchmarks.runner import RETRIES
 from leaderboard import ResultStore
 from leaderboard.failures import FailureStore
 
@@ -72,7 +73,9 @@ def test_a_training_goes_on_with_the_same_weights(tools: Any, start: Any, tmp_pa
     assert tools.measured(killed) == tools.measured(whole)
 
 
-def test_a_killed_worker_is_one_failed_cell(tools: Any, start: Any, tmp_path: Path) -> None:
+def test_a_cell_whose_worker_is_killed_again_and_again_fails_alone(
+    tools: Any, start: Any, tmp_path: Path
+) -> None:
     matrix = tools.matrix_of(recipes=["opi", "burst", "ptq"], seeds=[0], time_steps=[1, 4])
     slow = matrix.model_copy(update={"time_steps": [1, 30000]})
     victim = expand(slow, None)[0]
@@ -80,8 +83,19 @@ def test_a_killed_worker_is_one_failed_cell(tools: Any, start: Any, tmp_path: Pa
     assert len(expand(both, None)) == 4
     runner = start("run_matrix", both, tmp_path, TWO)
     claims = Claims(tmp_path)
-    tools.wait_until(lambda: claims.find(f"cell-{victim.id}"))
-    os.kill(claims.find(f"cell-{victim.id}").owner.pid, signal.SIGKILL)
+    killed: set[int] = set()
+
+    def at_work() -> int | None:
+        held = claims.find(f"cell-{victim.id}")
+        return (
+            held.owner.pid if held is not None and not held.stale and held.owner.pid not in killed else None
+        )
+
+    for _ in range(1 + RETRIES):
+        tools.wait_until(at_work, 240)
+        pid = at_work()
+        killed.add(pid)
+        os.kill(pid, signal.SIGKILL)
     runner.join(240)  # a busy machine takes its time
     assert runner.exitcode == 0
     assert records(tmp_path) == {cell.id for cell in expand(matrix, None)}
@@ -92,6 +106,20 @@ def test_a_killed_worker_is_one_failed_cell(tools: Any, start: Any, tmp_path: Pa
     assert ([cell.id for cell, _ in plan.failed], plan.missing) == ([victim.id], [])
     plan = make_plan(expand(both, None), tmp_path, retry_failed=True)
     assert [cell.id for cell in plan.missing] == [victim.id]
+
+
+def test_a_cell_whose_worker_was_killed_once_is_begun_anew(
+    tools: Any, undisturbed: Any, start: Any, tmp_path: Path
+) -> None:
+    matrix, claims = tools.matrix_of(), Claims(tmp_path)
+    runner = start("run_matrix", matrix, tmp_path, TWO)
+    cells = [f"cell-{cell.id}" for cell in expand(matrix, None)]
+    tools.wait_until(lambda: any(claims.find(key) for key in cells), 240)
+    held = next(found for key in cells if (found := claims.find(key)) is not None)
+    os.kill(held.owner.pid, signal.SIGKILL)
+    runner.join(240)
+    assert tools.measured(tmp_path) == undisturbed
+    assert FailureStore(tmp_path).load() == {}
 
 
 def test_a_cell_that_raises_is_kept_with_its_traceback(

@@ -1,0 +1,27 @@
+"""Imported first by the fork server: it ends when the command does, however that ends.
+
+By itself it notices that only after its imports, which take a while on a busy machine, and not as long as a
+worker lives. This is a matter of Linux; elsewhere it does notice, only later.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PARENT = "SPIKEMARK_FORK_SERVER_OF"  # process id of the command, for the fork server alone
+PR_SET_PDEATHSIG = 1
+
+
+def end_with(parent: int) -> None:
+    """Let the system kill this process when the thread that started it ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it was too late
+        os._exit(1)
+
+
+_parent = os.environ.pop(PARENT, "")
+if _parent.isdigit() and sys.platform == "linux":
+    end_with(int(_parent))

@@ -1,0 +1,58 @@
+"""What processes that were killed have left in a results folder, and nobody needs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from leaderboard.files import ABANDONED
+
+FOREIGN = "wandb"  # whose own files are W&B's business
+DEPTH = 3  # folders below the results
+
+
+def leftovers(results: Path, age: float = ABANDONED) -> list[Path]:
+    """Files that nobody writes any more.
+
+    Temporary files; progress without a claim; checkpoints of trainings that have their network.
+
+    Args:
+        results: the folder.
+        age: seconds after which nobody writes a temporary file any more.
+    """
+    return sorted(path for path in _found(results) if _age(path) > age)
+
+
+def sweep_results(results: Path) -> None:
+    """Remove them, from every folder."""
+    for path in leftovers(results):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _found(results: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(results):
+        folder = Path(place)
+        if len(folder.relative_to(results).parts) >= DEPTH:
+            folders.clear()
+        if FOREIGN in folders:
+            folders.remove(FOREIGN)
+        for name in names:
+            path = folder / name
+            if name.startswith(".") and name.endswith(".tmp"):
+                yield path
+            elif folder == results / "claims" and name.endswith(".progress"):
+                if not path.with_suffix(".json").exists():
+                    yield path
+            elif name.endswith(".ckpt") and "network.pt" in names:
+                yield path
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.lstat().st_mtime
+    except OSError:
+        return 0.0
