@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +41,7 @@ class AnnSpec:
             return None
         given = Path(self.network.checkpoint).expanduser()
         path = given if given.is_absolute() or self.data_root is None else self.data_root / given
-        if not path.is_file():
+        if not os.path.isfile(path):  # a name may be too long for a file
             raise AnnError(
                 f"network '{self.network.name}': no checkpoint file {path}. Relative paths start at the "
                 "data root: pass --data-root DIR or set SPIKEMARK_DATA."

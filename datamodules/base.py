@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.errors import HOW_TO_PASS_ROOT, ROOT_VARIABLE, DataError
-from datamodules.options import check_flag, check_integer
+from datamodules.options import LONGEST_NAME, check_flag, check_integer
 from datamodules.samples import ChosenSamples, Samples, collate
 
 Split = Literal["train", "test"]
@@ -99,7 +99,10 @@ class DataModule(pl.LightningDataModule, ABC):
         root = self.loader.root or os.environ.get(ROOT_VARIABLE)
         if not root:
             raise DataError(f"data set {self.name!r} needs a data root. {HOW_TO_PASS_ROOT}")
-        return Path(root).expanduser()
+        path = Path(root).expanduser()
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+            raise DataError(f"the data root {str(path)[:80]}... has a name of more than {LONGEST_NAME} bytes")
+        return path
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ one that does not, 0 for one that shows only difficult objects of it. All of the
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -51,20 +52,14 @@ def listed_names(file: Path, images: Path) -> list[str]:
     lines: dict[str, int] = {}
     for number, line in read_lines(file).items():
         place = f"{file}:{number}"
-        name = line if _exists(images, line) else _first_column(line, place)
+        there = os.path.isfile(images / f"{line}.jpg")  # False, too, for a line that can be no name
+        name = line if there else _first_column(line, place)
         if not is_inside(name):
             raise DataError(f"{place}: {name!r} does not name an image inside {images}")
         if name in lines:
             raise DataError(f"{place} names the image {name!r} again, after line {lines[name]}; keep one")
         lines[name] = number
     return list(lines)
-
-
-def _exists(images: Path, name: str) -> bool:
-    try:
-        return (images / f"{name}.jpg").is_file()
-    except (OSError, ValueError):  # a line that can be no name: too long, say
-        return False
 
 
 def _first_column(line: str, place: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def build_torchvision(
 
 
 def _load_file(network: nn.Module, file: str, named: dict[str, object]) -> None:
-    if not Path(file).is_file():
+    if not os.path.isfile(file):
         raise NetworkError(f"weights {file!r} are neither a file nor one of {', '.join(named)}")
     load_weights(network, Path(file))
 

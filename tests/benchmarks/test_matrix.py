@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.cells import expand
-from benchmarks.errors import MatrixError
+from benchmarks.errors import AnnError, MatrixError
 from benchmarks.matrix import bundled, load, locate
 from conversion import recipe_from
 
@@ -227,3 +227,9 @@ def test_a_name_that_no_file_can_have_is_no_traceback():
     for name in ("a" * 300, "a\0b"):
         with pytest.raises(MatrixError, match="no matrix file"):
             locate(name)
+
+
+def test_a_checkpoint_that_no_file_can_be_is_no_traceback(write_matrix, tmp_path):
+    text = PLAIN.replace("[small_cnn]", f"[{{name: small_cnn, checkpoint: {'a' * 300}}}]")
+    with pytest.raises(AnnError, match="no checkpoint file"):
+        expand(load(write_matrix(text)), tmp_path)[0].ann.checkpoint  # noqa: B018

@@ -227,3 +227,8 @@ def test_a_sample_of_the_real_photographs():
     folders = [Path(chosen.source.files[index][0]).parent.name for index in chosen.indices]
     assert [names[label] for label in labels] == folders
     data.check_disjoint(content=True)
+
+
+def test_a_data_root_that_no_folder_can_be_is_named():
+    with pytest.raises(DataError, match=r"the data root a{80}\.\.\. has a name of more than 255 bytes"):
+        build("imagenet", {}, LoaderConfig(Path("a" * 300))).setup()

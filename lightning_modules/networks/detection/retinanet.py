@@ -12,6 +12,7 @@ Source: Lin et al. 2017, arXiv 1708.02002.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ class RetinaNet(Detector):
         self._anchors, self._coder = [whole.anchor_generator], whole.box_coder
         self._matcher = whole.proposal_matcher
         if options.weights is not None and not named:
-            if not Path(options.weights).is_file():
+            if not os.path.isfile(options.weights):
                 raise NetworkError(f"weights {options.weights!r} are neither a file nor COCO_V1")
             load_weights(self, Path(options.weights))
 

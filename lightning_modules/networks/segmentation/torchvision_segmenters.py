@@ -8,6 +8,7 @@ Sources: Long et al. 2015, arXiv 1411.4038; Chen et al. 2017, arXiv 1706.05587.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +76,7 @@ class TorchvisionSegmenter(Segmenter):
         self.backbone, self.classifier = whole.backbone, whole.classifier
         self.aux_classifier = whole.aux_classifier
         if options.weights is not None and named is None:
-            if not Path(options.weights).is_file():
+            if not os.path.isfile(options.weights):
                 raise NetworkError(
                     f"weights {options.weights!r} are neither a file nor one of {', '.join(known)}"
                 )

@@ -244,3 +244,11 @@ def test_a_network_without_memory_is_refused(file):
 def test_a_name_that_is_too_long_for_a_file_is_no_traceback(tmp_path):
     with pytest.raises(CheckpointError, match=r"cannot be read: .*too long|no file of weights"):
         load_weights(small(), tmp_path / ("a" * 300))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "fcn_resnet50", "retinanet_resnet50_fpn"])
+def test_neither_is_one_in_an_option(name):
+    from lightning_modules.networks import NetworkError, build
+
+    with pytest.raises(NetworkError, match="neither a file nor"):
+        build(name, 21, 3, {"weights": "a" * 300})
