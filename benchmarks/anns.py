@@ -8,6 +8,7 @@ with the weights that an undisturbed one has.
 from __future__ import annotations
 
 import io
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from benchmarks.data import training_data
 from benchmarks.errors import MemoryExhausted, is_out_of_memory
 from benchmarks.execution.claims import Claims, Holding
 from benchmarks.execution.progress_file import ProgressFile
-from benchmarks.loadable import holds_weights_alone
+from benchmarks.loadable import holds_weights_alone, plain_content
 from benchmarks.progress import Display, EpochReport
 from benchmarks.spec import Matrix, TrainerSpec
 from datamodules import DataModule
@@ -38,6 +39,8 @@ from lightning_modules import networks
 OnWait = Callable[[Holding], None]
 
 MEMORY_ADVICE = "Lower training.batch_size, or train on a machine with more memory"
+NEEDED = {"state_dict", "epoch", "global_step", "loops", "optimizer_states", "lr_schedulers"}
+_log = logging.getLogger("spikemark.training")
 LAST = Path("last.ckpt")  # of a training that is not over
 
 
@@ -85,6 +88,8 @@ class AnnStore:
         channels = data.image_shape[0]
         network = networks.build(spec.network.name, len(data.classes), channels, spec.network.options)
         path = self.path_of(spec)
+        if spec.checkpoint is None:
+            self._set_damaged_aside(spec, path, title)
         seconds = 0.0
         if not path.is_file():
             with self._claims.wait(f"ann-{spec.id}", title, on_wait or (lambda holding: None)) as claim:
@@ -95,6 +100,14 @@ class AnnStore:
                     for leftover in path.parent.glob("*.ckpt"):  # not before the weights are safe
                         leftover.unlink(missing_ok=True)
         return TrainedAnn(network.eval(), networks.load_weights(network, path), seconds)
+
+    def _set_damaged_aside(self, spec: AnnSpec, path: Path, title: str) -> None:
+        """A network of the store that is not what was written there is made again."""
+        if path.is_file() and not holds_weights_alone(path):
+            with self._claims.wait(f"ann-{spec.id}", title, lambda holding: None):
+                if path.is_file() and not holds_weights_alone(path):
+                    path.replace(path.with_suffix(".damaged"))
+                    _log.warning("%s was damaged; it is made again, and kept as %s.damaged", path, path.stem)
 
     def _train(
         self,
@@ -112,7 +125,7 @@ class AnnStore:
         progress.begin("training", spec.training.epochs, "epochs")
         trainer = _trainer(matrix.trainer, spec, folder, progress)
         try:
-            trainer.fit(module, datamodule=data, ckpt_path=_sound(folder / LAST), weights_only=True)
+            trainer.fit(module, datamodule=data, ckpt_path=_sound(folder / LAST, module), weights_only=True)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(repr(error)):
                 raise
@@ -202,14 +215,27 @@ class EpochSeeds(pl.Callback):
             self._first = False
 
 
-def _sound(checkpoint: Path) -> Path | None:
+def _sound(checkpoint: Path, module: pl.LightningModule) -> Path | None:
     """An interrupted training's checkpoint; None without one. A damaged one is set aside."""
-    if not checkpoint.is_file():
+    if not checkpoint.exists():
         return None
-    if holds_weights_alone(checkpoint):
+    content = plain_content(checkpoint) if checkpoint.is_file() else None
+    if isinstance(content, dict) and content.keys() >= NEEDED and _fits(content["state_dict"], module):
         return checkpoint
-    checkpoint.replace(checkpoint.with_suffix(".damaged"))
+    aside = checkpoint.with_suffix(".damaged")
+    checkpoint.replace(aside)
+    _log.warning("%s was damaged; the training begins anew, and it is kept as %s", checkpoint, aside.name)
     return None
+
+
+def _fits(state: Any, module: pl.LightningModule) -> bool:
+    """Whether a state dict has the tensors of a module."""
+    own = module.state_dict()
+    if not isinstance(state, dict) or state.keys() != own.keys():
+        return False
+    return all(
+        isinstance(each, torch.Tensor) and each.shape == own[name].shape for name, each in state.items()
+    )
 
 
 def _save(network: nn.Module, path: Path) -> None:

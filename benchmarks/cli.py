@@ -13,6 +13,7 @@ import click
 from benchmarks.comparing import compare
 from benchmarks.errors import MatrixError
 from benchmarks.exchange import export, import_
+from benchmarks.execution.checking import check_results
 from benchmarks.execution.commands import run, status, sync
 from benchmarks.options import DATA_ROOT, RESULTS, stop
 from benchmarks.output import printable, say, screen
@@ -196,6 +197,7 @@ for command in (
     pictures,
     new,
     check,
+    check_results,
     regress,
 ):
     main.add_command(command)

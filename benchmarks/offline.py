@@ -64,8 +64,14 @@ def remove_run(run: Path) -> None:
 
 def _is_open(run: Path, folder: Path) -> bool:
     """Whether the cell of a run is at work, or was killed: its claim is still there."""
+    cell = cell_of(run)
+    return cell is not None and (folder / "claims" / f"cell-{cell}.json").exists()
+
+
+def cell_of(run: Path) -> str | None:
+    """Id of the cell whose run it is; None for runs of versions that named them otherwise."""
     named = _NAMED.fullmatch(run.name)
-    return named is not None and (folder / "claims" / f"cell-{named[1]}.json").exists()
+    return None if named is None else named[1]
 
 
 def unreachable() -> str | None:

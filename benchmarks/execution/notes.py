@@ -66,8 +66,15 @@ class Notes:
         """All notes that can be read, the latest run last."""
         found = []
         for path in sorted(self._folder.glob("*.json")):
-            try:
-                found.append(read_as(_NOTE, path, LARGE))
-            except (OSError, ValueError):
-                continue  # written again by the next run
+            note = read_note(path)
+            if note is not None:  # else written again by the next run
+                found.append(note)
         return sorted(found, key=lambda note: note.started)
+
+
+def read_note(path: Path) -> Note | None:
+    """The note in a file; None where there is none that can be read."""
+    try:
+        return read_as(_NOTE, path, LARGE)
+    except (OSError, ValueError):
+        return None

@@ -27,9 +27,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from benchmarks.errors import TuningError
+from benchmarks.execution.plain_files import read_plain
 from leaderboard import StoreError
 from leaderboard.files import unwritable
 
+MOST = 2**32  # bytes of a journal
 PATIENCE = 60.0  # seconds to wait for the lock that is held for milliseconds
 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a pipe would make whoever opens it wait
@@ -229,6 +231,26 @@ def open_storage(path: Path, lock: Path) -> JournalStorage:
             file.set_aside(error.__cause__)
         except Exception:  # events that Optuna cannot replay make it raise anything
             file.set_aside("cannot be replayed")
+
+
+def verify(path: Path) -> tuple[int, str, int]:
+    """Look at a journal without changing it.
+
+    Returns:
+        Sound lines from the beginning on; what is wrong behind them; and if nothing is, bytes of a last line
+        that is not whole.
+    """
+    cursor = _Cursor()
+    try:
+        *lines, rest = read_plain(path, MOST).split(b"\n")
+    except OSError as error:
+        return 0, f"cannot be read: {error.strerror}", 0
+    for line in lines:
+        try:
+            cursor.take(line)
+        except _Damage as error:
+            return cursor.lines, f"line {cursor.lines + 1} {error}", 0
+    return cursor.lines, "", len(rest)
 
 
 @contextmanager
