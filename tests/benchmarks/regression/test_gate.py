@@ -98,8 +98,8 @@ def pool_that_loses_spikes(patch):
 
 
 def fan_out_that_is_miscounted(patch):
-    right = synapses.synapses_hit
-    patch.setattr(synapses, "synapses_hit", lambda layer, counts: 1.25 * right(layer, counts))
+    right = synapses.SynapticLayer.synops
+    patch.setattr(synapses.SynapticLayer, "synops", lambda layer, maps: 1.25 * right(layer, maps))
 
 
 def time_index_that_is_shifted(patch):
