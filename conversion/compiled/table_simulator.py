@@ -15,6 +15,7 @@ from conversion.compiled.fixed_point import is_wide
 from conversion.compiled.fusion import Fusion
 from conversion.compiled.lane_moves import move
 from conversion.compiled.lanes import (
+    VECTOR,
     LaneCurrents,
     PackedSpikes,
     fits_planes,
@@ -28,8 +29,9 @@ from conversion.compiled.pooling import fits, pool_packed
 from conversion.compiled.simulator import SILENT, CompiledSimulation
 from conversion.compiled.tables import LaneNeurons, LaneSummand, Tables, run_tables, tables_of
 from conversion.graph.nodes import operation_of
+from conversion.graph.operations import Kind
 from conversion.simulation.coding import RATE
-from conversion.simulation.signals import Signal, Spikes, signals_in
+from conversion.simulation.signals import Signal, Spikes, map_structure, signals_in
 
 
 class TableSimulation(CompiledSimulation):
@@ -40,11 +42,20 @@ class TableSimulation(CompiledSimulation):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._lanes = lanes_for(len(self._images))
+        rows = self._rows()
+        self._lanes = lanes_for(min(rows, VECTOR))
         prepared = self._prepared
-        self._packs = fits_planes(prepared.most, prepared.least)
+        self._packs = fits_planes(prepared.most, prepared.least) and rows <= VECTOR
         self._planes = planes_of(prepared.most, prepared.least)
         self._constant_lanes: dict[fx.Node, LaneCurrents] = {}
+
+    def _rows(self) -> int:
+        """Most rows of the batch axis that layers see: images, or frames of them."""
+        shapes = self._plan.shapes
+        (images,) = (shape[0] for node, shape in shapes.items() if node.op == "placeholder")
+        kinds = (Kind.NEURON, Kind.POOLING, Kind.WEIGHTED)
+        layers = [shapes[node][0] for kind in kinds for node in self._plan.nodes_of(kind)]
+        return max([images, *layers]) * len(self._images) // images
 
     def _evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
         if node in self._prepared.synapses and node not in self._prepared.fusions:
@@ -59,11 +70,20 @@ class TableSimulation(CompiledSimulation):
         unit = self._units[node]
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: values[source])
         signals = signals_in([args, kwargs])
+        if self._changes_rows(node):  # rows of the batch axis are bits here, which no operation moves
+            plain = map_structure(_unpacked, PackedSpikes, {s: values[s] for s in node.all_input_nodes})
+            return super()._moved(node, plain)
         if unit is not None and all(isinstance(signal, PackedSpikes) for signal in signals):
             moved = move(self._name_of(node), args, kwargs, unit)
             if moved is not None:
                 return moved
         return super()._moved(node, values)
+
+    def _changes_rows(self, node: fx.Node) -> bool:
+        """True where frames of images go into the batch axis, or come out of it."""
+        shapes = self._plan.shapes
+        rows = {shapes[one][0] for one in (node, *node.all_input_nodes) if one in shapes}
+        return len(rows) > 1
 
     def _drive(self, node: fx.Node, source: Any) -> tuple[PackedSpikes, Tables] | None:
         """Spikes as bits and the tables that they index; None where that does not fit."""
@@ -148,3 +168,8 @@ class TableSimulation(CompiledSimulation):
         else:
             spikes.count(counts)
         self._add_to_tally(name, counts.permute(2, 0, 1) if sides else counts.flatten(), spikes)
+
+
+def _unpacked(spikes: PackedSpikes) -> Spikes:
+    """The same spikes as bytes."""
+    return Spikes(spikes.counts, spikes.steps, spikes.unit, spikes.signed)

@@ -74,7 +74,7 @@ def layer_of(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) ->
     name = getattr(node.target, "__name__", "")
     if name == "linear":
         values = dict(zip(_LINEAR_ARGUMENTS, args, strict=False)) | kwargs
-        return _of_matrix(values["weight"].T, values.get("bias") is not None)
+        return _of_matrix(values["weight"].movedim(0, -1), values.get("bias") is not None)
     dimensions, transposed = _CONVOLUTIONS[name]
     names = _TRANSPOSED_ARGUMENTS if transposed else _CONV_ARGUMENTS
     values = dict(zip(names, args, strict=False)) | kwargs

@@ -1,5 +1,6 @@
 """Inputs that are not zero, against a loop over every output and every weight."""
 
+import copy
 import itertools
 
 import pytest
@@ -72,6 +73,18 @@ def test_transposed_convolutions_and_other_axes() -> None:
         net(x)
     assert active.counts()["0"].macs == 2 * 3 * 4  # each meets 2 x 2 weights for 3 channels
     assert active.counts()["1"].macs == 7 * int((up(x) != 0).sum())
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(4, 6, 3, padding=1, groups=2), nn.Linear(6, 5)], ids=str)
+def test_weights_of_zero_are_skipped(layer: nn.Module) -> None:
+    x = F.relu(torch.randn(3, 4, 5, 6))
+    layer.weight.data *= torch.rand_like(layer.weight) > 0.5
+    with ActiveInputs(nn.Sequential(layer)) as active:
+        active.begin()
+        nn.Sequential(layer)(x)
+    products = copy.deepcopy(layer)
+    products.weight.data, products.bias.data = (layer.weight != 0).float(), torch.zeros_like(layer.bias)
+    assert active.counts()["0"].macs == int(products((x != 0).float()).sum().round())
 
 
 def test_nothing_is_left_behind() -> None:

@@ -74,7 +74,7 @@ def _products(op: nn.Module, arriving: Tensor, images: int) -> Tensor:
         parameter.data = (parameter.data != 0).double()
     if getattr(twin, "bias", None) is not None:
         twin.bias.data.zero_()
-    return twin(arriving).view(images, -1).sum(1).round()
+    return twin(arriving).reshape(images, -1).sum(1).round()
 
 
 def _dense(network, layer: int, values: list[Tensor]) -> float:

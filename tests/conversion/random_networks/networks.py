@@ -348,7 +348,9 @@ def batch_norm(b: _Builder, n: int) -> None:
     if not 0 <= d <= 3:
         return
     norm = getattr(nn, f"BatchNorm{max(d, 1)}d")(channels)
-    norm.weight.data = b.fractions(channels, zeros=True)
+    # Folded into weights, factors of 0 would make them 0.
+    folds = n > 0 and b.network.steps[n - 1].kind == "weighted"
+    norm.weight.data = b.fractions(channels, zeros=not folds)
     norm.bias.data = b.fractions(channels)
     norm.running_var = torch.rand(channels, generator=b.generator) + 0.5
     if not b.exact:
@@ -410,7 +412,7 @@ def frames(b: _Builder, n: int) -> None:
         op = Apply(lambda x: x.transpose(1, 2).reshape(-1, shape[1], *shape[3:]))
         b.add("affine", (n,), op, f"{shape[2]} frames into the batch axis")
     elif len(b.found[n]) > 2:
-        op = Apply(lambda x: x.view(-1, shape[0] // 2, *shape[1:]).transpose(1, 2))
+        op = Apply(lambda x: x.reshape(-1, shape[0] // 2, *shape[1:]).transpose(1, 2))
         b.add("affine", (n,), op, f"{shape[0] // 2} frames out of the batch axis")
 
 
