@@ -87,10 +87,13 @@ def _refuse_unusable(images: Tensor, given: Tensor, name: str, error: type[Conve
     if bool(finite.all()):
         return
     bad = [int(index) for index in (~finite).nonzero().flatten()]
-    which = f"image {bad[0]} has" if len(bad) == 1 else f"images {_listed(bad)} have"
+    where = f"image {bad[0]}" if len(bad) == 1 else f"images {_listed(bad)}"
     dtype = str(images.dtype).removeprefix("torch.")
-    made = f", which is infinite in {dtype}" if bool(given[bad[0]].isfinite().all()) else ""
-    raise error(f"{name}: {which} NaN or infinite values{made}; check how the images are read and normalised")
+    made = f", too large for {dtype}" if bool(given[bad[0]].isfinite().all()) else ""
+    raise error(
+        f"{name}: there are NaN or infinite values in {where}{made}; check how the images are read and "
+        "normalised"
+    )
 
 
 def _listed(numbers: list[int], most: int = 5) -> str:

@@ -107,6 +107,7 @@ def _fix_parametrised(module: Any) -> None:
     """
     values = {name: getattr(module, name).detach() for name in module.parametrizations}
     del module._modules["parametrizations"]
+    module._load_state_dict_pre_hooks.clear()  # it reads state dicts of parametrised weights
     module.__class__ = type(module).__bases__[0]
     for name, value in values.items():
         module.register_parameter(name, nn.Parameter(value, requires_grad=False))

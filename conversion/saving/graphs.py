@@ -13,9 +13,8 @@ from torch import fx
 from conversion.graph.names import attributes, methods
 from conversion.graph.plain import CannotStore, Reader, Writer
 from conversion.graph.records import Captured, Named, Record, captured_of, records_of
-from conversion.saving.modules import ModuleReader, ModuleWriter
+from conversion.saving.modules import ModuleReader, ModuleWriter, check_name
 
-_PATH = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -104,8 +103,12 @@ def _check_safe(record: Record) -> None:
         if asks and (len(record.args) < 2 or record.args[1] not in attributes()):
             raise ValueError(f"the attribute {list(record.args[1:])} of operation {record.name!r}")
         return
-    pattern = _NAME if op in ("call_method", "placeholder", "output") else _PATH
-    if not isinstance(target, str) or not pattern.fullmatch(target):
+    if not isinstance(target, str):
+        raise ValueError(f"the target {target!r} of operation {record.name!r}")
+    if op in ("call_module", "get_attr"):
+        for part in target.split("."):
+            check_name(part)
+    elif not _NAME.fullmatch(target):
         raise ValueError(f"the target {target!r} of operation {record.name!r}")
     if op == "call_method" and target not in methods():
         raise ValueError(f"the method .{target}() of operation {record.name!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 from conversion.graph.names import module_classes, name_of_class
 from conversion.graph.plain import CannotStore, Reader, Writer
 
-_PATH = re.compile(r"[A-Za-z0-9_]+")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
@@ -111,7 +109,7 @@ class ModuleReader:
     def fill(self, module: nn.Module, content: Mapping[str, Any]) -> None:
         """Give a module what it holds."""
         for name, data in content["settings"].items():
-            _check_path(name)
+            check_name(name)
             if (
                 name in _OF_EVERY_MODULE
                 or name.startswith("__")
@@ -120,17 +118,17 @@ class ModuleReader:
                 raise ValueError(f"the setting {name!r} of a module")
             module.__dict__[name] = self._reader.value(data)
         for name, data in content["parameters"].items():
-            _check_path(name)
+            check_name(name)
             module._parameters[name] = None if data is None else self._parameter(data)
         for name, data in content["buffers"].items():
-            _check_path(name)
+            check_name(name)
             value = self._reader.value(data)
             if value is not None and not isinstance(value, Tensor):
                 raise ValueError(f"the buffer {name!r} of a module")
             module._buffers[name] = value
         module._non_persistent_buffers_set = set(content["temporary"])
         for name, number in content["modules"].items():
-            _check_path(name)
+            check_name(name)
             module._modules[name] = None if number is None else self.module(number)
         module.training = bool(content["training"])
 
@@ -147,7 +145,12 @@ class ModuleReader:
         return self._parameters[number]
 
 
-def _check_path(name: Any) -> None:
-    """Names end up in code that torch.fx makes."""
-    if not isinstance(name, str) or not _PATH.fullmatch(name):
+def check_name(name: Any) -> None:
+    """Refuse names that would be more than a name in the code that torch.fx makes.
+
+    Raises:
+        ValueError: this is one.
+    """
+    plain = isinstance(name, str) and name.isprintable() and not any(mark in name for mark in "\"'\\.{}")
+    if not plain or not name:
         raise ValueError(f"the name {name!r}")
