@@ -98,8 +98,8 @@ def pool_that_loses_spikes(patch):
 
 
 def fan_out_that_is_miscounted(patch):
-    right = synapses.SynapticLayer.synops
-    patch.setattr(synapses.SynapticLayer, "synops", lambda layer, maps: 1.25 * right(layer, maps))
+    right = synapses.products
+    patch.setattr(synapses, "products", lambda layer, counts: 1.25 * right(layer, counts))
 
 
 def time_index_that_is_shifted(patch):
