@@ -53,6 +53,7 @@ class Converted(nn.Module):
         self.memory_mib = None
         self.provenance: dict[str, Any] = {}
         self._connectivity: dict[torch.Size, Connectivity] = {}
+        self._counted_for: tuple[Any, ...] | None = None  # state of the weights
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of this module; the converted network itself always evaluates."""
@@ -119,8 +120,12 @@ class Converted(nn.Module):
         return checked
 
     def connectivity(self, images: Tensor) -> Connectivity:
-        """Synapses of every layer for images of this size; measured once a size."""
-        size = images.shape[1:]
+        """Synapses of every layer for images of this size; measured once a size, until weights change."""
+        size, state = images.shape[1:], self._state_of_weights()
+        if self._counted_for != state:
+            if self._counted_for is not None:
+                self._forget_counts()
+            self._counted_for = state
         if size not in self._connectivity:
             one = images[:1] if len(images) else images.new_zeros(1, *size)
             self._connectivity[size] = connectivity(self.plan, one)
@@ -230,7 +235,20 @@ class Converted(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles take over: everything but what can be made anew."""
-        return {**self.__dict__, "_connectivity": dict(self._connectivity)}
+        return dict(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._counted_for = self._state_of_weights()
+
+    def _state_of_weights(self) -> tuple[Any, ...]:
+        """Changes when somebody changes a weight, of which a zero has no synapses."""
+        tensors = [*self.captured.parameters(), *self.captured.buffers()]
+        return tuple((id(tensor), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
+
+    def _forget_counts(self) -> None:
+        """Drop what was counted for other weights."""
+        self._connectivity = {}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or cast everything that is a tensor; what was counted is moved alone."""
@@ -238,15 +256,12 @@ class Converted(nn.Module):
         super()._apply(fn, recurse)
         after = takes(self.captured)
         if before.dtype != after.dtype:
-            self._connectivity = {}  # a small weight may have become 0
+            self._forget_counts()  # a small weight may have become 0
+        self._counted_for = self._state_of_weights()
         self._connectivity = {size: on_device_of(fn, one) for size, one in self._connectivity.items()}
         if before.device is not None and after.device is not None and before.device != after.device:
             _rename_device(self.captured, before.device, after.device)
         return self
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._connectivity = {}
-        super()._load_from_state_dict(*args, **kwargs)
 
     def __repr__(self) -> str:
         recipe, share = self.recipe, spiking_share(self.plan)

@@ -5,7 +5,7 @@ An output is a tensor, or tuples, lists and dicts of them, as the ANN's is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from conversion.costs.activity import Active
 from conversion.costs.synapses import Connectivity
+from conversion.costs.waiting import numbers
 from conversion.simulation.coding import Coding
 from conversion.simulation.signals import Signal, map_structure
 
@@ -46,34 +47,7 @@ def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int)
     """
     spikes = {name: counts.sum() for name, counts in spike_maps.items()}
     synops = {layer.name: layer.operations(spike_maps) for layer in wiring.layers}
-    return Activity(images, _numbers(spikes), _numbers(synops))
-
-
-class _Numbers(Mapping[str, float]):
-    """Numbers on an accelerator, which nobody waits for before they are asked for."""
-
-    def __init__(self, values: Mapping[str, Tensor | float]) -> None:
-        self._values = dict(values)
-
-    def __getitem__(self, key: str) -> float:
-        value = self._values[key] = float(self._values[key])
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
-def _numbers(values: Mapping[str, Tensor | float]) -> Mapping[str, float]:
-    devices = {value.device.type for value in values.values() if isinstance(value, Tensor)}
-    if devices <= {"cpu"}:
-        return {name: float(value) for name, value in values.items()}
-    return _Numbers(values)
+    return Activity(images, numbers(spikes, float), numbers(synops, float))
 
 
 def of_all_images(parts: Sequence[Readout], sizes: list[int], of_images: Any) -> Readout:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion.costs.fanout import layer_of_module, products
+from conversion.costs.waiting import numbers
 
 _COUNTED = (
     nn.Linear,
@@ -49,14 +50,16 @@ class ActiveInputs:
 
     Args:
         network: the layers are looked for in it.
+        reach: (path, shape of an input) -> weights that each input meets; counted here where it is not
+            known, and added, so that several counts may share it.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, reach: dict[tuple[str, torch.Size], Tensor] | None = None) -> None:
         self._modules = {name: m for name, m in network.named_modules() if isinstance(m, _COUNTED)}
         self._handles: list[Any] = []
         self._calls: dict[str, int] = {}
-        self._reach: dict[tuple[str, torch.Size], Tensor] = {}
-        self._found: dict[str, Active] = {}
+        self._reach = {} if reach is None else reach
+        self._found: dict[str, tuple[Tensor, Tensor]] = {}  # MACs and inputs, where the network is
 
     def __enter__(self) -> Self:
         for name, module in self._modules.items():
@@ -74,7 +77,7 @@ class ActiveInputs:
 
     def counts(self) -> Mapping[str, Active]:
         """Layer -> counts, summed over all images so far."""
-        return dict(self._found)
+        return numbers(self._found, lambda found: Active(float(found[0]), float(found[1])))
 
     def _hook(self, name: str) -> Any:
         def count(module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -93,9 +96,10 @@ class ActiveInputs:
         key = (path, values.shape[1:])
         if key not in self._reach:
             self._reach[key] = _reach(module, args, values)
-        before = self._found.get(name, Active(0.0, 0.0))
-        macs = float((active * self._reach[key]).sum())
-        self._found[name] = Active(before.macs + macs, before.inputs + float(active.sum()))
+        macs, inputs = (active * self._reach[key]).sum(), active.sum()
+        if name in self._found:
+            macs, inputs = macs + self._found[name][0], inputs + self._found[name][1]
+        self._found[name] = macs, inputs
 
 
 def _reach(module: nn.Module, args: tuple[Any, ...], values: Tensor) -> Tensor:

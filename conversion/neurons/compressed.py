@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -73,24 +74,23 @@ class TimestepCompression(Neuron):
 
     def thresholds(self, time_steps: int) -> Tensor:
         """w_t [T], in thresholds of the layer."""
-        weights = self.last ** (torch.arange(time_steps, dtype=torch.float64) / max(time_steps - 1, 1))
-        return weights / weights.mean()
+        return torch.tensor(_thresholds(self.last, time_steps), dtype=torch.float64)
 
     def levels_in(self, time_steps: int) -> int:
         """Thresholds of the last step that all spikes together make."""
         if not time_steps:
             return 0
-        return round(self.micro_steps * time_steps / float(self.thresholds(time_steps)[-1]))
+        return round(self.micro_steps * time_steps / _thresholds(self.last, time_steps)[-1])
 
     def constant(self, charge: Tensor, initial: Tensor | float, time_steps: int) -> Tensor:
         """The closed form in thresholds of the last step; nearly what is sent."""
-        finest = float(self.thresholds(time_steps)[-1])
+        finest = _thresholds(self.last, time_steps)[-1]
         levels = self.micro_steps * time_steps / finest
         return (charge / finest + initial).floor().clamp(0, levels) * finest
 
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Spikes of one whole window; see `Neuron.scan`."""
-        thresholds = self.thresholds(steps).tolist()
+        thresholds = _thresholds(self.last, steps)
         v = state["v"] * thresholds[-1]
         constant = current.shape[0] == 1
         spikes = torch.empty((steps, *current.shape[1:]), dtype=current.dtype, device=current.device)
@@ -104,3 +104,10 @@ class TimestepCompression(Neuron):
         """Spikes counted one by one, from one whole window [T, B, ...]."""
         thresholds = self.thresholds(len(spikes)).to(spikes)
         return (spikes / thresholds.view(-1, *[1] * (spikes.ndim - 1))).round()
+
+
+@cache
+def _thresholds(last: float, time_steps: int) -> tuple[float, ...]:
+    """Numbers of `TimestepCompression.thresholds`, so that no simulation waits for them."""
+    weights = last ** (torch.arange(time_steps, dtype=torch.float64) / max(time_steps - 1, 1))
+    return tuple((weights / weights.mean()).tolist())

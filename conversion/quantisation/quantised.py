@@ -11,11 +11,13 @@ import math
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Self
 
+import torch
 from torch import Tensor, fx
 
 from conversion.compiled.fixed_point import Precision
 from conversion.converted import Converted
 from conversion.costs.activity import ActiveInputs
+from conversion.costs.synapses import Connectivity
 from conversion.fitting.kept import KeptCalibration, on_device_of
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
@@ -42,6 +44,7 @@ class QuantisedNetwork(Converted):
         self._quantiser = plan.recipe.neuron
         self.calibration = KeptCalibration((), statistics)
         self._thresholds: dict[int, dict[str, Tensor]] = {}
+        self._reach: dict[tuple[str, torch.Size], Tensor] = {}  # weights that inputs of each layer meet
         if not rounded:
             _round_weights(plan, self._quantiser.weight_bits)
 
@@ -62,8 +65,21 @@ class QuantisedNetwork(Converted):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)
-        self._thresholds = on_device_of(fn, self._thresholds)
+        self._thresholds, self._reach = on_device_of(fn, self._thresholds), on_device_of(fn, self._reach)
         return self
+
+    def connectivity(self, images: Tensor) -> Connectivity:
+        """Synapses of every layer, and weights that its inputs meet, for images of this size."""
+        known = images.shape[1:] in self._connectivity
+        found = super().connectivity(images)
+        if not known or not self._reach:
+            with torch.no_grad(), ActiveInputs(self.captured, self._reach):
+                self.captured(torch.zeros_like(images[:1]))
+        return found
+
+    def _forget_counts(self) -> None:
+        super()._forget_counts()
+        self._reach = {}
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._thresholds = {}  # of other calibration images
@@ -81,7 +97,7 @@ class QuantisedNetwork(Converted):
         for t in steps:
             levels = self._quantiser.levels(t)
             run = _QuantisedRun(self.plan, self._thresholds_for(levels), levels)
-            with ActiveInputs(self.captured) as counting:
+            with ActiveInputs(self.captured, self._reach) as counting:
                 output = run.run(images)
             yield Readout(t, t, t, output, Activity(len(images), {}, silent, counting.counts()))
 

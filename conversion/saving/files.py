@@ -60,7 +60,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Converted:
     with path.open("rb"):
         pass  # a missing file is no damaged one
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle and zip raise many types
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise _wrong(
@@ -70,7 +70,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Converted:
         ) from error
     described, tensors = _checked(content, path)
     try:
-        return NetworkReader(json.loads(described), tensors, device).read()
+        network = NetworkReader(json.loads(described), tensors).read()
     except RecipeError as error:
         raise _wrong(
             path, f"its recipe needs a part that is not here: {error}. Install the plug-in that adds it"
@@ -78,6 +78,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Converted:
     except Exception as error:  # whatever wrong data bring about
         reason = f"no {error} is in it" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise _wrong(path, f"the network in it is damaged, or made by another version: {reason}") from error
+    return network.to(device)
 
 
 def _checked(content: Any, path: Path) -> tuple[str, list[Tensor]]:

@@ -125,13 +125,12 @@ class NetworkReader:
 
     Args:
         data: plain form of a network.
-        tensors: the writer's table, on one device.
-        device: it.
+        tensors: the writer's table, on the CPU.
     """
 
-    def __init__(self, data: Mapping[str, Any], tensors: list[Tensor], device: torch.device) -> None:
+    def __init__(self, data: Mapping[str, Any], tensors: list[Tensor]) -> None:
         self._data = data
-        self._reader = Reader(tensors, device)
+        self._reader = Reader(tensors, torch.device("cpu"))
         self._modules = ModuleReader(data["modules"], self._reader)
         self._graphs = [graphs.read(entry, self._reader, self._modules) for entry in data["graphs"]]
 
