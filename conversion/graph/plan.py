@@ -191,7 +191,8 @@ def units(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | N
 
 
 def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Tensor | None:
-    known = [unit for unit in sources if unit is not None]
+    rank = len(plan.shapes.get(node, plan.shapes.get(node.all_input_nodes[0], torch.Size())))
+    known = [_with_axes(unit, rank) for unit in sources if unit is not None]
     inputs = [source for source in node.all_input_nodes if not _is_size(plan, source)]
     if not known or len(known) < len(inputs):
         return None
@@ -200,7 +201,7 @@ def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Ten
         return None
     if name in ("cat", "concat", "concatenate") and plan.shapes[node][0] == plan.shapes[inputs[0]][0]:
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-        if axis == 1:
+        if axis == 1 and all(unit.ndim == rank for unit in known):
             unit_of = dict(zip(inputs, known, strict=True))
             parts: Any = node.args[0] if node.args else node.kwargs["tensors"]  # one may come twice
             wide = [(unit_of[part], plan.shapes[part][1]) for part in parts]
@@ -214,6 +215,13 @@ def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Ten
     if len(known) == 1 and same_channels and keeps_channels and known[0].ndim == len(plan.shapes[node]):
         return known[0]
     return None
+
+
+def _with_axes(unit: Tensor, rank: int) -> Tensor:
+    """A unit with so many axes, if it is the same for all channels: operations may add axes, or take some."""
+    if unit.numel() > 1 or unit.ndim == rank or rank < 2:
+        return unit
+    return unit.reshape(1, 1, *[1] * (rank - 2))
 
 
 def _is_size(plan: Plan, node: fx.Node) -> bool:

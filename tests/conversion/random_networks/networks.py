@@ -186,7 +186,7 @@ class _Builder:
 
 
 def relu(b: _Builder, n: int) -> None:
-    b.add("neuron", (n,), nn.ReLU())
+    b.add("neuron", (n,), b.choice([nn.ReLU(), nn.ReLU(), nn.ReLU6()]))
 
 
 def convolution(b: _Builder, n: int) -> None:
@@ -237,6 +237,10 @@ def functional_convolution(b: _Builder, n: int) -> None:
 
 
 def linear(b: _Builder, n: int) -> None:
+    if b.number(0, 4) == 4:
+        weight = b.fractions(b.number(1, 3), b.found[n].shape[-1], zeros=b.yes())
+        b.add("weighted", (n,), Apply(F.linear, weight), f"linear with {list(weight.shape)}")
+        return
     b.add("weighted", (n,), b.weights(nn.Linear(b.found[n].shape[-1], b.choice(b.widths), bias=b.yes())))
 
 
@@ -315,6 +319,10 @@ def concatenate(b: _Builder, n: int) -> None:
     if not others:
         return
     m, axis = b.choice(reversed(others)), b.number(1, b.found[n].ndim - 1)
+    if b.number(0, 3) == 3:
+        op = Apply(lambda x, y: torch.stack([x, y], axis).flatten(axis, axis + 1))
+        b.add("affine", (n, m), op, f"stack along {axis}")
+        return
     b.add("affine", (n, m), Apply(lambda x, y: torch.cat([x, y], axis)), f"cat along {axis}")
 
 
@@ -333,7 +341,9 @@ def multiply(b: _Builder, n: int) -> None:
     }
     constant = b.fractions(*sizes[like], zeros=b.yes())
     if b.yes():
-        constant = (constant != 0).double()  # a mask
+        mask = constant != 0
+        b.add("affine", (n,), Apply(lambda x: x * mask), f"mask {mask.tolist()}")
+        return
     b.add("affine", (n,), Apply(torch.mul, constant), f"times {constant.tolist()}")
 
 
@@ -373,7 +383,7 @@ def piece(b: _Builder, n: int) -> None:
 
 def rearrange(b: _Builder, n: int) -> None:
     rank = b.found[n].ndim
-    name = b.choice(["flatten", "permute", "flip", "roll", "repeat", "index"])
+    name = b.choice(["flatten", "permute", "flip", "roll", "repeat", "index", "expand", "narrow"])
     if name == "flatten":
         b.add("affine", (n,), nn.Flatten())
     elif name == "permute":
@@ -386,6 +396,8 @@ def rearrange(b: _Builder, n: int) -> None:
         axis = b.number(1, rank - 1)
         function = {
             "flip": lambda x: x.flip(axis),
+            "narrow": lambda x: x.narrow(axis, 0, 1),
+            "expand": lambda x: x.narrow(axis, 0, 1).expand(*(2 if a == axis else -1 for a in range(rank))),
             "roll": lambda x: torch.roll(x, 1, axis),
             "repeat": lambda x: x.repeat(*(2 if a == axis else 1 for a in range(rank))),
         }[name]
