@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import time
 import uuid
 from pathlib import Path
 
-ABANDONED = 3600  # seconds after which nobody writes a temporary file any more
 PROBE = 65536  # bytes, about one record
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -91,14 +89,6 @@ def check_writable(folder: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
-
-
-def sweep(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote have left behind."""
-    for left in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from leaderboard.files import ABANDONED
-
+ABANDONED = 3600.0  # seconds after which nobody writes a temporary file any more
 FOREIGN = "wandb"  # whose own files are W&B's business
 DEPTH = 3  # folders below the results
 

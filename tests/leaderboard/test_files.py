@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.files import ABANDONED, StoreError, check_writable, sweep, write_text_atomically
+from leaderboard.files import StoreError, check_writable, write_text_atomically
 
 
 def test_writes_and_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -71,13 +71,3 @@ def test_a_folder_is_tried_before_any_work_and_named(
     where = f"cannot write {tmp_path / 'records'}: {os.strerror(code)}"
     assert str(caught.value) == f"{where}. {advice}, or choose another output folder."
     assert list((tmp_path / "records").iterdir()) == []
-
-
-def test_what_a_killed_writer_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
-    old, new, kept = (tmp_path / name for name in (".a.json.1.tmp", ".b.json.2.tmp", "c.json"))
-    for path in (old, new, kept):
-        path.write_text("{")
-    for path in (old, kept):
-        os.utime(path, (path.stat().st_mtime - ABANDONED - 60,) * 2)
-    sweep(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([new, kept])

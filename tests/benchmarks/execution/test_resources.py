@@ -18,10 +18,9 @@ from benchmarks.anns import AnnStore
 from benchmarks.cells import expand
 from benchmarks.cli import main
 from benchmarks.execution.claims import Claims
-from benchmarks.execution.leftovers import leftovers, sweep_results
+from benchmarks.execution.leftovers import ABANDONED, leftovers, sweep_results
 from benchmarks.offline import new_id, offline_runs, open_runs, runs_of
 from leaderboard.failures import FailureStore
-from leaderboard.files import ABANDONED
 
 CELL = "0123456789abcdef"
 
