@@ -123,7 +123,8 @@ def draw(
     with Display(console, 1) as display:
         ann = trained_ann(cell.matrix, cell, data, AnnStore(results), display).network
     module = task.module(ann, data, cell.matrix.training).eval()
-    snn = convert(ann, cell.recipe, data.calibration_batches())
+    steps = cell.recipe.lengths(time_steps or some(cell.matrix.time_steps))
+    snn = convert(ann, cell.recipe, data.calibration_batches(), time_steps=steps)
     folder = out or folder_of(cell, results)
     write_pictures(cell, module, snn, data, images, folder, time_steps)
     return folder

@@ -122,16 +122,22 @@ class PreparedNetwork:
         statistics, shapes = _calibrate(captured, roles, self.batches)
         return PreparedNetwork(captured, roles, shapes, self.batches, statistics)
 
-    def convert(self, recipe: str | Mapping[str, Any] | Recipe) -> Converted:
-        """Spiking network of one recipe; errors and result are those of `convert`.
+    def convert(
+        self, recipe: str | Mapping[str, Any] | Recipe, time_steps: int | Iterable[int] | None = None
+    ) -> Converted:
+        """Spiking network of one recipe; arguments, errors and result are those of `convert`.
 
         Networks converted from here share the graph and its weights, unless their recipe changes weights.
         """
+        network = self._converted(recipe)
+        return network if time_steps is None else network.fit_for(time_steps)
+
+    def _converted(self, recipe: str | Mapping[str, Any] | Recipe) -> Converted:
         with torch.inference_mode(False), torch.no_grad():
             plan = self.plan(recipe)
             chosen = plan.recipe
             if plan.captured is not self.captured and self.pooling_first is not None:
-                return self.pooling_first.convert(chosen)
+                return self.pooling_first._converted(chosen)
             if isinstance(chosen.neuron, Quantiser):
                 network: Converted = QuantisedNetwork(copy.deepcopy(plan), self.statistics)
             else:

@@ -6,7 +6,7 @@ a mapping, into a `Recipe`; every override of a preset shows in its label.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -84,6 +84,11 @@ class Recipe:
     def most_time_steps(self) -> int | None:
         """Largest T that its neurons can run; None: any."""
         return None if isinstance(self.neuron, Quantiser) else self.neuron.most_time_steps
+
+    def lengths(self, time_steps: Iterable[int]) -> list[int]:
+        """T that one simulation with these read-outs is fitted for: with exits, it is the last one alone."""
+        steps = sorted(set(time_steps))
+        return steps if isinstance(self.exit, NoExit) else steps[-1:]
 
     def checked(self, time_steps: list[int]) -> list[int]:
         """Time steps that this recipe can run, as they are.

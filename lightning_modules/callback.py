@@ -229,7 +229,13 @@ class SpikingEvaluation(pl.Callback):
 
     def _converted(self, subject: Subject, module: pl.LightningModule, calibration: Any) -> Converted:
         try:
-            return convert(subject.network, self.recipe, calibration, memory_mib=self._memory_mib)
+            return convert(
+                subject.network,
+                self.recipe,
+                calibration,
+                memory_mib=self._memory_mib,
+                time_steps=self.recipe.lengths(self.time_steps),
+            )
         except (CalibrationError, CaptureError) as error:
             if subject.network is not module:
                 raise

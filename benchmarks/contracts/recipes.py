@@ -140,7 +140,7 @@ def keeps_to_bounds(recipe: Spec) -> None:
         torch.manual_seed(0)
         activation = QCFS(8, BOUND) if chosen.retrains else nn.Hardtanh(0, BOUND)
         network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), activation, nn.Flatten()).eval()
-    snn = convert(network, chosen, [images()])
+    snn = convert(network, chosen, [images()], time_steps=chosen.lengths(TIME_STEPS))
     for readout in snn.simulate(8 * images(), TIME_STEPS):
         largest = float(readout.output.max())
         assert largest <= BOUND * 1.001, f"sends {largest:.3f} at t = {readout.t}, above the bound {BOUND}"
@@ -164,7 +164,7 @@ class _Conversion:
 
     def __init__(self, recipe: Recipe) -> None:
         self.ann = Judged(recipe.retrains).eval()
-        self.snn = convert(self.ann, recipe, [images()])
+        self.snn = convert(self.ann, recipe, [images()], time_steps=recipe.lengths(TIME_STEPS))
         self.readouts = list(self.snn.simulate(images(), TIME_STEPS))
 
 

@@ -91,8 +91,8 @@ class Subject:
         Raises:
             ConversionError: the recipe cannot be fitted.
         """
-        network = self.prepared.convert(recipe)
         steps = read_at(recipe, t)
+        network = self.prepared.convert(recipe, recipe.lengths(steps))
         runs = [network.simulate(images, steps, self._chunk, self._precision) for images, _ in self._batches]
         for readouts in zip(*runs, strict=True):
             yield self._read(network, recipe, readouts)
