@@ -68,16 +68,16 @@ class EntropyExit(Exit):
     def __post_init__(self) -> None:
         check(self.every >= 1, f"every must be at least 1, got {self.every}")
         check(0 <= self.base <= 1, f"base must be in [0, 1], got {self.base}")
-
-    @property
-    def floor(self) -> str:
-        """What an image would still have gained."""
-        return "ends an image as soon as its answer is sure"
         check(
             self.threshold is None or 0 <= self.threshold <= 1,
             f"threshold must be in [0, 1], or None for fitted ones, got {self.threshold}",
         )
         check(self.images >= 1, f"images must be at least 1, got {self.images}")
+
+    @property
+    def floor(self) -> str:
+        """What an image would still have gained."""
+        return "ends an image as soon as its answer is sure"
 
     def steps(self, time_steps: int) -> list[int]:
         """Steps before the last one at which an image may end."""
