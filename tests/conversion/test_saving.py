@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from collections import namedtuple
 from typing import NamedTuple
 
@@ -389,3 +390,11 @@ def test_other_values_are_refused(value):
 def test_a_network_is_loaded_where_it_is_wanted(path):
     assert load(path, device="meta").captured.get_parameter("0.weight").is_meta
     assert load(path).captured.get_parameter("0.weight").device.type == "cpu"
+
+
+def test_a_pickle_keeps_a_class_of_the_networks_own_code(x):
+    snn = convert(Tuples(Pair).eval(), "opi", x)
+    twin = pickle.loads(pickle.dumps(snn))
+    found, expected = twin(x, 3), snn(x, 3)
+    assert type(found) is Pair
+    assert torch.equal(found.right, expected.right)
