@@ -77,7 +77,10 @@ class PackedSpikes(Spikes):
     @property
     def counts(self) -> Tensor:  # type: ignore[override]
         """Spikes as int8 [T * B, C, ...]."""
-        planes = self.carrier.unflatten(0, (len(self.weights), self.steps))
+        return self._counted(self.carrier)
+
+    def _counted(self, carrier: Tensor) -> Tensor:
+        planes = carrier.unflatten(0, (len(self.weights), self.steps))
         images = []
         for image in range(self.images):
             ones = ((planes >> image) & 1).to(torch.int8)
@@ -100,8 +103,10 @@ class PackedSpikes(Spikes):
         """The bits as [planes * T, C, ...]."""
         return from_blocks(self.bits, self.ndim)
 
-    def moved(self, carrier: Tensor, unit: Tensor) -> PackedSpikes:
-        """The same spikes at other places."""
+    def moved(self, carrier: Tensor, unit: Tensor) -> Spikes:
+        """The same spikes at other places; as bytes, where they are no whole blocks of channels."""
+        if carrier.ndim not in (2, 4) or carrier.shape[1] % CHANNELS:
+            return Spikes(self._counted(carrier), self.steps, unit, self.signed)
         return self.with_bits(to_blocks(carrier), unit, carrier.ndim)
 
     def with_bits(self, bits: Tensor, unit: Tensor, ndim: int) -> PackedSpikes:

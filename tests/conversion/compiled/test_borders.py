@@ -1,4 +1,4 @@
-"""Borders of other modes than zeros around spikes, in both kernels, against plain operations."""
+"""Borders around spikes that both kernels do not know by themselves, against plain operations."""
 
 from typing import Any
 
@@ -38,6 +38,8 @@ BORDERS = {
     "ReplicationPad2d": nn.ReplicationPad2d((2, 0, 1, 1)),
     "CircularPad2d": nn.CircularPad2d(2),
     "cut off": lambda x: F.pad(x, (-1, 1, 0, -1)),
+    "of a channel": lambda x: F.pad(x[:, 1:], (1, 1, 1, 1, 0, 1)),
+    "after a row": lambda x: F.pad(x.flatten(2).view(-1, 16, 5, 6), (1, 1)),
     "of ones": lambda x: F.pad(x, (1, 1, 1, 1), value=1.0),
 }
 

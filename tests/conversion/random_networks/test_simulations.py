@@ -19,7 +19,7 @@ from conversion.compiled.schedule import Schedule, fits_tables
 from conversion.errors import MemoryBudgetError
 
 STEPS = (1, 3, 8)
-WIDE = {"exact": True, "widths": (16, 4, 32)}
+WIDE = {"exact": True, "widths": (16, 32, 16, 4), "spaces": (2, 2, 2, 1, 3)}
 RECIPES: tuple[Any, ...] = (
     "opi",
     "burst",
@@ -63,10 +63,10 @@ def test_kernels_agree_with_plain_operations(holds, drawn, monkeypatch, tables: 
             return original(*args, **kwargs)
 
         monkeypatch.setattr(path, watched)
-    through = 0
+    tried = through = 0
 
     def kernels_and_plain_operations(network) -> bool | None:
-        nonlocal through
+        nonlocal tried, through
         images = drawn.images_for(network, 5)
         snn = converted(network, images)
         ran.clear()
@@ -74,6 +74,7 @@ def test_kernels_agree_with_plain_operations(holds, drawn, monkeypatch, tables: 
             looks_up = tables and fits_tables(len(images), snn._planes)
             patch.setattr(type(snn), "_by_rule", lambda *_: Schedule(4, 5, looks_up))
             fast = list(snn.simulate(images, STEPS))
+        tried += 1
         through += ("run_tables" if tables else "run_layer") in ran
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(compiled, "available", lambda images: False)
@@ -81,7 +82,8 @@ def test_kernels_agree_with_plain_operations(holds, drawn, monkeypatch, tables: 
         compare(fast, plain)
 
     holds(kernels_and_plain_operations, share=0.25, **WIDE)
-    assert through > 20
+    print(f"{through} of {tried} through the kernel")
+    assert through >= tried / 4
 
 
 def test_chunks_do_not_matter(holds, drawn) -> None:
