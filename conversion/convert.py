@@ -22,7 +22,6 @@ from conversion.fitting.fit import PerLength, fit
 from conversion.fitting.kept import KeptCalibration, fingerprint
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.capture import capture
-from conversion.graph.layout import find_layout
 from conversion.graph.nodes import last_uses
 from conversion.graph.operations import Kind
 from conversion.graph.plan import Plan
@@ -116,9 +115,9 @@ class PreparedNetwork:
     def pooling_first(self) -> PreparedNetwork | None:
         """The same network with max pooling before neurons where that is possible; None: nowhere."""
         captured = copy.deepcopy(self.captured)
-        if not pools_first(captured, find_layout(captured, self.batches[0])):
+        if not pools_first(captured, self.batches[0]):
             return None
-        roles = sort_into_roles(captured, find_layout(captured, self.batches[0]))
+        roles = sort_into_roles(captured, self.batches[0])
         statistics, shapes = _calibrate(captured, roles, self.batches)
         return PreparedNetwork(captured, roles, shapes, self.batches, statistics)
 
@@ -188,7 +187,7 @@ def prepare(
         if submodule is not None:
             batches = inputs_of(ann, submodule, batches)
         captured = capture(part, submodule or "", batches[0])
-        roles = sort_into_roles(captured, find_layout(captured, batches[0]))
+        roles = sort_into_roles(captured, batches[0])
         if recipe is not None:
             check_combination(recipe_from(recipe), roles)
         statistics, shapes = _calibrate(captured, roles, batches)  # first: it names the layer of a NaN

@@ -26,6 +26,7 @@ from conversion.graph.operations import Kind
 from conversion.graph.plan import units
 from conversion.graph.pool_order import pools_first
 from conversion.graph.roles import sort_into_roles
+from conversion.inputs import takes
 from conversion.network import SpikingNetwork
 from conversion.quantisation.quantiser import Quantiser
 from conversion.simulation.coding import RATE
@@ -113,10 +114,12 @@ def diagnose(
     networks = {t: network for t in steps if isinstance(network := snn.at(t), SpikingNetwork)}
     thresholds = networks[steps[0]].thresholds
     device = next((threshold.device for threshold in thresholds.values()), images.device)
-    captured = capture(ann).to(device)
+    # As it was converted: some networks are traced for one size, or move the images of a batch.
+    captured = capture(ann, images=images[:1].to(takes(ann).device)).to(device)
+    sample = images[:2].to(device)
     if snn.recipe.pooling.takes_currents:
-        pools_first(captured)
-    observer = _Observer(captured)
+        pools_first(captured, sample)
+    observer = _Observer(captured, sample)
     if observer.layers != list(thresholds):
         raise ConversionError(
             f"neuron layers of the two networks differ: {_first_difference(observer.layers, thresholds)}; "
@@ -150,9 +153,9 @@ def _first_difference(ann: list[str], snn: Iterable[str]) -> str:
 class _Observer(fx.Interpreter):
     """Runs the ANN and keeps input and output of every neuron layer."""
 
-    def __init__(self, captured: fx.GraphModule) -> None:
+    def __init__(self, captured: fx.GraphModule, images: Tensor) -> None:
         super().__init__(captured)
-        roles = sort_into_roles(captured)
+        roles = sort_into_roles(captured, images)
         self._names = {node: role.name for node, role in roles.items() if role.kind is Kind.NEURON}
         self.seen: dict[str, tuple[Tensor, Tensor]] = {}  # layer -> activation, drive
 

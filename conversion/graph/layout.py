@@ -28,12 +28,10 @@ class Layout:
 
     Attributes:
         moved: values that depend on images, and do not hold image after image in their first axis.
-        constant: values that are the same for all images; their size may depend on how many there are.
-        batched: those of `constant` that hold one thing after another for each image.
+        batched: values that are the same for all images, and hold them one after the other for each.
     """
 
     moved: frozenset[fx.Node]
-    constant: frozenset[fx.Node]
     batched: frozenset[fx.Node]
 
 
@@ -50,7 +48,6 @@ def find_layout(captured: fx.GraphModule, images: Tensor) -> Layout:
     one = images[:1]
     other = images[1:2] if len(images) > 1 and not torch.equal(images[1:2], one) else -one
     moved: set[int] = set()
-    constant: set[int] = set()
     batched: set[int] = set()
     for index, (first, second, together) in enumerate(_side_by_side(captured, [one, other])):
         if not isinstance(together, Tensor):
@@ -58,7 +55,6 @@ def find_layout(captured: fx.GraphModule, images: Tensor) -> Layout:
         apart = torch.cat([first, second]) if first.ndim and first.shape[1:] == second.shape[1:] else None
         joins = apart is not None and _same(together, apart)
         if _same(first, second) and (joins or _same(together, first)):
-            constant.add(index)
             if together.shape != first.shape:
                 batched.add(index)
         elif not joins:
@@ -67,7 +63,7 @@ def find_layout(captured: fx.GraphModule, images: Tensor) -> Layout:
     def nodes(indices: set[int]) -> frozenset[fx.Node]:
         return frozenset(node for index, node in enumerate(original.graph.nodes) if index in indices)
 
-    return Layout(nodes(moved), nodes(constant), nodes(batched))
+    return Layout(nodes(moved), nodes(batched))
 
 
 def _side_by_side(captured: fx.GraphModule, images: list[Tensor]) -> Iterator[tuple[Any, ...]]:

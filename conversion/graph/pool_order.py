@@ -6,24 +6,23 @@ learned a negative slope is not, and stays where it is.
 
 from __future__ import annotations
 
-from torch import fx
+from torch import Tensor, fx
 
-from conversion.graph.layout import Layout
 from conversion.graph.operations import Kind
 from conversion.graph.roles import sort_into_roles
 
 
-def pools_first(captured: fx.GraphModule, layout: Layout | None = None) -> bool:
+def pools_first(captured: fx.GraphModule, images: Tensor | None = None) -> bool:
     """Swap every neuron with the max pooling that it feeds, where it feeds nothing else.
 
     Args:
         captured: graph of a network as `conversion.graph.capture` makes it; changed in place.
-        layout: as for `sort_into_roles`.
+        images: as for `sort_into_roles`.
 
     Returns:
         True if anything was swapped.
     """
-    roles = sort_into_roles(captured, layout)
+    roles = sort_into_roles(captured, images)
     kinds = {node: role.kind for node, role in roles.items()}
     swapped = False
     for pool in [node for node in captured.graph.nodes if kinds.get(node) is Kind.POOLING]:

@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from conversion.errors import Unsupported, UnsupportedOperations
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.capture import module_path, source_line
-from conversion.graph.layout import Layout
+from conversion.graph.layout import find_layout
 from conversion.graph.nodes import attribute
 from conversion.graph.operations import (
     ATTRIBUTES,
@@ -70,14 +70,14 @@ class _Refusal(Exception):
         return Unsupported(self.operation, module_path(node), source_line(node), self.advice)
 
 
-def sort_into_roles(captured: fx.GraphModule, layout: Layout | None = None) -> dict[fx.Node, Role]:
+def sort_into_roles(captured: fx.GraphModule, images: Tensor | None = None) -> dict[fx.Node, Role]:
     """Role of every operation on a dynamic value, in graph order.
 
     Args:
         captured: graph of a network.
-        layout: where the images of a batch are in each value. Without it every operation that works
-            along the first axis is refused; with it only those that mix images, or after which a neuron
-            or a layer with weights does not find image after image.
+        images: what it takes, [B, ...], to find out where the images of a batch are in each value. Without
+            them every operation that works along the first axis is refused; with them only those that mix
+            images, or after which a neuron or a layer with weights does not find image after image.
 
     Raises:
         UnsupportedOperations: lists every operation that has no role.
@@ -88,6 +88,7 @@ def sort_into_roles(captured: fx.GraphModule, layout: Layout | None = None) -> d
     dynamic: set[fx.Node] = set()
     along: dict[fx.Node, _Refusal] = {}  # operations along the first axis, which may be right
     used: dict[str, int] = {}
+    layout = None if images is None else find_layout(captured, images)
     moved = layout.moved if layout else frozenset()
     for node in captured.graph.nodes:
         if node.op == "placeholder":

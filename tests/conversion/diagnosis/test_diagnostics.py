@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from conversion import ConversionError, convert, diagnose
 from conversion.diagnosis.error_parts import Parts
@@ -202,3 +202,28 @@ def test_a_plot_needs_a_known_format(early, tmp_path):
         with pytest.raises(ValueError, match="the suffix must be one of"):
             diagnosis.plot(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+class NeedsItsImages(nn.Module):
+    """Sizes in its code, images on another axis for a while, and neurons on a tensor [B]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        batch, channels, height, width = x.size()
+        assert channels % 2 == 0
+        x = x.reshape(batch * channels // 2, 2, height * width).permute(1, 0, 2)
+        x = x.reshape(2, -1, channels // 2, height, width)[0]
+        return torch.relu(self.head(x.mean((2, 3)))[:, 0] + 1)
+
+
+@pytest.mark.parametrize("pooling", ["gate", "before-neuron"])
+def test_every_network_that_converts_can_be_diagnosed(pooling: str) -> None:
+    torch.manual_seed(0)
+    network, images = NeedsItsImages().eval(), torch.randn(6, 3, 4, 4)
+    snn = convert(network, {"preset": "opi", "pooling": pooling}, images)
+    diagnosis = diagnose(network, snn, images, time_steps=(4, 64))
+    assert [row.layer for row in diagnosis.at(64)] == list(snn.thresholds)
