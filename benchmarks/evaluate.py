@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,8 +24,8 @@ from benchmarks.provenance import (
     peak_memory_mib,
 )
 from conversion import Converted, Recipe
-from conversion.costs import synapses
 from conversion.costs.activity import Active
+from conversion.costs.energy import network_of
 from datamodules import DataModule
 from leaderboard import Record
 from leaderboard.records import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
@@ -95,6 +95,7 @@ def _record(
     device: torch.device,
 ) -> Record:
     commit, dirty = git_state()
+    counted = network_of(result.wiring, result.ann_active)
     return Record(
         cell_id=cell.id,
         matrix=cell.matrix.name,
@@ -113,7 +114,7 @@ def _record(
             checkpoint_sha256=ann.checkpoint_sha256,
         ),
         sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
-        layers=[_layer(layer, result.ann_active.get(layer.name)) for layer in result.wiring.layers],
+        layers=[SynapticLayer.model_validate(asdict(layer)) for layer in counted.layers],
         curve=[_point(point) for point in result.curve],
         outcomes=tasks.find(cell.matrix.task).outcomes(result.metric, result.ann_outcomes, result.outcomes),
         provenance=Provenance(
@@ -129,22 +130,6 @@ def _record(
             peak_memory_mib=round(peak_memory_mib(device), 1),
             conversion=result.report,
         ),
-    )
-
-
-def _layer(layer: synapses.SynapticLayer, active: Active | None) -> SynapticLayer:
-    return SynapticLayer(
-        name=layer.name,
-        macs=layer.macs,
-        drive=layer.drive,
-        weights=layer.weights,
-        biases=layer.biases,
-        inputs=layer.inputs,
-        outputs=layer.outputs,
-        taps=layer.taps,
-        sources=list(layer.fanout),
-        active_macs=None if active is None else active.macs,
-        active_inputs=None if active is None else active.inputs,
     )
 
 

@@ -19,19 +19,7 @@ MOST_LEVELS = 255  # of the quantised ANN, where its record does not say
 def network_of(record: Record) -> energy.Network:
     """Counts of a record that do not depend on time."""
     layers = tuple(
-        energy.Layer(
-            name=layer.name,
-            macs=layer.macs,
-            drive=layer.drive,
-            weights=layer.weights,
-            biases=layer.biases,
-            inputs=layer.inputs,
-            outputs=layer.outputs,
-            taps=layer.taps,
-            sources=None if layer.sources is None else tuple(layer.sources),
-            active_macs=layer.active_macs,
-            active_inputs=layer.active_inputs,
-        )
+        energy.Layer(**dict(layer) | {"sources": None if layer.sources is None else tuple(layer.sources)})
         for layer in record.layers
     )
     return energy.Network(layers, {source.name: source.units for source in record.sources})

@@ -62,8 +62,7 @@ def _firing_of(neuron: Neuron) -> Firing | None:
             return Firing(BURST, neuron.gamma)
         case Integer(decay=1.0):
             return Firing(BURST, neuron.most, bound=0.5)
-        case ImbalancedThreshold(slope=float() | int()):
-            slope = neuron.slope if isinstance(neuron.slope, float | int) else 0.0
+        case ImbalancedThreshold(slope=float() | int() as slope):
             return Firing(LEAKY, back=1, bound=slope)
         case Signed():
             return Firing(SIGNED, neuron.gamma, neuron.back, neuron.lower, states=("v", "sent"))

@@ -65,17 +65,13 @@ class SynapticLayer:
     outputs: int = 0  # values that go out, for one image
     taps: int = 0  # kernel positions over all output channels; 0 for a linear layer
 
-    def synops(self, spike_maps: Mapping[str, Tensor]) -> float:
-        """Synaptic operations that spikes [G, ...] cause: each spike times the synapses it reaches."""
-        return float(self.operations(spike_maps))
-
     def operations(self, spike_maps: Mapping[str, Tensor]) -> Tensor | float:
-        """The same, on the device of the spikes; 0 where none arrive."""
-        return sum((spike_maps[s] * fan).sum() for s, fan in self.fanout.items() if s in spike_maps)
+        """Synaptic operations that spikes [G, ...] cause: each spike times the synapses it reaches.
 
-    def arrivals(self, spikes: Mapping[str, float]) -> float:
-        """Spikes sent by the layers that this one listens to, whether or not each has a synapse."""
-        return sum(spikes.get(source, 0.0) for source in self.fanout)
+        Returns:
+            A number on the device of the spikes; 0 where none arrive.
+        """
+        return sum((spike_maps[s] * fan).sum() for s, fan in self.fanout.items() if s in spike_maps)
 
 
 @dataclass(frozen=True)

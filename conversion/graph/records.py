@@ -50,17 +50,7 @@ def records_of(graph: fx.Graph) -> list[Record]:
     positions = {node: index for index, node in enumerate(graph.nodes)}
 
     def bare(value: Any) -> Any:
-        if isinstance(value, fx.Node):
-            return Ref(positions[value])
-        if isinstance(value, dict):
-            return {key: bare(entry) for key, entry in value.items()}
-        if isinstance(value, list):  # plain; torch.fx holds immutable ones
-            return [bare(entry) for entry in value]
-        if type(value) is tuple:
-            return tuple(bare(entry) for entry in value)
-        if isinstance(value, slice):
-            return slice(bare(value.start), bare(value.stop), bare(value.step))
-        return value
+        return _mapped(lambda node: Ref(positions[node]), fx.Node, value)
 
     def record(node: fx.Node) -> Record:
         target: Any = node.target
@@ -74,6 +64,21 @@ def records_of(graph: fx.Graph) -> list[Record]:
     return [record(node) for node in graph.nodes]
 
 
+def _mapped(function: Callable[[Any], Any], kind: type, value: Any) -> Any:
+    """Arguments of an operation with `function` applied to every part of type `kind`."""
+    if isinstance(value, kind):
+        return function(value)
+    if isinstance(value, dict):
+        return {key: _mapped(function, kind, entry) for key, entry in value.items()}
+    if isinstance(value, list):  # plain; torch.fx holds immutable ones
+        return [_mapped(function, kind, entry) for entry in value]
+    if type(value) is tuple:
+        return tuple(_mapped(function, kind, entry) for entry in value)
+    if isinstance(value, slice):
+        return slice(*(_mapped(function, kind, part) for part in (value.start, value.stop, value.step)))
+    return value
+
+
 def graph_of(records: list[Record]) -> fx.Graph:
     """Graph of records; the nodes have the names that they had.
 
@@ -83,22 +88,13 @@ def graph_of(records: list[Record]) -> fx.Graph:
     graph = fx.Graph()
     nodes: list[fx.Node] = []
 
+    def node_of(ref: Ref) -> fx.Node:
+        if not 0 <= ref.index < len(nodes):
+            raise ValueError(f"operation {len(nodes)} reads operation {ref.index}, which is not before it")
+        return nodes[ref.index]
+
     def full(value: Any) -> Any:
-        if isinstance(value, Ref):
-            if not 0 <= value.index < len(nodes):
-                raise ValueError(
-                    f"operation {len(nodes)} reads operation {value.index}, which is not before it"
-                )
-            return nodes[value.index]
-        if isinstance(value, dict):
-            return {key: full(entry) for key, entry in value.items()}
-        if isinstance(value, list):
-            return [full(entry) for entry in value]
-        if type(value) is tuple:
-            return tuple(full(entry) for entry in value)
-        if isinstance(value, slice):
-            return slice(full(value.start), full(value.stop), full(value.step))
-        return value
+        return _mapped(node_of, Ref, value)
 
     for record in records:
         if record.op not in _OPS or not _is_name(record.name):
