@@ -13,7 +13,8 @@ from leaderboard import yaml_files
 from leaderboard.yaml_files import YamlError, read_file, read_text, yaml_text
 from leaderboard.yaml_words import WordError, meaning
 
-BUNDLED = [path for path in Path(__file__).parents[2].rglob("*.yaml") if ".git" not in path.parts]
+ROOT = Path(__file__).parents[2]
+BUNDLED = sorted(path for folder in ("benchmarks", "leaderboard") for path in (ROOT / folder).rglob("*.yaml"))
 
 
 @pytest.fixture(params=["C", "Python"], autouse=True)
