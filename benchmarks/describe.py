@@ -12,7 +12,7 @@ from rich.text import Text
 
 from conversion import Recipe, RecipeError, recipe_from
 from conversion.parts import Part
-from conversion.quantisation.quantiser import Quantiser
+from conversion.neurons.quantiser import Quantiser
 from conversion.recipes import KINDS
 from conversion.scales import Scale
 from leaderboard import ResultStore, load_published, rank, render, render_published
