@@ -1,7 +1,6 @@
-"""The simulator: chunks of time through the captured graph, one operation after the other.
+"""The reference runner of layers: PyTorch's operations over a chunk of time.
 
-A feed-forward spiking network has no delay between layers, so a whole chunk of time steps passes
-through one operation before the next one starts. Neurons and pools keep state across chunks.
+Any device, any precision of PyTorch, any neuron: what other backends are tested against.
 """
 
 from __future__ import annotations
@@ -16,115 +15,51 @@ from conversion.costs.tally import SpikeTally
 from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.graph.unpooling import max_unpool
-from conversion.neurons import Neuron, State
-from conversion.plan.layer import SpikingLayer
-from conversion.plan.plan import Plan, max_pool_of
+from conversion.plan.fitted import Fitted
+from conversion.plan.plan import max_pool_of
 from conversion.pooling import MaxPool, running_sum
 from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal, fold, map_structure, signals_in
+from conversion.simulation.walk import Progress
 
-# (neuron, current, steps, state) -> (spikes, state, factor), as `Initial.before`.
-Before = Callable[[Neuron, Tensor, int, State], tuple[Tensor, State, Tensor | None]]
+NAME = "pytorch"  # of this backend, and of its only kernel
 
 
-class Simulation:
-    """State of one batch of images on its way through a spiking network.
+class TorchLayers:
+    """Runs single operations of one batch.
 
     Args:
-        plan: the converted network.
-        layers: fitted neuron layers by name.
-        units: per pooling node, the value of one spike, or None where spikes of several sizes mix.
+        fitted: what runs; layers may change until they fire.
         images: analog input [B, ...], shown in every step or as the neuron's coding has it.
+        progress: shared with the walk.
         tally: counts spikes; None where nobody asks for them.
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        layers: Mapping[str, SpikingLayer],
-        units: dict[fx.Node, Tensor | None],
-        images: Tensor,
-        tally: SpikeTally | None = None,
+        self, fitted: Fitted, images: Tensor, progress: Progress, tally: SpikeTally | None = None
     ) -> None:
-        self._plan = plan
-        self._tally = tally
-        self._layers = layers
-        self._coding = plan.neuron.coding
-        self._units = units
+        self._fitted = fitted
+        self._plan = fitted.plan
         self._images = images
-        self._constant: dict[fx.Node, Any] = {}  # values that do not change over time
-        self._states: dict[fx.Node, State] = {}
+        self._progress = progress
+        self._tally = tally
+        self._coding = fitted.plan.neuron.coding
         self._pools: dict[fx.Node, MaxPool] = {}
-        self._last_use = plan.last_use
-        self._absorbed: Set[fx.Node] = frozenset()  # computed inside a later operation
-        self._done = 0  # steps since the read-out began
-        self._before: Before | None = None  # what neurons do in steps before the read-out
-        self._factors: dict[fx.Node, Tensor] = {}  # of all spikes of a layer
+        self.factors: dict[fx.Node, Tensor] = {}  # of all spikes of a layer
         self._at_rest: dict[fx.Node, tuple[Tensor, ...]] = {}  # inputs and output of pools at rest
 
-    def begin(self) -> Any:
-        """Run the steps that come before the read-out, if the recipe has any.
+    @property
+    def absorbed(self) -> Set[fx.Node]:
+        """Nothing runs inside a later operation."""
+        return frozenset()
 
-        Returns:
-            Output at rest, in the network's own structure, where the coding needs it; else None.
-        """
-        initial = self._plan.method.initial
-        if initial.steps:
-            self._run_before(initial.before, initial.steps)
-        if not self._coding.needs_rest:
-            return None
-        return map_structure(lambda signal: signal.data, Signal, self._run_before(_rest, 1))
+    @property
+    def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
+        """Operation -> values nobody needs after it."""
+        return self._plan.last_use
 
-    def _run_before(self, before: Before, steps: int) -> Any:
-        self._before = before
-        output = self._run(steps)
-        self._before = None
-        if not self._coding.needs_rest:  # else pools go on from what they saw at rest
-            for node in (*self._plan.nodes_of(Kind.POOLING), *self._plan.nodes_of(Kind.UNPOOLING)):
-                self._states.pop(node, None)
-        return output
-
-    def advance(self, steps: int) -> Any:
-        """Run `steps` more time steps.
-
-        Returns:
-            Output of the network with its own structure, each tensor a `Signal` over these steps (or
-            over one step, where the output does not change over time).
-        """
-        output = self._run(steps)
-        self._done += steps
-        return output
-
-    def _run(self, steps: int) -> Any:
-        values: dict[fx.Node, Any] = dict(self._constant)
-        output: Any = None
-        for node in self._plan.captured.graph.nodes:
-            if node in self._absorbed:
-                continue
-            if node.op == "output":
-                output = fx.map_arg(node.args[0], lambda source: values[source])
-                output = map_structure(lambda constant: Signal(constant, 1), Tensor, output)
-            elif node not in values:
-                value = self._evaluate(node, values, steps)
-                values[node] = value
-                if self._is_constant(node):
-                    self._constant[node] = value
-            for source in self._last_use.get(node, ()):
-                values.pop(source, None)
-        return output
-
-    def _is_constant(self, node: fx.Node) -> bool:
-        """True for values computed from constants alone; a chunk of one step is not a constant."""
-        role = self._plan.roles.get(node)
-        if role is not None and role.kind is Kind.NEURON:
-            return False
-        if role is not None and role.kind is Kind.CONSTANT:
-            return True
-        if node.op == "placeholder" and self._coding.needs_rest:
-            return False  # shown in one step only
-        return all(source in self._constant for source in node.all_input_nodes)
-
-    def _evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
+    def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
+        """Value of a node over some steps, from the values of the nodes before it."""
         if node.op == "placeholder":
             return self._presented(steps)
         if node.op == "get_attr":
@@ -135,14 +70,16 @@ class Simulation:
         if role is None:
             return operation_of(self._plan.captured, node)(*args, **kwargs)
         if role.kind is Kind.NEURON:
-            return self._neuron(node, role.name, signals_in([args, kwargs])[0], steps)
+            return self.neuron(node, role.name, signals_in([args, kwargs])[0], steps)
         if role.kind is Kind.UNPOOLING:
             return self._unpool(node, role.name, args)
         if role.kind is Kind.POOLING:
-            return self._pool(node, role.name, signals_in([args, kwargs])[0])
+            return self.pool(node, role.name, signals_in([args, kwargs])[0])
         if role.kind is Kind.SHAPE:
             signal = signals_in([args, kwargs])[0]
             return shape_answer(node, signal.shape, args[1:], kwargs, signal.data)
+        if role.kind is Kind.WEIGHTED:
+            self._progress.ran[role.name] = NAME
         if role.kind is Kind.CONSTANT:
             return _constant(operation_of(self._plan.captured, node), args, kwargs)
         if role.moved:
@@ -153,47 +90,55 @@ class Simulation:
 
     def _presented(self, steps: int) -> Signal:
         """What the network sees of the images; nothing at rest."""
-        if self._coding.needs_rest and self._before is not None:
+        if self._coding.needs_rest and self._progress.before is not None:
             return Signal(torch.zeros_like(self._images), 1)
-        return fold(self._coding.presented(self._images, self._done, steps))
+        return fold(self._coding.presented(self._images, self._progress.done, steps))
 
-    def _neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
-        layer = self._layers[name]
+    def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
+        """What a layer of neurons sends for an input current, both in units of the activation."""
+        layer = self._fitted.layers[name]
         timed = current.timed if layer.offset is None else current.timed + layer.offset
-        spikes = self._fire(node, name, timed / layer.threshold, steps)
+        spikes = self.fire(node, name, timed / layer.threshold, steps)
         return fold(spikes * layer.threshold)
 
-    def _fire(self, node: fx.Node, name: str, current: Tensor, steps: int) -> Tensor:
+    def fire(self, node: fx.Node, name: str, current: Tensor, steps: int) -> Tensor:
         """Spikes [T, B, ...] from currents in thresholds, [T, B, ...] or [1, B, ...] if constant."""
-        layer = self._layers[name]
-        state = self._states.get(node)
+        self._progress.ran[name] = NAME
+        layer = self._fitted.layers[name]
+        state = self._progress.states.get(node)
         if state is None:
             state = layer.start(current[0])
-        if self._before is None:
-            spikes, self._states[node] = layer.neuron.scan(current, steps, state)
+        if self._progress.before is None:
+            spikes, self._progress.states[node] = layer.neuron.scan(current, steps, state)
         else:
-            spikes, self._states[node], factor = self._before(layer.neuron, current, steps, state)
+            spikes, self._progress.states[node], factor = self._progress.before(
+                layer.neuron, current, steps, state
+            )
             if factor is not None:
-                self._factors[node] = factor
-        if node in self._factors and self._before is None:
-            spikes = spikes * self._factors[node]
-        self._count(name, layer.neuron.events(spikes))
+                self.factors[node] = factor
+        if node in self.factors and self._progress.before is None:
+            spikes = spikes * self.factors[node]
+        self.count(name, layer.neuron.events(spikes))
         return spikes
 
-    def _pool(self, node: fx.Node, name: str, values: Signal) -> Signal:
-        pool = self._pool_of(node)
-        if node.all_input_nodes[0] in self._constant:  # the maximum of a constant is constant
+    def pool(self, node: fx.Node, name: str, values: Signal) -> Signal:
+        """What a max pool sends."""
+        self._progress.ran[name] = NAME
+        pool = self.pool_of(node)
+        if node.all_input_nodes[0] in self._progress.constant:  # the maximum of a constant is constant
             return Signal(pool(values.data), 1)
-        pooled = self._pool_over_time(node, pool, values.timed)
-        self._count_sent(name, pooled, self._units[node])
+        pooled = self.pool_over_time(node, pool, values.timed)
+        self._count_sent(name, pooled, self._fitted.units[node])
         return fold(pooled)
 
     def _count_sent(self, name: str, sent: Tensor, unit: Tensor | None) -> None:
         """Count what a pool sends [T, B, ...]: in spikes of one size, or else events."""
+        if self._tally is None:
+            return
         if unit is None or self._coding is not RATE or not self._plan.neuron.integral:
-            self._count(name, (sent != 0).to(sent.dtype))
+            self.count(name, (sent != 0).to(sent.dtype))
         else:
-            self._count(name, (sent / unit).round())
+            self.count(name, (sent / unit).round())
 
     def _unpool(self, node: fx.Node, name: str, args: Any) -> Signal:
         """Values where the running maximum of another signal is: U_t - U_{t-1} with U_t of sums up to t.
@@ -204,11 +149,11 @@ class Simulation:
         values, source, pool, unpool = args
         steps = max(values.steps, source.steps)
         arriving = [signal.over(steps).timed for signal in (values, source)]
-        weights = None if self._before else self._coding.weights(self._done, steps)
+        weights = None if self._progress.before else self._coding.weights(self._progress.done, steps)
         if weights is not None:
             weights = weights.to(arriving[0]).view(-1, *[1] * (arriving[0].ndim - 1))
             arriving = [(x - rest) * weights for x, rest in zip(arriving, self._at_rest[node], strict=False)]
-        state = self._states.get(node, {})
+        state = self._progress.states.get(node, {})
         sums, sources = (
             running_sum(arriving[0], state.get("values")),
             running_sum(arriving[1], state.get("source")),
@@ -216,46 +161,41 @@ class Simulation:
         placed = max_unpool(sums.flatten(0, 1), sources.flatten(0, 1), pool, unpool).unflatten(0, (steps, -1))
         before = state["placed"] if state else torch.zeros_like(placed[0])
         sent = torch.diff(placed, dim=0, prepend=before[None])
-        self._states[node] = {"values": sums[-1], "source": sources[-1], "placed": placed[-1]}
+        self._progress.states[node] = {"values": sums[-1], "source": sources[-1], "placed": placed[-1]}
         if weights is not None:
             sent = self._at_rest[node][2] + sent / weights
         elif self._coding.needs_rest:
             self._at_rest[node] = arriving[0][0], arriving[1][0], sent[0]
-        self._count_sent(name, sent, self._units.get(node))
+        self._count_sent(name, sent, self._fitted.units.get(node))
         return fold(sent)
 
-    def _pool_over_time(self, node: fx.Node, pool: MaxPool, timed: Tensor) -> Tensor:
+    def pool_over_time(self, node: fx.Node, pool: MaxPool, timed: Tensor) -> Tensor:
         """Pool what arrives in [T, B, ...]; where a receiver decodes, what it decodes is pooled.
 
         A decoded value is the response at rest plus weighted changes from it, on either side of the pool.
         """
-        rule, state = self._plan.pooling_of(node), self._states.get(node, {})
-        weights = None if self._before else self._coding.weights(self._done, len(timed))
+        rule, state = self._plan.pooling_of(node), self._progress.states.get(node, {})
+        weights = None if self._progress.before else self._coding.weights(self._progress.done, len(timed))
         if weights is None:
-            pooled, self._states[node] = rule.scan(pool, timed, state)
+            pooled, self._progress.states[node] = rule.scan(pool, timed, state)
             if self._coding.needs_rest:
                 self._at_rest[node] = timed[0], pooled[0]
             return pooled
         before, after = self._at_rest[node]
         weights = weights.to(timed).view(-1, *[1] * (timed.ndim - 1))
-        pooled, self._states[node] = rule.scan(pool, (timed - before) * weights, state)
+        pooled, self._progress.states[node] = rule.scan(pool, (timed - before) * weights, state)
         return after + pooled / weights
 
-    def _pool_of(self, node: fx.Node) -> MaxPool:
+    def pool_of(self, node: fx.Node) -> MaxPool:
+        """Max pooling of a node."""
         if node not in self._pools:
             self._pools[node] = max_pool_of(self._plan.captured, node)
         return self._pools[node]
 
-    def _count(self, name: str, spikes: Tensor) -> None:
+    def count(self, name: str, spikes: Tensor) -> None:
         """Count spikes [T, B, C, ...] of one layer; a negative one counts as a positive one."""
         if self._tally is not None:
             self._tally.add_steps(name, spikes)
-
-
-def _rest(neuron: Neuron, current: Tensor, steps: int, state: State) -> tuple[Tensor, State, None]:
-    """A step in which nobody sends anything."""
-    silence = current.new_zeros((steps, *current.shape[1:]))
-    return silence, neuron.at_rest(current[0], state), None
 
 
 def _sum(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -313,15 +253,15 @@ def _affine(operation: Callable[..., Any], node: fx.Node | None, args: Any, kwar
     return map_structure(lambda tensor: Signal(tensor, steps), Tensor, result)
 
 
-def with_time(shape: tuple[Any, ...], steps: int, images: int = 1) -> tuple[Any, ...]:
-    """Arguments of a reshape: a new shape whose batch size counts all time steps; -1 stays -1.
+def with_time(shape: tuple[Any, ...], rows: int, written_for: int = 1) -> tuple[Any, ...]:
+    """Arguments of a reshape for a batch axis that also holds time; a size of -1 stays -1.
 
     Args:
-        shape: as written for `images` images.
-        steps: what so many images become.
-        images: how many images.
+        shape: as the network's code has it.
+        rows: rows of the batch axis that there are now.
+        written_for: rows that the code has in mind.
     """
     first, *rest = shape
     if isinstance(first, list | tuple):
-        return (with_time(tuple(first), steps, images), *rest)
-    return (first if first == -1 else first * steps // images, *rest)
+        return (with_time(tuple(first), rows, written_for), *rest)
+    return (first if first == -1 else first * rows // written_for, *rest)
