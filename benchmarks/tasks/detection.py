@@ -11,8 +11,8 @@ from torch import nn
 
 from benchmarks.tasks.base import Task, TrainingSpec
 from conversion import Converted
-from leaderboard.image_scores import encode_matches, encode_objects
-from leaderboard.records import Outcomes
+from leaderboard.records.record import Outcomes
+from leaderboard.scores.image_scores import encode_matches, encode_objects
 from lightning_modules.detection import DetectionModule, DetectionOptimiserConfig
 from lightning_modules.detection.metric import DetectionOutcomes
 from lightning_modules.detection.pictures import detection_pictures

@@ -11,8 +11,8 @@ from torch import nn
 
 from benchmarks.tasks.base import Task, TrainingSpec
 from conversion import Converted
-from leaderboard.overlap_scores import encode_found_pixels, encode_true_pixels
-from leaderboard.records import Outcomes
+from leaderboard.records.record import Outcomes
+from leaderboard.scores.overlap_scores import encode_found_pixels, encode_true_pixels
 from lightning_modules.segmentation import SegmentationModule, SegmentationOptimiserConfig
 from lightning_modules.segmentation.class_weights import ClassWeighting
 from lightning_modules.segmentation.metric import SegmentationOutcomes

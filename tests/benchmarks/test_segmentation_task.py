@@ -13,8 +13,8 @@ from benchmarks.matrix import load, locate
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore, rank
-from leaderboard.attachments import load_pictures
-from leaderboard.image_scores import image_scores
+from leaderboard.scores.image_scores import image_scores
+from leaderboard.store.pictures import load_pictures
 
 SEGMENTATION = {
     "name": "tiny-segmentation",

@@ -17,7 +17,7 @@ from benchmarks.runner import run
 from benchmarks.spec import Matrix
 from datamodules import registry as datasets
 from leaderboard import ResultStore, rank
-from leaderboard.image_scores import image_scores
+from leaderboard.scores.image_scores import image_scores
 from lightning_modules import networks
 
 DETECTION = {
