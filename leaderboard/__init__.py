@@ -13,8 +13,8 @@ into a spiking one with the least loss, in the fewest time steps, for the least 
 The rooms, in reading order; each knows only those before it:
 
     files        written all or nothing; YAML read with care
+    scores       what a record keeps of every test image
     records      what a record holds
-    scores       what it keeps of every test image
     statistics   derived figures and their intervals
     store        the folder of results
     ranking      rows and boards, and how figures are said
@@ -35,7 +35,7 @@ from leaderboard.ranking.boards import Board, at_limit, only_groups, rank
 from leaderboard.ranking.rows import Row
 from leaderboard.records.record import SCHEMA_VERSION, Record
 from leaderboard.reports.frame import frame, load
-from leaderboard.scores.outcomes import decode_outcomes, encode_outcomes
+from leaderboard.scores.proportions import decode_outcomes, encode_outcomes
 from leaderboard.statistics.figures import (
     energy_at_parity,
     metric_at,

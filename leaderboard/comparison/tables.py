@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+import energy
 from leaderboard.comparison.pairs import Pair
 from leaderboard.ranking import wording
 from leaderboard.ranking.rows import Row
-from leaderboard.statistics.figures import OPERATIONS
 from leaderboard.statistics.intervals import Difference
 
 
@@ -60,7 +60,7 @@ def render_folders(
                 wording.percent(second.metric),
                 *_difference_cells(pair.final, second.metric - first.metric),
                 _arrow(*(wording.steps(row, row.steps_within_1_point) for row in (first, second))),
-                _arrow(*(_energy(row, OPERATIONS) for row in (first, second))),
+                _arrow(*(_energy(row, energy.REFERENCE) for row in (first, second))),
             )
         console.print(table)
     counted = [pair for pair in pairs if pair.final is not None and pair.final.excludes_zero]

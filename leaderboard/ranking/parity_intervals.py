@@ -16,7 +16,7 @@ import numpy as np
 
 from leaderboard.ranking.rows import Row
 from leaderboard.records.record import Point, Record
-from leaderboard.scores.image_scores import FloatArray, Proportion
+from leaderboard.scores.base import FloatArray
 from leaderboard.statistics.figures import ROUNDING, ann_scores, energy_ratio, readouts, snn_scores
 from leaderboard.statistics.intervals import LEVEL
 from leaderboard.statistics.resampling import resampled
@@ -83,8 +83,7 @@ def parity_interval(row: Row, points: float, *, level: float = LEVEL) -> ParityI
 def is_cheap(records: Sequence[Record]) -> bool:
     """Whether the metric of records can be computed anew a thousand times at every read-out."""
     return all(
-        isinstance(scores := snn_scores(record), Proportion)
-        or (scores is not None and scores.work <= CHEAP_WORK)
+        (scores := snn_scores(record)) is not None and (scores.right is not None or scores.work <= CHEAP_WORK)
         for record in records
     )
 

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from leaderboard.scores import encodings
+from leaderboard.scores.base import ImageScores
+from leaderboard.scores.packed import scores_of
 
 SCHEMA_VERSION = 3  # older records are upgraded on reading, see `leaderboard.records.upgrades`
 
@@ -114,20 +119,46 @@ class Ann(Frozen):
     checkpoint_sha256: str
 
 
+def _known_encoding(name: str) -> str:
+    try:
+        return encodings.by_name(name).name
+    except ValueError as error:
+        raise PydanticCustomError("encoding", "{reason}", {"reason": str(error)}) from error
+
+
 class Outcomes(Frozen):
     """What happened to each test image, in test order, for paired intervals.
 
-    `encoding` "packbits-base64": numpy.packbits of 0/1 outcomes, base64; their mean is the metric.
-    "detections-npz-base64": what became of every detection, see `image_scores`.
-    "pixels-npz-base64": pixels of each class, see `overlap_scores`.
+    What the texts hold is said by their encoding, one of `leaderboard.scores.encodings`.
     """
 
     measure: str  # the metric that these outcomes give, e.g. "top1"
-    encoding: Literal["packbits-base64", "detections-npz-base64", "pixels-npz-base64"] = "packbits-base64"
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "packbits-base64"
     count: int
     common: str | None = None  # what all read-outs share, where the encoding has it
     ann: str
     at: dict[int, str]  # t -> encoded outcomes
+
+    def scores(self, text: str) -> ImageScores:
+        """What `ann` or an entry of `at` says, unpacked only where something is computed from it.
+
+        Raises:
+            ValueError: the text is damaged; of some encodings only once something is computed.
+        """
+        return scores_of(self.encoding, self.common, text, self.count)
+
+    def metric_of(self, text: str) -> float:
+        """The metric of the whole test set, computed from `ann` or an entry of `at`.
+
+        Raises:
+            ValueError: the text is damaged or does not fit the number of images.
+        """
+        return encodings.metric(self.encoding, self.common, text, self.count)
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the metric is the share of images that are right."""
+        return encodings.by_name(self.encoding).is_share
 
 
 class Provenance(Frozen):

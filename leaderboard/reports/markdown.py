@@ -117,7 +117,7 @@ def _limits(board: Board) -> list[str]:
 
 def _is_share_of_images(record: Record) -> bool:
     outcomes = record.outcomes
-    return outcomes is not None and outcomes.measure == record.metric and "packbits" in outcomes.encoding
+    return outcomes is not None and outcomes.measure == record.metric and outcomes.is_share
 
 
 def _group_tables(board: Board, model: str | None) -> list[str]:

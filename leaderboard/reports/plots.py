@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import energy
 from leaderboard.files.atomic import StoreError
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import GROUPS, Board
 from leaderboard.ranking.rows import CurvePoint, Row, curve_of, pooled_interval
 from leaderboard.records.record import Group
 from leaderboard.reports.energy_plot import draw_models
-from leaderboard.statistics.figures import OPERATIONS, pareto_front
+from leaderboard.statistics.figures import pareto_front
 
 FORMATS = ("pdf", "png", "svg")
 MOST_LINES = 8
@@ -29,7 +30,7 @@ def write_plots(
     folder: str | Path,
     *,
     formats: Sequence[str] = FORMATS,
-    model: str = OPERATIONS,
+    model: str = energy.REFERENCE,
     most: int = MOST_LINES,
 ) -> list[Path]:
     """Draw every board: metric over time steps with 95 % bands and over energy with Pareto fronts, and the

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import energy
 from leaderboard.records.record import Point, Record
-from leaderboard.scores.image_scores import ImageScores
-from leaderboard.scores.packed_scores import scores_of
+from leaderboard.scores.base import ImageScores
 from leaderboard.statistics.intervals import Difference
 from leaderboard.statistics.resampling import paired_difference
 
-OPERATIONS = "operations"  # energy model: 4.6 pJ a MAC, 0.9 pJ an AC; 45 nm; Horowitz, ISSCC 2014
 ROUNDING = 1e-7  # metrics may have been float32: 0.91 and 0.90 must count as 1 point apart, not more
 
 
@@ -79,7 +78,7 @@ def time_steps_to_parity(record: Record, points: float, until: int | None = None
     return None if point is None else point.t_total
 
 
-def energy_ratio(record: Record, point: Point, model: str = OPERATIONS) -> float | None:
+def energy_ratio(record: Record, point: Point, model: str = energy.REFERENCE) -> float | None:
     """Energy an image up to `point`, as a multiple of the ANN's under the same energy model.
 
     None if the model has no figure for one of the two, or the ANN's is zero.
@@ -89,7 +88,7 @@ def energy_ratio(record: Record, point: Point, model: str = OPERATIONS) -> float
 
 
 def energy_at_parity(
-    record: Record, points: float, model: str = OPERATIONS, until: int | None = None
+    record: Record, points: float, model: str = energy.REFERENCE, until: int | None = None
 ) -> float | None:
     """Energy an image at parity within `points`, as a multiple of the ANN's under the same model.
 
@@ -117,7 +116,7 @@ def snn_scores(record: Record, t: int | None = None) -> ImageScores | None:
     if outcomes is None or outcomes.measure != record.metric:
         return None
     encoded = outcomes.at.get(final_point(record).t if t is None else t)
-    return None if encoded is None else scores_of(outcomes, encoded)
+    return None if encoded is None else outcomes.scores(encoded)
 
 
 def ann_scores(record: Record) -> ImageScores | None:
@@ -125,7 +124,7 @@ def ann_scores(record: Record) -> ImageScores | None:
     outcomes = record.outcomes
     if outcomes is None or outcomes.measure != record.metric:
         return None
-    return scores_of(outcomes, outcomes.ann)
+    return outcomes.scores(outcomes.ann)
 
 
 def snn_minus_ann(records: Sequence[Record], t: int | None = None, *, seed: int = 0) -> Difference | None:

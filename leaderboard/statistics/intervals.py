@@ -17,10 +17,9 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from leaderboard.scores.outcomes import BoolArray
+from leaderboard.scores.base import BoolArray, IntArray
 
 LEVEL = 0.95
-IntArray = npt.NDArray[np.int64]
 ComplexArray = npt.NDArray[np.complex128]
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leaderboard.scores.image_scores import FloatArray, ImageScores, Proportion
-from leaderboard.scores.packed_scores import PackedScores
+from leaderboard.scores.base import FloatArray, ImageScores, of_all_images
+from leaderboard.scores.packed import PackedScores
 from leaderboard.statistics.intervals import LEVEL, Difference, Interval, paired_bootstrap, wilson_interval
 
 RESAMPLES = 1000
@@ -36,9 +36,9 @@ def metric_interval(scores: Sequence[ImageScores], *, seed: int = 0, level: floa
         seed: of the draws.
         level: confidence level, in (0, 1).
     """
-    proportions = [one for one in scores if isinstance(one, Proportion)]
-    if len(proportions) == len(scores):
-        mean = float(np.mean([one.share for one in proportions]))
+    rights = [one.right for one in scores if one.right is not None]
+    if len(rights) == len(scores):
+        mean = float(np.mean([np.count_nonzero(right) / right.size for right in rights]))
         return wilson_interval(mean, scores[0].count, level)
     drawn = _mean_resampled(scores, seed)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
@@ -56,8 +56,8 @@ def paired_difference(
         seed: of the draws.
         level: confidence level, in (0, 1).
     """
-    left = [one.right for one in first if isinstance(one, Proportion)]
-    right = [one.right for one in second if isinstance(one, Proportion)]
+    left = [one.right for one in first if one.right is not None]
+    right = [one.right for one in second if one.right is not None]
     if len(left) == len(first) and len(right) == len(second):
         return paired_bootstrap(np.stack(left), np.stack(right), level=level)
     stated = np.mean([_stated(one) for one in first]) - np.mean([_stated(one) for one in second])
@@ -82,7 +82,7 @@ def resampled(scores: Sequence[ImageScores], seed: int = 0) -> list[FloatArray]:
         scores: over the same images.
         seed: of the draws.
     """
-    rights = [one.right for one in scores if isinstance(one, Proportion)]
+    rights = [one.right for one in scores if one.right is not None]
     if len(rights) < len(scores):
         return [_resampled(one, seed) for one in scores]
     images = scores[0].count
@@ -115,7 +115,7 @@ def _stated(scores: ImageScores) -> float:
     """The metric of the test set itself, each image once; computed once for each read-out."""
     key = _key(scores)
     if key not in _known_stated:
-        _known_stated[key] = float(scores.score(np.ones((1, scores.count), dtype=np.int64))[0])
+        _known_stated[key] = of_all_images(scores)
     return _known_stated[key]
 
 

@@ -8,12 +8,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from leaderboard.records.record import Outcomes, Record
-from leaderboard.scores.image_scores import image_scores
-from leaderboard.scores.outcomes import ENCODING as PROPORTION
-from leaderboard.scores.outcomes import share_of
 from leaderboard.statistics.figures import output_steps
 
 ENERGY_TOLERANCE = 1e-6  # relative; sums of floats in another order
@@ -59,14 +54,6 @@ def inconsistency(record: Record) -> str | None:
     return None
 
 
-def _of_all_images(outcomes: Outcomes, text: str) -> float:
-    """The metric of the whole test set, each image once."""
-    if outcomes.encoding == PROPORTION:
-        return share_of(text, outcomes.count)
-    scores = image_scores(outcomes, text)
-    return float(scores.score(np.ones((1, scores.count), dtype=np.int64))[0])
-
-
 def _exits_early(record: Record) -> bool:
     """Whether images may be read out for good before t, so that fewer steps run than are asked for."""
     rule = record.method.parts.get("exit")
@@ -84,7 +71,7 @@ def _outcome_inconsistency(record: Record, outcomes: Outcomes) -> str | None:
     encoded += [(f"outcomes.at[{t}]", text, measured[t]) for t, text in outcomes.at.items()]
     for name, text, metrics in encoded:
         try:
-            mean = _of_all_images(outcomes, text)
+            mean = outcomes.metric_of(text)
         except ValueError as error:
             return f"{name}: {error}"
         stated = metrics.get(outcomes.measure)

@@ -20,7 +20,7 @@ from leaderboard.records.record import (
     SourceLayer,
     SynapticLayer,
 )
-from leaderboard.scores.outcomes import encode_outcomes
+from leaderboard.scores.proportions import encode_outcomes
 
 ANN_ENERGY_PJ = 4600.0
 

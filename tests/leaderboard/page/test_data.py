@@ -11,7 +11,7 @@ from leaderboard.page.data import ROWS_A_BLOCK, page_data
 from leaderboard.published import PublishedCurve
 from leaderboard.ranking.boards import rank
 from leaderboard.records.record import Record
-from leaderboard.scores.outcomes import decode_outcomes
+from leaderboard.scores.proportions import decode_outcomes
 from leaderboard.statistics.intervals import paired_bootstrap, wilson_interval
 from leaderboard.store.diagnoses import CellDiagnosis, LayerDiagnosis, load_diagnoses, write_diagnosis
 from leaderboard.store.pictures import LARGEST, Picture, load_pictures

@@ -1,6 +1,7 @@
 """Bounds of time steps and energy to parity."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,9 +75,10 @@ def test_without_outcomes_or_with_costly_ones_there_is_none(
 ) -> None:
     assert parity_interval(row_of([make(count=None)]), 1.0) is None
     row: Row = row_of([make()])
-    monkeypatch.setattr("leaderboard.ranking.parity_intervals.Proportion", type("Other", (), {}))
-    assert is_cheap(row.records)
-    monkeypatch.setattr("leaderboard.scores.image_scores.Proportion.work", CHEAP_WORK + 1)
+    monkeypatch.setattr("leaderboard.scores.proportions.Proportion.work", CHEAP_WORK + 1)
+    assert is_cheap(row.records)  # shares of images are, however many images there are
+    costly = SimpleNamespace(right=None, work=CHEAP_WORK + 1)
+    monkeypatch.setattr("leaderboard.ranking.parity_intervals.snn_scores", lambda *_: costly)
     assert not is_cheap(row.records)
     assert parity_interval(row, 1.0) is None
 

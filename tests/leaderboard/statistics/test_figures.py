@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from leaderboard.records.record import Outcomes, Point, Record
-from leaderboard.scores.image_scores import Proportion
+from leaderboard.scores.proportions import Proportion
 from leaderboard.statistics.figures import (
     ann_scores,
     energy_at_parity,

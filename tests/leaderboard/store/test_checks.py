@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from leaderboard.records.record import Outcomes, Record
-from leaderboard.scores.outcomes import encode_outcomes
+from leaderboard.scores.proportions import encode_outcomes
 from leaderboard.store.checks import inconsistency
 
 Make = Callable[..., Record]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leaderboard.records.record import Outcomes
-from leaderboard.scores.image_scores import image_scores
-from leaderboard.scores.overlap_scores import MeanOverlap, encode_found_pixels, encode_true_pixels
 from leaderboard.scores.packing import pack
+from leaderboard.scores.pixels import MeanOverlap, encode_found_pixels, encode_true_pixels, mean_overlap
 from leaderboard.statistics.resampling import metric_interval, paired_difference
 
 
@@ -30,17 +28,13 @@ def counts(truth, found, classes=4):
     return both, seen, true
 
 
-def outcomes_of(truth, found):
+def packed(truth, found):
     both, seen, true = counts(truth, found)
-    text = encode_found_pixels(both, seen)
-    return Outcomes(
-        measure="miou",
-        encoding="pixels-npz-base64",
-        count=len(truth),
-        common=encode_true_pixels(true),
-        ann=text,
-        at={},
-    )
+    return {
+        "common": encode_true_pixels(true),
+        "text": encode_found_pixels(both, seen),
+        "count": len(truth),
+    }
 
 
 def naive(truth, found, classes=4):
@@ -53,10 +47,7 @@ def naive(truth, found, classes=4):
 
 
 def decoded(truth, found) -> MeanOverlap:
-    outcomes = outcomes_of(truth, found)
-    scores = image_scores(outcomes, outcomes.ann)
-    assert isinstance(scores, MeanOverlap)
-    return scores
+    return mean_overlap(**packed(truth, found))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -99,18 +90,17 @@ def test_paired_differences_see_what_separate_intervals_do_not():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ann": "no base64!"}, "pixel counts cannot be unpacked"),
+        ({"text": "no base64!"}, "pixel counts cannot be unpacked"),
         ({"common": None}, "pixel counts cannot be unpacked"),
-        ({"ann": pack(correct=np.zeros((7, 4)))}, "pixel counts lack 'found'"),
+        ({"text": pack(correct=np.zeros((7, 4)))}, "pixel counts lack 'found'"),
         ({"count": 8}, "of 8 images asked for"),
-        ({"ann": encode_found_pixels(np.full((7, 4), 99), np.full((7, 4), 99))}, "contradict"),
-        ({"ann": encode_found_pixels(np.zeros((7, 3)), np.zeros((7, 3)))}, "found shapes"),
+        ({"text": encode_found_pixels(np.full((7, 4), 99), np.full((7, 4), 99))}, "contradict"),
+        ({"text": encode_found_pixels(np.zeros((7, 3)), np.zeros((7, 3)))}, "found shapes"),
     ],
 )
 def test_damage_is_reported(change, message):
-    outcomes = outcomes_of(*random_maps(0)).model_copy(update=change)
     with pytest.raises(ValueError, match=message):
-        image_scores(outcomes, outcomes.ann)
+        mean_overlap(**{**packed(*random_maps(0)), **change})
 
 
 def test_a_record_stays_small():

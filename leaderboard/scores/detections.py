@@ -1,77 +1,26 @@
-"""What a record keeps of every test image, and the metric of a resampled test set.
-
-A confidence interval asks: what would the metric be, had other images been drawn? `ImageScores` answers
-it for any metric that is a function of images and how often each is drawn: a proportion of images is
-their weighted mean, an average precision is computed anew from weighted hits and misses.
+"""Average precision of a resampled test set, from what became of every detection.
 
 Detections are kept as what became of them, best score first and class by class, not as boxes: position of
 the image, class, and one bit per overlap threshold for "hits" and for "does not count"; and once per
 record, the number of objects of each image and class. A thousand detections take about three
-kilobytes. What follows the last hit of a class is left out before, as no precision depends on it.
+kilobytes. What follows the last hit of a class is left out, as no precision depends on it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from leaderboard.records.record import Outcomes
-from leaderboard.scores.outcomes import ENCODING as PROPORTION
-from leaderboard.scores.outcomes import BoolArray, decode_outcomes
-from leaderboard.scores.overlap_scores import ENCODING as PIXELS
-from leaderboard.scores.overlap_scores import mean_overlap
+from leaderboard.scores.base import Encoding, FloatArray
 from leaderboard.scores.packing import pack, unpack
 
-FloatArray = npt.NDArray[np.float64]
 RECALLS = {"101-point": np.linspace(0, 1, 101), "11-point": np.linspace(0, 1, 11)}
 INTERPOLATIONS = (*RECALLS, "all-point")
 MOST_AT_ONCE = 200_000  # table entries; more of them fall out of the processor's cache
 _TINY = np.spacing(1)  # keeps precision defined before the first detection, as in pycocotools
-
-
-class ImageScores(Protocol):
-    """A metric over a test set whose images may be drawn any number of times."""
-
-    @property
-    def count(self) -> int:
-        """Number of test images N."""
-
-    @property
-    def work(self) -> int:
-        """Table entries that one test set takes to score."""
-
-    def score(self, weights: npt.NDArray[np.int64]) -> FloatArray:
-        """Return the metric [R] of R test sets, from how often each image is drawn in them [R, N]."""
-
-
-@dataclass(frozen=True)
-class Proportion:
-    """The share of images that are right."""
-
-    right: BoolArray  # [N]
-
-    @property
-    def share(self) -> float:
-        """The metric of the whole test set, each image once."""
-        return float(np.count_nonzero(self.right) / self.right.size)
-
-    @property
-    def count(self) -> int:
-        """Number of test images N."""
-        return self.right.size
-
-    @property
-    def work(self) -> int:
-        """Table entries that one test set takes to score."""
-        return self.right.size
-
-    def score(self, weights: npt.NDArray[np.int64]) -> FloatArray:
-        """Weighted mean; see `ImageScores`."""
-        total: FloatArray = weights @ self.right / weights.sum(1)
-        return total
 
 
 @dataclass(frozen=True)
@@ -85,6 +34,7 @@ class AveragePrecision:
     objects: npt.NDArray[np.int64]  # [N, K]
     thresholds: int
     interpolation: str
+    right: ClassVar[None] = None  # no share of images
 
     @property
     def count(self) -> int:
@@ -148,34 +98,31 @@ class AveragePrecision:
         return precisions
 
 
-def image_scores(outcomes: Outcomes, text: str) -> ImageScores:
+def average_precision(common: str | None, text: str, count: int) -> AveragePrecision:
     """Decode what a record keeps of one read-out.
 
     Args:
-        outcomes: of the record.
-        text: `outcomes.ann`, or an entry of `outcomes.at`.
+        common: from `encode_objects`.
+        text: from `encode_matches`.
+        count: number of test images.
 
     Raises:
-        ValueError: the text is damaged or does not fit the number of images.
+        ValueError: a text is damaged or does not fit the number of images.
     """
-    if outcomes.encoding == PROPORTION:
-        return Proportion(decode_outcomes(text, outcomes.count))
-    if outcomes.encoding == PIXELS:
-        return mean_overlap(outcomes.common or "", text, outcomes.count)
-    common, own = (unpack(one, "detections") for one in (outcomes.common or "", text))
+    shared, own = (unpack(one, "detections") for one in (common or "", text))
     try:
         scores = AveragePrecision(
             image=own["image"].astype(np.int64),
             label=own["label"].astype(np.int64),
             hits=own["hits"],
             ignored=own["ignored"],
-            objects=common["objects"].astype(np.int64),
-            thresholds=int(common["thresholds"]),
-            interpolation=str(common["interpolation"]),
+            objects=shared["objects"].astype(np.int64),
+            thresholds=int(shared["thresholds"]),
+            interpolation=str(shared["interpolation"]),
         )
     except KeyError as error:
         raise ValueError(f"detections lack {error}") from error
-    _check(scores, outcomes.count)
+    _check(scores, count)
     return scores
 
 
@@ -215,3 +162,6 @@ def _check(scores: AveragePrecision, count: int) -> None:
         raise ValueError("detections name images or classes that are not there")
     if (np.diff(scores.label) < 0).any():
         raise ValueError("detections are not sorted by class")
+
+
+ENCODING = Encoding("detections-npz-base64", decode=average_precision)

@@ -3,7 +3,9 @@ import base64
 import numpy as np
 import pytest
 
-from leaderboard.scores.outcomes import decode_outcomes, encode_outcomes, share_of
+from leaderboard.scores.proportions import ENCODING, Proportion, decode_outcomes, encode_outcomes, share_of
+from leaderboard.statistics.intervals import wilson_interval
+from leaderboard.statistics.resampling import metric_interval
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 1000])
@@ -39,3 +41,11 @@ def test_damaged_text_is_named() -> None:
         decode_outcomes(encode_outcomes([True] * 8), 9)
     with pytest.raises(ValueError, match="-1 images"):
         decode_outcomes("", -1)
+
+
+def test_shares_of_images_keep_wilsons_interval():
+    right = Proportion(np.array([True] * 30 + [False] * 10))
+    assert metric_interval([right]) == wilson_interval(0.75, 40)
+    assert right.score(np.ones((2, 40), dtype=np.int64)).tolist() == [0.75, 0.75]
+    found = ENCODING.decode(None, encode_outcomes(right.right), 40)
+    assert np.array_equal(found.right, right.right)

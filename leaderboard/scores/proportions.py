@@ -1,6 +1,8 @@
-"""Per-image outcomes, packed: eight images a byte, base64 so that JSON can carry them.
+"""Metrics that are a share of images, and what records keep of them: right or wrong, a bit an image.
 
-Ten thousand test images take 1.7 kB per readout. The order of the images is the order of the test
+Eight images a byte, base64 so that JSON can carry them.
+
+Ten thousand test images take 1.7 kB a read-out. The order of the images is the order of the test
 set, so two records over the same test set can be compared image by image.
 """
 
@@ -8,12 +10,34 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-ENCODING = "packbits-base64"
-BoolArray = npt.NDArray[np.bool_]
+from leaderboard.scores.base import BoolArray, Encoding, FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """The share of images that are right."""
+
+    right: BoolArray  # [N]
+
+    @property
+    def count(self) -> int:
+        """Number of test images N."""
+        return self.right.size
+
+    @property
+    def work(self) -> int:
+        """Table entries that one test set takes to score."""
+        return self.right.size
+
+    def score(self, weights: IntArray) -> FloatArray:
+        """Weighted mean; see `ImageScores`."""
+        total: FloatArray = weights @ self.right / weights.sum(1)
+        return total
 
 
 def encode_outcomes(outcomes: npt.ArrayLike) -> str:
@@ -76,3 +100,11 @@ def _packed(text: str, count: int) -> bytes:
     if count < 0 or len(packed) != expected:
         raise ValueError(f"outcomes of {count} images need {max(expected, 0)} bytes, got {len(packed)}")
     return packed
+
+
+ENCODING = Encoding(
+    "packbits-base64",
+    decode=lambda _, text, count: Proportion(decode_outcomes(text, count)),
+    metric=lambda _, text, count: share_of(text, count),
+    is_share=True,
+)

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from leaderboard.scores.base import Encoding, FloatArray, IntArray
 from leaderboard.scores.packing import pack, unpack
-
-ENCODING = "pixels-npz-base64"
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,7 @@ class MeanOverlap:
     correct: IntArray  # [N, K], pixels of a class that were found as it
     found: IntArray  # [N, K], pixels found as a class
     true: IntArray  # [N, K], pixels of a class
+    right: ClassVar[None] = None  # no share of images
 
     @property
     def count(self) -> int:
@@ -63,7 +61,7 @@ def encode_found_pixels(correct: npt.ArrayLike, found: npt.ArrayLike) -> str:
     return pack(correct=np.asarray(correct, np.uint32), found=np.asarray(found, np.uint32))
 
 
-def mean_overlap(common: str, text: str, count: int) -> MeanOverlap:
+def mean_overlap(common: str | None, text: str, count: int) -> MeanOverlap:
     """Decode what a record keeps of one read-out.
 
     Args:
@@ -75,7 +73,7 @@ def mean_overlap(common: str, text: str, count: int) -> MeanOverlap:
         ValueError: a text is damaged, or counts do not fit each other.
     """
     arrays: Mapping[str, npt.NDArray[Any]] = {
-        **unpack(common, "pixel counts"),
+        **unpack(common or "", "pixel counts"),
         **unpack(text, "pixel counts"),
     }
     try:
@@ -95,3 +93,6 @@ def _weighted(weights: IntArray, counts: IntArray) -> FloatArray:
     # Exact, as sums of pixels stay far below 2**53; and float64 products are fast.
     total: FloatArray = weights.astype(np.float64) @ counts.astype(np.float64)
     return total
+
+
+ENCODING = Encoding("pixels-npz-base64", decode=mean_overlap)

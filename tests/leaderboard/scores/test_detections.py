@@ -5,16 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leaderboard.records.record import Outcomes
-from leaderboard.scores.image_scores import (
+from leaderboard.scores.detections import (
     AveragePrecision,
-    Proportion,
+    average_precision,
     encode_matches,
     encode_objects,
-    image_scores,
 )
-from leaderboard.scores.outcomes import encode_outcomes
-from leaderboard.statistics.intervals import wilson_interval
+from leaderboard.scores.proportions import encode_outcomes
 from leaderboard.statistics.resampling import metric_interval, paired_difference
 
 
@@ -39,17 +36,9 @@ def scores_of(rows, objects, interpolation, thresholds=2) -> AveragePrecision:
     rows = sorted(rows, key=lambda row: (row[1], -row[2]))
     bits = [sum(1 << i for i, one in enumerate(row[3]) if one) for row in rows]
     ignored = [sum(1 << i for i, one in enumerate(row[4]) if one) for row in rows]
-    outcomes = Outcomes(
-        measure="map",
-        encoding="detections-npz-base64",
-        count=len(objects),
-        common=encode_objects(objects, thresholds, interpolation),
-        ann=encode_matches([r[0] for r in rows], [r[1] for r in rows], bits, ignored),
-        at={},
-    )
-    decoded = image_scores(outcomes, outcomes.ann)
-    assert isinstance(decoded, AveragePrecision)
-    return decoded
+    common = encode_objects(objects, thresholds, interpolation)
+    text = encode_matches([r[0] for r in rows], [r[1] for r in rows], bits, ignored)
+    return average_precision(common, text, len(objects))
 
 
 def naive(rows, objects, interpolation, thresholds=2) -> float:
@@ -123,38 +112,26 @@ def test_a_network_does_not_differ_from_itself_and_pairing_narrows():
     assert difference.high - difference.low < alone.high - alone.low
 
 
-def test_proportions_keep_wilsons_interval():
-    right = Proportion(np.array([True] * 30 + [False] * 10))
-    assert metric_interval([right]) == wilson_interval(0.75, 40)
-    assert right.score(np.ones((2, 40), dtype=np.int64)).tolist() == [0.75, 0.75]
-    outcomes = Outcomes(measure="top1", count=40, ann=encode_outcomes(right.right), at={})
-    assert np.array_equal(image_scores(outcomes, outcomes.ann).right, right.right)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ann": "no base64!"}, "cannot be unpacked"),
-        ({"ann": encode_outcomes([True])}, "cannot be unpacked"),
+        ({"text": "no base64!"}, "cannot be unpacked"),
+        ({"text": encode_outcomes([True])}, "cannot be unpacked"),
         ({"common": None}, "cannot be unpacked"),
         ({"count": 3}, "objects of 3 images"),
-        ({"ann": encode_matches([5], [0], [1], [0])}, "not there"),
-        ({"ann": encode_matches([0], [7], [1], [0])}, "not there"),
-        ({"ann": encode_matches([0, 0], [1, 0], [1, 1], [0, 0])}, "not sorted by class"),
-        ({"ann": encode_matches([0, 0], [1], [1], [0])}, "different lengths"),
-        ({"ann": encode_objects([[1]], 1, "all-point")}, "lack 'image'"),
+        ({"text": encode_matches([5], [0], [1], [0])}, "not there"),
+        ({"text": encode_matches([0], [7], [1], [0])}, "not there"),
+        ({"text": encode_matches([0, 0], [1, 0], [1, 1], [0, 0])}, "not sorted by class"),
+        ({"text": encode_matches([0, 0], [1], [1], [0])}, "different lengths"),
+        ({"text": encode_objects([[1]], 1, "all-point")}, "lack 'image'"),
         ({"common": encode_objects([[1, 1]], 1, "7-point")}, "7-point"),
     ],
 )
 def test_damage_is_named(change, message):
     sound = {
-        "measure": "map",
-        "encoding": "detections-npz-base64",
-        "count": 1,
         "common": encode_objects([[1, 1]], 1, "all-point"),
-        "ann": encode_matches([0], [0], [1], [0]),
-        "at": {},
+        "text": encode_matches([0], [0], [1], [0]),
+        "count": 1,
     }
-    outcomes = Outcomes(**{**sound, **change})
     with pytest.raises(ValueError, match=message):
-        image_scores(outcomes, outcomes.ann)
+        average_precision(**{**sound, **change})
