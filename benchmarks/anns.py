@@ -32,7 +32,7 @@ from benchmarks.loadable import holds_weights_alone, plain_content
 from benchmarks.progress import Display, EpochReport
 from benchmarks.spec import Matrix, TrainerSpec
 from datamodules import DataModule
-from leaderboard.files import write_atomically
+from leaderboard.files.atomic import write_atomically
 from lightning_modules import networks
 
 # Called once, by whoever has to wait for another process that trains the same network.

@@ -13,7 +13,7 @@ from benchmarks.errors import AnnError
 from benchmarks.spec import DatasetSpec, Matrix, NetworkSpec, TrainingSpec
 from benchmarks.tuning.entries import resolve
 from conversion import Recipe
-from leaderboard.records import Tuning, content_hash
+from leaderboard.records.record import Tuning, content_hash
 
 # Raised whenever a change makes the same configuration give other results.
 EVALUATION_VERSION = 1

@@ -33,7 +33,7 @@ from conversion import (
 )
 from conversion.diagnosis.error_parts import LayerError, Parts
 from conversion.parts import nearest
-from leaderboard.diagnoses import CellDiagnosis, LayerDiagnosis, write_diagnosis
+from leaderboard.store.diagnoses import CellDiagnosis, LayerDiagnosis, write_diagnosis
 
 
 def diagnose_matrix(

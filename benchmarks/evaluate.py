@@ -28,7 +28,7 @@ from conversion.costs.activity import Active
 from conversion.costs.energy import network_of
 from datamodules import DataModule
 from leaderboard import Record
-from leaderboard.records import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
+from leaderboard.records.record import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
 from lightning_modules.callback import CurvePoint, EvaluationResult, SpikingEvaluation
 
 

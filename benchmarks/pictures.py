@@ -159,7 +159,7 @@ def write_pictures(
         StoreError: the folder cannot be written.
     """
     from benchmarks import tasks
-    from leaderboard.files import write_atomically
+    from leaderboard.files.atomic import write_atomically
     from lightning_modules.pictures import png
 
     task = tasks.find(cell.matrix.task)

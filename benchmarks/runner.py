@@ -36,8 +36,8 @@ from benchmarks.execution.watch import Watch
 from benchmarks.quiet import quieten
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore, StoreError
-from leaderboard.failures import Failure, FailureStore
-from leaderboard.files import check_writable
+from leaderboard.files.atomic import check_writable
+from leaderboard.store.failures import Failure, FailureStore
 
 __all__ = ["EXPLAINED", "Outcome", "run"]
 

@@ -33,7 +33,7 @@ from benchmarks.execution.owners import Owner
 from benchmarks.execution.plain_files import read_as
 from benchmarks.execution.progress_file import Progress, ProgressFile
 from leaderboard import StoreError
-from leaderboard.files import unwritable
+from leaderboard.files.atomic import unwritable
 
 HEARTBEAT = 5.0  # seconds
 SILENCE = 120.0  # seconds without a heartbeat after which an owner on another machine counts as dead

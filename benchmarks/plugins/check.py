@@ -13,7 +13,7 @@ from benchmarks.errors import PluginError
 from benchmarks.plugins.kinds import KINDS
 from conversion.parts import nearest
 from datamodules import DataError
-from leaderboard.yaml_files import YamlError, read_text
+from leaderboard.files.yaml_files import YamlError, read_text
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from conversion import Recipe, RecipeError, recipe_from
-from leaderboard.records import Tuning
+from leaderboard.records.record import Tuning
 
 
 def resolve(entry: Any) -> tuple[Recipe, Tuning | None]:

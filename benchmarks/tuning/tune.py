@@ -34,8 +34,8 @@ from benchmarks.tuning.space import RecipeSpace
 from benchmarks.tuning.study import run_study
 from conversion import recipe_from
 from conversion.parts import nearest
-from leaderboard.records import content_hash
-from leaderboard.studies import write_study
+from leaderboard.records.record import content_hash
+from leaderboard.store.studies import write_study
 
 # Raised whenever a change makes the same study find something else.
 STUDY_VERSION = 1

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.errors import ExecutionError
 from benchmarks.execution.executors import Where, open_executor
-from leaderboard.failures import FailureStore
+from leaderboard.store.failures import FailureStore
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import torch
 from benchmarks.execution import pool as pool_module
 from benchmarks.execution.executors import Where, WorkerDied
 from benchmarks.execution.pool import WorkerPool, visible_gpus
-from leaderboard.failures import FailureStore
+from leaderboard.store.failures import FailureStore
 
 
 def test_every_worker_has_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
