@@ -28,7 +28,7 @@ from benchmarks.tasks.base import TrainingSpec
 from benchmarks.tuning.entries import resolve
 from benchmarks.tuning.settings import TuningSpec
 from conversion import RecipeError
-from conversion.compiled.fixed_point import Precision
+from conversion.simulation.fused.fixed_point import Precision
 from datamodules import DataError, LoaderConfig
 from datamodules import registry as datasets
 from lightning_modules import networks
