@@ -29,10 +29,10 @@ from conversion.costs.energy import network_of
 from conversion.costs.synapses import Connectivity
 from conversion.errors import CalibrationError, CaptureError
 from conversion.inputs import checked_budget, checked_chunk
-from conversion.network import effective_precision
 from conversion.quantised import QuantisedNetwork
 from conversion.recipes import Recipe, recipe_from
-from conversion.simulation.fused.fixed_point import Precision
+from conversion.simulation.backend import Precision
+from conversion.simulation.choice import effective_precision
 from lightning_modules.metrics import TaskMetric
 from lightning_modules.results import CurvePoint, EvaluationResult, Totals
 from lightning_modules.subjects import AnyMetric, ImagesOf, Subject, TaskSubject, Words, subject_of
