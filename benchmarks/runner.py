@@ -21,18 +21,13 @@ from benchmarks.anns import AnnStore
 from benchmarks.cells import Cell, expand
 from benchmarks.errors import is_out_of_memory
 from benchmarks.execution.claims import Claims
-from benchmarks.execution.executors import (
-    DiedOften,
-    ExecutorLost,
-    NotStarted,
-    Where,
-    WorkerDied,
-    open_executor,
-)
+from benchmarks.execution.executors import open_executor
 from benchmarks.execution.jobs import EXPLAINED, Answer, Job, fail, run_job
 from benchmarks.execution.leftovers import sweep_results
+from benchmarks.execution.lost_workers import DiedOften, ExecutorLost, NotStarted, WorkerDied
 from benchmarks.execution.plan import Plan, make_plan, note
 from benchmarks.execution.watch import Watch
+from benchmarks.execution.where import Where
 from benchmarks.quiet import quieten
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore, StoreError

@@ -90,7 +90,7 @@ def run(
         chosen = load(found)
     except MatrixError as error:
         stop(str(error))
-    from benchmarks.execution.executors import Where
+    from benchmarks.execution.where import Where
     from benchmarks.runner import run as run_matrix
     from leaderboard import StoreError
 

@@ -25,7 +25,7 @@ from benchmarks.diagnose import diagnose_cell, unseen_images
 from benchmarks.errors import AnnError, MemoryExhausted
 from benchmarks.evaluate import evaluate
 from benchmarks.execution.claims import Claim, Claims
-from benchmarks.execution.executors import NotStarted
+from benchmarks.execution.lost_workers import NotStarted
 from benchmarks.execution.owners import Owner
 from benchmarks.offline import remove_run
 from benchmarks.pictures import folder_of, some, write_pictures

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from benchmarks.execution import pool as pool_module
-from benchmarks.execution.executors import Where, WorkerDied
+from benchmarks.execution.lost_workers import WorkerDied
 from benchmarks.execution.pool import WorkerPool, visible_gpus
+from benchmarks.execution.where import Where
 from leaderboard.failures import FailureStore
 
 
