@@ -107,7 +107,7 @@ class NetworkSpec(Named):
     @model_validator(mode="after")
     def _known(self) -> NetworkSpec:
         try:
-            networks.check(self.name, self.options)
+            networks.choose(self.name, self.options)
         except NetworkError as error:
             raise ValueError(str(error)) from error
         if self.start is not None and not self.trained_here:
