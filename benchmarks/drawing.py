@@ -1,82 +1,29 @@
-"""Pictures of what networks make of test images, and the command `spikemark pictures`, which draws more.
+"""Pictures of what networks make of test images; the page shows them with their cell.
 
-    <results>/pictures/<cell id>/*.png
-
-The page shows them with their cell.
+<results>/pictures/<cell id>/*.png
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
 from rich.console import Console
 
-from benchmarks.errors import AnnError, MatrixError
-from benchmarks.options import DATA_ROOT, RESULTS, stop
-from benchmarks.output import screen
-
-if TYPE_CHECKING:
-    from benchmarks.cells import Cell
-    from benchmarks.spec import Matrix
-    from conversion import Converted
-    from datamodules import DataModule
-
-
-@click.command()
-@click.argument("matrix")
-@DATA_ROOT
-@RESULTS
-@click.option("--network", help="Label or name of one of the matrix's networks.  [default: the first]")
-@click.option("--recipe", help="Label of a recipe of the matrix, or a preset.  [default: the first]")
-@click.option("--images", type=click.IntRange(min=1), default=4, show_default=True, help="Test images.")
-@click.option(
-    "--t",
-    "time_steps",
-    type=click.IntRange(min=1),
-    multiple=True,
-    help="When to read out; may be given several times.  [default: four of the matrix's]",
-)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the pictures.  [default: where the page finds them, RESULTS/pictures/CELL]",
-)
-def pictures(
-    matrix: str,
-    data_root: Path | None,
-    results: Path,
-    network: str | None,
-    recipe: str | None,
-    images: int,
-    time_steps: tuple[int, ...],
-    out: Path | None,
-) -> None:
-    """Draw test images of MATRIX: ground truth, ANN, and the spiking network at growing t, side by side.
-
-    Writes one PNG file an image. The network's first data set and seed are used; a network that nobody
-    has trained is trained first. With `pictures: N` in a matrix, `spikemark run` draws them by itself.
-    """
-    from benchmarks.matrix import load, locate
-
-    console = screen()
-    try:
-        chosen = load(locate(matrix))
-    except MatrixError as error:
-        stop(str(error))
-    from benchmarks.runner import EXPLAINED
-
-    try:
-        folder = draw(chosen, data_root, results, console, network, recipe, images, time_steps, out)
-    except EXPLAINED as error:
-        stop(str(error))
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns an interrupt into an exit
-        stop("interrupted; the same command goes on from the last whole epoch.", 130)
-    console.print(f"pictures: {folder}", soft_wrap=True, highlight=False)
+from benchmarks.anns import AnnStore, trained_ann
+from benchmarks.cells import Cell
+from benchmarks.choosing import choose_cell
+from benchmarks.data import evaluation_data
+from benchmarks.errors import AnnError
+from benchmarks.progress import Display
+from benchmarks.quiet import quieten
+from benchmarks.spec import Matrix
+from conversion import Converted, convert
+from datamodules import DataModule
+from leaderboard.files import write_atomically
+from lightning_modules.pictures import png
 
 
 def draw(
@@ -101,36 +48,28 @@ def draw(
         ConversionError: the network cannot be converted.
         DataError: the data are missing.
     """
-    from benchmarks import tasks
-    from benchmarks.anns import AnnStore, trained_ann
-    from benchmarks.data import evaluation_data
-    from benchmarks.diagnose import cell_of, recipe_of
-    from benchmarks.progress import Display
-    from benchmarks.quiet import quieten
-    from conversion import convert
-
     quieten()
-    cell = cell_of(matrix, data_root, network)
-    cell = replace(cell, recipe=recipe_of(cell.matrix, recipe))
-    task = tasks.find(cell.matrix.task)
+    cell = choose_cell(matrix, data_root, network, recipe)
+    settings = cell.settings
+    task = settings.task
     if task.pictures is None:
         raise AnnError(
             f"matrix '{matrix.name}': there are no pictures for {task.name}, the task of {cell.network}; "
             "choose a network of another task with --network"
         )
-    data = evaluation_data(cell.matrix, cell.ann)
+    data = evaluation_data(settings.evaluation, cell.ann)
     data.setup()
     with Display(console, 1) as display:
-        ann = trained_ann(cell.matrix, cell, data, AnnStore(results), display).network
-    module = task.module(ann, data, cell.matrix.training).eval()
-    steps = cell.recipe.lengths(time_steps or some(cell.matrix.time_steps))
+        ann = trained_ann(cell, data, AnnStore(results), display).network
+    module = task.module(ann, data, cell.ann.training).eval()
+    steps = cell.recipe.lengths(time_steps or shown_time_steps(settings.time_steps))
     snn = convert(ann, cell.recipe, data.calibration_batches(), time_steps=steps)
-    folder = out or folder_of(cell, results)
+    folder = out or pictures_folder(cell, results)
     write_pictures(cell, module, snn, data, images, folder, time_steps)
     return folder
 
 
-def folder_of(cell: Cell, results: Path) -> Path:
+def pictures_folder(cell: Cell, results: Path) -> Path:
     """Where the pictures of a cell lie."""
     return results / "pictures" / cell.id
 
@@ -158,22 +97,19 @@ def write_pictures(
     Raises:
         StoreError: the folder cannot be written.
     """
-    from benchmarks import tasks
-    from leaderboard.files import write_atomically
-    from lightning_modules.pictures import png
-
-    task = tasks.find(cell.matrix.task)
+    settings = cell.settings
+    task = settings.task
     if task.pictures is None or not images:
         return
-    steps = tuple(sorted(set(time_steps))) or some(cell.matrix.time_steps)
+    steps = tuple(sorted(set(time_steps))) or shown_time_steps(settings.time_steps)
     left = images
-    for batch in islice(data.test_dataloader(), -(-images // cell.matrix.evaluation.batch_size)):
+    for batch in islice(data.test_dataloader(), -(-images // settings.evaluation.batch_size)):
         few = (batch[0][:left], batch[1][:left])
         for drawn in task.pictures(module.cpu(), snn.cpu(), few, data, steps):
             write_atomically(folder / f"test_image_{images - left + 1:02d}.png", png(drawn))
             left -= 1
 
 
-def some(time_steps: Sequence[int]) -> tuple[int, ...]:
+def shown_time_steps(time_steps: Sequence[int]) -> tuple[int, ...]:
     """The last time step, and those two, four and six places before it."""
     return tuple(time_steps[::-1][:7:2][::-1])

@@ -11,10 +11,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from benchmarks import tasks
 from benchmarks.anns import TrainedAnn
 from benchmarks.cells import Cell
-from benchmarks.execution.progress_file import ProgressFile
+from benchmarks.coordination.progress_file import ProgressFile
 from benchmarks.progress import BatchReport
 from benchmarks.provenance import (
     device_name,
@@ -53,21 +52,21 @@ def evaluate(cell: Cell, ann: TrainedAnn, data: DataModule, progress: ProgressFi
     """
     started = time.monotonic()
     pl.seed_everything(cell.seed, workers=True, verbose=False)
-    matrix = cell.matrix
-    settings = matrix.evaluation
+    settings = cell.settings
+    how = settings.evaluation
     evaluation = SpikingEvaluation(
         cell.recipe,
-        matrix.time_steps,
-        chunk=settings.chunk,
-        precision=settings.precision,
+        settings.time_steps,
+        chunk=how.chunk,
+        precision=how.precision,
         on_readout=progress.at,
-        memory_mib=settings.memory_mib,
+        memory_mib=how.memory_mib,
     )
-    progress.begin("testing", unit="batches", last=matrix.time_steps[-1])
+    progress.begin("testing", unit="batches", last=settings.time_steps[-1])
     trainer = pl.Trainer(
-        accelerator=matrix.trainer.accelerator,
-        devices=matrix.trainer.one_device,  # several would see the images in another order
-        deterministic=matrix.trainer.deterministic,
+        accelerator=settings.trainer.accelerator,
+        devices=settings.trainer.one_device,  # several would see the images in another order
+        deterministic=settings.trainer.deterministic,
         callbacks=[evaluation, BatchReport(progress)],
         logger=logger or False,
         enable_checkpointing=False,
@@ -75,7 +74,7 @@ def evaluate(cell: Cell, ann: TrainedAnn, data: DataModule, progress: ProgressFi
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    module = tasks.find(data.task).module(ann.network, data, matrix.training)
+    module = settings.task.module(ann.network, data, cell.ann.training)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     trainer.test(module, datamodule=data, verbose=False)
@@ -98,8 +97,8 @@ def _record(
     counted = network_of(result.wiring, result.ann_active)
     return Record(
         cell_id=cell.id,
-        matrix=cell.matrix.name,
-        task=cell.matrix.task,
+        matrix=cell.settings.matrix,
+        task=cell.settings.task.name,
         dataset=cell.dataset,
         network=cell.network,
         seed=cell.seed,
@@ -116,7 +115,7 @@ def _record(
         sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
         layers=[SynapticLayer.model_validate(asdict(layer)) for layer in counted.layers],
         curve=[_point(point) for point in result.curve],
-        outcomes=tasks.find(cell.matrix.task).outcomes(result.metric, result.ann_outcomes, result.outcomes),
+        outcomes=cell.settings.task.outcomes(result.metric, result.ann_outcomes, result.outcomes),
         provenance=Provenance(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             git_commit=commit,

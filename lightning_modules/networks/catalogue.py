@@ -36,8 +36,6 @@ def _torchvision(name: str) -> NetworkEntry:
 
     summary = f"torchvision's {name} for large images, weights by option"
     return NetworkEntry(summary, TorchvisionOptions, construct)
-        f"torchvision's {name} for large images, weights by option", TorchvisionOptions, construct
-    )
 
 
 def _segmenter(name: str) -> NetworkEntry:

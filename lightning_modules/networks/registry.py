@@ -27,20 +27,20 @@ class NetworkEntry:
 class ChosenNetwork:
     """A network of the registry with its options, both checked.
 
+    It may be pickled: what is registered is found again by the name.
+
     Attributes:
         name: name in the registry.
-        entry: what is registered there.
-        options: an object of the entry's `options_type`.
+        options: an object of the `options_type` that is registered there.
     """
 
     name: str
-    entry: NetworkEntry
     options: Any
 
     @property
     def task(self) -> str:
         """Name of the task that the network is for."""
-        return self.entry.task
+        return _find(self.name).task
 
     def build(self, num_classes: int, in_channels: int) -> nn.Module:
         """Build the network with freshly initialised (or, by option, loaded) weights.
@@ -59,7 +59,7 @@ class ChosenNetwork:
         for label, value, low in (("num_classes", num_classes, 2), ("in_channels", in_channels, 1)):
             if value < low:
                 raise NetworkError(f"{label} must be at least {low}, got {value}")
-        return self.entry.construct(num_classes, in_channels, self.options)
+        return _find(self.name).construct(num_classes, in_channels, self.options)
 
 
 _ENTRIES: dict[str, NetworkEntry] = {}
@@ -117,7 +117,7 @@ def choose(name: str, options: Mapping[str, Any]) -> ChosenNetwork:
         if option not in known:
             raise NetworkError(f"network {name!r} has no option {option!r}{did_you_mean(option, known)}")
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-    return ChosenNetwork(name, entry, entry.options_type(**plain))
+    return ChosenNetwork(name, entry.options_type(**plain))
 
 
 def build(name: str, num_classes: int, in_channels: int, options: Mapping[str, Any]) -> nn.Module:

@@ -110,10 +110,10 @@ def test_a_start_counts_as_the_network_that_it_names(tiny):
     """A network that another one starts from is trained once for both; it is part of the name."""
     relu = {"name": "small_cnn", "label": "ReLU", "training": {"epochs": 2}}
     staircase = {"name": "small_cnn", "activation": "qcfs", "recipes": ["qcfs"]}
-    cells = cells_of({**tiny, "networks": [relu, {**staircase, "start": relu}, staircase]})
-    plain, started, fresh = (
-        next(c.ann for c in cells if c.ann.network is n) for n in cells[0].matrix.networks
-    )
+    content = {**tiny, "networks": [relu, {**staircase, "start": relu}, staircase]}
+    matrix = Matrix.model_validate(content)
+    cells = expand(matrix, None)
+    plain, started, fresh = (next(c.ann for c in cells if c.ann.network is n) for n in matrix.networks)
     assert started.start is not None
     assert started.start.id == plain.id
     assert (started.start.training.epochs, started.training.epochs) == (2, 1)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.cli import main
-from benchmarks.reading import GROUP_NAMES
+from benchmarks.commands.reading import GROUP_NAMES
 from leaderboard.ranking import GROUPS
 from leaderboard.wording import GROUP_TITLES
 

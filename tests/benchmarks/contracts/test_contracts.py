@@ -145,8 +145,6 @@ class BatchNormal(nn.Module):
 def test_a_network_that_breaks_laws(monkeypatch):
     entry = NetworkEntry("bad\nnet", SmallCNNOptions, BatchNormal)
     monkeypatch.setitem(network_registry._ENTRIES, "bad", entry)
-        network_registry._ENTRIES, "bad", NetworkEntry("bad\nnet", SmallCNNOptions, BatchNormal)
-    )
     assert "more than one line" in refuses(network_laws.says_what_it_is, "bad")
     assert "depends on the batch" in refuses(network_laws.treats_images_one_by_one, "bad")
     assert "beside the weights" in refuses(network_laws.lives_in_its_weights, "bad")

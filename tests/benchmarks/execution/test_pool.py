@@ -39,7 +39,7 @@ def test_every_worker_has_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatc
 STARTED_EARLY = """
 import os, sys
 from multiprocessing import forkserver
-from benchmarks.execution import commands
+from benchmarks.commands import running
 commands.warm_up()
 assert "torch" not in sys.modules
 from benchmarks.execution.pool import WorkerPool

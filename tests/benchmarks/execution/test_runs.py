@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.anns import AnnStore
 from benchmarks.cells import expand
-from benchmarks.execution.claims import Claims
+from benchmarks.coordination.claims import Claims
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.where import Where
 from benchmarks.runner import RETRIES

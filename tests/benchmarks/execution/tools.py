@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.execution.claims import Claims
+from benchmarks.coordination.claims import Claims
 from benchmarks.execution.pool import WorkerPool
 from benchmarks.execution.where import Where
 from benchmarks.runner import Outcome, run
