@@ -23,12 +23,11 @@ from benchmarks.provenance import (
     peak_memory_mib,
 )
 from conversion import Converted, Recipe
-from conversion.costs.activity import Active
-from conversion.costs.energy import network_of
 from datamodules import DataModule
 from leaderboard import Record
 from leaderboard.records import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
-from lightning_modules.callback import CurvePoint, EvaluationResult, SpikingEvaluation
+from lightning_modules.callback import SpikingEvaluation
+from lightning_modules.results import EvaluationResult
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,6 @@ def _record(
     device: torch.device,
 ) -> Record:
     commit, dirty = git_state()
-    counted = network_of(result.wiring, result.ann_active)
     return Record(
         cell_id=cell.id,
         matrix=cell.settings.matrix,
@@ -113,8 +111,8 @@ def _record(
             checkpoint_sha256=ann.checkpoint_sha256,
         ),
         sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
-        layers=[SynapticLayer.model_validate(asdict(layer)) for layer in counted.layers],
-        curve=[_point(point) for point in result.curve],
+        layers=[SynapticLayer.model_validate(asdict(layer)) for layer in result.counts.layers],
+        curve=[Point.model_validate(vars(measurement)) for measurement in result.curve],
         outcomes=cell.settings.task.outcomes(result.metric, result.ann_outcomes, result.outcomes),
         provenance=Provenance(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -130,15 +128,6 @@ def _record(
             conversion=result.report,
         ),
     )
-
-
-def _point(point: CurvePoint) -> Point:
-    fields = dict(vars(point))
-    active: dict[str, Active] | None = fields.pop("active")
-    if active is not None:
-        fields["active_macs"] = {name: each.macs for name, each in active.items()}
-        fields["active_inputs"] = {name: each.inputs for name, each in active.items()}
-    return Point(**fields)
 
 
 def describe(recipe: Recipe, made_for_conversion: bool = False) -> Method:
