@@ -16,24 +16,25 @@ from torch import Tensor, fx, nn
 
 from conversion.converted import Converted, checked_time_steps
 from conversion.errors import ConversionError
-from conversion.exits import EntropyExit
+from conversion.exits.network import EarlyExit
+from conversion.exits.rules import EntropyExit
+from conversion.fit import PerLength, fit
 from conversion.fitting.facts import Calibration
-from conversion.fitting.fit import PerLength, fit
-from conversion.fitting.kept import KeptCalibration, fingerprint
+from conversion.fitting.kept import KeptCalibration
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.capture import capture
 from conversion.graph.nodes import last_uses
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Plan
 from conversion.graph.pool_order import pools_first
 from conversion.graph.roles import Role, sort_into_roles
 from conversion.graph.submodules import find_submodule, in_eval_mode, inputs_of
 from conversion.inputs import batches_of, checked_budget, takes
-from conversion.quantisation.quantised import QuantisedNetwork
-from conversion.quantisation.quantiser import Quantiser
+from conversion.neurons.quantiser import Quantiser
+from conversion.plan.plan import Plan
+from conversion.quantised import QuantisedNetwork
 from conversion.recipes import Recipe, check_combination, recipe_from
-from conversion.simulation.early_exit import EarlyExit
-from conversion.simulation.signals import map_structure
+from conversion.signals.signals import map_structure
+from conversion.tensors import fingerprint
 from conversion.trained import trained_network
 from conversion.trial import check_takes, takes_one_argument
 
@@ -133,23 +134,23 @@ class PreparedNetwork:
 
     def _converted(self, recipe: str | Mapping[str, Any] | Recipe) -> Converted:
         with torch.inference_mode(False), torch.no_grad():
-            plan = self.plan(recipe)
-            chosen = plan.recipe
+            chosen = recipe_from(recipe)
+            plan = self.plan(chosen)
             if plan.captured is not self.captured and self.pooling_first is not None:
                 return self.pooling_first._converted(chosen)
             if isinstance(chosen.neuron, Quantiser):
                 network: Converted = QuantisedNetwork(copy.deepcopy(plan), self.statistics)
             else:
-                network = self._spiking(plan)
+                network = self._spiking(chosen, plan)
             if isinstance(chosen.exit, EntropyExit):
                 network = EarlyExit(network, chosen.exit, self.captured, self.batches)
             network.provenance = {**self.provenance, "recipe": chosen.label}
             return network.train(False)
 
-    def _spiking(self, plan: Plan) -> Converted:
-        if plan.recipe.needs_time_steps:
-            return PerLength(plan, KeptCalibration(self.batches, self.statistics))
-        return fit(Calibration(plan, self.batches, self.statistics, None))
+    def _spiking(self, recipe: Recipe, plan: Plan) -> Converted:
+        if recipe.needs_time_steps:
+            return PerLength(plan, recipe, KeptCalibration(self.batches, self.statistics))
+        return fit(recipe, Calibration(plan, self.batches, self.statistics, None, recipe.scale))
 
     @cached_property
     def provenance(self) -> dict[str, Any]:

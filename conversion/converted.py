@@ -5,22 +5,22 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, fx, nn
 
-from conversion.compiled.fixed_point import Precision
 from conversion.costs.synapses import Connectivity, connectivity
 from conversion.errors import ImageError
-from conversion.fitting.kept import on_device_of
-from conversion.fitting.layers import SpikingLayer
 from conversion.graph.operations import SOURCES, Kind
-from conversion.graph.plan import Plan
 from conversion.inputs import HALVES, checked_budget, checked_chunk, images_of, takes, whole_number
 from conversion.outputs import Readout
-from conversion.recipes import Recipe
+from conversion.plan.layer import SpikingLayer
+from conversion.plan.method import Method
+from conversion.plan.plan import Plan
 from conversion.report import Report, in_words, report_of, spiking_share
+from conversion.simulation.fused.fixed_point import Precision
+from conversion.tensors import on_device_of
 from conversion.trial import why_not
 
 DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
@@ -46,6 +46,9 @@ class Converted(nn.Module):
             of conversion.
     """
 
+    # Set by `conversion.saving`, which knows all kinds of networks.
+    _writer: ClassVar[Callable[[Converted, str | Path, bool], None]]
+
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.captured = plan.captured
@@ -62,9 +65,9 @@ class Converted(nn.Module):
         return self
 
     @property
-    def recipe(self) -> Recipe:
-        """The conversion method."""
-        return self.plan.recipe
+    def recipe(self) -> Method:
+        """The conversion method, as far as running it goes."""
+        return self.plan.method
 
     @property
     def report(self) -> Report:
@@ -221,9 +224,7 @@ class Converted(nn.Module):
         Raises:
             SavedNetworkError: something in the network has no plain form; names it.
         """
-        from conversion.saving import save  # it knows all kinds of networks
-
-        save(self, path, calibration)
+        self._writer(path, calibration)
 
     def title(self, t: int) -> str:
         """What a picture of its output at t is called."""

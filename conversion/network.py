@@ -12,27 +12,28 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from conversion.compiled import simulator as compiled
-from conversion.compiled.buffers import MOST_KEPT, Buffers
-from conversion.compiled.fixed_point import PLANES, Precision
-from conversion.compiled.fusion import find_fusions
-from conversion.compiled.native import has_synapses
-from conversion.compiled.probe import LEAST_CHUNKS, Probe
-from conversion.compiled.schedule import Schedule, by_rule, candidates, planes_for, uses_tables
-from conversion.compiled.table_simulator import TableSimulation
 from conversion.converted import Converted
 from conversion.costs.tally import SpikeTally
 from conversion.errors import ConversionError
-from conversion.fitting.kept import EXTRA
-from conversion.fitting.layers import SpikingLayer
 from conversion.graph.plain import note, noted
-from conversion.graph.plan import Plan, units
 from conversion.nir.export import export
 from conversion.outputs import Readout, added, decoded, joined, measure, of_all_images, summed
-from conversion.readouts import FROM_START, Window
+from conversion.plan.layer import SpikingLayer
+from conversion.plan.plan import Plan
+from conversion.plan.units import units
+from conversion.plan.window import FROM_START, Window
+from conversion.signals.signals import Signal, map_structure
+from conversion.simulation.compiled import simulator as compiled
+from conversion.simulation.compiled.buffers import MOST_KEPT, Buffers
+from conversion.simulation.compiled.native import has_synapses
+from conversion.simulation.compiled.schedule import Schedule, by_rule, candidates, planes_for, uses_tables
+from conversion.simulation.compiled.table_simulator import TableSimulation
+from conversion.simulation.fused.fixed_point import PLANES, Precision
+from conversion.simulation.fused.fusion import find_fusions
 from conversion.simulation.memory import fit_into, footprint
-from conversion.simulation.signals import Signal, map_structure
-from conversion.simulation.simulator import Simulation
+from conversion.simulation.probe import LEAST_CHUNKS, Probe
+from conversion.simulation.pytorch.simulator import Simulation
+from conversion.tensors import EXTRA
 
 
 class SpikingNetwork(Converted):
@@ -256,12 +257,12 @@ class SpikingNetwork(Converted):
         return self._by_rule(images, chunk, precision).images
 
     def _by_rule(self, images: Tensor, chunk: int, precision: Precision) -> Schedule:
-        """What goes through a layer together; see `conversion.compiled.schedule`."""
+        """What goes through a layer together; see `conversion.simulation.compiled.schedule`."""
         kernel = precision if compiled.available(images) else None
         return by_rule(self.plan, images, chunk, kernel, self._planes)
 
     def _schedule(self, images: Tensor, last: int, chunk: int, precision: Precision) -> Schedule:
-        """The rule's choice, or a faster one that was measured; see `conversion.compiled.probe`."""
+        """The rule's choice, or a faster one that was measured; see `conversion.simulation.probe`."""
         rule = self._by_rule(images, chunk, precision)
         whole = any(neuron.whole_window for neuron in self._neurons.values())
         if whole or images.device.type != "cpu" or not len(images) or self.memory_mib is not None:
@@ -289,7 +290,7 @@ class SpikingNetwork(Converted):
 
     @property
     def _planes(self) -> int:
-        """Planes of bits that hold the spikes of one step; see `conversion.compiled.schedule`."""
+        """Planes of bits that hold the spikes of one step; see `conversion.simulation.compiled.schedule`."""
         return planes_for([layer.neuron for layer in self.layers.values()])
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from conversion.costs.activity import Active
 from conversion.costs.synapses import Connectivity
 from conversion.costs.waiting import numbers
-from conversion.simulation.coding import Coding
-from conversion.simulation.signals import Signal, map_structure
+from conversion.signals.coding import Coding
+from conversion.signals.signals import Signal, map_structure
 
 
 @dataclass(frozen=True)

@@ -13,43 +13,30 @@ from typing import Any, Literal
 from conversion.allocation import Allocation, Uniform
 from conversion.corrections import Correction, NoCorrection
 from conversion.errors import RecipeError
-from conversion.exits import Exit, NoExit
+from conversion.exits.rules import Exit, NoExit
 from conversion.graph.operations import Kind
 from conversion.graph.roles import Role
-from conversion.initial import Initial, Zero
-from conversion.neurons import IntegrateAndFire, Neuron
+from conversion.neurons.quantiser import Quantiser
 from conversion.parts import Part, build_part, nearest
-from conversion.quantisation.quantiser import Quantiser
+from conversion.plan.method import Method
 from conversion.readouts import Average, ReadoutRule
 from conversion.scales import Percentile, Scale
-from conversion.simulation.coding import RATE
-from conversion.simulation.pooling import Gate, Pooling
+from conversion.signals.coding import RATE
 from spikemark_plugins import RECIPES, load
 
 Group = Literal["binary", "multi-level", "retrained", "baseline"]
 KINDS = ("scale", "neuron", "initial", "pooling", "correction", "allocation", "readout", "exit")
 
 
-@dataclass(frozen=True)
-class Recipe:
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Method):
     """One conversion method: independent choices, and where they come from."""
 
-    name: str
-    summary: str
-    paper: str
     scale: Scale = Percentile()
-    neuron: Neuron | Quantiser = IntegrateAndFire()
-    initial: Initial = Zero()
-    pooling: Pooling = Gate()
     correction: Correction = NoCorrection()
     allocation: Allocation = Uniform()
     readout: ReadoutRule = Average()
     exit: Exit = NoExit()
-    label: str = ""  # shown on the leaderboard; the name unless parameters were overridden
-
-    def __post_init__(self) -> None:
-        if not self.label:
-            object.__setattr__(self, "label", self.name)
 
     @property
     def retrains(self) -> bool:
@@ -80,29 +67,10 @@ class Recipe:
         clips = self.scale.clips(most) if bounded else ""
         return tuple(floor for floor in (clips, *(getattr(self, kind).floor for kind in KINDS)) if floor)
 
-    @property
-    def most_time_steps(self) -> int | None:
-        """Largest T that its neurons can run; None: any."""
-        return None if isinstance(self.neuron, Quantiser) else self.neuron.most_time_steps
-
     def lengths(self, time_steps: Iterable[int]) -> list[int]:
         """T that one simulation with these read-outs is fitted for: with exits, it is the last one alone."""
         steps = sorted(set(time_steps))
         return steps if isinstance(self.exit, NoExit) else steps[-1:]
-
-    def checked(self, time_steps: list[int]) -> list[int]:
-        """Time steps that this recipe can run, as they are.
-
-        Raises:
-            RecipeError: one is larger than its neurons can run.
-        """
-        most = self.most_time_steps
-        if most is not None and max(time_steps) > most:
-            raise RecipeError(
-                f"recipe '{self.label}': neuron '{self.neuron.name}' runs {most} time steps at most, got "
-                f"{max(time_steps)}"
-            )
-        return time_steps
 
     def parts(self) -> dict[str, Any]:
         """Every resolved choice with its parameters, as plain values."""

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx
 
 from conversion.costs.fanout import dense_macs, layer_of
-from conversion.fitting.layers import SpikingLayer
 from conversion.graph.nodes import attribute
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Entry, Plan
-from conversion.quantisation.quantiser import Quantiser
+from conversion.neurons.quantiser import Quantiser
+from conversion.plan.layer import SpikingLayer
+from conversion.plan.plan import Plan
 
 _TITLES = ("layer", "operation", "became")
 
 
-class Report(list[Entry]):
-    """Entries in graph order; printed, or shown in a notebook, as a table."""
+@dataclass(frozen=True)
+class ReportLine:
+    """One line of the conversion report: an operation and what became of it."""
+
+    name: str
+    operation: str
+    became: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.operation} -> {self.became}"
+
+
+class Report(list[ReportLine]):
+    """Lines in graph order; printed, or shown in a notebook, as a table."""
 
     def __str__(self) -> str:
         rows = [_TITLES, *self._rows()]
@@ -39,7 +52,7 @@ class Report(list[Entry]):
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def _rows(self) -> list[tuple[str, ...]]:
-        return [(entry.name, entry.operation, entry.became) for entry in self]
+        return [(line.name, line.operation, line.became) for line in self]
 
 
 def report_of(plan: Plan, layers: Mapping[str, SpikingLayer]) -> Report:
@@ -49,26 +62,26 @@ def report_of(plan: Plan, layers: Mapping[str, SpikingLayer]) -> Report:
         plan: of the converted network.
         layers: fitted layers; none where the recipe fits them for each T.
     """
-    recipe = plan.recipe
-    entries = Report()
+    method = plan.method
+    report = Report()
     for node, role in plan.roles.items():
         became = f"kept ({role.kind.value})"
-        if role.kind is Kind.POOLING and not isinstance(recipe.neuron, Quantiser):
-            became = f"{recipe.pooling.name} pooling"
+        if role.kind is Kind.POOLING and not isinstance(method.neuron, Quantiser):
+            became = f"{method.pooling.name} pooling"
             rule = plan.pooling_of(node)
-            if rule != recipe.pooling.rule(spikes=False):
+            if rule != method.pooling.rule(spikes=False):
                 became = f"{rule.name} pooling, as it does not receive the spikes of one layer for it alone"
         elif role.kind is Kind.UNPOOLING:
             became = "unpooling where the running maximum is"
         elif role.kind is Kind.NEURON:
-            became = f"{recipe.neuron.name}"
+            became = f"{method.neuron.name}"
             if role.name in layers:
                 became += f", threshold {in_words(layers[role.name].threshold)}"
-            elif recipe.needs_time_steps:
+            elif method.needs_time_steps:
                 became += ", fitted for each number of time steps"
         if role.kind is not Kind.SHAPE:
-            entries.append(Entry(role.name, role.operation, became))
-    return entries
+            report.append(ReportLine(role.name, role.operation, became))
+    return report
 
 
 def in_words(*values: torch.Tensor) -> str:
@@ -83,7 +96,7 @@ def spiking_share(plan: Plan) -> float | None:
 
     For images of the size of calibration; None where nobody can tell, or there are none.
     """
-    if isinstance(plan.recipe.neuron, Quantiser):
+    if isinstance(plan.method.neuron, Quantiser):
         return 0.0
     spiking = total = 0.0
     for node in plan.nodes_of(Kind.WEIGHTED):

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 import energy
 from conversion import Converted, convert
-from conversion.compiled.fixed_point import Precision
 from conversion.converted import DEFAULT_CHUNK, checked_time_steps, source_layers
 from conversion.costs.activity import Active
 from conversion.costs.energy import network_of
@@ -31,8 +30,9 @@ from conversion.costs.synapses import Connectivity
 from conversion.errors import CalibrationError, CaptureError
 from conversion.inputs import checked_budget, checked_chunk
 from conversion.network import effective_precision
-from conversion.quantisation.quantised import QuantisedNetwork
+from conversion.quantised import QuantisedNetwork
 from conversion.recipes import Recipe, recipe_from
+from conversion.simulation.fused.fixed_point import Precision
 from lightning_modules.metrics import TaskMetric
 from lightning_modules.results import EvaluationResult, Measurement, Totals
 from lightning_modules.subjects import AnyMetric, ImagesOf, Subject, TaskSubject, Words, subject_of

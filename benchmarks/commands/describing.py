@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from conversion import Recipe, RecipeError, recipe_from
+from conversion.neurons.quantiser import Quantiser
 from conversion.parts import Part
-from conversion.quantisation.quantiser import Quantiser
 from conversion.recipes import KINDS
 from conversion.scales import Scale
 from leaderboard import ResultStore, load_published, rank, render, render_published

@@ -23,7 +23,7 @@ from benchmarks.errors import RegressionError
 from benchmarks.quiet import quieten
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
-from conversion.compiled.native import has_synapses, has_tables, kernel
+from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
 from leaderboard import ResultStore
 from leaderboard.baseline import Baseline, measured
 from lightning_modules import networks

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from benchmarks.speed.work import Work
 from conversion import SpikingNetwork, convert
-from conversion.compiled.fixed_point import PRECISIONS
-from conversion.compiled.native import has_synapses, kernel
 from conversion.graph.capture import capture
+from conversion.simulation.compiled.native import has_synapses, kernel
+from conversion.simulation.fused.fixed_point import PRECISIONS
 from lightning_modules.networks.resnet_cifar import ShrinkingShortcut
 
 Contender = Callable[[Tensor, int], Tensor]  # (images, time steps) -> mean output
@@ -51,7 +51,7 @@ def _spikemark(work: Work, precision: Any, compiled: bool = True) -> Contender:
 
 @contextmanager
 def _compiled(wanted: bool) -> Iterator[None]:
-    from conversion.compiled import simulator
+    from conversion.simulation.compiled import simulator
 
     original = simulator.available
     if not wanted:

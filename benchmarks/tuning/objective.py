@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from benchmarks.errors import TuningError
 from conversion import PreparedNetwork, Readout, Recipe, prepare
-from conversion.compiled.fixed_point import Precision
 from conversion.converted import DEFAULT_CHUNK, Converted
 from conversion.costs.energy import ann_energy_pj, operations_energy_pj
 from conversion.neurons import Neuron
-from conversion.simulation.signals import map_structure
+from conversion.signals.signals import map_structure
+from conversion.simulation.fused.fixed_point import Precision
 from lightning_modules.metrics import TaskMetric, kl_divergence
 
 

@@ -9,12 +9,12 @@ from typing import ClassVar
 from conversion.allocation.base import Allocation
 from conversion.allocation.budget import Option, choose
 from conversion.allocation.compression import SpikeCompression
-from conversion.allocation.sensitivity import Sensitivity
 from conversion.errors import RecipeError
 from conversion.fitting.facts import Calibration
-from conversion.fitting.layers import SpikingLayer
+from conversion.fitting.sensitivity import Sensitivity
 from conversion.neurons import Neuron
 from conversion.parts import check, register, searched
+from conversion.plan.layer import SpikingLayer
 
 
 @register

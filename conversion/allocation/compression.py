@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from conversion.allocation.base import Allocation
 from conversion.allocation.budget import Option, choose
-from conversion.allocation.sensitivity import Sensitivity
 from conversion.fitting.facts import Calibration
-from conversion.fitting.layers import SpikingLayer
+from conversion.fitting.sensitivity import Sensitivity
 from conversion.parts import check, register, searched
+from conversion.plan.layer import SpikingLayer
 
 ATTEMPTS = 6  # budgets tried, each half of the one before
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from conversion.fitting.facts import Calibration
-from conversion.fitting.layers import SpikingLayer
 from conversion.parts import Part, register
+from conversion.plan.layer import SpikingLayer
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from torch import Tensor
 from conversion.corrections.base import Correction
 from conversion.corrections.weights import fit_weights
 from conversion.fitting.facts import Calibration
-from conversion.fitting.layers import SpikingLayer
 from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.parts import check, register, searched
+from conversion.plan.layer import SpikingLayer
 
 
 @register

@@ -13,10 +13,10 @@ from conversion.corrections.base import Correction
 from conversion.corrections.weights import fit_weights
 from conversion.errors import RecipeError
 from conversion.fitting.facts import Calibration
-from conversion.fitting.layers import SpikingLayer, per_channel
 from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.neurons import Neuron
 from conversion.parts import check, register, searched
+from conversion.plan.layer import SpikingLayer, per_channel
 
 MOST_BYTES = 512 * 2**20  # currents of one layer
 

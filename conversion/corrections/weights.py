@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from conversion.errors import RecipeError
-from conversion.fitting.layers import SpikingLayer
 from conversion.fitting.spiking_pass import Arrival
+from conversion.plan.layer import SpikingLayer
 
 
 def fit_weights(arrival: Arrival, iterations: int, batch: int, learning_rate: float) -> None:

@@ -47,8 +47,8 @@ from conversion.costs.wires import (
 )
 from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Plan
-from conversion.simulation.signals import map_structure
+from conversion.plan.plan import Plan
+from conversion.signals.signals import map_structure
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from conversion.costs.paths import Paths, selection
 from conversion.costs.spreads import Spread
-from conversion.simulation.signals import map_structure
+from conversion.signals.signals import map_structure
 
 Drive = Literal["analog", "spikes", "current", "mixed"]
 

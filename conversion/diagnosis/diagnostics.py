@@ -19,19 +19,20 @@ from torch import Tensor, fx, nn
 
 from conversion.converted import DEFAULT_CHUNK, Converted, checked_time_steps
 from conversion.diagnosis.error_parts import LayerError, Observation, Tally
+from conversion.diagnosis.plot import draw
 from conversion.errors import ConversionError
-from conversion.fitting.layers import SpikingLayer
 from conversion.graph.capture import capture
 from conversion.graph.operations import Kind
-from conversion.graph.plan import units
 from conversion.graph.pool_order import pools_first
 from conversion.graph.roles import sort_into_roles
 from conversion.inputs import takes
 from conversion.network import SpikingNetwork
-from conversion.quantisation.quantiser import Quantiser
-from conversion.simulation.coding import RATE
-from conversion.simulation.signals import Signal
-from conversion.simulation.simulator import Simulation
+from conversion.neurons.quantiser import Quantiser
+from conversion.plan.layer import SpikingLayer
+from conversion.plan.units import units
+from conversion.signals.coding import RATE
+from conversion.signals.signals import Signal
+from conversion.simulation.pytorch.simulator import Simulation
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,8 @@ class Diagnosis:
             ImportError: matplotlib is not installed.
             ValueError: no image format is known by this suffix.
         """
-        from conversion.diagnosis.plot import draw
-
-        draw(self, path)
+        rows_at = {t: self.at(t) for t in self.time_steps}
+        draw(rows_at, f"{self.recipe}, {self.images} images", path)
 
 
 @torch.no_grad()

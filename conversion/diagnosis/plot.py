@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from conversion.diagnosis.error_parts import LayerError, Parts
-
-if TYPE_CHECKING:
-    from conversion.diagnosis.diagnostics import Diagnosis
 
 # Told apart with any colour vision (Okabe and Ito).
 _COLOURS = {"clipping": "#0072B2", "quantisation": "#E69F00", "input": "#999999", "unevenness": "#D55E00"}
@@ -31,14 +29,15 @@ def check_format(path: str | Path) -> None:
         raise ValueError(f"cannot draw {path}: the suffix must be one of {', '.join(known)}")
 
 
-def draw(diagnosis: Diagnosis, path: str | Path) -> None:
+def draw(rows_at: Mapping[int, list[LayerError]], title: str, path: str | Path) -> None:
     """Write a figure of three panels that share the layers as their x axis.
 
     Relative error with one line a time step; the parts of the error at the last time step, as mean
     absolute values over the mean activation, stacked; and the SIN ratio with one line a time step.
 
     Args:
-        diagnosis: what to draw.
+        rows_at: the layers at every time step, first layer first; time steps in order.
+        title: above all panels.
         path: image file; its suffix is the format.
 
     Raises:
@@ -49,15 +48,14 @@ def draw(diagnosis: Diagnosis, path: str | Path) -> None:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    last = diagnosis.at(diagnosis.time_steps[-1])
+    last = list(rows_at.values())[-1]
     figure = Figure(figsize=(max(7.0, 2.5 + 0.24 * min(len(last), _MOST_LABELS)), 9.0), layout="constrained")
     errors, parts, silent = figure.subplots(3, 1, sharex=True)
     shades = colormaps["viridis_r"]
-    for index, t in enumerate(diagnosis.time_steps):
-        rows = diagnosis.at(t)
+    for index, (t, rows) in enumerate(rows_at.items()):
         depth = [row.depth for row in rows]
         style = {
-            "color": shades(0.1 + 0.85 * (index + 1) / len(diagnosis.time_steps)),
+            "color": shades(0.1 + 0.85 * (index + 1) / len(rows_at)),
             "marker": "o",
             "markersize": 3,
             "label": f"t = {t}",
@@ -66,7 +64,7 @@ def draw(diagnosis: Diagnosis, path: str | Path) -> None:
         silent.plot(depth, [row.sin_neurons for row in rows], **style)
     _stack(parts, last)
 
-    figure.suptitle(f"{diagnosis.recipe}, {diagnosis.images} images")
+    figure.suptitle(title)
     _label(errors, "error", "Relative error ‖r − a‖ / ‖a‖")
     _label(parts, "mean |part| / mean a", f"Parts of the error at t = {last[0].t}")
     _label(silent, "share of neurons with a ≤ 0", "SIN ratio: neurons that should be silent but are not")

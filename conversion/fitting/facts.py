@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, fx
 
 from conversion.errors import CalibrationError
-from conversion.fitting.layers import SpikingLayer, per_channel
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
 from conversion.graph.roles import Role
 from conversion.neurons import Neuron
+from conversion.plan.layer import SpikingLayer, per_channel
+from conversion.plan.plan import Plan
 
-if TYPE_CHECKING:  # a plan holds the recipe, whose parts look at these facts
-    from conversion.graph.plan import Plan
+
+class ThresholdRule(Protocol):
+    """Sets the thresholds of all layers; `conversion.scales.Scale` is one."""
+
+    def fit(self, calibration: Calibration) -> Mapping[str, Tensor]:
+        """Thresholds by layer, [C] or [1] each."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Calibration:
     batches: list[Tensor]  # [B, C, H, W] each, or whatever the captured part of the network takes
     statistics: Mapping[str, ActivationStatistics]  # per neuron layer
     time_steps: int | None  # T, where the recipe is fitted for one
+    scale: ThresholdRule  # the recipe's
     neurons: Mapping[str, Neuron] = field(default_factory=dict)  # of layers that differ from the recipe's
 
     @property
@@ -49,12 +56,11 @@ class Calibration:
 
     def facts(self, role: Role) -> LayerFacts:
         """What is known of one layer."""
-        recipe = self.plan.recipe
-        assert isinstance(recipe.neuron, Neuron)
-        initial = recipe.initial.value
+        rule = self.plan.method.initial
+        initial = rule.value
         if self.time_steps is not None:
-            initial += recipe.initial.shift(self.time_steps) * self.time_steps
-        neuron = self.neurons.get(role.name) or recipe.neuron.with_slope(role.slope)
+            initial += rule.shift(self.time_steps) * self.time_steps
+        neuron = self.neurons.get(role.name) or self.plan.neuron.with_slope(role.slope)
         return LayerFacts(
             role.name, self.statistics[role.name], neuron, role.ceiling, self.time_steps, initial
         )
@@ -65,7 +71,7 @@ class Calibration:
         Raises:
             CalibrationError: a threshold is not finite.
         """
-        initial, facts = self.plan.recipe.initial, self.facts(role)
+        initial, facts = self.plan.method.initial, self.facts(role)
         threshold = per_channel(usable_threshold(facts, threshold), ndim)
         start = per_channel(initial.value, ndim).to(threshold.device)
         shift = initial.shift(self.time_steps) if self.time_steps is not None else 0.0
@@ -74,7 +80,7 @@ class Calibration:
 
     def layers(self) -> dict[str, SpikingLayer]:
         """All layers, as the recipe's threshold rule makes them; errors as `layer`."""
-        thresholds = self.plan.recipe.scale.fit(self)
+        thresholds = self.scale.fit(self)
         return {
             role.name: self.layer(role, thresholds[role.name], len(self.plan.shapes[node]))
             for node, role in self.neuron_layers
@@ -95,7 +101,7 @@ class Calibration:
         if len(sizes) > 1:
             found_sizes = " and ".join(map(str, sizes))
             raise CalibrationError(
-                f"recipe '{self.plan.recipe.label}' simulates calibration images together, so they must be "
+                f"recipe '{self.plan.method.label}' simulates calibration images together, so they must be "
                 f"of one size; got {found_sizes}: resize or crop them, or pass those of one size"
             )
         return torch.cat(found)

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from conversion.fitting.layers import SpikingLayer
 from conversion.graph.nodes import attribute, last_uses
 from conversion.graph.operations import SOURCES, Kind
-from conversion.graph.plan import Plan
-from conversion.simulation.signals import Signal, map_structure, signals_in
-from conversion.simulation.simulator import Simulation
+from conversion.plan.layer import SpikingLayer
+from conversion.plan.plan import Plan
+from conversion.signals.signals import Signal, map_structure, signals_in
+from conversion.simulation.pytorch.simulator import Simulation
 
 
 class Arrival:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from conversion.parts import Part
-from conversion.simulation.coding import RATE, Coding
+from conversion.signals.coding import RATE, Coding
 
 State = dict[str, Tensor]
 # What one spike can be: 0 or 1; 0 to gamma; with a sign; the index of a level; a time-dependent power

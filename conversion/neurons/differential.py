@@ -10,7 +10,7 @@ from torch import Tensor
 
 from conversion.neurons.base import Alphabet, Neuron, State
 from conversion.parts import check, register, searched
-from conversion.simulation.coding import DIFFERENTIAL, Coding
+from conversion.signals.coding import DIFFERENTIAL, Coding
 
 ROUNDING = 1e-4  # of a level: sums of 1 / t miss whole numbers by so little
 
@@ -21,7 +21,7 @@ class DifferentialMultiThreshold(Neuron):
     """Multi-threshold neuron of differential graded coding: silent where the receiver is right.
 
     A spike s in step t changes the receiver's estimate of this neuron's activation by s / t (see
-    `conversion.simulation.coding`). The neuron keeps the estimates of its own input and output, E and O,
+    `conversion.signals.coding`). The neuron keeps the estimates of its own input and output, E and O,
     and with c the input at rest, in step t:
 
         v += (x - c) + E - O;  fire s;  v -= s;  E += (x - c) / t;  O += s / t

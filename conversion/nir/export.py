@@ -25,11 +25,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from conversion.errors import NirExportError
-from conversion.fitting.layers import SpikingLayer
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Plan
 from conversion.neurons import Burst, IntegrateAndFire
 from conversion.nir.layers import Refusal, average_window, convolution_of, factor_of, is_identity, linear_of
+from conversion.plan.layer import SpikingLayer
+from conversion.plan.plan import Plan
 
 Wire = dict[str, Tensor]  # NIR nodes whose outputs are added, each times a factor
 
@@ -97,21 +97,21 @@ class _Exporter:
             "output": "mean over time",
             "fires": "v >= v_threshold",
             "reset": "v - v_threshold; NIR's v_reset is not what the network was converted for",
-            "v_initial": float(self._plan.recipe.initial.value),  # in thresholds
+            "v_initial": float(self._plan.method.initial.value),  # in thresholds
         }
         return self._nir.NIRGraph(self._nodes, self._edges, metadata=metadata)
 
     def _check_neurons(self) -> None:
-        neuron = self._plan.recipe.neuron
+        neuron = self._plan.method.neuron
         if not self._plan.nodes_of(Kind.NEURON):
             return
         if not isinstance(neuron, IntegrateAndFire | Burst) or neuron.max_per_step > 1:
             self._problems.append(
                 f"neurons '{neuron.name}' (alphabet {neuron.alphabet}): NIR's IF sends one spike at most"
             )
-        if self._plan.recipe.initial.steps:
+        if self._plan.method.initial.steps:
             self._problems.append(
-                f"initial '{self._plan.recipe.initial.name}': NIR has no place for steps before the read-out"
+                f"initial '{self._plan.method.initial.name}': NIR has no place for steps before the read-out"
             )
         shifted = [name for name, layer in self._layers.items() if layer.offset is not None]
         if shifted:

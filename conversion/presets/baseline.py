@@ -1,6 +1,6 @@
 """What spiking networks are compared with."""
 
-from conversion.quantisation.quantiser import Quantiser
+from conversion.neurons.quantiser import Quantiser
 from conversion.recipes import Recipe, preset
 
 preset(

@@ -2,10 +2,10 @@
 
 from conversion.initial import Fraction
 from conversion.neurons import DelaySpike
+from conversion.pooling import BeforeNeuron
 from conversion.readouts import Delayed
 from conversion.recipes import Recipe, preset
 from conversion.scales import ClipClimb, Maximum
-from conversion.simulation.pooling import BeforeNeuron
 
 preset(
     Recipe(

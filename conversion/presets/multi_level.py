@@ -2,7 +2,7 @@
 
 from conversion.allocation import AdaptiveFire
 from conversion.corrections import Layerwise
-from conversion.exits import EntropyExit
+from conversion.exits.rules import EntropyExit
 from conversion.initial import Fraction, Shift
 from conversion.neurons import (
     AdaptiveThreshold,
@@ -15,9 +15,9 @@ from conversion.neurons import (
     TemporalWeight,
     TimestepCompression,
 )
+from conversion.pooling import LateralInhibition
 from conversion.recipes import Recipe, preset
 from conversion.scales import LeastSquares, Maximum, Percentile, ThresholdIteration
-from conversion.simulation.pooling import LateralInhibition
 
 preset(
     Recipe(

@@ -4,8 +4,7 @@ On any other ANN they run with another scale, e.g. {preset: srp, scale: percenti
 compare with are the recipes that leave the ANN as it is.
 """
 
-from conversion.fitting.presimulation import Offset, Residual
-from conversion.initial import Fraction
+from conversion.initial import Fraction, Offset, Residual
 from conversion.neurons import Integer, Signed
 from conversion.recipes import Recipe, preset
 from conversion.scales import Learned

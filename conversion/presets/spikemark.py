@@ -5,9 +5,9 @@ from dataclasses import replace
 from conversion.corrections.matching import RateMatching
 from conversion.initial import Fraction
 from conversion.neurons import IntegrateAndFire, Signed
+from conversion.pooling import LateralInhibition
 from conversion.recipes import Recipe, preset
 from conversion.scales import LeastSquares
-from conversion.simulation.pooling import LateralInhibition
 
 _SIGNED_BURSTS = preset(
     Recipe(

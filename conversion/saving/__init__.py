@@ -9,6 +9,9 @@ again. `networks` knows all kinds of networks, `graphs` and `modules` what is in
 is written and checked.
 """
 
+from conversion.converted import Converted
 from conversion.saving.files import load, save
 
 __all__ = ["load", "save"]
+
+Converted._writer = save

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from conversion.converted import Converted
 from conversion.errors import RecipeError, SavedNetworkError
-from conversion.fitting.kept import add_tensors
 from conversion.graph.plain import CannotStore
 from conversion.saving.networks import NetworkReader, NetworkWriter
+from conversion.tensors import add_tensors
 
 FORMAT = "spikemark converted network"
 VERSION = 1  # a number for each way of writing; files of larger ones are refused

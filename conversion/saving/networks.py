@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 
 from conversion.converted import Converted
-from conversion.exits import EntropyExit
-from conversion.fitting.fit import PerLength
+from conversion.exits.network import EarlyExit
+from conversion.exits.rules import EntropyExit
+from conversion.fit import PerLength
 from conversion.fitting.kept import KeptCalibration
-from conversion.fitting.layers import SpikingLayer
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
 from conversion.graph.plain import CannotStore, Reader, Writer
-from conversion.graph.plan import Plan, plan_of
 from conversion.graph.records import Captured
 from conversion.network import SpikingNetwork
-from conversion.quantisation.quantised import QuantisedNetwork
-from conversion.readouts import Window
+from conversion.plan.layer import SpikingLayer
+from conversion.plan.plan import Plan, plan_of
+from conversion.plan.window import Window
+from conversion.quantised import QuantisedNetwork
 from conversion.recipes import KINDS, Recipe
 from conversion.saving import graphs
 from conversion.saving.modules import ModuleReader, ModuleWriter
-from conversion.simulation.early_exit import EarlyExit
 
 
 class NetworkWriter:
@@ -97,7 +97,7 @@ class NetworkWriter:
 
     def _plan(self, plan: Plan) -> dict[str, Any]:
         roles, shapes = plan.tables()
-        recipe = plan.recipe
+        recipe = _recipe_of(plan)
         return {
             "graph": self._graph(plan.captured),
             "roles": [[index, self._writer.value(role)] for index, role in roles.items()],
@@ -169,7 +169,8 @@ class NetworkReader:
         return SpikingNetwork(plan, layers, window)
 
     def _per_length(self, data: Mapping[str, Any]) -> PerLength:
-        network = PerLength(self._plan(data["plan"]), self._kept(data["calibration"]))
+        plan = self._plan(data["plan"])
+        network = PerLength(plan, _recipe_of(plan), self._kept(data["calibration"]))
         for t, fitted in data["fitted"]:
             network.take(int(t), self._spiking(fitted))
         return network
@@ -180,7 +181,7 @@ class NetworkReader:
 
     def _early_exit(self, data: Mapping[str, Any]) -> EarlyExit:
         inner = self._network(data["network"])
-        rule = inner.recipe.exit
+        rule = _recipe_of(inner.plan).exit
         if not isinstance(rule, EntropyExit):
             raise ValueError(f"exit '{rule.name}', which has no thresholds")
         kept = self._kept(data["calibration"])
@@ -209,3 +210,9 @@ class NetworkReader:
             found[str(name)] = ActivationStatistics(str(name))
             vars(found[str(name)]).update(self._reader.value(fields))
         return KeptCalibration(self._reader.value(data["batches"]), found)
+
+
+def _recipe_of(plan: Plan) -> Recipe:
+    """The recipe that a plan's method is part of."""
+    assert isinstance(plan.method, Recipe)
+    return plan.method

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, fx
 
 from conversion.fitting.facts import Calibration
-from conversion.fitting.layers import per_channel
 from conversion.graph.roles import Role
 from conversion.parts import check, register, searched
+from conversion.plan.layer import per_channel
 from conversion.scales.base import Scale
 
 

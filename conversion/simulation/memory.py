@@ -15,15 +15,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from conversion.compiled.firing import firing_of
-from conversion.compiled.fusion import Fusion
-from conversion.compiled.simulator import fits_bytes
 from conversion.errors import MemoryBudgetError
-from conversion.fitting.layers import SpikingLayer
 from conversion.graph.nodes import last_uses
 from conversion.graph.operations import Kind
-from conversion.graph.plan import Plan
-from conversion.simulation.coding import RATE
+from conversion.plan.layer import SpikingLayer
+from conversion.plan.plan import Plan
+from conversion.signals.coding import RATE
+from conversion.simulation.compiled.simulator import fits_bytes
+from conversion.simulation.fused.firing import firing_of
+from conversion.simulation.fused.fusion import Fusion
 
 FLOAT = 4  # bytes
 MIB = 2**20
@@ -162,7 +162,7 @@ class _Walk:
             kept += state
             for source in last_use.get(node, ()):
                 live.pop(source, None)
-        return Footprint(kept, tuple(moments), self._plan.recipe.initial.steps)
+        return Footprint(kept, tuple(moments), self._plan.method.initial.steps)
 
     def _size(self, node: fx.Node) -> int:
         return self._values.get(node.name, 0)
@@ -212,11 +212,11 @@ class _Walk:
         size = self._size(node)
         entries = layer.neuron.start(torch.zeros(1, 1)).values()
         state = FLOAT * size * sum(entry.ndim > 0 for entry in entries)
-        if self._plan.neuron.coding.needs_rest or self._plan.recipe.initial.steps:
+        if self._plan.neuron.coding.needs_rest or self._plan.method.initial.steps:
             state += FLOAT * size
         copies = sum(self._bytes[s] * self._size(s) for s in sources if s not in self._constant)
         constants = FLOAT * sum(self._size(s) for s in sources if s in self._constant)
-        before = self._plan.recipe.initial.steps
+        before = self._plan.method.initial.steps
         in_kernel = firing_of(layer.neuron) is not None and not layer.capped and not before
         if node in self._fusions and in_kernel:
             return state, FLOAT * size + constants, copies

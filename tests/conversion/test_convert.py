@@ -15,10 +15,10 @@ from conversion import (
     recipe_from,
     recipe_names,
 )
-from conversion.fitting.fit import PerLength
+from conversion.exits.network import EarlyExit
+from conversion.fit import PerLength
 from conversion.neurons import Burst
-from conversion.quantisation.quantiser import Quantiser
-from conversion.simulation.early_exit import EarlyExit
+from conversion.neurons.quantiser import Quantiser
 
 ANY_ANN = [name for name in recipe_names() if not recipe_from(name).retrains]
 

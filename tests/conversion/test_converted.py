@@ -123,7 +123,7 @@ def test_one_time_step_needs_no_list(given, snn, x):
     "given",
     [
         *(4.0, [4.0], True, [1, True], np.array([4.0]), np.array([True]), torch.tensor(2.0), torch.ones(1)),
-        *(0, -1, [3, -1], [], None, "12", ["1"], [[1, 2]], np.ones((2, 2), int), {}, b"1", object()),
+        *(0, -1, [3, -1], [], None, "12", ["1"], [[1, 2]], np.ones((2, 2), int), {}, b"1", ...),
     ],
     ids=repr,
 )

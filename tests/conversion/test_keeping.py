@@ -13,7 +13,7 @@ from torch import nn
 import conversion
 from conversion import convert, recipe_from, recipe_names
 from conversion.errors import CalibrationError
-from conversion.fitting.fit import PerLength
+from conversion.fit import PerLength
 from conversion.graph.activations import QCFS
 
 STEPS = (2, 3)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from conversion import SpikingNetwork, convert
 from conversion.converted import Converted
-from conversion.fitting.layers import SpikingLayer
 from conversion.graph.activations import QCFS
 from conversion.neurons import Neuron
+from conversion.plan.layer import SpikingLayer
 from conversion.recipes import recipe_from, recipe_names
 
 BOUND = 1.5

@@ -3,8 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from conversion import convert
-from conversion.fitting.layers import SpikingLayer
 from conversion.neurons import IntegrateAndFire
+from conversion.plan.layer import SpikingLayer
 from conversion.readouts import Delayed, Window, first_spike
 
 

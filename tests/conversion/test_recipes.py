@@ -4,10 +4,10 @@ from conversion import Recipe, recipe_from, recipe_names
 from conversion.errors import RecipeError
 from conversion.initial import Fraction, Zero
 from conversion.neurons import Burst, IntegrateAndFire, SpikeCalibrated
-from conversion.quantisation.quantiser import Quantiser
+from conversion.neurons.quantiser import Quantiser
+from conversion.pooling import Gate, LateralInhibition
 from conversion.recipes import preset
 from conversion.scales import Maximum, Percentile
-from conversion.simulation.pooling import Gate, LateralInhibition
 
 PRESETS = {
     "maxnorm": (Maximum(), IntegrateAndFire(), Zero(), Gate(), "binary"),

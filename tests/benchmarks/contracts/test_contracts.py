@@ -16,8 +16,8 @@ from conversion import recipe_from, recipe_names
 from conversion import recipes as presets
 from conversion.initial import Zero
 from conversion.neurons import DifferentialMultiThreshold, IntegrateAndFire
+from conversion.pooling import LateralInhibition
 from conversion.scales import Percentile
-from conversion.simulation.pooling import LateralInhibition
 from datamodules import registry as datasets
 from datamodules.digits import Digits
 from lightning_modules import networks

@@ -17,12 +17,12 @@ from benchmarks.matrix import bundled, load
 from benchmarks.regression.measure import keep_weights, measure
 from benchmarks.spec import Matrix
 from conversion import recipe_names
-from conversion.compiled.native import kernel
 from conversion.costs import synapses
 from conversion.network import SpikingNetwork
 from conversion.neurons import IntegrateAndFire
+from conversion.pooling import Gate
 from conversion.scales import Percentile
-from conversion.simulation.pooling import Gate
+from conversion.simulation.compiled.native import kernel
 from leaderboard.baseline import SAME
 from leaderboard.regression import FAN_OUT, NEURONS, POOLS, SHIFTED, moves
 

@@ -5,13 +5,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conversion import convert, prepare
+from conversion import convert, prepare, recipe_from
 from conversion.allocation import AdaptiveFire, SpikeCompression
 from conversion.allocation.budget import Option, choose
 from conversion.allocation.compression import scaled
-from conversion.allocation.sensitivity import Sensitivity, symmetric_divergence
 from conversion.errors import RecipeError
 from conversion.fitting.facts import Calibration
+from conversion.fitting.sensitivity import Sensitivity, symmetric_divergence
 
 RECIPE = {"preset": "burst", "neuron": {"gamma": 4}, "scale": "least-squares", "initial": "shift"}
 T = 6
@@ -20,7 +20,8 @@ T = 6
 @pytest.fixture
 def facts(branchy: nn.Module, calibration: Tensor) -> Calibration:
     prepared = prepare(branchy, calibration)
-    return Calibration(prepared.plan(RECIPE), prepared.batches, prepared.statistics, T)
+    recipe = recipe_from(RECIPE)
+    return Calibration(prepared.plan(recipe), prepared.batches, prepared.statistics, T, recipe.scale)
 
 
 def test_divergence_is_symmetric_and_by_location() -> None:
@@ -79,7 +80,7 @@ def test_thresholds_are_fitted_to_the_bursts_found(facts: Calibration) -> None:
     for node, role in facts.neuron_layers:
         layer = found[role.name]
         alone = dataclasses.replace(facts, neurons={role.name: layer.neuron})
-        rule = facts.plan.recipe.scale
+        rule = facts.scale
         expected = alone.layer(role, rule.thresholds(alone.facts(role)), len(facts.plan.shapes[node]))
         assert torch.equal(layer.threshold, expected.threshold)
         assert torch.allclose(layer.offset, layer.threshold / (2 * T))

@@ -5,16 +5,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conversion import ConversionError, RecipeError, convert
+from conversion import ConversionError, RecipeError, SpikingNetwork, convert
 from conversion.convert import prepare
 from conversion.corrections import Layerwise
 from conversion.corrections.layerwise import channel_means, correct_bias, correct_potential
 from conversion.corrections.weights import even_rate, fit_weights, objective
+from conversion.fit import fit
 from conversion.fitting.facts import Calibration
-from conversion.fitting.fit import fit
-from conversion.fitting.layers import SpikingLayer
 from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.neurons import Burst, IntegrateAndFire
+from conversion.plan.layer import SpikingLayer
+
+
+def fitted(prepared, plan) -> SpikingNetwork:
+    """The network of a plan whose recipe does not depend on T."""
+    facts = Calibration(plan, prepared.batches, prepared.statistics, None, plan.method.scale)
+    return fit(plan.method, facts)
 
 
 @pytest.fixture
@@ -30,7 +36,7 @@ def shown(calibration) -> Tensor:
 def run(network: nn.Module, images: Tensor, steps: int, rule, recipe="opi") -> dict[str, SpikingLayer]:
     prepared = prepare(copy.deepcopy(network), images)
     plan = prepared.plan(recipe)
-    layers = fit(Calibration(plan, prepared.batches, prepared.statistics, None)).layers
+    layers = fitted(prepared, plan).layers
     return SpikingPass(plan, layers, images, steps, rule).fit()
 
 

@@ -7,8 +7,8 @@ from torch import nn
 from conversion import SpikingNetwork, convert
 from conversion.corrections import matching
 from conversion.errors import RecipeError
-from conversion.fitting.fit import PerLength
-from conversion.fitting.layers import SpikingLayer
+from conversion.fit import PerLength
+from conversion.plan.layer import SpikingLayer
 
 T = 8
 BINARY = {"preset": "spikemark-binary", "correction": {"time_steps": T}, "scale": {"time_steps": T}}

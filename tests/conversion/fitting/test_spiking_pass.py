@@ -5,14 +5,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conversion import RecipeError, convert
+from conversion import RecipeError, SpikingNetwork, convert
 from conversion.convert import prepare
+from conversion.fit import fit
 from conversion.fitting.facts import Calibration
-from conversion.fitting.fit import fit
 from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.neurons import Neuron
 from conversion.parts import build_part, part_names
-from conversion.simulation.coding import RATE
+from conversion.signals.coding import RATE
+
+
+def fitted(prepared, plan) -> SpikingNetwork:
+    """The network of a plan whose recipe does not depend on T."""
+    facts = Calibration(plan, prepared.batches, prepared.statistics, None, plan.method.scale)
+    return fit(plan.method, facts)
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def observe(network: nn.Module, images: Tensor, steps: int, recipe="opi"):
     """What a rule that changes nothing sees of every layer, and the network it was in."""
     prepared = prepare(network, images)
     plan = prepared.plan(recipe)
-    spiking = fit(Calibration(plan, prepared.batches, prepared.statistics, None))
+    spiking = fitted(prepared, plan)
     seen: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
     def rule(arrival: Arrival) -> None:
@@ -90,7 +96,7 @@ def test_each_layer_sees_what_the_rule_made_of_those_before(shown) -> None:
     )
     prepared = prepare(chain, shown)
     plan = prepared.plan("opi")
-    layers = fit(Calibration(plan, prepared.batches, prepared.statistics, None)).layers
+    layers = fitted(prepared, plan).layers
     SpikingPass(plan, layers, shown, 3, rule).fit()
     bias = chain[2].bias.detach()[:, None, None]
     assert torch.allclose(silenced[1], bias.expand_as(silenced[1]), atol=1e-6)
@@ -116,7 +122,7 @@ def test_parameters_belong_to_one_layer(shown) -> None:
 
     prepared = prepare(Shared(), shown)
     plan = prepared.plan("opi")
-    layers = fit(Calibration(plan, prepared.batches, prepared.statistics, None)).layers
+    layers = fitted(prepared, plan).layers
     SpikingPass(plan, layers, shown, 3, rule).fit()
     assert list(found.values()) == [2, 0, 0, 0, 0]
 

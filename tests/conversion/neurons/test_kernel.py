@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion import convert
-from conversion.compiled.native import kernel
+from conversion.simulation.compiled.native import kernel
 
 pytestmark = pytest.mark.skipif(kernel() is None, reason="no C compiler on this machine")
 
@@ -41,7 +41,7 @@ def readouts(monkeypatch) -> Callable[..., list[Any]]:
         for threshold, value in zip(snn.thresholds.values(), (0.5, 1.0), strict=True):
             threshold.fill_(value)
         if not compiled:
-            monkeypatch.setattr("conversion.compiled.simulator.available", lambda images: False)
+            monkeypatch.setattr("conversion.simulation.compiled.simulator.available", lambda images: False)
         found = list(snn.simulate(images, time_steps))
         monkeypatch.undo()
         return found

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from conversion import convert, recipe_from
-from conversion.fitting.presimulation import Offset, Residual
 from conversion.graph.activations import QCFS
-from conversion.initial import Fraction, Zero
+from conversion.initial import Fraction, Offset, Residual, Zero
 from conversion.neurons import Integer, IntegrateAndFire, Signed
 from conversion.scales import Learned
 

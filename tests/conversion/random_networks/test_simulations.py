@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from conversion import Converted, convert
-from conversion.compiled import simulator as compiled
-from conversion.compiled.native import has_synapses, has_tables, kernel
-from conversion.compiled.schedule import Schedule, fits_tables
 from conversion.errors import MemoryBudgetError
+from conversion.simulation.compiled import simulator as compiled
+from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
+from conversion.simulation.compiled.schedule import Schedule, fits_tables
 
 STEPS = (1, 3, 8)
 WIDE = {"exact": True, "widths": (16, 32, 16, 4), "spaces": (2, 2, 2, 1, 3)}
@@ -55,8 +55,8 @@ def test_kernels_agree_with_plain_operations(holds, drawn, monkeypatch, tables: 
         pytest.skip("no table kernel on this machine")
     ran: list[str] = []
     for room, name in (("simulator", "run_layer"), ("table_simulator", "run_tables")):
-        path = f"conversion.compiled.{room}.{name}"
-        original = getattr(__import__(f"conversion.compiled.{room}", fromlist=[name]), name)
+        path = f"conversion.simulation.compiled.{room}.{name}"
+        original = getattr(__import__(f"conversion.simulation.compiled.{room}", fromlist=[name]), name)
 
         def watched(*args: Any, original: Any = original, name: str = name, **kwargs: Any) -> Any:
             ran.append(name)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conversion import convert, prepare
+from conversion import convert, prepare, recipe_from
 from conversion.fitting.facts import Calibration
 from conversion.scales import ClipClimb
 
@@ -55,7 +55,9 @@ def test_equals_a_computation_by_hand_with_batches_in_turn(iterations: int, c: f
 @pytest.mark.parametrize("c", [0.2, 1.0, 5.0])
 def test_climbs_and_stays_below_the_largest_activation(branchy, calibration, c: float) -> None:
     prepared = prepare(branchy, calibration)
-    facts = Calibration(prepared.plan("opi"), list(calibration.split(16)), prepared.statistics, None)
+    facts = Calibration(
+        prepared.plan("opi"), list(calibration.split(16)), prepared.statistics, None, recipe_from("opi").scale
+    )
     first = prepared.statistics["stem.2"].maximum  # of a layer whose input nobody clips
     before: dict[str, Tensor] = {}
     for iterations in (1, 2, 5, 20, 80):

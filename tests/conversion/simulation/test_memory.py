@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from conversion import ConversionError, Converted, convert
-from conversion.compiled import native
+from conversion.simulation.compiled import native
 from conversion.simulation.memory import MIB
 
 SIZE = (3, 32, 40)

@@ -1,0 +1,87 @@
+"""Value of one spike on every wire: which signals are whole numbers of one unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from conversion.graph.operations import Kind
+from conversion.plan.plan import Plan
+
+
+def units(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | None]:
+    """Value of one spike on every wire, [1, C, 1, ...] or [1, 1, ...]; None where spikes of different
+    sizes mix or weights have been applied.
+    """
+    table: dict[fx.Node, Tensor | None] = {}
+    for node in plan.captured.graph.nodes:
+        role = plan.roles.get(node)
+        sources = [table.get(source) for source in node.all_input_nodes if source in table]
+        if role is None:
+            continue
+        if role.kind is Kind.NEURON:
+            table[node] = thresholds[role.name]
+        elif role.kind is Kind.UNPOOLING:
+            values = node.args[0]
+            table[node] = table.get(values) if isinstance(values, fx.Node) else None
+        elif role.kind is Kind.POOLING:
+            table[node] = sources[0] if sources else None
+        elif role.kind is Kind.ROUTING:
+            table[node] = _routed_unit(plan, node, sources)
+        else:
+            table[node] = None
+    return table
+
+
+def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Tensor | None:
+    rank = len(plan.shapes.get(node, plan.shapes.get(node.all_input_nodes[0], torch.Size())))
+    known = [_with_axes(unit, rank) for unit in sources if unit is not None]
+    inputs = [source for source in node.all_input_nodes if not _is_size(plan, source)]
+    if not known or len(known) < len(inputs):
+        return None
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    if _pads_with_values(plan, node, name):
+        return None
+    if name in ("cat", "concat", "concatenate") and plan.shapes[node][0] == plan.shapes[inputs[0]][0]:
+        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+        if axis == 1 and all(unit.ndim == rank for unit in known):
+            unit_of = dict(zip(inputs, known, strict=True))
+            parts: Any = node.args[0] if node.args else node.kwargs["tensors"]  # one may come twice
+            wide = [(unit_of[part], plan.shapes[part][1]) for part in parts]
+            return torch.cat([unit.expand(1, channels, *unit.shape[2:]) for unit, channels in wide], 1)
+    if all(unit.numel() == 1 and (unit is known[0] or bool(unit == known[0])) for unit in known):
+        return known[0]
+    same_channels = plan.shapes.get(node, ())[1:2] == plan.shapes.get(inputs[0], ())[1:2]
+    keeps_channels = name in _CHANNEL_KEEPING
+    if node.op == "call_module":
+        keeps_channels = not isinstance(plan.captured.get_submodule(name), _CHANNEL_MIXING)
+    if len(known) == 1 and same_channels and keeps_channels and known[0].ndim == len(plan.shapes[node]):
+        return known[0]
+    return None
+
+
+def _with_axes(unit: Tensor, rank: int) -> Tensor:
+    """A unit with so many axes, if it is the same for all channels: operations may add axes, or take some."""
+    if unit.numel() > 1 or unit.ndim == rank or rank < 2:
+        return unit
+    return unit.reshape(1, 1, *[1] * (rank - 2))
+
+
+def _is_size(plan: Plan, node: fx.Node) -> bool:
+    """True for a number that is read off the shape of a value."""
+    role = plan.roles.get(node)
+    return role is not None and role.kind is Kind.SHAPE
+
+
+def _pads_with_values(plan: Plan, node: fx.Node, name: str) -> bool:
+    """True where a border of other values than 0 is put around spikes."""
+    if node.op == "call_module":
+        return bool(getattr(plan.captured.get_submodule(name), "value", 0))
+    value = node.kwargs.get("value", node.args[3] if len(node.args) > 3 else None)
+    return name == "pad" and bool(value)
+
+
+_CHANNEL_MIXING = (nn.ChannelShuffle, nn.PixelShuffle, nn.PixelUnshuffle, nn.Flatten, nn.Unflatten)
+_CHANNEL_KEEPING = {"pad", "contiguous", "clone", "detach", "float", "dropout", "dropout2d"}

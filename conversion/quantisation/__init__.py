@@ -1,1 +1,0 @@
-"""The baseline `ptq`: the same network with quantised activations instead of spikes."""

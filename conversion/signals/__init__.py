@@ -1,0 +1,1 @@
+"""What a value over time is, and how spikes code values."""

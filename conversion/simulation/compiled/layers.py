@@ -1,0 +1,194 @@
+"""Run layers in the compiled kernel: pack weights, pass tensors, account for spikes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from conversion.signals.signals import Signal, Spikes
+from conversion.simulation.compiled.buffers import Buffers
+from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
+from conversion.simulation.compiled.native.structures import BLOCK, Addend, Layer
+from conversion.simulation.fused.firing import Population
+from conversion.simulation.fused.fixed_point import PLANES, FixedPoint, Precision, fixed_point
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """A layer with weights, packed for the kernel.
+
+    Weights are in units of the neuron's threshold per incoming spike, w * unit / threshold, so that
+    neither spikes nor membranes need scaling; in fixed point with one scale per output channel.
+    """
+
+    fixed: FixedPoint
+    weights: Tensor  # int8, see `_packed` and `_packed_in_tiles`
+    shift: Tensor  # int32 [kernel_h, C'], what makes up for 128 more spikes of every input, modulo 2^32
+    planes: int
+    vectors: int
+    tiled: bool  # weights are in tiles, for the processor's matrix unit
+    largest: int  # most spikes of one neuron in one step, of either sign
+    geometry: dict[str, int]
+
+    def output_shape(self, shape: Sequence[int]) -> list[int]:
+        """Shape [B, C', H', W'] or [B, C'] of the output for an input of this shape."""
+        g = self.geometry
+        sides = [
+            (n + 2 * g[f"pad_{a}"] - g[f"dilation_{a}"] * (g[f"kernel_{a}"] - 1) - 1) // g[f"stride_{a}"] + 1
+            for n, a in zip(shape[2:], "hw", strict=False)
+        ]
+        return [shape[0], len(self.fixed.bias), *sides]
+
+
+def pack(
+    module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1, least: int = 0
+) -> Synapses:
+    """Pack a Conv2d (ungrouped, zero padding) or Linear layer.
+
+    Args:
+        module: the layer; outputs are a multiple of BLOCK, inputs of 4.
+        unit: value of one incoming spike, [1, C, ...] or [1, 1, ...].
+        threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
+        precision: how fine weights are, see `conversion.simulation.fused.fixed_point`.
+        most: most spikes of one neuron in one step.
+        least: fewest; negative where spikes are taken back.
+    """
+    fixed = fixed_point(module, unit, threshold, precision, most, least)
+    geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
+    for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
+        given = getattr(module, name, (default, default))
+        geometry |= {f"{short}_h": given[0], f"{short}_w": given[1]}
+    outputs, planes, tiled = len(fixed.bias), PLANES[precision], has_tiles()
+    lanes = BLOCK if tiled else byte_lanes()
+    # Two digits fill the four sums that a matrix unit adds up at once, as do two vectors of one digit.
+    vectors = 2 if outputs % (2 * lanes) == 0 and not (tiled and planes == 2) else 1
+    by_tap = fixed.weights.permute(2, 3, 1, 0)
+    if tiled:
+        packed = _packed_in_tiles(by_tap, planes, vectors, joined=geometry["dilation_w"] == 1)
+    else:
+        packed = _packed(by_tap, planes, vectors, lanes)
+    shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
+    return Synapses(fixed, packed, shift, planes, vectors, tiled, max(most, -least), geometry)
+
+
+def _packed(weights: Tensor, planes: int, vectors: int, lanes: int) -> Tensor:
+    """Weights [kernel_h, kernel_w, C, C'] as [blocks, all inputs / 4, planes, vectors, lanes, 4]."""
+    outputs = weights.shape[-1]
+    digits = torch.stack(_digits(weights.reshape(-1, outputs), planes))
+    shaped = digits.view(planes, -1, 4, outputs // (lanes * vectors), vectors, lanes)
+    return shaped.permute(3, 1, 0, 4, 5, 2).contiguous()
+
+
+def _packed_in_tiles(weights: Tensor, planes: int, vectors: int, joined: bool) -> Tensor:
+    """Weights [kernel_h, kernel_w, C, C'] as tiles [blocks, entries, vectors, planes, 16, 16, 4].
+
+    An entry holds up to 64 inputs of one run, and zeros where the run ends: a run is a row of the filter
+    where taps lie side by side (`joined`), else a single tap.
+    """
+    runs = weights.flatten(1, 2) if joined else weights.flatten(0, 1)
+    runs = F.pad(runs, (0, 0, 0, -runs.shape[1] % 64))
+    digits = torch.stack(_digits(runs.flatten(0, 1), planes))
+    shaped = digits.view(planes, -1, 16, 4, runs.shape[-1] // (16 * vectors), vectors, 16)
+    return shaped.permute(4, 1, 5, 0, 2, 6, 3).contiguous()
+
+
+def _digits(numbers: Tensor, planes: int) -> list[Tensor]:
+    """Signed base-256 digits of integers, lowest first, each in [-128, 127]."""
+    digits = []
+    for _ in range(planes):
+        digit = (numbers + 128) % 256 - 128
+        digits.append(digit.to(torch.int8))
+        numbers = (numbers - digit) // 256
+    return digits
+
+
+@dataclass(frozen=True)
+class Summand:
+    """Something added to the current, multiplied by `scale` [C'] into thresholds."""
+
+    value: Signal
+    scale: Tensor
+
+
+def run_layer(
+    shape: Sequence[int],
+    steps: int,
+    drive: tuple[Spikes, Synapses] | None,
+    summands: Sequence[Summand],
+    neurons: Population | None,
+    buffers: Buffers | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Run one layer for a chunk of time.
+
+    Args:
+        shape: of the output in one step, [B, C', H', W'] or [B, C'].
+        steps: T.
+        drive: spikes and the packed weights that they reach; None for a layer that only sums.
+        summands: what else flows in.
+        neurons: fire these, with states [B, H', W', C']; None for plain currents.
+        buffers: where memory of the result comes from; None for PyTorch's allocator.
+
+    Returns:
+        Spikes (int8) or currents (float32) [T * B, C', H', W'], and the sizes of spikes summed over
+        time and images [C', H', W'].
+    """
+    library = kernel()
+    assert library is not None
+    images, outputs = shape[0], shape[1]
+    height, width = (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+    keep: list[Tensor] = []  # tensors that the kernel points into
+
+    def pointer(tensor: Tensor) -> int:
+        keep.append(tensor)
+        return tensor.data_ptr()
+
+    layer = Layer(steps=steps, images=images, out_height=height, out_width=width, outputs=outputs)
+    layer.vectors, layer.tiled = 1, int(has_tiles())
+    if drive is None:
+        layer.bias = pointer(torch.zeros(outputs))
+    else:
+        source, synapses = drive
+        spikes = channels_last(source.counts)
+        layer.spikes = pointer(spikes)
+        layer.height, layer.width, layer.channels = spikes.shape[1:]
+        layer.is_signed = int(source.signed)
+        layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
+        layer.bias, layer.shift = pointer(synapses.fixed.bias), pointer(synapses.shift)
+        layer.planes, layer.vectors, layer.largest = synapses.planes, synapses.vectors, synapses.largest
+        layer.tiled = int(synapses.tiled)
+        for name, value in synapses.geometry.items():
+            setattr(layer, name, value)
+    layer.addends = len(summands)
+    for index, summand in enumerate(summands):
+        signal = summand.value
+        is_spikes = isinstance(signal, Spikes)
+        values = channels_last(signal.counts if isinstance(signal, Spikes) else signal.data.float())
+        one_step = images * height * width * outputs
+        varies = signal.steps > 1 or steps == 1
+        scale = pointer(summand.scale.contiguous())
+        layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, int(is_spikes))
+    kind = torch.int8 if neurons else torch.float32
+    result = (buffers or Buffers(0)).empty((steps * images, height, width, outputs), kind)
+    counts = None
+    if neurons is None:
+        layer.currents = pointer(result)
+    else:
+        counts = torch.zeros(height, width, outputs)
+        neurons.enter(layer.neurons, steps)
+        layer.fired, layer.counts = pointer(result), pointer(counts)
+    library.run_layer(ctypes.byref(layer), torch.get_num_threads())
+    if len(shape) == 2:
+        return result.flatten(1), counts.flatten() if counts is not None else None
+    return result.permute(0, 3, 1, 2), counts.permute(2, 0, 1) if counts is not None else None
+
+
+def channels_last(value: Tensor) -> Tensor:
+    """[N, C, H, W] or [N, C] as contiguous [N, H, W, C]."""
+    if value.ndim == 2:
+        return value[:, None, None, :].contiguous()
+    return value.permute(0, 2, 3, 1).contiguous()

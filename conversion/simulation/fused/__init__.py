@@ -1,0 +1,1 @@
+"""What all fast backends share: which operations fuse, which neurons fire in kernels, fixed point."""

@@ -1,0 +1,120 @@
+"""Which neurons the kernels fire, and how they are described to them; see native/neurons.h."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from conversion.neurons import (
+    Burst,
+    DifferentialMultiThreshold,
+    ImbalancedThreshold,
+    Integer,
+    IntegrateAndFire,
+    Neuron,
+    Signed,
+    SpikeCalibrated,
+    State,
+)
+from conversion.simulation.compiled.native import structures
+
+BINARY, BURST, SIGNED, CALIBRATED, LEAKY, DIFFERENTIAL = range(1, 7)  # kinds in neurons.h
+_VARIANTS = ("fix", "cons", "code")
+_BYTE = range(-128, 128)
+
+
+@dataclass(frozen=True)
+class Firing:
+    """A neuron as the kernels know it.
+
+    Attributes:
+        kind: of neurons.h.
+        most: most spikes sent in one step.
+        back: most spikes taken back in one step.
+        bound: what neurons.h says for this kind.
+        variant: of a kind that has several.
+        states: entries of the neuron's state that are kept, in the order of neurons.h.
+        graded: what is sent counts as one event, whatever its size.
+    """
+
+    kind: int
+    most: int = 1
+    back: int = 0
+    bound: float = 0.0
+    variant: int = 0
+    states: tuple[str, ...] = ("v",)
+    graded: bool = False
+
+
+def firing_of(neuron: Neuron) -> Firing | None:
+    """How the kernels fire a neuron; None if they do not."""
+    found = _firing_of(neuron)
+    return found if found is not None and found.most in _BYTE and -found.back in _BYTE else None
+
+
+def _firing_of(neuron: Neuron) -> Firing | None:
+    match neuron:
+        case IntegrateAndFire() | Burst(gamma=1) | ImbalancedThreshold(slope=0):
+            return Firing(BINARY)
+        case Burst():
+            return Firing(BURST, neuron.gamma)
+        case Integer(decay=1.0):
+            return Firing(BURST, neuron.most, bound=0.5)
+        case ImbalancedThreshold(slope=float() | int() as slope):
+            return Firing(LEAKY, back=1, bound=slope)
+        case Signed():
+            return Firing(SIGNED, neuron.gamma, neuron.back, neuron.lower, states=("v", "sent"))
+        case SpikeCalibrated():
+            variant, states = _VARIANTS.index(neuron.variant), ("v", "balance", "last", "n")
+            return Firing(CALIBRATED, neuron.gamma, 1, neuron.allowance, variant, states)
+        case DifferentialMultiThreshold():
+            most, states = neuron.max_per_step, ("v", "input", "output", "rest")
+            return Firing(DIFFERENTIAL, most, most, neuron.share, states=states, graded=True)
+    return None
+
+
+def spikes_of(neuron: Neuron) -> tuple[int, int]:
+    """Fewest (negative: taken back) and most spikes that a neuron can send in one step."""
+    firing = firing_of(neuron)
+    if firing is not None:
+        return -firing.back, firing.most
+    positive = neuron.alphabet in ("binary", "burst", "weighted")
+    return 0 if positive else -neuron.max_per_step, neuron.max_per_step
+
+
+def range_of(neurons: Iterable[Neuron]) -> tuple[int, int]:
+    """Fewest and most spikes that any of these neurons sends in one step."""
+    ranges = [spikes_of(neuron) for neuron in neurons] or [(0, 1)]
+    return min(least for least, _ in ranges), max(most for _, most in ranges)
+
+
+@dataclass
+class Population:
+    """The neurons of one layer, while they run.
+
+    Attributes:
+        firing: what they do.
+        states: float32, one tensor for each of `firing.states`, in the layout of the kernel, contiguous;
+            updated in place.
+        done: time steps so far.
+    """
+
+    firing: Firing
+    states: list[Tensor]
+    done: int = 0
+
+    @classmethod
+    def of(cls, firing: Firing, state: State, layout: Callable[[str, Tensor], Tensor]) -> Population:
+        """Neurons in a state of `Neuron.start`; `layout` gives each entry as the kernel wants it."""
+        done = int(state["step"]) if "step" in state else 0
+        return cls(firing, [layout(name, state[name]) for name in firing.states], done)
+
+    def enter(self, passed: structures.Neurons, steps: int) -> None:
+        """Describe these neurons to a kernel that will run so many steps."""
+        firing = self.firing
+        passed.kind, passed.done, passed.variant = firing.kind, self.done, firing.variant
+        passed.most, passed.back, passed.bound = firing.most, firing.back, firing.bound
+        passed.state[: len(self.states)] = [state.data_ptr() for state in self.states]
+        self.done += steps

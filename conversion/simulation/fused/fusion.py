@@ -1,0 +1,99 @@
+"""Which operations become one spike-driven layer: a neuron with everything that is summed into it.
+
+The current of a neuron is a sum: the output of a convolution or linear layer, spikes of a residual
+branch, constant or dense currents. One layer with weights that is driven by spikes, all summands,
+and the neuron run together in the kernel; every other operation runs as it is.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from conversion.graph.operations import Kind
+from conversion.plan.plan import Plan
+from conversion.simulation.compiled.native import has_synapses
+from conversion.simulation.compiled.native.structures import BLOCK, MAX_ADDENDS, MAX_CHANNELS
+
+_ADDITIONS = (operator.add, torch.add, "add")
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """One neuron layer and what is summed into it."""
+
+    synapses: fx.Node | None  # layer with weights, driven by spikes
+    addends: tuple[fx.Node, ...]  # values added to its output
+    absorbed: frozenset[fx.Node]  # operations that are not run on their own
+
+
+def find_fusions(plan: Plan, units: Mapping[fx.Node, Tensor | None]) -> dict[fx.Node, Fusion]:
+    """Fusion of every neuron layer whose shape the kernel can run."""
+    return {
+        node: fusion
+        for node in plan.nodes_of(Kind.NEURON)
+        if fits(plan.shapes[node]) and (fusion := _fusion(plan, units, node)) is not None
+    }
+
+
+def fits(shape: torch.Size) -> bool:
+    """True for [B, C, H, W] or [B, C] with a whole number of register lanes of channels."""
+    return len(shape) in (2, 4) and shape[1] % BLOCK == 0
+
+
+def is_spike_driven(plan: Plan, units: Mapping[fx.Node, Tensor | None], node: fx.Node) -> bool:
+    """True for a layer that the kernel can run: ungrouped, zero padding, spikes of one size as input."""
+    role = plan.roles.get(node)
+    if role is None or role.kind is not Kind.WEIGHTED or node.op != "call_module" or not has_synapses():
+        return False
+    module: Any = plan.captured.get_submodule(str(node.target))
+    if isinstance(module, nn.Conv2d):
+        suits = module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    else:
+        suits = isinstance(module, nn.Linear) and len(plan.shapes[node]) == 2
+    source = node.args[0] if node.args else None
+    if not suits or not fits(plan.shapes[node]) or not isinstance(source, fx.Node):
+        return False
+    channels = module.weight.shape[1]
+    return units.get(source) is not None and channels % 4 == 0 and channels <= MAX_CHANNELS
+
+
+def _fusion(plan: Plan, units: Mapping[fx.Node, Tensor | None], neuron: fx.Node) -> Fusion | None:
+    absorbed: set[fx.Node] = set()
+    summands: list[fx.Node] = []
+    pending = [neuron.all_input_nodes[0]]
+    while pending:
+        node = pending.pop()
+        if _is_plain_sum(plan, node):
+            absorbed.add(node)
+            pending += node.all_input_nodes
+        else:
+            summands.append(node)
+    driven = [node for node in summands if len(node.users) == 1 and is_spike_driven(plan, units, node)]
+    # The layer with most inputs gains most from being fused; the others run on their own.
+    synapses = max(driven, key=lambda node: _inputs(plan, node), default=None)
+    addends = tuple(node for node in summands if node is not synapses)
+    same_shape = all(plan.shapes[node][1:] == plan.shapes[neuron][1:] for node in summands)
+    if not same_shape or len(addends) > MAX_ADDENDS:
+        return None
+    return Fusion(synapses, addends, frozenset(absorbed | ({synapses} if synapses else set())))
+
+
+def _is_plain_sum(plan: Plan, node: fx.Node) -> bool:
+    """A sum of two signals that nobody else reads."""
+    role = plan.roles.get(node)
+    if role is None or role.kind is not Kind.SUM or node.target not in _ADDITIONS or len(node.users) > 1:
+        return False
+    both = node.all_input_nodes
+    signals = [s for s in both if s in plan.roles or s.op == "placeholder"]
+    return len(signals) == 2 == len(node.args) and not node.kwargs
+
+
+def _inputs(plan: Plan, node: fx.Node) -> int:
+    module: Any = plan.captured.get_submodule(str(node.target))
+    return int(module.weight[0].numel())

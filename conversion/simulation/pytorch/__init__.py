@@ -1,0 +1,1 @@
+"""The reference backend: PyTorch's operations, any device, any neuron."""
