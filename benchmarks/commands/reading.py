@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import click
 from rich.console import Console
 
-from benchmarks.options import RESULTS, stop
+from benchmarks.commands.options import RESULTS, stop
 from benchmarks.output import escaped, printable, say, screen
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks.commands.options import DATA_ROOT, RESULTS, stop
 from benchmarks.errors import MatrixError, TuningError
-from benchmarks.options import DATA_ROOT, RESULTS, stop
 from benchmarks.output import screen
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ def tune(
         chosen = load(locate(matrix))
     except MatrixError as error:
         stop(str(error))
-    from benchmarks.runner import EXPLAINED
     from benchmarks.tuning.tune import Request
     from benchmarks.tuning.tune import tune as tune_matrix
+    from benchmarks.user_errors import USER_ERRORS
 
     try:
         constraint = _constraint(recipes, alphabets, max_per_step, t_total, energy)
@@ -105,7 +105,7 @@ def tune(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         stop(f"tuning.{'.'.join(map(str, first['loc']))}: {first['msg']}")
-    except (TuningError, *EXPLAINED) as error:
+    except (TuningError, *USER_ERRORS) as error:
         stop(str(error))
     except (KeyboardInterrupt, SystemExit):  # Lightning turns an interrupt into an exit
         stop("interrupted; finished trials are kept. The same command goes on from there.", 130)

@@ -28,10 +28,10 @@ from typing import Annotated
 from filelock import FileLock, Timeout
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from benchmarks.execution.heartbeats import forget, silence
-from benchmarks.execution.owners import Owner
-from benchmarks.execution.plain_files import read_as
-from benchmarks.execution.progress_file import Progress, ProgressFile
+from benchmarks.coordination.heartbeats import forget, silence
+from benchmarks.coordination.owners import Owner
+from benchmarks.coordination.plain_files import read_as
+from benchmarks.coordination.progress_file import Progress, ProgressFile
 from leaderboard import StoreError
 from leaderboard.files.atomic import unwritable
 

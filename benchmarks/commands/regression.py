@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.commands.options import stop
 from benchmarks.errors import AnnError, MatrixError, RegressionError
-from benchmarks.options import stop
 from benchmarks.output import screen
 
 if TYPE_CHECKING:

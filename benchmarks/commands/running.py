@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks.commands.options import DATA_ROOT, RESULTS, stop
+from benchmarks.commands.reading import show
 from benchmarks.errors import AnnError, ExecutionError, MatrixError
 from benchmarks.execution.fork_server import warm_up
-from benchmarks.options import DATA_ROOT, RESULTS, stop
 from benchmarks.output import printable, say, screen
-from benchmarks.reading import show
 
 if TYPE_CHECKING:
     from benchmarks.runner import Outcome
@@ -90,7 +90,7 @@ def run(
         chosen = load(found)
     except MatrixError as error:
         stop(str(error))
-    from benchmarks.execution.executors import Where
+    from benchmarks.execution.where import Where
     from benchmarks.runner import run as run_matrix
     from leaderboard import StoreError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.options import RESULTS, stop
+from benchmarks.commands.options import RESULTS, stop
 from benchmarks.output import screen
 
 
@@ -22,7 +22,7 @@ def compare(first: str, second: str, results: Path, limit: float | None) -> None
     and in the end, time steps and energy to parity, and whether the test images tell the two apart (paired
     bootstrap, seeds pooled). Folders are compared row by row.
     """
-    from benchmarks.reading import read_records
+    from benchmarks.commands.reading import read_records
     from leaderboard import rank
     from leaderboard.comparison.pairs import compare_folders, compare_recipes
     from leaderboard.comparison.tables import render_folders, render_pair

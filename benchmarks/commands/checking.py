@@ -76,7 +76,7 @@ def check(results: Path) -> Checked:
             checked.add(kind, found)
     for kind, found in _claims(results):
         checked.add(kind, found)
-    from benchmarks.execution.leftovers import leftovers
+    from benchmarks.coordination.leftovers import leftovers
 
     for path in leftovers(results):
         checked.add("", Finding(path, "a killed process left it", "the next run removes it", damaged=False))
@@ -148,7 +148,7 @@ def _diagnoses(results: Path) -> Results:
 
 
 def _notes(results: Path) -> Results:
-    from benchmarks.execution.notes import read_note
+    from benchmarks.coordination.notes import read_note
 
     for path in _files(results, "runs/*.json"):
         sound = read_note(path) is not None
@@ -170,7 +170,7 @@ def _networks(results: Path) -> Results:
 
 
 def _claims(results: Path) -> Results:
-    from benchmarks.execution.claims import Claims
+    from benchmarks.coordination.claims import Claims
     from benchmarks.offline import cell_of, open_runs
 
     claims = Claims(results)
@@ -191,7 +191,7 @@ def _claims(results: Path) -> Results:
 
 
 def _content(path: Path) -> bytes | None:
-    from benchmarks.execution.plain_files import LARGE, read_plain
+    from benchmarks.coordination.plain_files import LARGE, read_plain
 
     try:
         return read_plain(path, LARGE)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from benchmarks.commands.options import DATA_ROOT, stop
 from benchmarks.errors import PluginError
-from benchmarks.options import DATA_ROOT, stop
 from benchmarks.output import say
 
 

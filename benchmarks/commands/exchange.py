@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from benchmarks.commands.options import RESULTS, stop
 from benchmarks.execution.times import in_bytes
 from benchmarks.loadable import holds_weights_alone
-from benchmarks.options import RESULTS, stop
 from benchmarks.output import printable, say
 
 SHOWN = 10  # names of each kind
