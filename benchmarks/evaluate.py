@@ -121,6 +121,7 @@ def _record(
             versions=package_versions(),
             device=device_name(device),
             precision=result.precision,
+            backend=result.backend,
             nondeterministic=nondeterminism(device),
             data=data,
             wall_time_s={stage: round(value, 3) for stage, value in seconds.items()},

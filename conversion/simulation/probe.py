@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import torch
 
 from conversion.neurons import Neuron
 from conversion.plan.plan import Plan
+from conversion.simulation import processor
 from conversion.simulation.backend import Backend, Schedule
 from conversion.simulation.caching import cache_folder
 
@@ -104,7 +104,7 @@ class Probe:
     def _key(self, backend: Backend, asked: str) -> dict[str, str]:
         """All that a choice depends on."""
         return {
-            "machine": _processor(),
+            "machine": processor.fingerprint(),
             "network": self._network,
             "asked": asked,
             "backend": backend.fingerprint,
@@ -166,15 +166,3 @@ def _write(key: Mapping[str, str], found: Schedule) -> None:
             os.replace(unfinished, target)
     except OSError:
         return
-
-
-@cache
-def _processor() -> str:
-    """Model and features of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    wanted = ("model name", "cache size", "flags", "Features", "CPU part")
-    found = {line.split(":")[0].strip(): line for line in lines if line.startswith(wanted)}
-    return hashlib.sha256("\n".join(found.values()).encode()).hexdigest()[:16]
