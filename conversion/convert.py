@@ -255,6 +255,11 @@ class _Observer(fx.Interpreter):
         self._seen += len(images)
         self.run(images)
 
+    def _by_channel(self, node: fx.Node, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Activation and input of a layer of neurons, [B, C, ...]."""
+        axis = self._neurons[node].axis
+        return value.movedim(axis, 1), self.env[node.all_input_nodes[0]].movedim(axis, 1)
+
     @property
     def dead(self) -> list[str]:
         """Layers whose neurons answered the same to every image, where there were several."""
@@ -266,7 +271,7 @@ class _Observer(fx.Interpreter):
             self.shapes[n] = value.shape
         if n in self._neurons:
             name = self._neurons[n].name
-            self.statistics[name].update(value, self.env[n.all_input_nodes[0]])
+            self.statistics[name].update(*self._by_channel(n, value))
             if name not in self._varying:
                 first = self._first.setdefault(name, value[:1].clone())
                 if first.shape[1:] != value.shape[1:] or bool((value != first).any()):

@@ -46,7 +46,7 @@ from conversion.costs.wires import (
     summed,
 )
 from conversion.graph.nodes import attribute, operation_of, shape_answer
-from conversion.graph.operations import Kind
+from conversion.graph.operations import PRODUCTS, Kind
 from conversion.plan.plan import Plan
 from conversion.signals.signals import map_structure
 
@@ -154,6 +154,8 @@ class _Survey:
             return operation(*bare_args, **bare_kwargs)
         if role.kind is Kind.NEURON:
             return self._source(role.name, carried[0].counts.shape)
+        if role.kind is Kind.FUNCTION:
+            return self._function(role.name, node, operation, args, kwargs)
         if role.kind in (Kind.POOLING, Kind.UNPOOLING):
             shape = operation(*bare_args, **bare_kwargs).shape
             wire = carried[0]
@@ -189,6 +191,47 @@ class _Survey:
         leaf = silence(self._image, shape).requires_grad_()
         self._leaves[name] = leaf
         return Wire.of_source(name, leaf)
+
+    def _function(self, name: str, node: fx.Node, operation: Any, args: Any, kwargs: Any) -> Any:
+        """What a function sends: real numbers. Spikes at a product meet what the other factor has sent."""
+        carried = carried_by([args, kwargs])
+        bare_args, bare_kwargs = map_structure(self._silent, Wire, (args, kwargs))
+        with torch.no_grad():
+            shapes = operation(*bare_args, **bare_kwargs)
+        if node.target in PRODUCTS and len(carried) == 2:
+            self._multiplied(name, operation, args, kwargs, shapes)
+        moving = any(wire.spikes or wire.current for wire in carried)
+
+        def sent(result: Tensor) -> Wire:
+            return Wire(silence(self._image, result.shape), analog=not moving, current=moving)
+
+        return map_structure(sent, Tensor, shapes)
+
+    def _multiplied(self, name: str, operation: Any, args: Any, kwargs: Any, result: Tensor) -> None:
+        """A product of two signals as two layers: spikes of each side meet the stored values of the other."""
+        ones = map_structure(lambda wire: torch.ones_like(wire.counts), Wire, (args, kwargs))
+        macs = float(operation(*ones[0], **ones[1]).sum())
+        for side, wire in enumerate(carried_by([args, kwargs])):
+
+            def meets(counts: Tensor, side: int = side) -> Tensor:
+                places = iter(range(2))
+                given = map_structure(
+                    lambda one: counts if next(places) == side else torch.ones_like(one.counts),
+                    Wire,
+                    (args, kwargs),
+                )
+                total: Tensor = operation(*given[0], **given[1]).sum()
+                return total
+
+            found = SynapticLayer(
+                name if side == 0 else f"{name} (second factor)",
+                macs if side == 0 else 0.0,
+                wire.drive(),
+                {},
+                inputs=wire.counts.numel(),
+                outputs=result.numel(),
+            )
+            self._layers.append((found, self._fanout(wire, meets)))
 
     def _weighted(self, name: str, node: fx.Node, wire: Wire, operation: Any, args: Any, kwargs: Any) -> Wire:
         layer = layer_of(self._plan.captured, node, args, kwargs)

@@ -72,7 +72,7 @@ class Calibration:
             CalibrationError: a threshold is not finite.
         """
         initial, facts = self.plan.method.initial, self.facts(role)
-        threshold = per_channel(usable_threshold(facts, threshold), ndim)
+        threshold = per_channel(usable_threshold(facts, threshold), ndim, role.axis)
         start = per_channel(initial.value, ndim).to(threshold.device)
         shift = initial.shift(self.time_steps) if self.time_steps is not None else 0.0
         offset = shift * threshold if shift else None

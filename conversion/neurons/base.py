@@ -35,6 +35,7 @@ class Neuron(Part):
     coding: ClassVar[Coding] = RATE  # how the receiver decodes its spikes
     whole_window: ClassVar[bool] = False  # fires only when all input has arrived: T must be known
     leaky: ClassVar[bool] = False  # can send the negative values of a leaky ReLU
+    rectifies: ClassVar[bool] = True  # what it sends is never negative on average, as after a ReLU
     integral: ClassVar[bool] = True  # what it sends is a whole number of thresholds
     bounded: ClassVar[bool] = True  # sends `max_per_step` thresholds a step on average at most
     most_time_steps: ClassVar[int | None] = None  # largest T that it can run; None: any

@@ -22,7 +22,7 @@ def units(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | N
         if role is None:
             continue
         if role.kind is Kind.NEURON:
-            table[node] = thresholds[role.name]
+            table[node] = thresholds[role.name] if role.axis == 1 else None
         elif role.kind is Kind.UNPOOLING:
             values = node.args[0]
             table[node] = table.get(values) if isinstance(values, fx.Node) else None

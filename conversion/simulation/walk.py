@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, fx
 
+from conversion.functions.telescope import Telescope
 from conversion.graph.operations import Kind
 from conversion.neurons import Neuron, State
 from conversion.plan.plan import Plan
@@ -31,6 +32,8 @@ class Progress:
         before: what neurons do in steps before the read-out; None in all others.
         constant: values that do not change over time.
         states: of neurons and pools.
+        functions: of elementwise functions before neurons.
+        telescopes: of all other functions.
         ran: which kernel ran each layer, by the layer's name.
     """
 
@@ -38,6 +41,8 @@ class Progress:
     before: Before | None = None
     constant: dict[fx.Node, Any] = field(default_factory=dict)
     states: dict[fx.Node, State] = field(default_factory=dict)
+    functions: dict[fx.Node, dict[str, Any]] = field(default_factory=dict)
+    telescopes: dict[fx.Node, Telescope] = field(default_factory=dict)
     ran: dict[str, str] = field(default_factory=dict)
 
 

@@ -53,7 +53,10 @@ def find_fusions(fitted: Fitted, limits: Limits) -> dict[fx.Node, Fusion]:
     return {
         node: fusion
         for node in plan.nodes_of(Kind.NEURON)
-        if fits(plan.shapes[node], limits) and (fusion := _fusion(fitted, limits, node)) is not None
+        if plan.telescoped(node) is None
+        and plan.roles[node].axis == 1
+        and fits(plan.shapes[node], limits)
+        and (fusion := _fusion(fitted, limits, node)) is not None
     }
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
+from conversion.functions.elementwise import Elementwise
+from conversion.functions.telescope import Telescope, telescoped
 from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.graph.unpooling import max_unpool
@@ -71,6 +73,8 @@ class TorchLayers:
             return operation_of(self._plan.captured, node)(*args, **kwargs)
         if role.kind is Kind.NEURON:
             return self.neuron(node, role.name, signals_in([args, kwargs])[0], steps)
+        if role.kind is Kind.FUNCTION:
+            return self._function(node, args, kwargs, steps)
         if role.kind is Kind.UNPOOLING:
             return self._unpool(node, role.name, args)
         if role.kind is Kind.POOLING:
@@ -97,9 +101,25 @@ class TorchLayers:
     def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         """What a layer of neurons sends for an input current, both in units of the activation."""
         layer = self._fitted.layers[name]
+        function = self._plan.telescoped(node)
+        if function is not None:
+            current = self._tracked(node, function, current, steps)
         timed = current.timed if layer.offset is None else current.timed + layer.offset
         spikes = self.fire(node, name, timed / layer.threshold, steps)
         return fold(spikes * layer.threshold)
+
+    def _tracked(self, node: fx.Node, function: Elementwise, current: Signal, steps: int) -> Signal:
+        """Increments of t F(mean current), which neurons send as they are."""
+        state = self._progress.functions.setdefault(node, {})
+        return fold(telescoped(function, current.over(steps).timed, state))
+
+    def _function(self, node: fx.Node, args: Any, kwargs: Any, steps: int) -> Any:
+        """Signals of a telescoped operation; a constant where nothing that arrives changes over time."""
+        operation = operation_of(self._plan.captured, node)
+        if all(source in self._progress.constant for source in node.all_input_nodes):
+            return _constant(operation, args, kwargs)
+        telescope = self._progress.telescopes.setdefault(node, Telescope())
+        return telescope.advance(operation, args, kwargs, steps)
 
     def fire(self, node: fx.Node, name: str, current: Tensor, steps: int) -> Tensor:
         """Spikes [T, B, ...] from currents in thresholds, [T, B, ...] or [1, B, ...] if constant."""
