@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.ranking.boards import Board
-from leaderboard.ranking.rows import Row, curve_of
+from leaderboard.ranking.rows import Row
 from leaderboard.records.record import Record
 from leaderboard.statistics.figures import snn_minus_snn
 from leaderboard.statistics.intervals import Difference
@@ -95,7 +95,7 @@ def compare_folders(
 
 def pair(title: str, metric: str, first: Row, second: Row) -> Pair:
     """Compare two rows of the same metric."""
-    left, right = ({point.readout: point for point in curve_of(row)} for row in (first, second))
+    left, right = ({point.t: point for point in row.curve} for row in (first, second))
     readings = tuple(
         Reading(t, left[t].metric, right[t].metric, _difference(first, second, t)) for t in left if t in right
     )

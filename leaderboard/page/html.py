@@ -1,6 +1,6 @@
 """The leaderboard as one HTML file that needs nothing else.
 
-The page's own scripts and styles (templates/script, templates/style) and plotly's JavaScript are written
+The page's own script (see `bundle`), its styles (templates/style) and plotly's JavaScript are written
 into it, so the file works from a disk without a network; a content security policy forbids it to load
 anything. The data block is JSON that escapes "<", ">", "&" and "'", so that no text can end it, and the
 scripts show text of records as text nodes alone. plotly comes last: the table stands before it is read.
@@ -22,6 +22,7 @@ from leaderboard.costs import break_even, verdicts
 from leaderboard.costs.at_parity import EXPLANATION, HEADING, parity_energy_table
 from leaderboard.costs.order import models_of
 from leaderboard.files.atomic import StoreError, write_text_atomically
+from leaderboard.page.bundle import bundled
 from leaderboard.page.data import page_data
 from leaderboard.page.study_views import history, views
 from leaderboard.published import PublishedCurve
@@ -35,19 +36,6 @@ from leaderboard.store.studies import Study
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("colours", "base", "controls", "tables", "plots", "cell", "print")
-SCRIPTS = (
-    "dom",
-    "numbers",
-    "state",
-    "view",
-    "looks",
-    "ranking",
-    "plot",
-    "curves",
-    "studies",
-    "cell",
-    "main",
-)
 
 
 def write_page(
@@ -136,7 +124,7 @@ def page_html(
             newest=max((record.provenance.created for record in records), default=""),
             w=wording,
             styles=[f"style/{name}.css" for name in STYLES],
-            scripts=[f"script/{name}.js" for name in SCRIPTS],
+            script=Markup(bundled()),
             plotly=Markup(plotly_javascript()) if boards else "",
         )
     )

@@ -48,7 +48,7 @@ def parity_ratios(board: Board, points: float = PARITY_POINTS) -> list[ParityRat
     steps = [STEPS[points](row) for row in rows]
     if all(own is None for own in steps):
         return []
-    slowest = max(row.final_t if own is None else own for row, own in zip(rows, steps, strict=True))
+    slowest = max(row.final_t_total if own is None else own for row, own in zip(rows, steps, strict=True))
     open_ended = any(own is None for own in steps)
     return [
         ParityRatio(row.label, own, None if own is None else slowest / own, own is not None and open_ended)
