@@ -19,7 +19,7 @@ import click
 import numpy as np
 from rich.console import Console
 
-from benchmarks.execution.executors import Where
+from benchmarks.execution.where import Where
 from benchmarks.output import say
 from benchmarks.runner import run
 from benchmarks.spec import Matrix

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.execution.claims import Claims, Holding
-from benchmarks.execution.notes import Note, Notes
+from benchmarks.coordination.claims import Claims, Holding
+from benchmarks.coordination.notes import Note, Notes
 from benchmarks.execution.times import in_words
 from benchmarks.output import printable
 from leaderboard.store.failures import Failure, FailureStore

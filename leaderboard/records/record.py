@@ -169,7 +169,8 @@ class Provenance(Frozen):
     git_dirty: bool | None
     versions: dict[str, str]
     device: str
-    precision: str
+    precision: str  # of the weights that spikes met
+    backend: str | None = None  # of the simulation; None: nobody wrote it down
     nondeterministic: list[str] | None = None  # what may differ when run again; None: nobody asked (schema 1)
     data: dict[str, str]  # split -> fingerprint
     wall_time_s: dict[str, float]  # stage -> seconds

@@ -92,6 +92,7 @@ def _circumstances(records: Sequence[Record]) -> list[str]:
         f"matrices: {_names(record.matrix for record in records)}",
         f"machine: {_names((origin.device for origin in origins), '; ')}",
         f"precision of the weights that spikes meet: {_names(origin.precision for origin in origins)}",
+        f"simulated by: {_names(origin.backend or 'unknown' for origin in origins)}",
         f"software: {_names(versions)}; commit {_names(commits)}",
     ]
     return [*lines, f"time for all cells: {seconds / 3600:.1f} hours"] if seconds else lines

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.cli import main
-from benchmarks.reading import GROUP_NAMES
+from benchmarks.commands.reading import GROUP_NAMES
 from leaderboard.ranking.boards import GROUPS
 from leaderboard.ranking.wording import GROUP_TITLES
 

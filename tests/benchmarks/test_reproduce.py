@@ -30,8 +30,8 @@ def record_of(cell: Cell) -> Record:
     return Record.model_construct(
         cell_id=cell.id,
         config=cell.config,
-        matrix=cell.matrix.name,
-        task=cell.matrix.task,
+        matrix=cell.settings.matrix,
+        task=cell.settings.task.name,
         dataset=cell.dataset,
         network=cell.network,
         seed=cell.seed,

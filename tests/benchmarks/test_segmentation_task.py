@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -67,6 +66,6 @@ def test_what_does_not_belong_to_the_task_is_named(write_matrix, change, message
 
 def test_the_headline_takes_the_claim_s_recipes():
     matrix = load(locate("segmentation_headline"))
-    presets = {spec if isinstance(spec, str) else spec["preset"] for spec in matrix.recipes}
+    presets = {entry.recipe.name for entry in matrix.recipes}
     assert {"opi", "ltb", "burst", "spicalib", "snm", "dcgs", "spikemark", "ptq"} <= presets
     assert {dataset.name for dataset in matrix.datasets} == {"digit_scene_masks", "cityscapes"}

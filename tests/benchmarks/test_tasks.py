@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
-from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -40,15 +37,6 @@ def test_every_data_set_and_network_belongs_to_a_task():
         assert datasets.names(task)
         assert networks.names(task)
         assert tasks.find(task).training()  # has defaults
-
-
-def test_nothing_asks_which_task_it_is():
-    """The seam: tasks differ by what they provide, never by a branch on their name."""
-    branch = re.compile(r"\btask\b\s*([=!]=\s*|in\s*[\[({]\s*)[\"']")
-    root = Path(tasks.__file__).parents[2]
-    for room in ("benchmarks", "datamodules", "leaderboard", "lightning_modules"):
-        for path in (root / room).rglob("*.py"):
-            assert not branch.search(path.read_text()), path
 
 
 def test_a_detection_cell_gives_a_sound_record(tmp_path):

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from benchmarks.errors import ExecutionError
-from benchmarks.execution.executors import Where, open_executor
+from benchmarks.execution.executors import open_executor
+from benchmarks.execution.where import Where
 from leaderboard.store.failures import FailureStore
 
 

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from benchmarks.anns import AnnStore
 from benchmarks.cells import expand
 from benchmarks.cli import main
-from benchmarks.execution.claims import Claims
-from benchmarks.execution.leftovers import ABANDONED, leftovers, sweep_results
+from benchmarks.coordination.claims import Claims
+from benchmarks.coordination.leftovers import ABANDONED, leftovers, sweep_results
 from benchmarks.offline import new_id, offline_runs, open_runs, runs_of
 from leaderboard.store.failures import FailureStore
 
