@@ -31,7 +31,7 @@ def render_pair(pair: Pair, console: Console) -> None:
     readings = _table("t", *heads, "second − first", "95 %", "")
     for each in pair.readings:
         readings.add_row(
-            str(each.readout),
+            str(each.t),
             f"{wording.percent(each.first)} %",
             f"{wording.percent(each.second)} %",
             *_difference_cells(each.difference, each.second - each.first),

@@ -78,9 +78,9 @@ class Row:
     steps_within_1_point: float | None
     steps_within_half_point: float | None
     energy_at_parity: dict[str, float | None]  # energy model -> multiple of the ANN's, at 1 point
-    final_energy: dict[str, float | None]  # energy model -> multiple of the ANN's, at the final readout
-    firing_rate: float | None  # spikes per neuron and step at the final readout
-    synops: float  # synaptic operations an image up to the final readout
+    final_energy: dict[str, float | None]  # energy model -> multiple of the ANN's, at the final read-out
+    firing_rate: float | None  # spikes per neuron and step at the final read-out
+    synops: float  # synaptic operations an image up to the final read-out
     records: tuple[Record, ...]
     rank: int | None = None  # within the group, from 1; None for a baseline
     ties_first: bool = False  # the test set does not tell it from the first of its group

@@ -47,7 +47,7 @@ def to_latex(boards: Sequence[Board], model: str | None = None) -> str:
 
 
 @dataclass(frozen=True)
-class _Figure:
+class _LatexColumn:
     """A column: its head, how it is aligned, and what a row of a group shows in it."""
 
     head: str
@@ -55,17 +55,19 @@ class _Figure:
     of: Callable[[Row, Sequence[Row]], str]
 
 
-def _figures(metric: str, models: Sequence[str]) -> list[_Figure]:
+def _figures(metric: str, models: Sequence[str]) -> list[_LatexColumn]:
     return [
-        _Figure("Recipe", "l", lambda row, _: escape(row.label) + (r"$^\dagger$" if row.own_ann else "")),
-        _Figure("Spikes", "l", lambda row, _: escape(wording.spikes(row))),
-        _Figure(
+        _LatexColumn(
+            "Recipe", "l", lambda row, _: escape(row.label) + (r"$^\dagger$" if row.own_ann else "")
+        ),
+        _LatexColumn("Spikes", "l", lambda row, _: escape(wording.spikes(row))),
+        _LatexColumn(
             "$T$", "r", lambda row, _: escape(wording.total_steps(row.final_t_total, row.final_averaged))
         ),
-        _Figure(f"{escape(wording.metric_name(metric))} (\\%)", "r", _metric),
-        _Figure("95\\,\\% interval", "r", lambda row, _: escape(wording.percent_range(row.interval))),
-        _Figure("Gap", "r", lambda row, _: escape(wording.points(row.gap_points))),
-        _Figure("$T_{\\leq 1}$", "r", _steps_to_parity),
+        _LatexColumn(f"{escape(wording.metric_name(metric))} (\\%)", "r", _metric),
+        _LatexColumn("95\\,\\% interval", "r", lambda row, _: escape(wording.percent_range(row.interval))),
+        _LatexColumn("Gap", "r", lambda row, _: escape(wording.points(row.gap_points))),
+        _LatexColumn("$T_{\\leq 1}$", "r", _steps_to_parity),
         *(_energy(model) for model in models),
     ]
 
@@ -100,7 +102,7 @@ def _steps_to_parity(row: Row, rows: Sequence[Row]) -> str:
     return _bold(text, _least(row, rows, lambda each: each.steps_within_1_point))
 
 
-def _energy(model: str) -> _Figure:
+def _energy(model: str) -> _LatexColumn:
     def figure(row: Row) -> float | None:
         return row.energy_at_parity.get(model)
 
@@ -108,7 +110,7 @@ def _energy(model: str) -> _Figure:
         text = escape(wording.parity_energy(row, figure(row)).removesuffix("×"))
         return _bold(text, _least(row, rows, figure))
 
-    return _Figure(f"Energy ($\\times$ ANN), {escape(model)}", "r", cell)
+    return _LatexColumn(f"Energy ($\\times$ ANN), {escape(model)}", "r", cell)
 
 
 def _least(row: Row, rows: Sequence[Row], figure: Callable[[Row], float | None]) -> bool:

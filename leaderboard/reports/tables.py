@@ -63,24 +63,24 @@ def _shown(boards: Sequence[Board], model: str | None) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Figure:
+class _RankingColumn:
     """A column of the table, and what a row shows in it."""
 
     column: Column
     of: Callable[[Row], str]
 
 
-def _figures(metric: str, models: Sequence[str], *, wide: bool) -> list[_Figure]:
+def _figures(metric: str, models: Sequence[str], *, wide: bool) -> list[_RankingColumn]:
     return [
-        _Figure(Column("#"), wording.place),
-        _Figure(Column("recipe", right=False, least=12), _label),
-        _Figure(Column("spikes", right=False), wording.spikes),
-        _Figure(Column("T"), _steps),
-        _Figure(Column(f"{wording.plain(metric)} %\n(95 %)"), lambda row: _metric(row, wide=wide)),
-        _Figure(Column("gap\npoints"), lambda row: wording.points(row.gap_points)),
-        _Figure(Column("T parity\n1.0 / 0.5"), _parity),
-        _Figure(Column("energy\n× ANN"), lambda row: wording.parity_energies(row, models)),
-        _Figure(Column("rate"), lambda row: wording.rate(row.firing_rate)),
+        _RankingColumn(Column("#"), wording.place),
+        _RankingColumn(Column("recipe", right=False, least=12), _label),
+        _RankingColumn(Column("spikes", right=False), wording.spikes),
+        _RankingColumn(Column("T"), _steps),
+        _RankingColumn(Column(f"{wording.plain(metric)} %\n(95 %)"), lambda row: _metric(row, wide=wide)),
+        _RankingColumn(Column("gap\npoints"), lambda row: wording.points(row.gap_points)),
+        _RankingColumn(Column("T parity\n1.0 / 0.5"), _parity),
+        _RankingColumn(Column("energy\n× ANN"), lambda row: wording.parity_energies(row, models)),
+        _RankingColumn(Column("rate"), lambda row: wording.rate(row.firing_rate)),
     ]
 
 
