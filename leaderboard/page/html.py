@@ -107,9 +107,9 @@ def page_html(
             data=data | {"studies": [history(study) for study in studies], "chosen": model},
             blocks=blocks,
             models=data["models"],
-            parity=[(board, *parity_energy_table(board)) for board in boards],
+            parity=[_parity(board) for board in boards],
             verdicts=[_verdicts(board) for board in boards],
-            break_even=[(board, list(break_even.break_even_tables(board))) for board in boards],
+            break_even=[_break_even(board) for board in boards],
             break_even_heading=break_even.HEADING,
             break_even_explanation=break_even.EXPLANATION,
             verdict_heading=verdicts.HEADING,
@@ -141,23 +141,34 @@ def _verdicts(board: Board) -> dict[str, Any]:
         "rows": [
             {
                 "label": row.label,
-                "cells": [_verdict_cell(row.energy_at_parity.get(model)) for model in models],
-                "against": ["", ""]
-                if row is opponent
-                else [
-                    str(verdicts.verdict(row, models)),
-                    "" if opponent is None else str(verdicts.verdict(row, models, opponent)),
-                ],
+                "energies": [_verdict_cell(row.energy_at_parity.get(model)) for model in models],
+                "under_ann": "" if row is opponent else str(verdicts.verdict(row, models)),
+                "under_opponent": ""
+                if row is opponent or opponent is None
+                else str(verdicts.verdict(row, models, opponent)),
             }
             for row in rows
         ],
     }
 
 
-def _verdict_cell(value: float | None) -> tuple[str, str]:
+def _parity(board: Board) -> dict[str, Any]:
+    header, lines = parity_energy_table(board)
+    return {"board": board, "header": header, "lines": lines}
+
+
+def _break_even(board: Board) -> dict[str, Any]:
+    tables = [
+        {"model": model, "header": header, "lines": lines}
+        for model, header, lines in break_even.break_even_tables(board)
+    ]
+    return {"board": board, "tables": tables}
+
+
+def _verdict_cell(value: float | None) -> dict[str, str]:
     """What stands in a cell, and its class: cheaper than the ANN or dearer."""
     kind = "" if value is None else "cheaper" if value < 1 else "dearer"
-    return wording.times(value), kind
+    return {"text": wording.times(value), "kind": kind}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""How many times sooner a recipe reaches parity than the slowest on its board.
+"""How many times fewer steps a recipe needs to parity than the slowest on its board.
 
 Papers claim such ratios ("1/50 of the inference time"); here they come from records of the same network
 on the same images. A recipe that never reached parity has no time, only a bound: the longest it was run.
@@ -26,7 +26,7 @@ class ParityRatio:
     label: str
     steps: float | None  # every step run; None: parity was not reached
     ratio: float | None  # None likewise
-    at_least: bool  # somebody was not at parity when its run ended, so the slowest is slower than known
+    at_least: bool  # a run ended before parity, so the slowest is slower than known
 
 
 def parity_ratios(board: Board, points: float = PARITY_POINTS) -> list[ParityRatio]:

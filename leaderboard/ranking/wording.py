@@ -91,7 +91,7 @@ def steps(row: Row, value: float | None) -> str:
 
 
 def parity_ratio(ratio: ParityRatio) -> str:
-    """How many times sooner than the slowest parity was reached, e.g. "≥ 16.0×"."""
+    """How many times fewer steps to parity than the slowest needs, e.g. "≥ 16.0×"."""
     return NEVER if ratio.ratio is None else f"{'≥ ' if ratio.at_least else ''}{times(ratio.ratio)}"
 
 

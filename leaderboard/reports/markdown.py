@@ -194,11 +194,11 @@ def _break_even_tables(board: Board) -> list[str]:
 
 
 def _ratio_table(board: Board) -> list[str]:
-    """How many times sooner than the slowest each recipe is at parity, as papers claim speed."""
+    """How many times fewer steps than the slowest each recipe needs to parity, as papers claim speed."""
     found = {points: {each.label: each for each in parity_ratios(board, points)} for points in sorted(STEPS)}
     if len(next(iter(found.values()))) < 2:
         return []
-    header = ["recipe", "group", *chain.from_iterable((f"T to {p}", "sooner") for p in found)]
+    header = ["recipe", "group", *chain.from_iterable((f"T to {p}", "fewer steps") for p in found)]
     lines = []
     for row in board.rows:
         cells = [row.label, row.group]

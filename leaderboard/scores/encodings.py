@@ -1,4 +1,4 @@
-"""All encodings by name. A new one is a file with `ENCODING` that is named here; nothing else has to know it."""
+"""All encodings by name. A new one is a file with `ENCODING`, named here; nothing else has to know it."""
 
 from __future__ import annotations
 

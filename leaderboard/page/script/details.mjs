@@ -223,7 +223,7 @@ function facts(f, details) {
     ["its ANN", `${percent(f.row.ann)} %`],
     ["T to 1 point", withBounds(parity(f, f.stepsOne), stepBounds(f, f.stepsOneBounds))],
     ["T to ½ point", withBounds(parity(f, f.stepsHalf), stepBounds(f, f.stepsHalfBounds))],
-    ...(ratio && ratio !== NEVER ? [["sooner there than the slowest", ratio]] : []),
+    ...(ratio && ratio !== NEVER ? [["times fewer steps to 1 point than the slowest", ratio]] : []),
     ...energies,
     ["paper", details.paper],
   ]);

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from leaderboard.page.bundle import SCRIPT, bundled
+from leaderboard.page.shapes import SHAPES
 
 NODE = shutil.which("node")
 TESTS = Path(__file__).parent / "script"
@@ -104,3 +105,10 @@ def test_what_cannot_be_put_in_one_piece_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         bundled(write(tmp_path, **modules))
+
+
+def test_the_script_reads_every_name_that_the_data_lists() -> None:
+    text = bundled()
+    for shape, names in SHAPES.items():
+        assert f'named("{shape}"' in text
+        assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
