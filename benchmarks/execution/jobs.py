@@ -122,7 +122,7 @@ def fail(job: Job, error: BaseException, worker: str, trace: str | None) -> Fail
         error=type(error).__name__,
         message=str(error),
         traceback=trace,
-        mendable=isinstance(error, OUTSIDE_CAUSES),
+        outside_cause=isinstance(error, OUTSIDE_CAUSES),
         worker=worker,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=package_versions(),
