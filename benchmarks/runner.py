@@ -28,7 +28,7 @@ from benchmarks.execution.lost_workers import DiedOften, ExecutorLost, NotStarte
 from benchmarks.execution.plan import RunPlan, make_plan, note
 from benchmarks.execution.watch import Watch
 from benchmarks.execution.where import Where
-from benchmarks.quiet import quieten
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore, StoreError
 from leaderboard.failures import Failure, FailureStore
@@ -76,7 +76,7 @@ def run(
         ExecutionError: jobs cannot run where they are asked to.
     """
     where = where or Where()
-    quieten()
+    hide_lightning_hints()
     results = results.absolute()
     cells = expand(matrix, data_root.absolute() if data_root is not None else None)
     for folder in ("records", "claims", "failures"):

@@ -30,7 +30,7 @@ from benchmarks.evaluate import evaluate
 from benchmarks.execution.lost_workers import NotStarted
 from benchmarks.offline import remove_run
 from benchmarks.provenance import package_versions
-from benchmarks.quiet import quieten
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.tracking import start_run
 from benchmarks.user_errors import USER_ERRORS
 from datamodules import DataError, DataModule
@@ -93,7 +93,7 @@ class Answer:
 def run_job(job: Job) -> Answer:
     """Run a job in this process; what goes wrong is in the answer and in the failures of the results."""
     with _ONE_AT_A_TIME:
-        quieten()
+        hide_lightning_hints()
         started = time.monotonic()
         if not job.results.is_dir():
             return Answer("failed", f"{Owner.here()} does not see the results folder {job.results}")

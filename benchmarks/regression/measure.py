@@ -20,7 +20,7 @@ from benchmarks.anns import AnnStore
 from benchmarks.cells import Cell, expand
 from benchmarks.data import evaluation_data, training_data
 from benchmarks.errors import RegressionError
-from benchmarks.quiet import quieten
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
@@ -45,7 +45,7 @@ def measure(matrix: Matrix, results: Path, weights: Path, console: Console) -> B
     kept = weights / "anns"
     if kept.is_dir():
         shutil.copytree(kept, results / "anns")
-    quieten()
+    hide_lightning_hints()
     with _one_thread():
         _train_in_half_precision(matrix, results, console)
         outcome = run(matrix, None, results, console)

@@ -87,7 +87,7 @@ def propose(
     )
 
 
-def quieten() -> None:
+def hide_optuna_reports() -> None:
     """Optuna reports every trial, and features it would rather have; its errors still come through."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.base import DataModule, LoaderConfig, Split
 from datamodules.detection.annotations import AnnotatedImage
 from datamodules.detection.samples import DetectionSamples
-from datamodules.detection.transforms import TrainingTransform
+from datamodules.detection.transforms import DetectionTransform
 from datamodules.errors import DataError
 from datamodules.imagenet import MEAN, STD
 from datamodules.options import check_augmentation, check_channels, check_flag
@@ -76,7 +76,7 @@ class DetectionData(DataModule):
     def _samples(self, split: Split, *, training: bool) -> DetectionSamples:
         images, read = self._annotated(split)
         chosen = self.options
-        transform = TrainingTransform(
+        transform = DetectionTransform(
             chosen.image_size,
             chosen.scales,
             chosen.horizontal_flip,

@@ -17,7 +17,7 @@ from datamodules.imagenet import MEAN, STD
 from datamodules.options import check_augmentation, check_channels, check_flag
 from datamodules.segmentation.labels import IGNORE, LabelledImage
 from datamodules.segmentation.samples import Read, SegmentationSamples
-from datamodules.segmentation.transforms import TrainingTransform
+from datamodules.segmentation.transforms import SegmentationTransform
 
 Colour = tuple[int, int, int]
 SMALLEST_SIDE = 16  # pixels of an input
@@ -89,7 +89,7 @@ class SegmentationData(DataModule):
     def _samples(self, split: Split, *, training: bool) -> SegmentationSamples:
         files, read = self._labelled(split)
         chosen = self.options
-        transform = TrainingTransform(
+        transform = SegmentationTransform(
             chosen.image_size,
             chosen.scales,
             chosen.horizontal_flip,

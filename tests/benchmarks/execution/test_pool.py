@@ -40,7 +40,7 @@ STARTED_EARLY = """
 import os, sys
 from multiprocessing import forkserver
 from benchmarks.commands import running
-commands.warm_up()
+running.warm_up()
 assert "torch" not in sys.modules
 from benchmarks.execution.pool import WorkerPool
 with WorkerPool(1, 1) as pool:
