@@ -1,4 +1,4 @@
-"""Entries of a matrix's recipes: what a recipe is, and how its parameters were tuned."""
+"""The recipes of a matrix: each entry with the recipe that it names, and how its parameters were tuned."""
 
 from __future__ import annotations
 

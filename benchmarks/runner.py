@@ -145,7 +145,7 @@ class _MatrixRun:
             if cell.ann.id not in self._blocked:
                 self._ready.append(trainings[cell.ann.id])
             self._blocked.setdefault(cell.ann.id, []).append(Job(cell, plan.results))
-        if at_once != 1:  # whoever has several workers should have several networks soon
+        if at_once != 1:  # with several workers, networks are trained before cells run
             self._ready.sort(key=lambda job: not job.train)
 
     def go(self) -> None:

@@ -90,7 +90,7 @@ class NetworkSpec(NamedSpec):
     checkpoint: str | None = None
     training: SerializeAsAny[TrainingSpec] | None = None  # replaces the matrix's own training
     start: NetworkSpec | None = None  # its label and recipes say nothing here
-    recipes: RecipeEntries | None = Field(default=None, min_length=1)  # likewise
+    recipes: RecipeEntries | None = Field(default=None, min_length=1)  # replace the matrix's own recipes
     _chosen: ChosenNetwork = PrivateAttr()
 
     @field_validator("training", mode="before")

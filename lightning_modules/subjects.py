@@ -1,8 +1,7 @@
 """What `SpikingEvaluation` evaluates: a module's network, its batches, its metric, and what the ANN answers.
 
-Modules of this package say all of that themselves, in the words of `TaskModule`. Of any other
-LightningModule only `forward` is asked, from images to logits; everything else has a default, and a way
-to be named by the user.
+Modules of this package are `TaskModule`s and give all of that themselves. Any other LightningModule only
+needs a `forward` from images to logits; everything else has a default, and the user may name something else.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ class Subject(ABC):
 
 
 class TaskSubject(Subject):
-    """A module in the words of `TaskModule`: its own step runs the network and updates its own metric."""
+    """A module with a `TaskModule`'s attributes: its own step runs the network and updates its metric."""
 
     def __init__(self, module: Any) -> None:
         super().__init__(module.network)

@@ -1,8 +1,8 @@
 """The unit that is submitted: one cell, or the one training that cells wait for.
 
 A job carries everything it needs, so any process that sees the results folder and the data can run it. It
-takes a claim first, so that it may be submitted twice; it writes its record or failure itself, so that a
-runner that dies loses nothing; and it answers with a few words.
+takes a claim first, so submitting it twice does no harm. It writes its record or failure itself, so nothing
+is lost when the runner dies. Its answer to the runner is a few words.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a trial measures: how far a spiking network is from its ANN, or how good it is, read-out by read-out.
 
-Everything that does not depend on the recipe is done once per network: capturing it, observing its
-activations, running the ANN on the images that trials are judged on.
+What does not depend on the recipe is done once for each network: capturing it, observing its activations, and
+running the ANN on the images that trials are judged on.
 """
 
 from __future__ import annotations

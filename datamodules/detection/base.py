@@ -18,7 +18,7 @@ from datamodules.errors import DataError
 from datamodules.imagenet import MEAN, STD
 from datamodules.options import check_augmentation, check_channels, check_flag
 
-SIZE_STEP = 32  # pixels: the coarsest map of common detectors has one position for so many
+SIZE_STEP = 32  # pixels: the stride of the coarsest map of common detectors
 
 
 @dataclass(frozen=True)

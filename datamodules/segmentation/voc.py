@@ -41,7 +41,7 @@ DATA_ROOT/
       SegmentationClass/*.png
       ImageSets/Segmentation/{train,val}.txt
       SegmentationClassAug/*.png                    (for train: trainaug)
-      ImageSets/Segmentation/trainaug.txt           (likewise)
+      ImageSets/Segmentation/trainaug.txt           (if it is asked for)
 """
 
 
