@@ -31,7 +31,7 @@ from benchmarks.loadable import holds_weights_alone, plain_content
 from benchmarks.progress import Display, EpochReport
 from benchmarks.settings import CellSettings, TrainerSpec
 from datamodules import DataModule
-from leaderboard.files import write_atomically
+from leaderboard.files.atomic import write_atomically
 from lightning_modules import networks
 
 # Called once with the process that trains the same network, before this one waits for it.

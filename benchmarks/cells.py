@@ -14,7 +14,7 @@ from benchmarks.settings import CellSettings
 from benchmarks.spec import DatasetSpec, Matrix, NetworkSpec
 from benchmarks.tasks import TrainingSpec
 from conversion import Recipe
-from leaderboard.records import Tuning, content_hash
+from leaderboard.records.record import Tuning, content_hash
 
 # Raised whenever a change makes the same configuration give other results.
 EVALUATION_VERSION = 1

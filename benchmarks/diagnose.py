@@ -26,7 +26,7 @@ from conversion import (
     diagnose,
 )
 from conversion.diagnosis.error_parts import LayerError, Parts
-from leaderboard.diagnoses import CellDiagnosis, LayerDiagnosis, write_diagnosis
+from leaderboard.store.diagnoses import CellDiagnosis, LayerDiagnosis, write_diagnosis
 
 
 def diagnose_matrix(

@@ -22,7 +22,7 @@ from benchmarks.quiet import hide_lightning_hints
 from benchmarks.spec import Matrix
 from conversion import Converted, convert
 from datamodules import DataModule
-from leaderboard.files import write_atomically
+from leaderboard.files.atomic import write_atomically
 from lightning_modules.pictures import png
 
 

@@ -25,7 +25,7 @@ from benchmarks.provenance import (
 from conversion import Converted, Recipe
 from datamodules import DataModule
 from leaderboard import Record
-from leaderboard.records import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
+from leaderboard.records.record import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
 from lightning_modules.callback import SpikingEvaluation
 from lightning_modules.results import EvaluationResult
 
@@ -121,6 +121,7 @@ def _record(
             versions=package_versions(),
             device=device_name(device),
             precision=result.precision,
+            backend=result.backend,
             nondeterministic=nondeterminism(device),
             data=data,
             wall_time_s={stage: round(value, 3) for stage, value in seconds.items()},

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from benchmarks.errors import MatrixError
-from leaderboard.yaml_files import Document, Location, YamlError, read_file, spelt
-from leaderboard.yaml_words import shown
+from leaderboard.files.yaml_files import Document, Location, YamlError, read_file, spelt
+from leaderboard.files.yaml_words import shown
 from spikemark_plugins.names import closest
 
 if TYPE_CHECKING:

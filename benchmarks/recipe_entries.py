@@ -10,7 +10,7 @@ from pydantic import GetCoreSchemaHandler, GetPydanticSchema, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from conversion import Recipe, RecipeError, recipe_from
-from leaderboard.records import Tuning
+from leaderboard.records.record import Tuning
 
 
 @dataclass(frozen=True)

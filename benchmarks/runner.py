@@ -31,8 +31,8 @@ from benchmarks.execution.where import Where
 from benchmarks.quiet import hide_lightning_hints
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore, StoreError
-from leaderboard.failures import Failure, FailureStore
-from leaderboard.files import check_writable
+from leaderboard.files.atomic import check_writable
+from leaderboard.store.failures import Failure, FailureStore
 
 RETRIES = 2  # how often a job is begun anew whose worker was killed
 AGAIN = 1.0  # seconds between two looks at work that another runner does

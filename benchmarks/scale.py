@@ -24,7 +24,7 @@ from benchmarks.output import say
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
 from leaderboard import Record, ResultStore, encode_outcomes
-from leaderboard.records import Outcomes, Point, content_hash
+from leaderboard.records.record import Outcomes, Point, content_hash
 
 
 def matrix_of(cells: int, seeds: int, time_steps: int = 8) -> Matrix:

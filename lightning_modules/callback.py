@@ -29,10 +29,9 @@ from conversion.costs.energy import network_of
 from conversion.costs.synapses import Connectivity
 from conversion.errors import CalibrationError, CaptureError
 from conversion.inputs import checked_budget, checked_chunk
-from conversion.network import effective_precision
 from conversion.quantised import QuantisedNetwork
 from conversion.recipes import Recipe, recipe_from
-from conversion.simulation.fused.fixed_point import Precision
+from conversion.simulation.backend import Precision
 from lightning_modules.metrics import TaskMetric
 from lightning_modules.results import EvaluationResult, Measurement, Totals
 from lightning_modules.subjects import AnyMetric, ImagesOf, Overrides, Subject, TaskSubject, subject_of
@@ -184,12 +183,12 @@ class SpikingEvaluation(pl.Callback):
         reference, targets = self._subject.answer(outputs, given, targets)
         started = time.monotonic()
         self._wiring = self._wiring or self.network.connectivity(images)
-        self._used = effective_precision(images, self._precision)
         for readout in self.network.simulate(images, self.time_steps, self._chunk, self._precision):
             if readout.t not in self._metrics:
                 self._metrics[readout.t] = self._subject.new_metric(readout.output)
             self._metrics[readout.t].update(readout.output, targets, reference)
             self._totals[readout.t].add(readout)
+            self._ran = readout.ran
             if self._on_readout is not None:
                 self._on_readout(readout.t)
         self._seconds["simulate"] += time.monotonic() - started
@@ -220,7 +219,8 @@ class SpikingEvaluation(pl.Callback):
             ann_outcomes=ann_metric.outcomes(),
             outcomes={t: metric.outcomes() for t, metric in self._metrics.items()},
             seconds=dict(self._seconds),
-            precision=self._used,
+            precision=self._ran.precision,
+            backend=self._ran.backend,
         )
         self._log(trainer, pl_module, curve)
         if not isinstance(subject, TaskSubject):  # others log their own

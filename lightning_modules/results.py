@@ -59,7 +59,8 @@ class EvaluationResult:
             nothing.
         outcomes: t -> the same of the spiking network.
         seconds: for "convert" and "simulate".
-        precision: of the simulation.
+        precision: of the weights that spikes met, as it was, not as it was asked for.
+        backend: what ran the simulation.
     """
 
     metric: str
@@ -74,6 +75,7 @@ class EvaluationResult:
     outcomes: dict[int, Any]
     seconds: dict[str, float]
     precision: str
+    backend: str
 
 
 @dataclass

@@ -101,7 +101,7 @@ def _records(results: Path) -> Results:
 
 
 def _failures(results: Path) -> Results:
-    from leaderboard.failures import FailureStore
+    from leaderboard.store.failures import FailureStore
 
     store = FailureStore(results)
     for path in _files(results, "failures/*.json"):
@@ -111,7 +111,7 @@ def _failures(results: Path) -> Results:
 
 
 def _studies(results: Path) -> Results:
-    from leaderboard.studies import parse_study
+    from leaderboard.store.studies import parse_study
 
     for path in _files(results, "tuning/*.json"):
         sound = (content := _content(path)) is not None and parse_study(content) is not None
@@ -136,7 +136,7 @@ def _journals(results: Path) -> Results:
 
 
 def _diagnoses(results: Path) -> Results:
-    from leaderboard.diagnoses import CellDiagnosis
+    from leaderboard.store.diagnoses import CellDiagnosis
 
     for path in _files(results, "diagnoses/*.json"):
         try:

@@ -24,9 +24,9 @@ def compare(first: str, second: str, results: Path, limit: float | None) -> None
     """
     from benchmarks.commands.reading import read_records
     from leaderboard import rank
-    from leaderboard.compare import compare_folders, compare_recipes
-    from leaderboard.compare_tables import render_folders, render_pair
-    from leaderboard.ranking import at_limit
+    from leaderboard.comparison.pairs import compare_folders, compare_recipes
+    from leaderboard.comparison.tables import render_folders, render_pair
+    from leaderboard.ranking.boards import at_limit
 
     console = screen()
     if Path(first).is_dir() and Path(second).is_dir():

@@ -16,10 +16,10 @@ from conversion.parts import Part
 from conversion.recipes import KINDS
 from conversion.scales import Scale
 from leaderboard import ResultStore, load_published, rank, render, render_published
+from leaderboard.files.yaml_files import YamlError, read_text
 from leaderboard.published import beside, select_published
-from leaderboard.ranking import only_recipe
-from leaderboard.wording import GROUP_TITLES
-from leaderboard.yaml_files import YamlError, read_text
+from leaderboard.ranking.boards import only_recipe
+from leaderboard.ranking.wording import GROUP_TITLES
 
 EXAMPLE_T = 16
 

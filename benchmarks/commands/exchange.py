@@ -26,7 +26,7 @@ PACKAGES = ("spikemark", "torch", "torchvision", "pytorch-lightning", "torchmetr
 def export(results: Path, out: Path, networks: bool) -> None:
     """Pack RESULTS into one archive: sound records and studies, hashes, and this machine's environment."""
     from leaderboard import StoreError
-    from leaderboard.archive import pack
+    from leaderboard.store.archive import pack
 
     try:
         packed = pack(results, out, environment(), networks)
@@ -47,7 +47,7 @@ def import_(archive: Path, results: Path, networks: bool) -> None:
     A damaged archive is refused as a whole. A record that does not validate is refused and named.
     """
     from leaderboard import StoreError
-    from leaderboard.archive import unpack
+    from leaderboard.store.archive import unpack
 
     try:
         merged = unpack(archive, results, networks, why_no_weights)

@@ -48,7 +48,7 @@ def _listing(what: str) -> dict[str, list[tuple[str, str]]]:
     """Heading -> names with one line each."""
     if what == "matrices":
         from benchmarks.matrix import bundled
-        from leaderboard.yaml_files import read_file
+        from leaderboard.files.yaml_files import read_file
 
         read = {name: read_file(path).content for name, path in bundled().items()}
         return {"": [(name, content.get("description", "")) for name, content in read.items()]}
@@ -58,7 +58,7 @@ def _listing(what: str) -> dict[str, list[tuple[str, str]]]:
         return {"": [(name, f"{model.summary}. {model.source}.") for name, model in energy.models().items()]}
     if what == "recipes":
         from conversion import recipe_from, recipe_names
-        from leaderboard.wording import GROUP_TITLES
+        from leaderboard.ranking.wording import GROUP_TITLES
 
         recipes = [recipe_from(name) for name in recipe_names()]
         return {

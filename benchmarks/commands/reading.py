@@ -21,11 +21,11 @@ from benchmarks.output import escaped, printable, say, screen
 
 if TYPE_CHECKING:
     from leaderboard.published import PublishedCurve
-    from leaderboard.ranking import Board
-    from leaderboard.records import Group
-    from leaderboard.store import Loaded
+    from leaderboard.ranking.boards import Board
+    from leaderboard.records.record import Group
+    from leaderboard.store.results import Loaded
 
-GROUP_NAMES = ("binary", "multi-level", "retrained", "baseline")  # as `leaderboard.ranking.GROUPS`
+GROUP_NAMES = ("binary", "multi-level", "retrained", "baseline")  # as `leaderboard.ranking.boards.GROUPS`
 GROUPS = click.option(
     "--group",
     "groups",
@@ -98,10 +98,10 @@ def show(
     """
     import energy
     from leaderboard import StoreError, load_published, only_groups, rank, render
-    from leaderboard.energies import completed
-    from leaderboard.energy_order import by_energy, has_figures
+    from leaderboard.costs.order import by_energy, has_figures
     from leaderboard.published import select_published
-    from leaderboard.ranking import at_limit
+    from leaderboard.ranking.boards import at_limit
+    from leaderboard.statistics.energies import completed
 
     wanted = cast("tuple[Group, ...]", groups)
     try:
@@ -130,10 +130,10 @@ def show(
         for invalid in loaded.invalid:
             say(f"set aside: {printable(invalid.path)}: {printable(invalid.reason)}", err=True)
         if html is not None:
-            from leaderboard.attachments import load_pictures
-            from leaderboard.diagnoses import load_diagnoses
-            from leaderboard.page import write_page
-            from leaderboard.studies import load_studies
+            from leaderboard.page.html import write_page
+            from leaderboard.store.diagnoses import load_diagnoses
+            from leaderboard.store.pictures import load_pictures
+            from leaderboard.store.studies import load_studies
 
             write_page(
                 boards,
@@ -147,7 +147,7 @@ def show(
             )
             console.print(f"page:    {html}", soft_wrap=True, highlight=False)
         if plots is not None:
-            from leaderboard.plots import write_plots
+            from leaderboard.reports.plots import write_plots
 
             drawn = write_plots(limited, plots, model=model or energy.REFERENCE)
             console.print(f"plots:   {len(drawn)} files in {plots}", soft_wrap=True, highlight=False)
@@ -164,8 +164,8 @@ def _printed(
 ) -> str:
     """The ranking in a format for papers and programs."""
     from leaderboard import markdown_report
-    from leaderboard.entries import to_csv, to_json
-    from leaderboard.latex import to_latex
+    from leaderboard.reports.entries import to_csv, to_json
+    from leaderboard.reports.latex import to_latex
 
     if output == "markdown":
         words = ["spikemark", "leaderboard", "--format", "markdown", "--results", str(results)]
@@ -229,7 +229,7 @@ def read_records(folders: Sequence[Path], *, layers: bool = False) -> Loaded:
 
     `layers`: with what single layers spent, see `ResultStore.load`.
     """
-    from leaderboard.store import Loaded, ResultStore
+    from leaderboard.store.results import Loaded, ResultStore
 
     gc.disable()  # and on again only when nothing that was read needs a look
     stores = [ResultStore(folder).load(layers=layers) for folder in folders]

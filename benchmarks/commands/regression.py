@@ -18,8 +18,8 @@ from benchmarks.output import screen
 
 if TYPE_CHECKING:
     from benchmarks.spec import Matrix
-    from leaderboard.baseline import Baseline
-    from leaderboard.regression import Move
+    from leaderboard.regression.baseline import Baseline
+    from leaderboard.regression.changes import Move
 
 KEPT = ("same", "other", "only_same")  # of a baseline, when it is rewritten: people may have edited them
 BASELINE = Path(__file__).parents[1] / "baselines" / "regression.json"
@@ -62,8 +62,8 @@ def regress(matrix: str, baseline: Path, update: bool) -> None:
 
 def _gate(matrix: Matrix, path: Path, update: bool, console: Console) -> list[Move]:
     from benchmarks.regression.measure import keep_weights, measure
-    from leaderboard.baseline import read_baseline, write_baseline
-    from leaderboard.regression import moves
+    from leaderboard.regression.baseline import read_baseline, write_baseline
+    from leaderboard.regression.changes import moves
 
     before = None if update and not path.is_file() else read_baseline(path)
     with tempfile.TemporaryDirectory() as folder:

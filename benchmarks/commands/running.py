@@ -164,7 +164,7 @@ def status(what: str, results: Path) -> None:
     if what and Path(what).is_dir():
         folder, matrix = Path(what), ""
     elif what.endswith((".yaml", ".yml")):
-        from leaderboard.yaml_files import YamlError, read_file
+        from leaderboard.files.yaml_files import YamlError, read_file
 
         try:
             matrix = str(read_file(Path(what)).content["name"])

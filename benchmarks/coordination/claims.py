@@ -40,7 +40,7 @@ from benchmarks.coordination.owners import Owner
 from benchmarks.coordination.plain_files import read_as
 from benchmarks.coordination.progress_file import Progress, ProgressFile
 from leaderboard import StoreError
-from leaderboard.files import unwritable
+from leaderboard.files.atomic import unwritable
 
 HEARTBEAT = 5.0  # seconds
 SILENCE = 120.0  # seconds without a heartbeat after which an owner on another machine counts as dead

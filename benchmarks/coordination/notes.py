@@ -11,8 +11,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from benchmarks.coordination.plain_files import LARGE, read_as
-from leaderboard.files import write_text_atomically
-from leaderboard.store import CELL_ID
+from leaderboard.files.atomic import write_text_atomically
+from leaderboard.store.results import CELL_ID
 
 Id = Annotated[str, Field(pattern=f"^{CELL_ID.pattern}$")]
 

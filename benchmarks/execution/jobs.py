@@ -35,8 +35,8 @@ from benchmarks.tracking import start_run
 from benchmarks.user_errors import USER_ERRORS
 from datamodules import DataError, DataModule
 from leaderboard import Record, ResultStore, StoreError
-from leaderboard.failures import Failure, FailureStore
-from leaderboard.files import FULL, unwritable
+from leaderboard.files.atomic import FULL, unwritable
+from leaderboard.store.failures import Failure, FailureStore
 from lightning_modules.networks import CheckpointError, NetworkError
 
 Status = Literal["done", "there", "busy", "lost", "failed", "unwritable"]

@@ -17,7 +17,7 @@ from benchmarks.coordination.notes import NotedCell, Notes
 from benchmarks.execution.costs import Seconds
 from benchmarks.execution.jobs import Job
 from leaderboard import ResultStore
-from leaderboard.failures import Failure, FailureStore
+from leaderboard.store.failures import Failure, FailureStore
 
 
 @dataclass

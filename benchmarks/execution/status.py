@@ -13,7 +13,7 @@ from benchmarks.coordination.claims import Claims, Holding
 from benchmarks.coordination.notes import Note, Notes
 from benchmarks.execution.times import in_words
 from benchmarks.output import printable
-from leaderboard.failures import Failure, FailureStore
+from leaderboard.store.failures import Failure, FailureStore
 
 SHOWN = 5  # failures
 

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.errors import PluginError
 from benchmarks.plugins.kinds import KINDS
 from datamodules import DataError
-from leaderboard.yaml_files import YamlError, read_text
+from leaderboard.files.yaml_files import YamlError, read_text
 from spikemark_plugins.names import did_you_mean
 
 

@@ -25,7 +25,7 @@ from benchmarks.runner import run
 from benchmarks.spec import Matrix
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
 from leaderboard import ResultStore
-from leaderboard.baseline import Baseline, measured
+from leaderboard.regression.baseline import Baseline, measured
 from lightning_modules import networks
 
 

@@ -21,10 +21,10 @@ from benchmarks.tuning.journal import READ_AT
 from benchmarks.tuning.objective import TuningSubject
 from benchmarks.tuning.study import FORWARDS, IMAGE_STEPS, REFUSED, REPEATS, SECONDS, Found
 from benchmarks.tuning_spec import TuningSpec
-from leaderboard.files import write_text_atomically
-from leaderboard.records import Tuning
-from leaderboard.studies import Study, Trial
-from leaderboard.yaml_files import yaml_text
+from leaderboard.files.atomic import write_text_atomically
+from leaderboard.files.yaml_files import yaml_text
+from leaderboard.records.record import Tuning
+from leaderboard.store.studies import Study, Trial
 
 FEWEST_FOR_IMPORTANCE = 4  # finished trials
 

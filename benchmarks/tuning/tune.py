@@ -32,8 +32,8 @@ from benchmarks.tuning.space import RecipeSpace
 from benchmarks.tuning.study import run_study
 from benchmarks.tuning_spec import TuningSpec
 from conversion import Recipe, recipe_from
-from leaderboard.records import content_hash
-from leaderboard.studies import write_study
+from leaderboard.records.record import content_hash
+from leaderboard.store.studies import write_study
 from spikemark_plugins.names import did_you_mean
 
 # Raised whenever a change makes the same study find something else.

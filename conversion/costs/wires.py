@@ -7,6 +7,7 @@ wires know the sources for which that is not sure (`merged`), and the exact ways
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -280,10 +281,13 @@ def _factors(operation: Callable[..., Any], args: Any, kwargs: Any, like: Tensor
         return result
 
     found = []
-    for index in range(len(wires)):
-        one = torch.ones((), dtype=like.dtype, device=like.device)
-        tangents = tuple(one.expand(zero.shape) if i == index else zero for i, zero in enumerate(zeros))
-        found.append(torch.func.jvp(run, zeros, tangents)[1].detach())
+    with warnings.catch_warnings():
+        # The first such derivative makes PyTorch compile some of its own code, and warn of how it does that.
+        warnings.filterwarnings("ignore", r".*torch\.jit\.script", FutureWarning)
+        for index in range(len(wires)):
+            one = torch.ones((), dtype=like.dtype, device=like.device)
+            tangents = tuple(one.expand(zero.shape) if i == index else zero for i, zero in enumerate(zeros))
+            found.append(torch.func.jvp(run, zeros, tangents)[1].detach())
     return found
 
 

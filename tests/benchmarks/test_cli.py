@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.cli import main
 from benchmarks.commands.reading import GROUP_NAMES
-from leaderboard.ranking import GROUPS
-from leaderboard.wording import GROUP_TITLES
+from leaderboard.ranking.boards import GROUPS
+from leaderboard.ranking.wording import GROUP_TITLES
 
 COMMAND = [sys.executable, "-m", "benchmarks.cli"]
 

@@ -14,7 +14,7 @@ from benchmarks.cli import main
 from benchmarks.data import evaluation_data
 from benchmarks.matrix import load
 from conversion import Diagnosis
-from leaderboard.diagnoses import load_diagnoses
+from leaderboard.store.diagnoses import load_diagnoses
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from benchmarks.tasks import Task, TrainingSpec
 from datamodules import registry as datasets
 from datamodules.digits import Digits
 from leaderboard import ResultStore, encode_outcomes, rank, render
-from leaderboard.records import Outcomes, Point
+from leaderboard.records.record import Outcomes, Point
 from lightning_modules import networks
 from lightning_modules.metrics import TaskMetric
 from lightning_modules.networks import NetworkEntry, registry

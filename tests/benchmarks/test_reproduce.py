@@ -10,8 +10,8 @@ import yaml
 
 from benchmarks.cells import Cell, expand
 from benchmarks.spec import Matrix
-from leaderboard.records import Method, Provenance, Record
-from leaderboard.reproduce import cell_matrix, reproduction
+from leaderboard.page.reproduce import cell_matrix, reproduction
+from leaderboard.records.record import Method, Provenance, Record
 
 MATRIX = {
     "name": "study",

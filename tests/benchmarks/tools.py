@@ -18,7 +18,7 @@ from benchmarks.execution.where import Where
 from benchmarks.runner import Outcome, run
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore
-from leaderboard.records import repeatable
+from leaderboard.records.record import repeatable
 
 TINY = {
     "name": "tiny",

@@ -72,4 +72,5 @@ def test_both_ends_of_every_declared_range_are_valid() -> None:
             for parameter, found in declared_ranges(kind, name, 32).items():
                 ends = found.values if isinstance(found, Choices) else (found.low, found.high)
                 for end in ends:
-                    part_type(kind, name)(**{parameter: end})
+                    part = part_type(kind, name)(**{parameter: end})
+                    assert getattr(part, parameter) == end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
@@ -127,6 +128,28 @@ def test_records_can_name_the_packages(install):
     assert "guest_0" not in sys.modules
 
 
-def test_every_group_opens_on_a_machine_without_plug_ins():
-    for group in GROUPS:
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_opens_once(install, monkeypatch, group):
+    """Whether there are plug-ins or none, and however often it is asked."""
+    asked = []
+
+    def of_the_machine(*, group: str) -> list[EntryPoint]:
+        asked.append(group)
+        return list(entry_points(group=group))
+
+    monkeypatch.setattr(spikemark_plugins, "entry_points", of_the_machine)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         load(group)
+        assert asked == [group]
+        install("late", group, "raise AssertionError('a group that was opened is opened again')")
+        load(group)
+    assert asked == [group]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_imports_what_it_names(install, group):
+    install("first", group, "")
+    install("second", group, "")
+    load(group)
+    assert {"guest_0", "guest_1"} <= set(sys.modules)

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.errors import ExecutionError
 from benchmarks.execution.executors import open_executor
 from benchmarks.execution.where import Where
-from leaderboard.failures import FailureStore
+from leaderboard.store.failures import FailureStore
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from benchmarks.execution import pool as pool_module
 from benchmarks.execution.lost_workers import WorkerDied
 from benchmarks.execution.pool import WorkerPool, visible_gpus
 from benchmarks.execution.where import Where
-from leaderboard.failures import FailureStore
+from leaderboard.store.failures import FailureStore
 
 
 def test_every_worker_has_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

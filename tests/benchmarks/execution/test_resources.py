@@ -20,7 +20,7 @@ from benchmarks.cli import main
 from benchmarks.coordination.claims import Claims
 from benchmarks.coordination.leftovers import ABANDONED, leftovers, sweep_results
 from benchmarks.offline import new_id, offline_runs, open_runs, runs_of
-from leaderboard.failures import FailureStore
+from leaderboard.store.failures import FailureStore
 
 CELL = "0123456789abcdef"
 

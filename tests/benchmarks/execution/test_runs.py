@@ -18,7 +18,7 @@ from benchmarks.execution.plan import make_plan
 from benchmarks.execution.where import Where
 from benchmarks.runner import RETRIES
 from leaderboard import ResultStore
-from leaderboard.failures import FailureStore
+from leaderboard.store.failures import FailureStore
 
 TWO = Where(workers=2, threads=1)
 

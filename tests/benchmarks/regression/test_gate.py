@@ -23,8 +23,8 @@ from conversion.neurons import IntegrateAndFire
 from conversion.pooling import Gate
 from conversion.scales import Percentile
 from conversion.simulation.compiled.native import kernel
-from leaderboard.baseline import SAME
-from leaderboard.regression import FAN_OUT, NEURONS, POOLS, SHIFTED, moves
+from leaderboard.regression.baseline import SAME
+from leaderboard.regression.changes import FAN_OUT, NEURONS, POOLS, SHIFTED, moves
 
 REDUCED = {
     "name": "reduced",

@@ -12,7 +12,7 @@ from benchmarks.matrix import load
 from datamodules.base import DataModule
 from datamodules.digits import Digits
 from leaderboard import ResultStore
-from leaderboard.studies import load_studies
+from leaderboard.store.studies import load_studies
 
 MATRIX = {
     "name": "tiny",

@@ -211,8 +211,11 @@ def test_a_mask_of_the_networks_own_may_be_infinite(file):
         network.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
         return network
 
-    torch.save(masked().state_dict(), file)
-    load_weights(masked(), file)
+    source, network = masked(), masked()
+    torch.save(source.state_dict(), file)
+    load_weights(network, file)
+    assert torch.equal(network.weight, source.weight)
+    assert network.mask.tolist() == [0.0, -float("inf")]
 
 
 class Stubborn(nn.Linear):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightning_modules.networks.checkpoints import PREFIXES
 from lightning_modules.networks.errors import CheckpointError
 from lightning_modules.networks.registry import build
 from lightning_modules.networks.weights import load_weights
@@ -41,10 +42,17 @@ def test_usual_forms_load(wrap, file):
     torch.testing.assert_close(network.eval()(images), source.eval()(images), rtol=0, atol=0)
 
 
-def test_prefixes_of_the_network_itself_stay(file):
-    network = torch.nn.ModuleDict({"network": torch.nn.Linear(2, 3)})
-    torch.save(network.state_dict(), file)
-    load_weights(torch.nn.ModuleDict({"network": torch.nn.Linear(2, 3)}), file)
+@pytest.mark.parametrize("saved_in", ["", "network.", "module.network."])
+@pytest.mark.parametrize("own", [*(prefix.removesuffix(".") for prefix in PREFIXES), "state"])
+def test_prefixes_of_the_network_itself_stay(file, own, saved_in):
+    def named() -> torch.nn.ModuleDict:
+        return torch.nn.ModuleDict({own: torch.nn.Linear(2, 3)})
+
+    source, network = named(), named()
+    torch.save({f"{saved_in}{key}": value for key, value in source.state_dict().items()}, file)
+    assert not torch.equal(network[own].weight, source[own].weight)
+    load_weights(network, file)
+    torch.testing.assert_close(network.state_dict(), source.state_dict(), rtol=0, atol=0)
 
 
 def refused(network, file) -> str:

@@ -17,8 +17,8 @@
  * the sum of the weights of a row of the kernel, makes up for it. What overflows on the way comes back: all
  * sums are modulo 2^32, and the last one fits. */
 INLINE void multiply(
-    ivec sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels,
-    const int planes, const int vectors, const int is_signed, int64_t largest) {
+    ivec sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels, const int planes,
+    const int vectors, const int is_signed, int64_t largest) {
     const __m512i flip = _mm512_set1_epi8((char)0x80);
     for (int64_t c = 0; c < channels; c += 4) {
         __m512i w[3][2];
@@ -45,8 +45,8 @@ INLINE void multiply(
  * Where spikes are signed, the sign of each moves from the weight, whose magnitude is the unsigned factor, to
  * the spike. */
 INLINE void multiply(
-    ivec sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels,
-    const int planes, const int vectors, const int is_signed, int64_t largest) {
+    ivec sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels, const int planes,
+    const int vectors, const int is_signed, int64_t largest) {
     const __m256i ones = _mm256_set1_epi16(1);
     const int64_t run = 4 * (32767 / (2 * 128 * largest)); /* channels whose sums fit 16 bits */
     for (int p = 0; p < planes; p++)

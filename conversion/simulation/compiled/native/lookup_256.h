@@ -119,8 +119,8 @@ INLINE void look_up_wide(
 
 /* Add the sums of a run of groups: some registers of each of some pixels. */
 INLINE void look_up(
-    lookups *found, const uint16_t *const *index, const int8_t *table, int64_t groups, int64_t apart,
-    int64_t run, const int wide, const int pixels, const int registers) {
+    lookups *found, const uint16_t *const *index, const int8_t *table, int64_t groups, int64_t apart, int64_t run,
+    const int wide, const int pixels, const int registers) {
     if (wide) {
         look_up_wide(found, index[0], table, groups, apart, run);
         return;
@@ -128,8 +128,7 @@ INLINE void look_up(
     for (int64_t g = 0; g < groups; g++, table += CHANNELS * NARROW_TABLE) {
         __m256i spikes[MOST_TOGETHER];
         for (int i = 0; i < pixels; i++)
-            for (int r = 0; r < registers; r++)
-                spikes[i * registers + r] = indices_at(index[i] + g * apart + r * 16);
+            for (int r = 0; r < registers; r++) spikes[i * registers + r] = indices_at(index[i] + g * apart + r * 16);
         for (int c = 0; c < CHANNELS; c++) {
             const __m256i own = table_at(table + c * NARROW_TABLE);
             for (int n = 0; n < pixels * registers; n++)

@@ -58,8 +58,8 @@ INLINE void clear(lookups *found) {
 
 /* Add the sums of a run of groups: some registers of each of some pixels. */
 INLINE void look_up(
-    lookups *found, const uint16_t *const *index, const int8_t *table, int64_t groups, int64_t apart,
-    int64_t run, const int wide, const int pixels, const int registers) {
+    lookups *found, const uint16_t *const *index, const int8_t *table, int64_t groups, int64_t apart, int64_t run,
+    const int wide, const int pixels, const int registers) {
     for (int64_t g = 0; g < groups; g++, table += CHANNELS * NARROW_TABLE) {
         __m512i low[CHANNELS], high[CHANNELS];
         for (int c = 0; c < CHANNELS; c++) {
@@ -69,8 +69,8 @@ INLINE void look_up(
         for (int i = 0; i < pixels; i++)
             for (int r = 0; r < registers; r++) {
                 const uint16_t *from = index[i] + g * apart + r * (wide ? 16 : 32);
-                __m512i spikes = wide ? _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from))
-                                      : _mm512_loadu_si512(from);
+                __m512i spikes =
+                    wide ? _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from)) : _mm512_loadu_si512(from);
                 __m512i *sum = found->sums[i * registers + r];
                 for (int c = 0; c < CHANNELS; c++)
                     sum[c] = wide ? _mm512_add_epi32(sum[c], _mm512_permutex2var_epi32(low[c], spikes, high[c]))

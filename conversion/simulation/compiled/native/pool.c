@@ -125,8 +125,7 @@ INLINE void pool_unit(const pool_part *given, const int images) {
     int64_t done = 0; /* input rows summed so far */
     for (int64_t y = 0; y < j->out_height; y++) {
         const int64_t top = y * j->stride_h - j->pad_h;
-        for (; done < j->height && done < top + reach; done++)
-            sum_row(p, p->kept + done % reach * size, done, images);
+        for (; done < j->height && done < top + reach; done++) sum_row(p, p->kept + done % reach * size, done, images);
         int64_t count = 0;
         for (int64_t ky = 0; ky < j->kernel_h; ky++) {
             const int64_t row = top + ky * j->dilation_h;

@@ -44,8 +44,8 @@ typedef struct {
 #if HAS_SYNAPSES
 /* Synaptic currents and biases of a tile of neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
 INLINE void synapses(
-    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x,
-    const int planes, const int vectors, const int is_signed) {
+    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x, const int planes,
+    const int vectors, const int is_signed) {
     static const int8_t silence[8192] = {0};
     const int64_t row_bytes = l->channels * planes * vectors * LANES;
     const int8_t *weights = l->weights + block * l->kernel_h * l->kernel_w * row_bytes;
@@ -87,8 +87,9 @@ INLINE void synapses(
         }
 }
 #else
-INLINE void synapses(vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y,
-                     int64_t x, const int planes, const int vectors, const int is_signed) {}
+INLINE void synapses(
+    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x, const int planes,
+    const int vectors, const int is_signed) {}
 #endif
 
 /* Fire the neurons of some neighbouring pixels once. */
@@ -114,12 +115,15 @@ INLINE void fire_tile(
         int vectors) { \
         fire_tile(currents, l, place, at, to, t, pixels, vectors, KIND); \
     }
-ONCE(SIGNED) ONCE(CALIBRATED) ONCE(LEAKY) ONCE(DIFFERENTIAL)
+ONCE(SIGNED)
+ONCE(CALIBRATED)
+ONCE(LEAKY)
+ONCE(DIFFERENTIAL)
 
 /* Add what else flows into some neighbouring pixels, then fire their neurons or write their currents. */
 INLINE void finish(
-    vec currents[TILE][2], const layer *l, int64_t channel, int64_t place, int64_t at, int64_t t,
-    const int64_t pixels, const int vectors) {
+    vec currents[TILE][2], const layer *l, int64_t channel, int64_t place, int64_t at, int64_t t, const int64_t pixels,
+    const int vectors) {
     for (int64_t a = 0; a < l->addends; a++) {
         const addend add = l->add[a];
         const int64_t from = t * add.step + at;
@@ -140,8 +144,7 @@ INLINE void finish(
     switch (l->neurons.kind) {
         case NONE:
             for (int64_t i = 0; i < pixels; i++)
-                for (int k = 0; k < vectors; k++)
-                    store(l->currents + to + i * l->outputs + k * LANES, currents[i][k]);
+                for (int k = 0; k < vectors; k++) store(l->currents + to + i * l->outputs + k * LANES, currents[i][k]);
             break;
         case BINARY: fire_tile(currents, l, place, at, to, t, pixels, vectors, BINARY); break;
         case BURST: fire_tile(currents, l, place, at, to, t, pixels, vectors, BURST); break;
@@ -169,10 +172,8 @@ INLINE void run_row(
                     for (int k = 0; k < vectors; k++) currents[i][k] = load(l->bias + channel + k * LANES);
                 if (planes) synapses(currents, l, l->spikes + image, block, y, x, planes, vectors, is_signed);
                 const int64_t place = line + x * l->outputs, at = b * map + place;
-                if (l->out_width - x >= TILE)
-                    finish(currents, l, channel, place, at, t, TILE, vectors);
-                else
-                    finish(currents, l, channel, place, at, t, l->out_width - x, vectors);
+                if (l->out_width - x >= TILE) finish(currents, l, channel, place, at, t, TILE, vectors);
+                else finish(currents, l, channel, place, at, t, l->out_width - x, vectors);
             }
         }
 }
@@ -203,10 +204,20 @@ void run_layer(const layer *l, int64_t threads) {
     for (int64_t item = 0; item < items; item++) {
         const int64_t block = item / l->out_height, y = item % l->out_height;
         switch ((l->planes * 2 + l->vectors - 1) * 2 + l->is_signed) {
-            CASE(0, 1, 0) CASE(0, 2, 0)
-            CASE(1, 1, 0) CASE(1, 2, 0) CASE(1, 1, 1) CASE(1, 2, 1)
-            CASE(2, 1, 0) CASE(2, 2, 0) CASE(2, 1, 1) CASE(2, 2, 1)
-            CASE(3, 1, 0) CASE(3, 2, 0) CASE(3, 1, 1) CASE(3, 2, 1)
+            CASE(0, 1, 0)
+            CASE(0, 2, 0)
+            CASE(1, 1, 0)
+            CASE(1, 2, 0)
+            CASE(1, 1, 1)
+            CASE(1, 2, 1)
+            CASE(2, 1, 0)
+            CASE(2, 2, 0)
+            CASE(2, 1, 1)
+            CASE(2, 2, 1)
+            CASE(3, 1, 0)
+            CASE(3, 2, 0)
+            CASE(3, 1, 1)
+            CASE(3, 2, 1)
         }
     }
 }

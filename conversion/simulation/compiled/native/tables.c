@@ -62,7 +62,8 @@ INLINE void index_pixel(const index_job *job, int64_t plane, int64_t pixel, cons
                 const uint32_t mask = lanes_of(bits[j] + begin * step, left, images);
                 fired[j] += __builtin_popcount(mask);
                 if (is_signed)
-                    fired[j] -= 2 * __builtin_popcount(mask & lanes_of(bits[j] + to_signs + begin * step, left, images));
+                    fired[j] -=
+                        2 * __builtin_popcount(mask & lanes_of(bits[j] + to_signs + begin * step, left, images));
                 lanes = with_spikes(lanes, mask, j);
             }
             const int64_t quartet = v / QUARTET * QUARTET, wide = quartet_size(vectors, quartet);
@@ -87,7 +88,10 @@ void index_spikes(const index_job *job, int64_t threads) {
         if (job->group == NARROW_GROUP) index_pixel(job, plane, pixel, I, NARROW_GROUP); \
         else index_pixel(job, plane, pixel, I, WIDE_GROUP); \
         break;
-                    CASE(4) CASE(8) CASE(16) CASE(32)
+                    CASE(4)
+                    CASE(8)
+                    CASE(16)
+                    CASE(32)
 #undef CASE
                 }
             }
@@ -111,8 +115,7 @@ INLINE void sum_place(const index_job *job, float *sums, int64_t place, const in
 void sum_spikes(const index_job *job, float *sums, int64_t threads) {
     const int64_t places = job->height * job->width * job->channels / CHANNELS;
 #pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t place = 0; place < places; place++)
-        switch (job->images) {
+    for (int64_t place = 0; place < places; place++) switch (job->images) {
             case 4: sum_place(job, sums, place, 4); break;
             case 8: sum_place(job, sums, place, 8); break;
             case 16: sum_place(job, sums, place, 16); break;

@@ -85,7 +85,7 @@ INLINE void sum_block(
     const int64_t size = groups * block_size(wide);
     const int64_t apart = quartet_size(l->vectors, quartet) * VECTOR;
     const int64_t offset = (plane * l->height * l->vectors + quartet) * l->width * l->groups * VECTOR +
-                           block[2] * apart + first_register * lanes;
+        block[2] * apart + first_register * lanes;
     lookups found;
     clear(&found);
     const int64_t from = block[0] > s->taps_from ? block[0] : s->taps_from;
@@ -105,15 +105,14 @@ INLINE void sum_block(
     for (int i = 0; i < pixels; i++)
         for (int r = 0; r < registers; r++)
             for (int c = 0; c < CHANNELS; c++) {
-                int32_t *at = s->sums + ((pixel + i) * CHANNELS + c) * SPAN * VECTOR +
-                              quartet % SPAN * VECTOR + (first_register + r) * lanes;
+                int32_t *at = s->sums + ((pixel + i) * CHANNELS + c) * SPAN * VECTOR + quartet % SPAN * VECTOR +
+                    (first_register + r) * lanes;
                 keep_sums(&found, i * registers + r, c, at, l->plane_weights[plane], first, wide);
             }
 }
 
 /* Sums of a quartet of vectors, for neighbouring pixels and one block of output channels. */
-INLINE void sum_tile(
-    const table_layer *l, scratch *s, int64_t x, int64_t pixels, int64_t quartet, const int wide) {
+INLINE void sum_tile(const table_layer *l, scratch *s, int64_t x, int64_t pixels, int64_t quartet, const int wide) {
     const int64_t all = quartet_size(l->vectors, quartet) * VECTOR / lanes_together(wide);
     const int most = wide ? MOST_WIDE : MOST_TOGETHER;
     for (int64_t p = 0; p < l->planes; p++) {
@@ -191,21 +190,20 @@ INLINE void add_addends(
 
 /* Fire a register of neurons once and write their spikes. */
 INLINE void fire_lanes(
-    const table_layer *l, vec state[MAX_STATES], vec current, int64_t t, int64_t at, int64_t plane,
-    const int images, const int kind) {
+    const table_layer *l, vec state[MAX_STATES], vec current, int64_t t, int64_t at, int64_t plane, const int images,
+    const int kind) {
     if (kind == BINARY) {
         store_bits(l->fired, at, fire_binary(&state[MEMBRANE], current), images);
         return;
     }
     const ivec spikes = __builtin_convertvector(fire(&l->neurons, state, current, t, kind), ivec);
-    for (int64_t p = 0; p < l->out_planes; p++)
-        store_bits(l->fired, p * plane + at, has_bit(spikes, 1 << p), images);
+    for (int64_t p = 0; p < l->out_planes; p++) store_bits(l->fired, p * plane + at, has_bit(spikes, 1 << p), images);
 }
 
 /* Everything that follows the sums, for some registers of neurons of a tile, over steps [begin, end). */
 INLINE void settle_some(
-    const table_layer *l, const scratch *s, int64_t channel, int64_t pixel, int64_t unit, int64_t begin,
-    int64_t end, const int images, const int together, const int kind) {
+    const table_layer *l, const scratch *s, int64_t channel, int64_t pixel, int64_t unit, int64_t begin, int64_t end,
+    const int images, const int together, const int kind) {
     const int64_t row = CHANNELS * images, plane = l->steps * row, apart = SPAN * VECTOR;
     const int64_t first = channel / CHANNELS * l->out_height * l->out_width + pixel;
     int64_t places[TOGETHER], lanes[TOGETHER], to[TOGETHER];
@@ -231,10 +229,8 @@ INLINE void settle_some(
         }
         add_addends(currents, l, t, places, lanes, channel, images, together);
         for (int u = 0; u < together; u++)
-            if (kind == NONE)
-                store(l->currents + to[u] + t * row, currents[u]);
-            else
-                fire_lanes(l, state[u], currents[u], t, to[u] + t * row, plane, images, kind);
+            if (kind == NONE) store(l->currents + to[u] + t * row, currents[u]);
+            else fire_lanes(l, state[u], currents[u], t, to[u] + t * row, plane, images, kind);
     }
     for (int u = 0; u < together; u++)
         for (int n = 0; n < states; n++) store(l->neurons.state[n] + places[u] * row + lanes[u], state[u][n]);
@@ -253,8 +249,7 @@ INLINE void settle(
 }
 
 /* Rows [from, to) of a block of output channels. */
-INLINE void run_band(
-    const table_layer *given, scratch *s, int64_t block, int64_t from, int64_t to, const int images) {
+INLINE void run_band(const table_layer *given, scratch *s, int64_t block, int64_t from, int64_t to, const int images) {
     const table_layer own = *given, *l = &own; /* nothing written below can change it, and the compiler knows */
     const int64_t channel = block * CHANNELS;
     const int64_t most = TILE / (l->vectors < SPAN ? l->vectors : SPAN), tile = most < PIXELS ? most : PIXELS;
@@ -272,7 +267,12 @@ INLINE void run_band(
                 switch (l->neurons.kind) {
 #define SETTLE(KIND) \
     case KIND: settle(l, s, channel, pixel, pixels, vector, images, KIND); break;
-                    SETTLE(NONE) SETTLE(BINARY) SETTLE(BURST) SETTLE(SIGNED) SETTLE(CALIBRATED) SETTLE(LEAKY)
+                    SETTLE(NONE)
+                    SETTLE(BINARY)
+                    SETTLE(BURST)
+                    SETTLE(SIGNED)
+                    SETTLE(CALIBRATED)
+                    SETTLE(LEAKY)
 #undef SETTLE
                 }
             }

@@ -152,8 +152,8 @@ INLINE void multiply_all(
 
 /* One unit of channels, for pixels [from, to) of the output, where rows of tiles are time steps. */
 INLINE void run_steps(
-    const layer *l, const cut *c, const int8_t *spikes, int32_t *sums, int64_t unit, int64_t from, int64_t to, int64_t b,
-    int64_t images, int64_t t, int64_t steps, const int planes, const int vectors) {
+    const layer *l, const cut *c, const int8_t *spikes, int32_t *sums, int64_t unit, int64_t from, int64_t to,
+    int64_t b, int64_t images, int64_t t, int64_t steps, const int planes, const int vectors) {
     const int columns = planes * vectors;
     const int8_t *weights = l->weights + unit * c->entries * columns * TILE_BYTES;
     for (int64_t pixel = from; pixel < to; pixel += NEIGHBOURS) {
@@ -200,8 +200,7 @@ INLINE void run_abreast(
 }
 
 /* Neurons without synapses, places [from, to) of the output. */
-static void run_places(
-    const layer *l, int64_t from, int64_t to, int64_t b, int64_t images, int64_t t, int64_t steps) {
+static void run_places(const layer *l, int64_t from, int64_t to, int64_t b, int64_t images, int64_t t, int64_t steps) {
     for (int64_t image = 0; image < images; image++)
         settle_0(l, 0, 0, 0, from, (to - from) / LANES, b + image, t, steps, 0);
 }
@@ -250,7 +249,11 @@ static void run_item(
         if (c->abreast > 1) run_abreast(l, c, spikes, sums, unit, first, last, b, images, t, steps, P, V); \
         else run_steps(l, c, spikes, sums, unit, from, to, b, images, t, steps, P, V); \
         break;
-                UNIT(1, 1) UNIT(1, 2) UNIT(2, 1) UNIT(3, 1) UNIT(3, 2)
+                UNIT(1, 1)
+                UNIT(1, 2)
+                UNIT(2, 1)
+                UNIT(3, 1)
+                UNIT(3, 2)
 #undef UNIT
             }
     }

@@ -16,7 +16,8 @@ INLINE void settle(
     for (int i = 0; i < registers; i++) {
         channel[i] = planes ? place % l->outputs : (place + i * LANES) % l->outputs;
         counted[i] = all(0);
-        for (int s = 0; s < states_of(kind) && kind != NONE; s++) state[i][s] = load(l->neurons.state[s] + at + i * apart);
+        for (int s = 0; s < states_of(kind) && kind != NONE; s++)
+            state[i][s] = load(l->neurons.state[s] + at + i * apart);
     }
     const vec scale = planes ? load(l->scale + channel[0]) : all(0);
     for (int64_t step = 0; step < steps; step++) {
@@ -80,7 +81,12 @@ INLINE void settle_all(
         for (int64_t i = 0; i < registers; i++) \
             settle(l, sums + i * next, column, row, place + i * apart, b, t, steps, next, planes, 1, KIND); \
         break;
-        SETTLE(NONE) SETTLE(BINARY) SETTLE(BURST) SETTLE(SIGNED) SETTLE(CALIBRATED) SETTLE(LEAKY)
+        SETTLE(NONE)
+        SETTLE(BINARY)
+        SETTLE(BURST)
+        SETTLE(SIGNED)
+        SETTLE(CALIBRATED)
+        SETTLE(LEAKY)
         SETTLE(DIFFERENTIAL)
 #undef SETTLE
     }
@@ -93,7 +99,10 @@ INLINE void settle_all(
         int64_t t, int64_t steps, int64_t next) { \
         settle_all(l, sums, column, row, place, registers, b, t, steps, next, PLANES); \
     }
-SETTLER(0) SETTLER(1) SETTLER(2) SETTLER(3)
+SETTLER(0)
+SETTLER(1)
+SETTLER(2)
+SETTLER(3)
 #undef SETTLER
 static void (*const settlers[])(
     const layer *, const int32_t *, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) = {

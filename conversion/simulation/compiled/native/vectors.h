@@ -62,9 +62,7 @@ INLINE vec least(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b)
 INLINE vec greatest(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
 
 /* The largest whole number that is not above v. */
-INLINE vec whole(vec v) {
-    return (vec)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-}
+INLINE vec whole(vec v) { return (vec)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 
 /* a * b + c, rounded once. */
 INLINE vec multiply_add(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
