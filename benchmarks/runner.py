@@ -1,8 +1,8 @@
 """Run a matrix: each ANN once, each cell once, one record a cell.
 
 The runner knows which jobs there are and which of them wait for others. It submits them to an executor and
-counts the answers; the executor decides where they run (`benchmarks.execution`). A job that fails does not stop
-the others. A run that is ended early loses no finished cell: the next run finds them by their records.
+counts the answers; the executor decides where they run (`benchmarks.execution`). A job that fails does not
+stop the others. A run that ends early loses no finished cell: the next run finds them by their records.
 """
 
 from __future__ import annotations

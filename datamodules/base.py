@@ -1,7 +1,7 @@
 """What every data set offers: loaders, calibration images, fingerprints, and a check of its splits.
 
-`DataModule` holds for any task whose batches are (images, targets); `ClassificationData` adds
-what classification needs. Constructing a data module touches no file; `setup` does, and every
+`DataModule` holds for any task whose batches are (images, targets); `ClassificationData` is the base
+of data sets with one label per image. Constructing a data module touches no file; `setup` does, and every
 method calls it when needed, so that a data module also works without a trainer.
 """
 
@@ -250,11 +250,6 @@ class ClassificationData(DataModule):
     """A data set with one label per image: batches are (images [B, C, H, W], labels [B] int64)."""
 
     task: ClassVar[str] = "classification"
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes; see `classes` for when files are read."""
-        return len(self.classes)
 
 
 def _permutation(count: int, seed: int) -> list[int]:

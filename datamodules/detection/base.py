@@ -68,11 +68,6 @@ class DetectionData(DataModule):
         """Folder that fingerprints are relative to; None for images in memory."""
         return self.root
 
-    @property
-    def num_classes(self) -> int:
-        """Number of classes; see `classes` for when files are read."""
-        return len(self.classes)
-
     def _samples(self, split: Split, *, training: bool) -> DetectionSamples:
         images, read = self._annotated(split)
         chosen = self.options
