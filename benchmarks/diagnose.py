@@ -16,7 +16,7 @@ from benchmarks.cells import Cell
 from benchmarks.choosing import choose_cell
 from benchmarks.data import evaluation_data
 from benchmarks.progress import Display
-from benchmarks.quiet import quieten
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.spec import Matrix
 from conversion import (
     ConversionError,
@@ -61,7 +61,7 @@ def diagnose_matrix(
         DataError: the data are missing or too few.
         StoreError: the results folder cannot be written.
     """
-    quieten()
+    hide_lightning_hints()
     cell = choose_cell(matrix, data_root, network, recipe)
     evaluation = cell.settings.evaluation
     data = evaluation_data(evaluation, cell.ann, more_images=images)

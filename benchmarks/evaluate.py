@@ -102,7 +102,7 @@ def _record(
         seed=cell.seed,
         metric=result.metric,
         config=cell.config,
-        method=describe(cell.recipe, cell.ann.network.made_for_conversion),
+        method=method_of(cell.recipe, cell.ann.network.made_for_conversion),
         tuning=cell.tuning,
         ann=Ann(
             metrics=result.ann,
@@ -131,7 +131,7 @@ def _record(
     )
 
 
-def describe(recipe: Recipe, made_for_conversion: bool = False) -> RecipeSummary:
+def method_of(recipe: Recipe, made_for_conversion: bool = False) -> RecipeSummary:
     """What rankings need to know of a recipe.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a matrix still needs, from its records and failures; and a note of it that others can read.
+"""Which cells of a matrix are still to be run, found from its records and failures; and a note of all cells.
 
     <results>/runs/<matrix>.json   the cells of the latest run of a matrix
 
