@@ -176,7 +176,7 @@ class _Walk:
         in_bytes = False
         if kind is Kind.NEURON:
             in_bytes = node in self._fused and self._fused[node].in_bytes
-        elif kind in (Kind.POOLING, Kind.ROUTING) and self._fitted.units.get(node) is not None:
+        elif kind in (Kind.POOLING, Kind.ROUTING) and self._fitted.spike_values.get(node) is not None:
             in_bytes = all(self._bytes[source] == 1 for source in sources)
         rate = self._plan.neuron.coding is RATE
         self._bytes[node] = 1 if in_bytes and (rate or kind is Kind.NEURON) else FLOAT

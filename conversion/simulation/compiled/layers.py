@@ -23,7 +23,7 @@ from conversion.simulation.fused.fixed_point import PLANES, FixedPoint, fixed_po
 class Synapses:
     """A layer with weights, packed for the kernel.
 
-    Weights are in units of the neuron's threshold per incoming spike, w * unit / threshold, so that
+    Weights are in units of the neuron's threshold per incoming spike, w * spike_value / threshold, so that
     neither spikes nor membranes need scaling; in fixed point with one scale per output channel.
     """
 
@@ -47,19 +47,24 @@ class Synapses:
 
 
 def pack(
-    module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1, least: int = 0
+    module: nn.Module,
+    spike_value: Tensor,
+    threshold: Tensor,
+    precision: Precision,
+    most: int = 1,
+    least: int = 0,
 ) -> Synapses:
     """Pack a Conv2d (ungrouped, zero padding) or Linear layer.
 
     Args:
         module: the layer; outputs are a multiple of BLOCK, inputs of 4.
-        unit: value of one incoming spike, [1, C, ...] or [1, 1, ...].
+        spike_value: value of one incoming spike, [1, C, ...] or [1, 1, ...].
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine weights are, see `conversion.simulation.fused.fixed_point`.
         most: most spikes of one neuron in one step.
         least: fewest; negative where spikes are taken back.
     """
-    fixed = fixed_point(module, unit, threshold, precision, most, least)
+    fixed = fixed_point(module, spike_value, threshold, precision, most, least)
     geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
         given = getattr(module, name, (default, default))

@@ -51,17 +51,17 @@ def pool_packed(rule: Pooling, pool: MaxPool, spikes: PackedSpikes, state: State
     job.packed, job.planes, job.is_signed = 1, len(spikes.weights), spikes.signed
     job.steps, job.images, job.channels = spikes.steps, spikes.lanes, blocks * CHANNELS
     _run(job, spikes.bits, pooled, state)
-    return spikes.with_bits(pooled, spikes.unit, spikes.ndim)
+    return spikes.with_bits(pooled, spikes.spike_value, spikes.ndim)
 
 
 def pool_bytes(
-    rule: Pooling, pool: MaxPool, spikes: Spikes, unit: Tensor, state: State, buffers: Buffers
+    rule: Pooling, pool: MaxPool, spikes: Spikes, spike_value: Tensor, state: State, buffers: Buffers
 ) -> tuple[Spikes, Tensor]:
     """What a rule sends in a chunk of time, bytes.
 
     Args:
         rule, pool, spikes, state: as for `pool_packed`.
-        unit: value of one spike that is sent.
+        spike_value: value of one spike that is sent.
         buffers: where memory of the result comes from.
 
     Returns:
@@ -77,7 +77,9 @@ def pool_bytes(
     counts = torch.zeros(job.out_height, job.out_width, channels)
     job.steps, job.images, job.channels, job.counts = spikes.steps, images, channels, counts.data_ptr()
     _run(job, source, pooled, state)
-    return Spikes(pooled.permute(0, 3, 1, 2), spikes.steps, unit, spikes.signed), counts.permute(2, 0, 1)
+    return Spikes(pooled.permute(0, 3, 1, 2), spikes.steps, spike_value, spikes.signed), counts.permute(
+        2, 0, 1
+    )
 
 
 def _job(rule: Pooling, pool: MaxPool, height: int, width: int) -> PoolJob:

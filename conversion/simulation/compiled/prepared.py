@@ -48,9 +48,9 @@ class Prepared:
 
     def _pack(self, node: fx.Node, threshold: Tensor) -> None:
         module = self.fitted.plan.captured.get_submodule(str(node.target))
-        unit = self.fitted.units[node.all_input_nodes[0]]
-        assert unit is not None
-        self.synapses[node] = pack(module, unit, threshold, self.precision, self.most, self.least)
+        spike_value = self.fitted.spike_values[node.all_input_nodes[0]]
+        assert spike_value is not None
+        self.synapses[node] = pack(module, spike_value, threshold, self.precision, self.most, self.least)
 
 
 def limits_here() -> Limits:

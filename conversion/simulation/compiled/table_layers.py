@@ -65,7 +65,7 @@ class TableLayers:
     def __init__(self, in_bytes: ByteLayers, images: int, progress: Progress) -> None:
         self._bytes = in_bytes
         self._prepared = prepared = in_bytes.prepared
-        self._plan, self._units = prepared.fitted.plan, prepared.fitted.units
+        self._plan, self._spike_values = prepared.fitted.plan, prepared.fitted.spike_values
         self._coding = self._plan.neuron.coding
         self._progress = progress
         self._lanes = lanes_for(min(_rows(self._plan, images), VECTOR))
@@ -103,14 +103,14 @@ class TableLayers:
         return self._bytes.reference.evaluate(node, values, steps)
 
     def _moved(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
-        unit = self._units[node]
+        spike_value = self._spike_values[node]
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: values[source])
         signals = signals_in([args, kwargs])
         if self._changes_rows(node):  # rows of the batch axis are bits here, which no operation moves
             plain = map_structure(_unpacked, PackedSpikes, {s: values[s] for s in node.all_input_nodes})
             return self._bytes.moved(node, plain)
-        if unit is not None and all(isinstance(signal, PackedSpikes) for signal in signals):
-            moved = move(self._bytes.name_of(node), args, kwargs, unit)
+        if spike_value is not None and all(isinstance(signal, PackedSpikes) for signal in signals):
+            moved = move(self._bytes.name_of(node), args, kwargs, spike_value)
             if moved is not None:
                 return moved
         return self._bytes.moved(node, values)
@@ -182,7 +182,7 @@ class TableLayers:
 
     def _pool(self, node: fx.Node, name: str, values: Signal) -> Signal:
         pool, rule = self._bytes.reference.pool_of(node), self._plan.pooling_of(node)
-        counted = self._units[node] is not None and self._coding is RATE
+        counted = self._spike_values[node] is not None and self._coding is RATE
         if counted and isinstance(values, PackedSpikes) and fits(rule, pool, values):
             pooled = pool_packed(rule, pool, values, self._progress.states.setdefault(node, {}))
             self._progress.ran[name] = TABLES
@@ -207,4 +207,4 @@ class TableLayers:
 
 def _unpacked(spikes: PackedSpikes) -> Spikes:
     """The same spikes as bytes."""
-    return Spikes(spikes.counts, spikes.steps, spikes.unit, spikes.signed)
+    return Spikes(spikes.counts, spikes.steps, spikes.spike_value, spikes.signed)

@@ -32,7 +32,7 @@ def is_wide(precision: Precision) -> bool:
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Weights of a Conv2d or Linear layer, w * unit / threshold = integer * scale."""
+    """Weights of a Conv2d or Linear layer, w * spike_value / threshold = integer * scale."""
 
     weights: Tensor  # int32 [C', C, kernel_h, kernel_w]
     scale: Tensor  # float32 [C']
@@ -41,7 +41,12 @@ class FixedPoint:
 
 
 def fixed_point(
-    module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1, least: int = 0
+    module: nn.Module,
+    spike_value: Tensor,
+    threshold: Tensor,
+    precision: Precision,
+    most: int = 1,
+    least: int = 0,
 ) -> FixedPoint:
     """Fixed-point weights of a Conv2d (ungrouped) or Linear layer.
 
@@ -52,7 +57,7 @@ def fixed_point(
 
     Args:
         module: the layer.
-        unit: value of one incoming spike, [1, C, ...] or [1, 1, ...].
+        spike_value: value of one incoming spike, [1, C, ...] or [1, 1, ...].
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine.
         most: most spikes of one neuron in one step.
@@ -63,7 +68,7 @@ def fixed_point(
     weight = weight.view(*weight.shape, *[1] * (4 - weight.ndim))
     outputs, inputs = weight.shape[:2]
     in_thresholds = 1.0 / threshold.double().flatten().expand(outputs)
-    weight = weight * unit.double().flatten().expand(inputs)[None, :, None, None]
+    weight = weight * spike_value.double().flatten().expand(inputs)[None, :, None, None]
     weight = weight * in_thresholds[:, None, None, None]
     bias = torch.zeros(outputs) if layer.bias is None else layer.bias.detach() * in_thresholds
     scale = _scale(weight, precision, most, least)

@@ -77,7 +77,9 @@ def is_spike_driven(fitted: Fitted, limits: Limits, node: fx.Node) -> bool:
     if not suits or not fits(plan.shapes[node], limits) or not isinstance(source, fx.Node):
         return False
     channels = module.weight.shape[1]
-    return fitted.units.get(source) is not None and channels % 4 == 0 and channels <= limits.most_inputs
+    return (
+        fitted.spike_values.get(source) is not None and channels % 4 == 0 and channels <= limits.most_inputs
+    )
 
 
 def _fusion(fitted: Fitted, limits: Limits, neuron: fx.Node) -> Fusion | None:

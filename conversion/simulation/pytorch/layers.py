@@ -128,17 +128,17 @@ class TorchLayers:
         if node.all_input_nodes[0] in self._progress.constant:  # the maximum of a constant is constant
             return Signal(pool(values.data), 1)
         pooled = self.pool_over_time(node, pool, values.timed)
-        self._count_sent(name, pooled, self._fitted.units[node])
+        self._count_sent(name, pooled, self._fitted.spike_values[node])
         return fold(pooled)
 
-    def _count_sent(self, name: str, sent: Tensor, unit: Tensor | None) -> None:
+    def _count_sent(self, name: str, sent: Tensor, spike_value: Tensor | None) -> None:
         """Count what a pool sends [T, B, ...]: in spikes of one size, or else events."""
         if self._tally is None:
             return
-        if unit is None or self._coding is not RATE or not self._plan.neuron.integral:
+        if spike_value is None or self._coding is not RATE or not self._plan.neuron.integral:
             self.count(name, (sent != 0).to(sent.dtype))
         else:
-            self.count(name, (sent / unit).round())
+            self.count(name, (sent / spike_value).round())
 
     def _unpool(self, node: fx.Node, name: str, args: Any) -> Signal:
         """Values where the running maximum of another signal is: U_t - U_{t-1} with U_t of sums up to t.
@@ -166,7 +166,7 @@ class TorchLayers:
             sent = self._at_rest[node][2] + sent / weights
         elif self._coding.needs_rest:
             self._at_rest[node] = arriving[0][0], arriving[1][0], sent[0]
-        self._count_sent(name, sent, self._fitted.units.get(node))
+        self._count_sent(name, sent, self._fitted.spike_values.get(node))
         return fold(sent)
 
     def pool_over_time(self, node: fx.Node, pool: MaxPool, timed: Tensor) -> Tensor:
