@@ -68,7 +68,7 @@ def _routed_value(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Te
 
 
 def _with_axes(spike_value: Tensor, rank: int) -> Tensor:
-    """A value of spikes with `rank` axes, if it is the same for all channels; operations may add or drop axes."""
+    """A value of spikes with `rank` axes, if it is the same for all channels, whose axes may change."""
     if spike_value.numel() > 1 or spike_value.ndim == rank or rank < 2:
         return spike_value
     return spike_value.reshape(1, 1, *[1] * (rank - 2))

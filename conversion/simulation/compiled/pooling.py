@@ -13,7 +13,7 @@ from conversion.signals.signals import Spikes
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.lanes import CHANNELS, PackedSpikes, empty_bits, library
 from conversion.simulation.compiled.layers import channels_last
-from conversion.simulation.compiled.native.structures import BLOCK, MAX_KERNEL, PoolJob
+from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, MAX_KERNEL, PoolJob
 
 State = dict[str, Tensor]
 
@@ -26,7 +26,7 @@ def fits(rule: Pooling, pool: MaxPool, spikes: Spikes) -> bool:
     settings, shape = pool.settings, spikes.shape
     if not isinstance(rule, LateralInhibition | Gate) or "kernel_size" not in settings or len(shape) != 4:
         return False
-    whole = isinstance(spikes, PackedSpikes) or shape[1] % BLOCK == 0
+    whole = isinstance(spikes, PackedSpikes) or shape[1] % CHANNEL_MULTIPLE == 0
     return whole and max(_pair(settings["kernel_size"])) <= MAX_KERNEL
 
 

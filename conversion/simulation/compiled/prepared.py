@@ -12,7 +12,7 @@ from conversion.plan.plan import last_sources
 from conversion.simulation.backend import Precision
 from conversion.simulation.compiled.layers import Synapses, pack
 from conversion.simulation.compiled.native import has_synapses
-from conversion.simulation.compiled.native.structures import BLOCK, MAX_ADDENDS, MAX_CHANNELS
+from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, MAX_ADDENDS, MAX_CHANNELS
 from conversion.simulation.compiled.tables import Tables
 from conversion.simulation.fused.firing import range_of
 from conversion.simulation.fused.fusion import Limits, find_fusions, is_spike_driven
@@ -55,4 +55,4 @@ class Prepared:
 
 def limits_here() -> Limits:
     """Layers that the kernels run on this machine."""
-    return Limits(has_synapses(), BLOCK, MAX_CHANNELS, MAX_ADDENDS)
+    return Limits(has_synapses(), CHANNEL_MULTIPLE, MAX_CHANNELS, MAX_ADDENDS)

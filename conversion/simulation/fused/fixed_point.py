@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from conversion.simulation.backend import Precision
 
-# Bytes of a weight: planes of the byte kernel. Three are as fine as float32.
-PLANES = {"float32": 3, "int16": 2, "int8": 1}
+# Bytes of a weight, each a digit to base 256. Three are as fine as float32.
+WEIGHT_BYTES = {"float32": 3, "int16": 2, "int8": 1}
 # Inputs are taken in groups of so many; the groups of the table kernel divide it where its sums have 16 bits.
 GROUP = 6
-# Groups whose sums are added up in 16 bits, and whose tables and indices stay in the nearest cache.
-BLOCK = 36
+# Groups of a block: their sums are added up in 16 bits, and their tables and indices stay in the nearest cache.
+BLOCK_GROUPS = 36
 
 
 def is_wide(precision: Precision) -> bool:
@@ -78,13 +78,13 @@ def fixed_point(
 
 def _scale(weight: Tensor, precision: Precision, most: int, least: int) -> Tensor:
     """One unit of the fixed-point weights of each output channel, float64 [C']."""
-    planes = PLANES[precision]
-    top = 127 * sum(256**plane for plane in range(planes))  # largest number of balanced digits
+    digits = WEIGHT_BYTES[precision]
+    top = 127 * sum(256**digit for digit in range(digits))  # largest number of balanced digits
     scale = weight.abs().amax((1, 2, 3)).clamp(min=1e-30) / top
     if precision == "int16":
         groups = grouped(weight, GROUP)
         sums = [_largest_sum(groups[:, a:b, c:d]) for a, b, c, d in blocks(*groups.shape[1:3])]
-        rounding = BLOCK * GROUP / 2  # rounded weights add up to this much more
+        rounding = BLOCK_GROUPS * GROUP / 2  # rounded weights add up to this much more
         scale = torch.maximum(scale, torch.stack(sums).amax(0) / (2**15 - 1 - rounding))
     if precision == "float32":
         rounding = weight[0].numel() / 2 * max(most, -least)
@@ -108,12 +108,12 @@ def grouped(weight: Tensor, group: int) -> Tensor:
 
 
 def blocks(taps: int, groups: int) -> list[tuple[int, int, int, int]]:
-    """Blocks of at most BLOCK groups that cover all taps: (tap from, to, group from, to)."""
-    if groups <= BLOCK:
-        count = -(-taps // (BLOCK // groups))
+    """Blocks of at most BLOCK_GROUPS groups that cover all taps: (tap from, to, group from, to)."""
+    if groups <= BLOCK_GROUPS:
+        count = -(-taps // (BLOCK_GROUPS // groups))
         edges = [taps * i // count for i in range(count + 1)]
         return [(a, b, 0, groups) for a, b in itertools.pairwise(edges)]
-    count = -(-groups // BLOCK)
+    count = -(-groups // BLOCK_GROUPS)
     edges = [groups * i // count for i in range(count + 1)]
     pairs = list(itertools.pairwise(edges))
     return [(tap, tap + 1, a, b) for tap in range(taps) for a, b in pairs]
