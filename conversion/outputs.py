@@ -56,7 +56,7 @@ class Readout:
     ran: Ran
 
 
-def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int) -> Activity:
+def activity_of(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int) -> Activity:
     """Spikes and exact SynOps from the maps of a `SpikeTally`.
 
     A pool that passes on currents or the image sends no spikes and is left out.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from conversion.costs.synapses import Connectivity
 from conversion.costs.tally import SpikeTally
-from conversion.outputs import Ran, Readout, added, decoded, joined, measure, of_all_images, summed
+from conversion.outputs import Ran, Readout, activity_of, added, decoded, joined, of_all_images, summed
 from conversion.plan.fitted import Fitted
 from conversion.plan.window import Window
 from conversion.signals.signals import Signal, map_structure
@@ -134,7 +134,7 @@ class Run:
                 if start:
                     total = added(total, map_structure(torch.neg, Tensor, at[start]))
                 mean = decoded(coding, total, rest, stop - start)
-                activity = measure(tally.maps, self.wiring, len(images))
+                activity = activity_of(tally.maps, self.wiring, len(images))
                 yield Readout(stop, stop - start, plan.steps_run(stop), mean, activity, self._ran(running))
 
     def _ran(self, running: Sequence[Running]) -> Ran:
@@ -166,8 +166,8 @@ class Run:
             return options[0]
         operations = self.wiring.macs * len(images) * last
         situation = (tuple(images.shape[1:]), images.dtype, self.precision)
-        measure = partial(self._timed, images)
-        return self.cache.probe.choose(self.backend, options, operations, situation, measure)
+        timing = partial(self._timed, images)
+        return self.cache.probe.choose(self.backend, options, operations, situation, timing)
 
     def _timed(self, images: Tensor, schedule: Schedule, budget: float) -> float:
         """Seconds for one image and step; nothing of this simulation is kept."""

@@ -20,7 +20,7 @@ from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal, Spikes, map_structure, signals_in
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.layers import Summand, Synapses, run_layer
-from conversion.simulation.compiled.pooling import fits, pool_bytes
+from conversion.simulation.compiled.pooling import can_pool, pool_bytes
 from conversion.simulation.compiled.population import Population
 from conversion.simulation.compiled.prepared import Prepared
 from conversion.simulation.fused.firing import MOST_IN_BYTES, Firing, firing_of, fits_bytes
@@ -231,7 +231,7 @@ class ByteLayers:
         if not isinstance(values, Spikes) or spike_value is None or self._coding is not RATE:
             return self.reference.pool(node, name, values)
         pool, rule = self.reference.pool_of(node), self._plan.pooling_of(node)
-        if fits(rule, pool, values) and self._progress.before is None:
+        if can_pool(rule, pool, values) and self._progress.before is None:
             state = self._progress.states.setdefault(node, {})
             self._progress.ran[name] = BYTES
             sent, counts = pool_bytes(rule, pool, values, spike_value, state, self._buffers)

@@ -18,7 +18,7 @@ from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, M
 State = dict[str, Tensor]
 
 
-def fits(rule: Pooling, pool: MaxPool, spikes: Spikes) -> bool:
+def can_pool(rule: Pooling, pool: MaxPool, spikes: Spikes) -> bool:
     """True for the two rules, and pools with a fixed window over height and width.
 
     Bytes come in whole registers of channels.
@@ -34,7 +34,7 @@ def pool_packed(rule: Pooling, pool: MaxPool, spikes: PackedSpikes, state: State
     """What a rule sends in a chunk of time, bits.
 
     Args:
-        rule: see `fits`.
+        rule: see `can_pool`.
         pool: the ANN's max pooling.
         spikes: what arrives.
         state: spikes that arrived ("totals") and were sent ("sent") in earlier chunks; empty before the

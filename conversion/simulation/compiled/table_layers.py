@@ -29,7 +29,7 @@ from conversion.simulation.compiled.lanes import (
     to_lanes,
 )
 from conversion.simulation.compiled.native import table_group
-from conversion.simulation.compiled.pooling import fits, pool_packed
+from conversion.simulation.compiled.pooling import can_pool, pool_packed
 from conversion.simulation.compiled.prepared import Prepared
 from conversion.simulation.compiled.tables import LaneNeurons, LaneSummand, Tables, run_tables, tables_of
 from conversion.simulation.fused.fixed_point import is_wide
@@ -183,7 +183,7 @@ class TableLayers:
     def _pool(self, node: fx.Node, name: str, values: Signal) -> Signal:
         pool, rule = self._bytes.reference.pool_of(node), self._plan.pooling_of(node)
         counted = self._spike_values[node] is not None and self._coding is RATE
-        if counted and isinstance(values, PackedSpikes) and fits(rule, pool, values):
+        if counted and isinstance(values, PackedSpikes) and can_pool(rule, pool, values):
             pooled = pool_packed(rule, pool, values, self._progress.states.setdefault(node, {}))
             self._progress.ran[name] = TABLES
             self._count_packed(node, name, pooled)

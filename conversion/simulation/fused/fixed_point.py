@@ -21,7 +21,7 @@ from conversion.simulation.backend import Precision
 WEIGHT_BYTES = {"float32": 3, "int16": 2, "int8": 1}
 # Inputs are taken in groups of so many; the groups of the table kernel divide it where its sums have 16 bits.
 GROUP = 6
-# Groups of a block: their sums are added up in 16 bits, and their tables and indices stay in the nearest cache.
+# Groups of a block: 16 bits hold their sums, and the nearest cache holds their tables and indices.
 BLOCK_GROUPS = 36
 
 
