@@ -237,7 +237,7 @@ def _outputs(nest: Any) -> list[Tensor]:
     return [tensor for tensor in found if tensor.ndim and tensor.numel()]
 
 
-class _Observer(fx.Interpreter):
+class _CalibrationRun(fx.Interpreter):
     """Runs the ANN's graph and shows every neuron's activation to its statistics."""
 
     def __init__(self, captured: fx.GraphModule, roles: Mapping[fx.Node, Role]) -> None:
@@ -278,7 +278,7 @@ class _Observer(fx.Interpreter):
 def _calibrate(
     captured: fx.GraphModule, roles: Mapping[fx.Node, Role], batches: list[Tensor]
 ) -> tuple[dict[str, ActivationStatistics], dict[fx.Node, torch.Size]]:
-    observer = _Observer(captured, roles)
+    observer = _CalibrationRun(captured, roles)
     for images in batches:
         observer.show(images)
     if observer.dead:

@@ -52,8 +52,8 @@ from conversion.signals.signals import map_structure
 
 
 @dataclass(frozen=True)
-class SynapticLayer:
-    """One layer with weights."""
+class LayerSynapses:
+    """Synapses of one layer with weights."""
 
     name: str
     macs: float  # dense multiply-accumulates for one image
@@ -78,7 +78,7 @@ class SynapticLayer:
 class Connectivity:
     """Synapses of a whole network for one image size."""
 
-    layers: tuple[SynapticLayer, ...]
+    layers: tuple[LayerSynapses, ...]
     units: Mapping[str, int]  # source layer -> units that can spike, for one image
     # source layer -> group of each channel, int64 [C], or [F, C] where the F frames of an image differ;
     # channels of a group have the same fan-outs
@@ -98,7 +98,7 @@ class Connectivity:
         """Dense multiply-accumulates of the ANN for one image."""
         return sum(layer.macs for layer in self.layers)
 
-    def reached(self, layer: SynapticLayer, source: str) -> Tensor:
+    def reached(self, layer: LayerSynapses, source: str) -> Tensor:
         """Synapses of `layer` that one spike of each unit of `source` reaches, float64, as `groups`."""
         return layer.fanout[source][self.groups[source]]
 
@@ -115,7 +115,7 @@ class _Survey:
         self._plan = plan
         self._image = image
         self._leaves: dict[str, Tensor] = {}
-        self._layers: list[tuple[SynapticLayer, dict[str, FanOut]]] = []
+        self._layers: list[tuple[LayerSynapses, dict[str, FanOut]]] = []
         self._counted: set[str] = set()  # products that turned out to be layers
 
     def run(self) -> Connectivity:
@@ -197,7 +197,7 @@ class _Survey:
         else:
             with torch.no_grad():
                 shape = operation(*args, **kwargs).shape
-        found = SynapticLayer(
+        found = LayerSynapses(
             name,
             dense_macs(layer, wire.counts, shape.numel()),
             wire.drive(),
@@ -217,7 +217,7 @@ class _Survey:
             if product.name in self._counted:
                 continue
             self._counted.add(product.name)
-            layer = SynapticLayer(
+            layer = LayerSynapses(
                 product.name,
                 float(product.factor.numel()),
                 product.wire.drive(),

@@ -23,7 +23,7 @@ from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
 from conversion.signals.signals import Signal, map_structure, signals_in
 from conversion.simulation.pytorch.layers import TorchLayers
-from conversion.simulation.walk import Progress, Walk
+from conversion.simulation.walk import Walk, WalkState
 
 
 class Arrival:
@@ -129,7 +129,7 @@ class SpikingPass:
     ) -> None:
         self.layers = dict(layers)
         self._plan = plan
-        self._progress = Progress()
+        self._progress = WalkState()
         self._operations = TorchLayers(Fitted(plan, self.layers), images, self._progress)
         self.steps = steps
         self.images = images

@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
 from conversion.graph.operations import OUT_OF_PLACE
-from conversion.graph.records import Captured
+from conversion.graph.plain_nodes import Captured
 from conversion.graph.rewriting import rewrite, shapes_of
 from conversion.graph.tracing import IMAGE_SIZE, PlainTracer, SizedTracer
 

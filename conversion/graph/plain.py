@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from conversion.graph.names import functions, name_of_function
-from conversion.graph.records import Named, Ref
+from conversion.graph.plain_nodes import Named, Ref
 from conversion.parts import Part, build_part
 
 _FORMATS = ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")

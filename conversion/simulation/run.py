@@ -25,7 +25,7 @@ from conversion.simulation.probe import LEAST_CHUNKS, Probe
 
 
 @dataclass
-class RunCache:
+class SimulationCache:
     """What simulations of one network keep between calls: choices of schedules, and packed weights.
 
     Attributes:
@@ -38,7 +38,7 @@ class RunCache:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Simulation:
     """One call of `simulate`: a network as it is now, a backend, a precision.
 
     Attributes:
@@ -60,11 +60,11 @@ class Run:
     precision: Precision
     chunk: int
     memory_mib: float | None
-    cache: RunCache
+    cache: SimulationCache
     weights: Sequence[Tensor]
 
     @classmethod
-    def of(cls, images: Tensor, precision: Precision, **settings: Any) -> Run:
+    def of(cls, images: Tensor, precision: Precision, **settings: Any) -> Simulation:
         """A run by the backend that suits these images, in the precision that it has."""
         precision = effective_precision(images, precision)
         return cls(backend=backend_for(images), precision=precision, **settings)

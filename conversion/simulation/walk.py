@@ -23,7 +23,7 @@ Before = Callable[[Neuron, Tensor, int, State], tuple[Tensor, State, Tensor | No
 
 
 @dataclass
-class Progress:
+class WalkState:
     """How far a batch has come: what the walk and all runners of its layers share.
 
     Attributes:
@@ -68,7 +68,7 @@ class Walk:
         progress: shared with the runner.
     """
 
-    def __init__(self, plan: Plan, runner: LayerRunner, progress: Progress) -> None:
+    def __init__(self, plan: Plan, runner: LayerRunner, progress: WalkState) -> None:
         self._plan = plan
         self._runner = runner
         self._progress = progress

@@ -27,7 +27,7 @@ from conversion.simulation.fused.firing import MOST_IN_BYTES, Firing, firing_of,
 from conversion.simulation.fused.fusion import Fusion
 from conversion.simulation.pytorch.layers import NAME as PYTORCH
 from conversion.simulation.pytorch.layers import TorchLayers, with_time
-from conversion.simulation.walk import Progress
+from conversion.simulation.walk import WalkState
 
 BYTES = "bytes"  # name of this kernel
 SUMMED_IN_BYTES = f"{BYTES}+{PYTORCH}"  # it adds up what flows into neurons, which fire in PyTorch
@@ -56,7 +56,7 @@ class ByteLayers:
         self,
         prepared: Prepared,
         reference: TorchLayers,
-        progress: Progress,
+        progress: WalkState,
         tally: SpikeTally | None,
         buffers: Buffers,
     ) -> None:

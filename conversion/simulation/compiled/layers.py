@@ -14,7 +14,7 @@ from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.backend import Precision
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
-from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, Addend, Layer
+from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, Addend, LayerJob
 from conversion.simulation.compiled.population import Population
 from conversion.simulation.fused.fixed_point import WEIGHT_BYTES, FixedPoint, fixed_point
 
@@ -153,7 +153,7 @@ def run_layer(
         keep.append(tensor)
         return tensor.data_ptr()
 
-    layer = Layer(steps=steps, images=images, out_height=height, out_width=width, outputs=outputs)
+    layer = LayerJob(steps=steps, images=images, out_height=height, out_width=width, outputs=outputs)
     layer.vectors, layer.tiled = 1, int(has_tiles())
     if drive is None:
         layer.bias = pointer(torch.zeros(outputs))

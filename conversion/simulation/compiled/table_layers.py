@@ -34,7 +34,7 @@ from conversion.simulation.compiled.prepared import Prepared
 from conversion.simulation.compiled.tables import LaneNeurons, LaneSummand, Tables, run_tables, tables_of
 from conversion.simulation.fused.fixed_point import is_wide
 from conversion.simulation.fused.fusion import Fusion
-from conversion.simulation.walk import Progress
+from conversion.simulation.walk import WalkState
 
 TABLES = "tables"  # name of this kernel
 
@@ -62,7 +62,7 @@ class TableLayers:
         progress: shared with the walk and with `in_bytes`.
     """
 
-    def __init__(self, in_bytes: ByteLayers, images: int, progress: Progress) -> None:
+    def __init__(self, in_bytes: ByteLayers, images: int, progress: WalkState) -> None:
         self._bytes = in_bytes
         self._prepared = prepared = in_bytes.prepared
         self._plan, self._spike_values = prepared.fitted.plan, prepared.fitted.spike_values

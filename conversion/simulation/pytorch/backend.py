@@ -20,7 +20,7 @@ from conversion.simulation.backend import (
 )
 from conversion.simulation.memory import Footprint, footprint
 from conversion.simulation.pytorch.layers import NAME, TorchLayers
-from conversion.simulation.walk import Progress, Walk
+from conversion.simulation.walk import Walk, WalkState
 
 FLOAT = 4  # bytes
 
@@ -60,5 +60,5 @@ def walk(fitted: Fitted, images: Tensor, tally: SpikeTally | None = None) -> Wal
         images: analog input [B, ...].
         tally: counts spikes; None where nobody asks for them.
     """
-    progress = Progress()
+    progress = WalkState()
     return Walk(fitted.plan, TorchLayers(fitted, images, progress, tally), progress)

@@ -20,7 +20,7 @@ from conversion.plan.plan import max_pool_of
 from conversion.pooling import MaxPool, running_sum
 from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal, fold, map_structure, signals_in
-from conversion.simulation.walk import Progress
+from conversion.simulation.walk import WalkState
 
 NAME = "pytorch"  # of this backend, and of its only kernel
 
@@ -36,7 +36,7 @@ class TorchLayers:
     """
 
     def __init__(
-        self, fitted: Fitted, images: Tensor, progress: Progress, tally: SpikeTally | None = None
+        self, fitted: Fitted, images: Tensor, progress: WalkState, tally: SpikeTally | None = None
     ) -> None:
         self._fitted = fitted
         self._plan = fitted.plan

@@ -42,7 +42,7 @@ class Addend(ctypes.Structure):
     _fields_ = (*_pointers("values", "scale"), *_numbers("step", "is_spikes"))
 
 
-class Layer(ctypes.Structure):
+class LayerJob(ctypes.Structure):
     """See `layer` in spikes.c."""
 
     _fields_ = (
