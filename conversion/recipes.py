@@ -16,8 +16,9 @@ from conversion.errors import RecipeError
 from conversion.exits.rules import Exit, NoExit
 from conversion.graph.operations import Kind
 from conversion.graph.roles import Role
+from conversion.nearest import nearest
 from conversion.neurons.quantiser import Quantiser
-from conversion.parts import Part, build_part, nearest
+from conversion.parts import Part, build_part
 from conversion.plan.method import Method
 from conversion.readouts import Average, ReadoutRule
 from conversion.scales import Percentile, Scale
@@ -101,7 +102,7 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
             f"recipe '{recipe.label}': initial '{recipe.initial.name}' runs steps before the read-out, but "
             f"neuron '{neuron.name}' waits for a whole window"
         )
-    if not recipe.initial.fits(neuron):
+    if not recipe.initial.accepts(neuron):
         raise RecipeError(
             f"recipe '{recipe.label}': initial '{recipe.initial.name}' does not fit neuron '{neuron.name}'; "
             "it judges a membrane by what integrate-and-fire, burst, signed and spike-calibrated neurons "

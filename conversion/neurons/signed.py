@@ -55,6 +55,11 @@ class Signed(Neuron):
         """Gamma."""
         return self.gamma
 
+    @property
+    def judged_by_membrane(self) -> bool:
+        """What is left is charge that has not been sent."""
+        return True
+
     def start(self, membrane: Tensor) -> State:
         """Membrane v, and sent: spikes sent so far, less those taken back."""
         return {"v": membrane, "sent": torch.zeros_like(membrane)}

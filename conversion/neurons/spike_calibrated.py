@@ -56,6 +56,11 @@ class SpikeCalibrated(Neuron):
         """Gamma."""
         return self.gamma
 
+    @property
+    def judged_by_membrane(self) -> bool:
+        """What is left is charge that has not been sent."""
+        return True
+
     def start(self, membrane: Tensor) -> State:
         """Membrane v, number of firing steps n, step of the last one, balance sent, present step."""
         zero = torch.zeros_like(membrane)

@@ -188,7 +188,7 @@ def test_rounds_count_as_steps(mlp: Mlp, inputs: Tensor) -> None:
 @pytest.mark.parametrize("rule", [Residual(), Offset(rounds=2)])
 @pytest.mark.parametrize("neuron", [IntegrateAndFire(), Burst(3), Signed(), SpikeCalibrated()], ids=str)
 def test_neurons_that_fit_keep_their_state_in_shape(rule: Offset, neuron: Burst) -> None:
-    assert rule.fits(neuron)
+    assert rule.accepts(neuron)
     currents = torch.randn(rule.steps, 2, 5)
     start = neuron.start(torch.full((2, 5), rule.value))
     spikes, state, _ = rule.before(neuron, currents, rule.steps, start)
