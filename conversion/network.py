@@ -63,12 +63,6 @@ class SpikingNetwork(Converted):
         """Threshold of each neuron layer, broadcastable to its activations [B, C, ...]."""
         return {name: layer.threshold for name, layer in self.layers.items()}
 
-    def with_layers(self, layers: Mapping[str, SpikingLayer]) -> SpikingNetwork:
-        """The same network with other fitted layers; both share the graph and its weights."""
-        network = SpikingNetwork(self.plan, layers, self.window)
-        network.provenance = dict(self.provenance)
-        return network
-
     def _reported(self) -> Mapping[str, SpikingLayer]:
         return self.layers
 
