@@ -120,7 +120,7 @@ _NUMBERS: dict[Any, tuple[type, str]] = {
 
 
 def _check_types(part: str, cls: type[Part], values: Mapping[str, Any]) -> None:
-    """Refuse a value of another type than its field: half a spike would run, and mean nothing."""
+    """Refuse a value of another type than its field: half a spike would run without an error."""
     hints = get_type_hints(cls)
     for key, value in values.items():
         expected, words = _NUMBERS.get(hints[key], (object, ""))

@@ -1,6 +1,6 @@
 """Counts that energy models start from: per image, means over the test set.
 
-What nobody counted is None, and a model that needs it raises `NotMeasured`: never a silent zero.
+A count that was not taken is None, never 0; a model that needs it raises `NotMeasured`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who is connected to whom: exact fan-out of every spike, dense operations of every layer.
+"""Which neurons are connected to which: exact fan-out of every spike, dense operations of every layer.
 
 What a layer with weights receives is decided by its place in the graph, never by looking at values:
 
@@ -87,8 +87,8 @@ class Connectivity:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Source layer -> number of its groups, told without looking at values."""
-        found = dict.fromkeys(self.groups, 1)  # one group where nobody listens
+        """Source layer -> number of its groups; does not read values of tensors."""
+        found = dict.fromkeys(self.groups, 1)  # one group where no layer with weights reads them
         for layer in self.layers:
             found |= {source: len(fan) for source, fan in layer.fanout.items()}
         return found
@@ -264,7 +264,7 @@ class _Survey:
 
 
 def _may_copy(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> bool:
-    """True where an operation may repeat some values and drop others, so that its size does not tell."""
+    """True where an operation may repeat values and drop others: the size of its result does not show it."""
     if node.op == "call_module":
         name = type(captured.get_submodule(str(node.target))).__name__
     else:

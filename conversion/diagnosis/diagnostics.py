@@ -173,7 +173,7 @@ class _AnnRun(fx.Interpreter):
 
 
 class _Recorder(TorchLayers):
-    """Layers that remember, neuron by neuron, what came in and what went out."""
+    """Layers that record, neuron by neuron, what came in and what went out."""
 
     def __init__(self, fitted: Fitted, images: Tensor) -> None:
         progress = WalkState()
@@ -184,7 +184,7 @@ class _Recorder(TorchLayers):
         self._totals.clear()  # of the steps before the read-out
 
     def advance(self, steps: int) -> None:
-        """Run some more steps."""
+        """Run more steps."""
         self._walk.advance(steps)
 
     def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:

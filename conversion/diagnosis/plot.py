@@ -1,4 +1,4 @@
-"""Draw a diagnosis: how the error grows over depth, what it is made of, who should have been silent."""
+"""Draw a diagnosis: the error over depth, its parts, and spikes of neurons that should have been silent."""
 
 from __future__ import annotations
 

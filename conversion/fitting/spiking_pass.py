@@ -73,7 +73,7 @@ class Arrival:
         return self._owner.parameters_of(self._node)
 
     def weights_changed(self) -> None:
-        """Compute the current anew when it is next asked for."""
+        """Compute the current again when it is next read."""
         self._signal = None
 
     @property
@@ -180,7 +180,7 @@ class SpikingPass:
 
 
 class _Alongside:
-    """The ANN, run as far as somebody asks, on a copy of the weights as they are now."""
+    """The ANN, run as far as its values are needed, on a copy of the weights as they are now."""
 
     def __init__(self, plan: Plan, images: Tensor) -> None:
         captured = copy.deepcopy(plan.captured)
@@ -193,7 +193,7 @@ class _Alongside:
 
     @torch.no_grad()
     def at(self, node: fx.Node) -> Tensor:
-        """Value of a node of the plan; asked in the order of computation."""
+        """Value of a node of the plan; nodes must come in the order of computation."""
         twin, env = self._twin[node], self._interpreter.env
         if self._kept is None or self._kept[0] is not twin:
             for waiting in self._waiting:

@@ -167,7 +167,7 @@ def _is_in_place(captured: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _remove_in_place_effects(captured: fx.GraphModule) -> None:
-    """Whoever reads the input after an in-place operation means its result."""
+    """Let operations that read the input after an in-place operation read its result."""
     for node in list(captured.graph.nodes):
         if node.op not in ("call_module", "call_function", "call_method") or not _is_in_place(captured, node):
             continue
@@ -196,7 +196,7 @@ def _make_functional(captured: fx.GraphModule, node: fx.Node) -> None:
 
 
 def _fold_batch_norms(captured: fx.GraphModule, images: Tensor | None) -> None:
-    """Fold conv/linear -> batch norm pairs where nobody else reads the layer or uses its weights."""
+    """Fold conv/linear -> batch norm pairs where no other operation reads the layer or uses its weights."""
     calls: dict[str, int] = {}
     shapes: dict[fx.Node, torch.Size] | None = None
     for node in captured.graph.nodes:

@@ -122,7 +122,7 @@ METHODS: dict[str, Kind] = {
 # Attributes of a signal that a network may ask for: they do not depend on its values.
 ATTRIBUTES = frozenset({"shape", "ndim", "device", "dtype"})
 
-# In-place operations have a functional twin: a signal is shared by everyone who reads it.
+# In-place operations and their functional forms: all readers of a signal share it.
 OUT_OF_PLACE: dict[Any, Any] = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,

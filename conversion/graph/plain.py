@@ -1,7 +1,7 @@
 """Values as plain data: numbers, words, lists and dictionaries with words as keys, as JSON has them.
 
-What JSON does not have is a dictionary of one entry whose key says what it is, such as {"$tuple": [1, 2]}.
-Tensors are put aside in a table. Dataclasses of this package and parts of recipes go by their names and
+A value that JSON does not have becomes a dictionary of one entry whose key names its type, such as
+{"$tuple": [1, 2]}. Tensors are put aside in a table. Dataclasses of this package and parts of recipes go by their names and
 fields. Reading such data calls nothing but what is in `conversion.graph.names`, or makes these classes.
 """
 

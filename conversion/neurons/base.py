@@ -118,7 +118,7 @@ class Neuron(Part):
         return state
 
     def at_rest(self, current: Tensor, state: State) -> State:
-        """State after a step in which nobody sent anything; differential coding starts from it."""
+        """State after a step in which no layer sent anything; differential coding starts from it."""
         return state
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:

@@ -1,4 +1,4 @@
-"""Neurons that take a spike back when their membrane says that it was one too many."""
+"""Neurons that take a spike back when their membrane shows that it was one too many."""
 
 from __future__ import annotations
 

@@ -68,10 +68,10 @@ class SpikeCalibrated(Neuron):
         return {"v": membrane, "n": zero, "last": zero, "balance": zero, "step": step}
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """Fire as a burst neuron, then update the habit and take back one spike where it is broken.
+        """Fire as a burst neuron, then take back one spike where the neuron has been silent for too long.
 
-        Intervals between firing steps add up to the step of the last one, so their mean is last / n;
-        that silence is longer than allowance + last / n is told without dividing.
+        Intervals between firing steps add up to the step of the last one, so their mean is last / n. The test
+        whether silence is longer than allowance + last / n is multiplied by n, to avoid a division.
         """
         v = state["v"] + current
         spikes = fire(v, self.gamma)

@@ -137,7 +137,7 @@ class _Exporter:
             return None
 
     def _translate(self, node: fx.Node, source: fx.Node, wire: Wire | None) -> Wire | None:
-        """One operation on one signal; refuses before it looks at the wire, so that all are listed."""
+        """One operation on one signal; refuses before it reads the wire, so that errors list all."""
         captured, role = self._plan.captured, self._plan.roles[node]
         shape, size = self._shape(node), self._shape(source)
         if role.kind is Kind.NEURON:

@@ -43,7 +43,7 @@ class Signal:
 class Spikes(Signal):
     """A signal of spikes that all stand for the same value: small integers times this value.
 
-    `data` gives the values themselves; whoever can work on the integers does that instead.
+    `data` gives the values themselves; operations that can work on the integers read `counts`.
     """
 
     counts: Tensor

@@ -167,7 +167,7 @@ class _Walk:
         return [source for source in dict.fromkeys(inputs) if source in self._bytes]
 
     def _enter(self, node: fx.Node, sources: list[fx.Node]) -> None:
-        """Find out how a value is held: constant, spikes as bytes, or floats."""
+        """Note how a value is held: constant, spikes as bytes, or floats."""
         role = self._plan.roles.get(node)
         kind = role.kind if role is not None else None
         constant = all(source in self._constant for source in sources) and kind is not Kind.NEURON

@@ -1,4 +1,4 @@
-"""The loop over time: a batch is cut into parts, which take turns, and read out at some steps."""
+"""The loop over time: a batch is cut into parts, which take turns, and is read out at given steps."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Simulation:
         return Ran(self.backend.name, self.precision, dict(kernels))
 
     def _start(self, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally) -> list[Running]:
-        """Parts of one batch at their beginning; weights are packed anew where somebody changed one."""
+        """Parts of one batch at their beginning; weights are packed again where one has changed."""
         found = tuple((tensor.data_ptr(), tensor._version) for tensor in self.weights)
         state = (self.backend.name, self.precision, found)
         if self.cache.prepared is None or self.cache.prepared[0] != state:

@@ -51,11 +51,11 @@ class LayerRunner(Protocol):
 
     @property
     def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
-        """Operation -> values nobody needs after it."""
+        """Operation -> values that no later operation reads."""
         ...
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
-        """Value of a node over some steps, from the values of the nodes before it."""
+        """Value of a node over `steps` time steps, from the values of the nodes before it."""
         ...
 
 
@@ -113,7 +113,7 @@ class Walk:
         return output
 
     def run(self, steps: int) -> Any:
-        """Run all operations over some steps, which do not count as steps of the read-out."""
+        """Run all operations over `steps` time steps, which do not count as steps of the read-out."""
         constant, absorbed = self._progress.constant, self._runner.absorbed
         values: dict[fx.Node, Any] = dict(constant)
         output: Any = None
@@ -144,6 +144,6 @@ class Walk:
 
 
 def _rest(neuron: Neuron, current: Tensor, steps: int, state: State) -> tuple[Tensor, State, None]:
-    """A step in which nobody sends anything."""
+    """A step in which no layer sends anything."""
     silence = current.new_zeros((steps, *current.shape[1:]))
     return silence, neuron.at_rest(current[0], state), None

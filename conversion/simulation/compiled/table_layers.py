@@ -79,7 +79,7 @@ class TableLayers:
 
     @property
     def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
-        """Operation -> values nobody needs after it."""
+        """Operation -> values that no later operation reads."""
         return self._prepared.last_use
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
@@ -194,7 +194,7 @@ class TableLayers:
         return result
 
     def _count_packed(self, node: fx.Node, name: str, spikes: PackedSpikes) -> None:
-        """Add spikes to the map of their layer, and make their indices if somebody will need them."""
+        """Add spikes to the map of their layer, and make their indices if a layer with weights reads them."""
         _, channels, *sides = spikes.shape
         height, width = sides or (1, 1)
         counts = torch.zeros(height, width, channels)

@@ -106,7 +106,7 @@ def _fusion(fitted: Fitted, limits: Limits, neuron: fx.Node) -> Fusion | None:
 
 
 def _is_plain_sum(plan: Plan, node: fx.Node) -> bool:
-    """A sum of two signals that nobody else reads."""
+    """A sum of two signals that only one operation reads."""
     role = plan.roles.get(node)
     if role is None or role.kind is not Kind.SUM or node.target not in _ADDITIONS or len(node.users) > 1:
         return False

@@ -58,7 +58,7 @@ def walk(fitted: Fitted, images: Tensor, tally: SpikeTally | None = None) -> Wal
     Args:
         fitted: what runs.
         images: analog input [B, ...].
-        tally: counts spikes; None where nobody asks for them.
+        tally: counts spikes; None where they are not needed.
     """
     progress = WalkState()
     return Walk(fitted.plan, TorchLayers(fitted, images, progress, tally), progress)

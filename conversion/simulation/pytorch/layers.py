@@ -32,7 +32,7 @@ class TorchLayers:
         fitted: what runs; layers may change until they fire.
         images: analog input [B, ...], shown in every step or as the neuron's coding has it.
         progress: shared with the walk.
-        tally: counts spikes; None where nobody asks for them.
+        tally: counts spikes; None where they are not needed.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class TorchLayers:
 
     @property
     def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
-        """Operation -> values nobody needs after it."""
+        """Operation -> values that no later operation reads."""
         return self._plan.last_use
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
