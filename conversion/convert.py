@@ -69,7 +69,7 @@ def convert(
         `save` keeps it.
 
     Raises:
-        RecipeError: the recipe names something unknown, or its parts do not fit this network.
+        RecipeError: the recipe names something unknown, or its parts do not work with this network.
         SubmoduleError: there is no such submodule, or it does not take one tensor.
         CaptureError: torch.fx cannot trace the network.
         UnsupportedOperations: lists every operation that has no spiking counterpart.
@@ -104,7 +104,7 @@ class PreparedNetwork:
         """Plan of a recipe, on the captured graph itself.
 
         Raises:
-            RecipeError: the recipe names something unknown, or its parts do not fit this network.
+            RecipeError: the recipe names something unknown, or its parts do not work with this network.
         """
         chosen = recipe_from(recipe)
         check_combination(chosen, self.roles)
@@ -211,7 +211,7 @@ def _images(calibration: Any, ann: nn.Module, submodule: str | None) -> list[Ten
 
 
 def _check_same_function(ann: nn.Module, captured: fx.GraphModule, images: Tensor) -> None:
-    """The graph must compute what the network computes; guards against anything tracing missed."""
+    """The graph must compute what the network computes; this finds whatever tracing missed."""
     with in_eval_mode(ann):
         expected = _outputs(ann(images[:2].clone()))
     found = _outputs(captured(images[:2].clone()))

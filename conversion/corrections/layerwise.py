@@ -19,7 +19,7 @@ from conversion.plan.layer import SpikingLayer
 @register
 @dataclass(frozen=True)
 class Layerwise(Correction):
-    """Layer by layer, with all earlier layers spiking, take away the difference to the ANN.
+    """Layer by layer, with all earlier layers spiking, remove the mean difference from the ANN.
 
     With a the ANN's activations on the same images and r the rates after T steps, in each round
 
@@ -30,7 +30,7 @@ class Layerwise(Correction):
     in this order, each with r measured anew.
 
     Parameters:
-        bias, potential, weights: which of them.
+        bias, potential, weights: which of them are refitted.
         per_channel: one potential for each channel, so that images of any size can be run, in place of
             one for each neuron, which fixes the size of images.
         rounds: how often. One in Li et al.; repeated, the means of rates and activations come closer.
@@ -41,8 +41,8 @@ class Layerwise(Correction):
         time_steps: T; 0: the T of each read-out, for which the network is then fitted anew.
 
     Sources: Li et al. 2021 (ICML), arXiv 2106.06984, "light" (bias) and "advanced" (all three);
-    Wang et al. 2022, arXiv 2205.07473, phase II (potential and weights in turn). The papers' scripts
-    differ in the order, the former's text leaves it open.
+    Wang et al. 2022, arXiv 2205.07473, phase II (potential and weights in turn). The authors' scripts
+    use different orders, and the text of Li et al. does not name one.
     """
 
     name: ClassVar[str] = "layerwise"

@@ -10,7 +10,7 @@ be the rate at constant input x. It is exact for integrate-and-fire and burst ne
 neurons with another closed form bring it along (`Neuron.constant`).
 The error r - a then is the sum of
 
-    clipping      min(a, γθ) - a       what no spike train can reach; never positive
+    clipping      min(a, γθ) - a       activations above what any spike train can send; never positive
     quantisation  q(z) - min(a, γθ)    rates are multiples of θ / t, even with perfect input
     input         q(z̄) - q(z)          the mean input is wrong: errors of the layers before, pooling
     unevenness    r - q(z̄)             the mean input comes at the wrong times: spikes that came too

@@ -25,7 +25,7 @@ from conversion.simulation.backend import Precision
 class EarlyExit(Converted):
     """A converted network with exits.
 
-    Where the network is fitted for one number of time steps, it is the largest that is asked for.
+    Where the network is fitted for one T, that T is the last time step that is asked for.
 
     Args:
         network: runs the images.

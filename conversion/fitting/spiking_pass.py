@@ -1,9 +1,9 @@
 """Fit a network layer by layer, in the order of computation, with all earlier layers already spiking.
 
-One simulation of some calibration images, all T steps in one chunk: each layer of neurons sees its
-whole current before it fires, and a rule may change the layer until it is content. The ANN runs
-alongside, so that the rule can compare. Memory grows with the number of images times T, and holds
-no more than the values that later operations still need.
+One simulation of calibration images, all T steps in one chunk: each layer of neurons receives its
+whole current before it fires, and a rule may change the layer first. The ANN runs at the same time, so
+that the rule can compare. Memory grows with the number of images times T, and holds no more than the
+values that later operations still need.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Arrival:
 
     @property
     def current(self) -> Tensor:
-        """The same as [T, B, ...], or [1, B, ...] if constant."""
+        """The input current as [T, B, ...], or [1, B, ...] if constant."""
         return self.signal.timed
 
     @property
@@ -78,7 +78,7 @@ class Arrival:
 
     @property
     def splits(self) -> bool:
-        """True where the current of some images can be computed without the others."""
+        """True where the current of one image can be computed without the other images."""
         inputs, images = list(self._inputs.values()), len(self._owner.images)
         if any(isinstance(value, int | torch.Size) for value in inputs):
             return False
@@ -114,7 +114,7 @@ Rule = Callable[[Arrival], None]
 
 
 class SpikingPass:
-    """A simulation of calibration images in which a rule settles each layer before it fires.
+    """A simulation of calibration images in which a rule fits each layer before it fires.
 
     Args:
         plan: captured network; a rule may change its weights.
@@ -167,7 +167,7 @@ class SpikingPass:
         return [parameter for parameter, mine in users.items() if mine and parameter.is_floating_point()]
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
-        """Value of a node; a layer of neurons fires as soon as the rule has settled it."""
+        """Value of a node; a layer of neurons fires as soon as the rule has fitted it."""
         if node not in self._segments:
             return self._operations.evaluate(node, values, steps)
         name = self._plan.roles[node].name

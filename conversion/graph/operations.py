@@ -21,7 +21,7 @@ from conversion.graph.unpooling import max_unpool
 
 
 class Kind(Enum):
-    """The part an operation plays in a spiking network."""
+    """What an operation becomes in a spiking network."""
 
     NEURON = "neuron"  # ReLU and its bounded and leaky relatives: becomes a spiking neuron
     POOLING = "pooling"  # max pooling: becomes a stateful spiking pool
@@ -31,7 +31,7 @@ class Kind(Enum):
     SUM = "sum"  # addition and subtraction of signals
     ROUTING = "routing"  # moves values, weights 0 and 1: reshape, slice, pad, concatenate
     SPREAD = "spread"  # fixed weights: average pooling, interpolation, means
-    SHAPE = "shape"  # asks a signal for its size
+    SHAPE = "shape"  # the size of a signal
     CONSTANT = "constant"  # makes a tensor as large as a signal or a batch, the same in every time step
 
 

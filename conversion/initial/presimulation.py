@@ -80,7 +80,7 @@ class Residual(Presimulation):
 @register
 @dataclass(frozen=True)
 class Offset(Presimulation):
-    """Run rho steps, and move the initial membrane by so much that a neuron sends one spike more or less.
+    """Run rho steps, and move the initial membrane until a neuron sends one spike more or less.
 
     With v the membrane before rho steps of recorded input, and v' after them:
 

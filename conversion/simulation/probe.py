@@ -1,6 +1,6 @@
 """Finds the fastest schedule of a network on this machine by trying a few, once.
 
-A choice never changes what neurons send (see `backend`), so it may be stale, shared or missing. The
+A choice never changes what neurons send (see `backend`), so an old, shared or missing one does no harm. The
 probe runs when the work ahead would take about a hundred times as long; the choice is kept in
 the user's cache folder, one small file for each machine, network and way of simulating.
 SPIKEMARK_PROBE=0 switches it off, and the rule decides.
@@ -71,7 +71,7 @@ class Probe:
         situation: Sequence[Any],
         timing: Timing,
     ) -> Schedule:
-        """The fastest of several schedules, as far as it is known or worth finding out.
+        """The fastest of several schedules, where it is known, or worth a measurement.
 
         Args:
             backend: that runs the schedules.
