@@ -56,7 +56,7 @@ class Recipe(Method):
 
     @property
     def needs_time_steps(self) -> bool:
-        """True where T must be known: the network is fitted anew for every t it is read out at."""
+        """True where T must be known: the network is fitted again for every t it is read out at."""
         fitted = (self.scale, self.initial, self.correction, self.allocation)
         return any(part.needs_time_steps for part in fitted)
 

@@ -170,7 +170,7 @@ class MemoryModel(EnergyModel):
         return found
 
     def _access(self, values: float, bits: int, *, of: float | None = None) -> float:
-        """One value of `bits` in a memory of so many of them; or of `of` bytes."""
+        """Energy of one value of `bits` in a memory of `values` of them, or of `of` bytes."""
         size = values * bits / 8 if of is None else of
         return access_pj(size) * bits / self.access_bits
 

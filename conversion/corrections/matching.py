@@ -52,7 +52,7 @@ class RateMatching(Correction):
         iterations: steps of Adam that refit each layer's weights to the spikes that arrive, before
             anything else is tried; see `fit_weights`. 0: weights stay as they are.
         batch, learning_rate: of these steps, as in correction "layerwise".
-        time_steps: T; 0: the T of each read-out, for which the network is then fitted anew.
+        time_steps: T; 0: the T of each read-out, for which the network is then fitted again.
 
     Source: this project; docs/spikemark.md. The bias is that of Li et al. 2021, arXiv 2106.06984,
     and so are the weights' steps.

@@ -41,12 +41,12 @@ class Footprint:
     least_steps: int = 1
 
     def passing(self, chunk: int) -> float:
-        """Most bytes that pass through at once, in a chunk of so many steps."""
+        """Most bytes that pass through at once, in a chunk of this many steps."""
         steps = max(chunk, self.least_steps)
         return max((fixed + steps * step for fixed, step in self.moments), default=0.0)
 
     def total(self, images: int, at_once: int, chunk: int) -> float:
-        """Bytes for so many images, of which `at_once` go through a layer together."""
+        """Bytes for `images` images, of which `at_once` go through a layer together."""
         return images * self.kept + min(images, at_once) * self.passing(chunk)
 
 

@@ -53,7 +53,7 @@ class Probe:
         self._operations = 0.0
 
     def note(self, seconds: float, operations: float) -> None:
-        """Simulating so many multiply-accumulates of the ANN, times steps, took so long."""
+        """Record how long it took to simulate `operations` multiply-accumulates of the ANN, times steps."""
         self._seconds += seconds
         self._operations += operations
 

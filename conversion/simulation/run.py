@@ -70,7 +70,7 @@ class Simulation:
         return cls(backend=backend_for(images), precision=precision, **settings)
 
     def readouts(self, images: Tensor, steps: list[int]) -> Generator[Readout, None, None]:
-        """Read-outs at the given steps, in order; whole windows are run anew for each of them."""
+        """Read-outs at the given steps, in order; whole windows are run again for each of them."""
         if self.fitted.whole_window:
             for t in steps:
                 yield from self._within_budget(images, [t], t)

@@ -40,7 +40,7 @@ TABLES = "tables"  # name of this kernel
 
 
 def packs(prepared: Prepared, images: int) -> bool:
-    """True where spikes of so many images fit into the bits of a register."""
+    """True where the bits of a register hold the spikes of this many images."""
     return fits_planes(prepared.most, prepared.least) and _rows(prepared.fitted.plan, images) <= VECTOR
 
 

@@ -19,7 +19,7 @@ from conversion.simulation.backend import Precision
 
 # Bytes of a weight, each a digit to base 256. Three are as fine as float32.
 WEIGHT_BYTES = {"float32": 3, "int16": 2, "int8": 1}
-# Inputs are taken in groups of so many; the groups of the table kernel divide it where its sums have 16 bits.
+# Inputs are taken in groups of this size; those of the table kernel divide it where its sums have 16 bits.
 GROUP = 6
 # Groups of a block: 16 bits hold their sums, and the nearest cache holds their tables and indices.
 BLOCK_GROUPS = 36
