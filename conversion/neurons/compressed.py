@@ -22,8 +22,8 @@ class TimestepCompression(Neuron):
     The thresholds w_t of the steps t = 0, ..., T - 1 of a window are a geometric sequence of mean 1: the
     neuron sends w_t clamp(floor(v / w_t), 0, micro_steps), what an integrate-and-fire neuron with that
     threshold sends in `micro_steps` steps, all at once. Early spikes are large, late ones send the
-    small rest. With equal thresholds this is a burst neuron; where each is half the one before and there is one
-    micro step, it sends the digits of `TemporalWeight`, but while the input still arrives. Input that
+    small rest. With equal thresholds this is a burst neuron; where each is half the one before and there
+    is one micro step, it sends the digits of `TemporalWeight`, but while the input still arrives. Input that
     arrives late can only leave if micro_steps w_{T-1} is large enough, which bounds `last` from below; and
     what is sent early cannot be taken back, so an ANN that was not trained for it needs `last` near 1.
 
