@@ -17,9 +17,10 @@ from conversion.exits.rules import Exit, NoExit
 from conversion.functions.elementwise import IDENTITY
 from conversion.graph.operations import Kind
 from conversion.graph.roles import Role
+from conversion.nearest import nearest
 from conversion.neurons import Neuron
 from conversion.neurons.quantiser import Quantiser
-from conversion.parts import Part, build_part, nearest
+from conversion.parts import Part, build_part
 from conversion.plan.method import Method
 from conversion.readouts import Average, ReadoutRule
 from conversion.scales import Percentile, Scale
@@ -57,7 +58,7 @@ class Recipe(Method):
 
     @property
     def needs_time_steps(self) -> bool:
-        """True where T must be known: the network is fitted anew for every t it is read out at."""
+        """True where T must be known: the network is fitted again for every t it is read out at."""
         fitted = (self.scale, self.initial, self.correction, self.allocation)
         return any(part.needs_time_steps for part in fitted)
 
@@ -103,7 +104,7 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
             f"recipe '{recipe.label}': initial '{recipe.initial.name}' runs steps before the read-out, but "
             f"neuron '{neuron.name}' waits for a whole window"
         )
-    if not recipe.initial.fits(neuron):
+    if not recipe.initial.accepts(neuron):
         raise RecipeError(
             f"recipe '{recipe.label}': initial '{recipe.initial.name}' does not fit neuron '{neuron.name}'; "
             "it judges a membrane by what integrate-and-fire, burst, signed and spike-calibrated neurons "

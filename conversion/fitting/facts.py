@@ -66,7 +66,7 @@ class Calibration:
         )
 
     def layer(self, role: Role, threshold: Tensor, ndim: int) -> SpikingLayer:
-        """A layer with these thresholds [C] or [1], made usable, for activations of `ndim` axes.
+        """A layer with these thresholds [C] or [1], see `usable_threshold`, for activations of `ndim` axes.
 
         Raises:
             CalibrationError: a threshold is not finite.

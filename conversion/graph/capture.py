@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from conversion.errors import CaptureError
 from conversion.functions.attention import written_out
 from conversion.graph.operations import OUT_OF_PLACE
-from conversion.graph.records import Captured
+from conversion.graph.plain_nodes import Captured
 from conversion.graph.relays import insert_relays
 from conversion.graph.rewriting import rewrite, shapes_of
 from conversion.graph.roles import kinds_of
@@ -172,7 +172,7 @@ def _is_in_place(captured: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _remove_in_place_effects(captured: fx.GraphModule) -> None:
-    """Whoever reads the input after an in-place operation means its result."""
+    """Let operations that read the input after an in-place operation read its result."""
     for node in list(captured.graph.nodes):
         if node.op not in ("call_module", "call_function", "call_method") or not _is_in_place(captured, node):
             continue
@@ -201,7 +201,7 @@ def _make_functional(captured: fx.GraphModule, node: fx.Node) -> None:
 
 
 def _fold_batch_norms(captured: fx.GraphModule, images: Tensor | None) -> None:
-    """Fold conv/linear -> batch norm pairs where nobody else reads the layer or uses its weights."""
+    """Fold conv/linear -> batch norm pairs where no other operation reads the layer or uses its weights."""
     calls: dict[str, int] = {}
     shapes: dict[fx.Node, torch.Size] | None = None
     for node in captured.graph.nodes:

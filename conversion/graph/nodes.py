@@ -1,4 +1,4 @@
-"""Small questions about single operations of a captured graph."""
+"""Helpers for single operations of a captured graph."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from conversion.graph.unpooling import max_unpool
 
 
 class Kind(Enum):
-    """The part an operation plays in a spiking network."""
+    """What an operation becomes in a spiking network."""
 
     NEURON = "neuron"  # ReLU and its bounded and leaky relatives: becomes a spiking neuron
     POOLING = "pooling"  # max pooling: becomes a stateful spiking pool
@@ -33,7 +33,7 @@ class Kind(Enum):
     SUM = "sum"  # addition and subtraction of signals
     ROUTING = "routing"  # moves values, weights 0 and 1: reshape, slice, pad, concatenate
     SPREAD = "spread"  # fixed weights: average pooling, interpolation, means
-    SHAPE = "shape"  # asks a signal for its size
+    SHAPE = "shape"  # the size of a signal
     FUNCTION = "function"  # any other stateless operation of signals: telescoped
     CONSTANT = "constant"  # makes a tensor as large as a signal or a batch, the same in every time step
 
@@ -156,7 +156,7 @@ PRODUCTS: frozenset[Any] = frozenset(
 # Attributes of a signal that a network may ask for: they do not depend on its values.
 ATTRIBUTES = frozenset({"shape", "ndim", "device", "dtype"})
 
-# In-place operations have a functional twin: a signal is shared by everyone who reads it.
+# In-place operations and their functional forms: all readers of a signal share it.
 OUT_OF_PLACE: dict[Any, Any] = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,

@@ -1,4 +1,4 @@
-"""Operations that other files need not know, written with those that they know.
+"""Rewrite operations without a role of their own as operations that have one.
 
 * ``x.data`` is x.
 * A max pooling with indices and its unpooling are a plain pool and a function of two signals.
@@ -153,7 +153,7 @@ def _name(node: fx.Node) -> str:
 
 
 def _readers_of_values(node: fx.Node) -> list[fx.Node] | None:
-    """Those who read x.max(dim).values or x.max(dim)[0]; None if somebody reads anything else."""
+    """Operations that read x.max(dim).values or x.max(dim)[0]; None if something else of it is read."""
     readers = list(node.users)
     if all(
         reader.op == "call_function" and len(reader.args) > 1 and reader.args[1] in ("values", 0)

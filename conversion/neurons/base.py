@@ -51,6 +51,23 @@ class Neuron(Part):
         return 1
 
     @property
+    def is_integrate_and_fire(self) -> bool:
+        """True for the plain integrate-and-fire neuron: soft reset, and one spike a step at most.
+
+        Export writes no other neuron in NIR.
+        """
+        return False
+
+    @property
+    def judged_by_membrane(self) -> bool:
+        """True where the charge left in the membrane says how many spikes are missing or too many.
+
+        Initial potentials that are found by a presimulation need it. It holds for neurons that send whole
+        spikes as soon as their membrane reaches the threshold.
+        """
+        return False
+
+    @property
     def steady_per_step(self) -> float:
         """Largest steady input that is sent whole, in thresholds; of more, at most `max_per_step` is sent."""
         return self.max_per_step
@@ -102,7 +119,7 @@ class Neuron(Part):
         return state
 
     def at_rest(self, current: Tensor, state: State) -> State:
-        """State after a step in which nobody sent anything; differential coding starts from it."""
+        """State after a step in which no layer sent anything; differential coding starts from it."""
         return state
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:

@@ -50,11 +50,6 @@ class SpikingLayer:
         """Initial membrane potential in the shape of one step of the current, [B, C, ...]."""
         return self.initial.to(current.dtype).expand_as(current).clone()
 
-    @property
-    def uniform_initial(self) -> float | None:
-        """The initial potential where it is the same for every neuron, else None."""
-        return float(self.initial) if self.initial.numel() == 1 else None
-
 
 def per_channel(values: Tensor | float, ndim: int, axis: int = 1) -> Tensor:
     """Values [C], [1] or a number, broadcastable to activations of `ndim` axes with channels along one.

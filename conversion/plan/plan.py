@@ -29,7 +29,7 @@ class Plan:
     roles: dict[fx.Node, Role]
     method: Method
     shapes: dict[fx.Node, torch.Size]  # per node, on one calibration batch
-    last_use: dict[fx.Node, list[fx.Node]]  # node -> values nobody needs after it
+    last_use: dict[fx.Node, list[fx.Node]]  # node -> values that no later operation reads
 
     def on(self, captured: fx.GraphModule) -> Plan:
         """The same plan for a graph of the same operations."""

@@ -22,7 +22,7 @@ from conversion.plan.plan import max_pool_of
 from conversion.pooling import MaxPool, running_sum
 from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal, fold, map_structure, signals_in
-from conversion.simulation.walk import Progress
+from conversion.simulation.walk import WalkState
 
 NAME = "pytorch"  # of this backend, and of its only kernel
 
@@ -34,11 +34,11 @@ class TorchLayers:
         fitted: what runs; layers may change until they fire.
         images: analog input [B, ...], shown in every step or as the neuron's coding has it.
         progress: shared with the walk.
-        tally: counts spikes; None where nobody asks for them.
+        tally: counts spikes; None where they are not needed.
     """
 
     def __init__(
-        self, fitted: Fitted, images: Tensor, progress: Progress, tally: SpikeTally | None = None
+        self, fitted: Fitted, images: Tensor, progress: WalkState, tally: SpikeTally | None = None
     ) -> None:
         self._fitted = fitted
         self._plan = fitted.plan
@@ -57,7 +57,7 @@ class TorchLayers:
 
     @property
     def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
-        """Operation -> values nobody needs after it."""
+        """Operation -> values that no later operation reads."""
         return self._plan.last_use
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
@@ -148,17 +148,17 @@ class TorchLayers:
         if node.all_input_nodes[0] in self._progress.constant:  # the maximum of a constant is constant
             return Signal(pool(values.data), 1)
         pooled = self.pool_over_time(node, pool, values.timed)
-        self._count_sent(name, pooled, self._fitted.units[node])
+        self._count_sent(name, pooled, self._fitted.spike_values[node])
         return fold(pooled)
 
-    def _count_sent(self, name: str, sent: Tensor, unit: Tensor | None) -> None:
+    def _count_sent(self, name: str, sent: Tensor, spike_value: Tensor | None) -> None:
         """Count what a pool sends [T, B, ...]: in spikes of one size, or else events."""
         if self._tally is None:
             return
-        if unit is None or self._coding is not RATE or not self._plan.neuron.integral:
+        if spike_value is None or self._coding is not RATE or not self._plan.neuron.integral:
             self.count(name, (sent != 0).to(sent.dtype))
         else:
-            self.count(name, (sent / unit).round())
+            self.count(name, (sent / spike_value).round())
 
     def _unpool(self, node: fx.Node, name: str, args: Any) -> Signal:
         """Values where the running maximum of another signal is: U_t - U_{t-1} with U_t of sums up to t.
@@ -186,7 +186,7 @@ class TorchLayers:
             sent = self._at_rest[node][2] + sent / weights
         elif self._coding.needs_rest:
             self._at_rest[node] = arriving[0][0], arriving[1][0], sent[0]
-        self._count_sent(name, sent, self._fitted.units.get(node))
+        self._count_sent(name, sent, self._fitted.spike_values.get(node))
         return fold(sent)
 
     def pool_over_time(self, node: fx.Node, pool: MaxPool, timed: Tensor) -> Tensor:
