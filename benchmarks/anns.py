@@ -22,17 +22,16 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
-from benchmarks import tasks
 from benchmarks.cells import AnnSpec, Cell
+from benchmarks.coordination.claims import Claims, Holding
+from benchmarks.coordination.progress_file import ProgressFile
 from benchmarks.data import training_data
 from benchmarks.errors import MemoryExhausted, is_out_of_memory
-from benchmarks.execution.claims import Claims, Holding
-from benchmarks.execution.progress_file import ProgressFile
 from benchmarks.loadable import holds_weights_alone, plain_content
 from benchmarks.progress import Display, EpochReport
-from benchmarks.spec import Matrix, TrainerSpec
+from benchmarks.settings import CellSettings, TrainerSpec
 from datamodules import DataModule
-from leaderboard.files import write_atomically
+from leaderboard.files.atomic import write_atomically
 from lightning_modules import networks
 
 # Called once, by whoever has to wait for another process that trains the same network.
@@ -65,12 +64,17 @@ class AnnStore:
         return spec.checkpoint or self._folder / spec.id / "network.pt"
 
     def get(
-        self, matrix: Matrix, spec: AnnSpec, title: str, data: DataModule, on_wait: OnWait | None = None
+        self,
+        settings: CellSettings,
+        spec: AnnSpec,
+        title: str,
+        data: DataModule,
+        on_wait: OnWait | None = None,
     ) -> TrainedAnn:
         """Network in eval mode with its weights; trains it if nobody has.
 
         Args:
-            matrix: says where and on how many images at once training runs.
+            settings: say where training runs, and how its images are read.
             spec: which network.
             title: what others are told while it is trained.
             data: its data module, set up; says how many classes and channels there are.
@@ -83,10 +87,9 @@ class AnnStore:
         """
         start = None
         if spec.start is not None and not self.path_of(spec).is_file():
-            start = self.get(matrix, spec.start, title, data, on_wait).network
+            start = self.get(settings, spec.start, title, data, on_wait).network
         pl.seed_everything(spec.seed, workers=True, verbose=False)
-        channels = data.image_shape[0]
-        network = networks.build(spec.network.name, len(data.classes), channels, spec.network.options)
+        network = spec.network.chosen.build(len(data.classes), data.image_shape[0])
         path = self.path_of(spec)
         if spec.checkpoint is None:
             self._set_damaged_aside(spec, path, title)
@@ -95,7 +98,7 @@ class AnnStore:
             with self._claims.wait(f"ann-{spec.id}", title, on_wait or (lambda holding: None)) as claim:
                 if not path.is_file():  # whoever we waited for may have died
                     if spec.network.trained_here:
-                        seconds = self._train(matrix, spec, network, start, claim.progress)
+                        seconds = self._train(settings, spec, network, start, claim.progress)
                     _save(network, path)
                     for leftover in path.parent.glob("*.ckpt"):  # not before the weights are safe
                         leftover.unlink(missing_ok=True)
@@ -111,19 +114,19 @@ class AnnStore:
 
     def _train(
         self,
-        matrix: Matrix,
+        settings: CellSettings,
         spec: AnnSpec,
         network: nn.Module,
         start: nn.Module | None,
         progress: ProgressFile,
     ) -> float:
-        folder, data = self._folder / spec.id, training_data(matrix, spec)
+        folder, data = self._folder / spec.id, training_data(settings.evaluation, spec)
         if start is not None:
             networks.start_from(network, start, torch.cat(data.calibration_batches()))
-        module = tasks.find(data.task).module(network, data, spec.training)
+        module = settings.task.module(network, data, spec.training)
         started = time.monotonic()
         progress.begin("training", spec.training.epochs, "epochs")
-        trainer = _trainer(matrix.trainer, spec, folder, progress)
+        trainer = _trainer(settings.trainer, spec, folder, progress)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=_sound(folder / LAST, module), weights_only=True)
         except (MemoryError, RuntimeError) as error:
@@ -139,7 +142,7 @@ class AnnStore:
         return time.monotonic() - started
 
 
-def trained_ann(matrix: Matrix, cell: Cell, data: DataModule, anns: AnnStore, display: Display) -> TrainedAnn:
+def trained_ann(cell: Cell, data: DataModule, anns: AnnStore, display: Display) -> TrainedAnn:
     """The network of a cell; where it has to be trained first, the display shows it."""
     spec = cell.ann
     if spec.network.trained_here and not anns.path_of(spec).is_file():
@@ -148,7 +151,7 @@ def trained_ann(matrix: Matrix, cell: Cell, data: DataModule, anns: AnnStore, di
     def waiting(holding: Holding) -> None:
         display.note(f"waiting for {holding.who}, which trains {holding.title}")
 
-    return anns.get(matrix, spec, ann_title(cell), data, waiting)
+    return anns.get(cell.settings, spec, ann_title(cell), data, waiting)
 
 
 def ann_title(cell: Cell) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import AnnError
-from benchmarks.spec import DatasetSpec, Matrix, NetworkSpec, TrainingSpec
-from benchmarks.tuning.entries import resolve
+from benchmarks.settings import CellSettings
+from benchmarks.spec import DatasetSpec, Matrix, NetworkSpec
+from benchmarks.tasks import TrainingSpec
 from conversion import Recipe
-from leaderboard.records import Tuning, content_hash
+from leaderboard.records.record import Tuning, content_hash
 
 # Raised whenever a change makes the same configuration give other results.
 EVALUATION_VERSION = 1
@@ -74,9 +75,9 @@ class AnnSpec:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a matrix."""
+    """One cell of a matrix; it knows nothing of the others."""
 
-    matrix: Matrix
+    settings: CellSettings
     ann: AnnSpec
     recipe: Recipe
     seed: int
@@ -107,13 +108,13 @@ class Cell:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Resolved configuration; where the work runs and who watches it is not part of it."""
-        evaluation = self.matrix.evaluation
+        evaluation = self.settings.evaluation
         return {
             "version": EVALUATION_VERSION,
-            "task": self.matrix.task,
+            "task": self.settings.task.name,
             "ann": self.ann.config,
             "recipe": {"name": self.recipe.name, **self.recipe.parts()},
-            "time_steps": self.matrix.time_steps,
+            "time_steps": list(self.settings.time_steps),
             "calibration_images": evaluation.calibration_images,
             "test_images": evaluation.test_images,
             "precision": evaluation.precision,
@@ -132,17 +133,25 @@ def expand(matrix: Matrix, data_root: Path | None) -> list[Cell]:
     Raises:
         AnnError: a checkpoint file does not exist.
     """
-    cells = []
+    return [cell for part in matrix.all_parts() for cell in expand_one(part, data_root)]
+
+
+def expand_one(matrix: Matrix, data_root: Path | None) -> list[Cell]:
+    """The cells of one matrix, without those in its `also`.
+
+    Raises:
+        AnnError: a checkpoint file does not exist.
+    """
+    cells, settings = [], matrix.settings
     for seed in matrix.seeds:
         for dataset in matrix.datasets:
             for network in matrix.networks:
                 ann = _ann(matrix, dataset, network, seed, data_root)
-                recipes = network.recipes or matrix.recipes
-                for recipe, tuning in map(resolve, recipes):
-                    cell = Cell(matrix, ann, recipe, seed, tuning)
-                    if tuning is None or cell.is_tuned_for:
+                for entry in network.recipes or matrix.recipes:
+                    cell = Cell(settings, ann, entry.recipe, seed, entry.tuning)
+                    if entry.tuning is None or cell.is_tuned_for:
                         cells.append(cell)
-    return cells + [cell for further in matrix.also for cell in expand(further, data_root)]
+    return cells
 
 
 def _ann(

@@ -1,23 +1,20 @@
-"""Data modules of a matrix: one to calibrate and test on, one to train on."""
+"""Data modules of cells: one to calibrate and test on, one to train on."""
 
 from __future__ import annotations
 
 from benchmarks.cells import AnnSpec
-from benchmarks.spec import Matrix
+from benchmarks.settings import EvaluationSpec
 from datamodules import DataModule, LoaderConfig
-from datamodules import registry as datasets
 
 
-def evaluation_data(matrix: Matrix, spec: AnnSpec, more_images: int = 0) -> DataModule:
+def evaluation_data(evaluation: EvaluationSpec, spec: AnnSpec, more_images: int = 0) -> DataModule:
     """Data that networks are calibrated and tested on.
 
     Args:
-        matrix: says how many images and in which batches.
-        spec: says which data set, and which seed draws the calibration images.
-        more_images: training images to draw after the matrix's own calibration images, which stay
-            the same.
+        evaluation: how many images and in which batches.
+        spec: which data set, and which seed draws the calibration images.
+        more_images: training images to draw after the calibration images, which stay the same.
     """
-    evaluation = matrix.evaluation
     loader = LoaderConfig(
         root=spec.data_root,
         batch_size=evaluation.batch_size,
@@ -26,14 +23,14 @@ def evaluation_data(matrix: Matrix, spec: AnnSpec, more_images: int = 0) -> Data
         seed=spec.seed,
         test_images=evaluation.test_images,
     )
-    return datasets.build(spec.dataset.name, spec.dataset.options, loader)
+    return spec.dataset.chosen.build(loader)
 
 
-def training_data(matrix: Matrix, spec: AnnSpec) -> DataModule:
-    """Data that the network is trained on."""
+def training_data(evaluation: EvaluationSpec, spec: AnnSpec) -> DataModule:
+    """Data that the network is trained on, read by as many processes as in the evaluation."""
     loader = LoaderConfig(
         root=spec.data_root,
         batch_size=spec.training.batch_size,
-        num_workers=matrix.evaluation.num_workers,
+        num_workers=evaluation.num_workers,
     )
-    return datasets.build(spec.dataset.name, spec.dataset.options, loader)
+    return spec.dataset.chosen.build(loader)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 
@@ -13,27 +12,21 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.anns import AnnStore, trained_ann
-from benchmarks.cells import Cell, expand
+from benchmarks.cells import Cell
+from benchmarks.choosing import choose_cell
 from benchmarks.data import evaluation_data
-from benchmarks.errors import AnnError
 from benchmarks.progress import Display
 from benchmarks.quiet import quieten
-from benchmarks.spec import Matrix, TrainerSpec
-from benchmarks.tuning.entries import resolve
+from benchmarks.spec import Matrix
 from conversion import (
     ConversionError,
     Converted,
     Diagnosis,
-    Recipe,
-    RecipeError,
     convert,
     diagnose,
-    recipe_from,
-    recipe_names,
 )
 from conversion.diagnosis.error_parts import LayerError, Parts
-from conversion.parts import nearest
-from leaderboard.diagnoses import CellDiagnosis, LayerDiagnosis, write_diagnosis
+from leaderboard.store.diagnoses import CellDiagnosis, LayerDiagnosis, write_diagnosis
 
 
 def diagnose_matrix(
@@ -69,20 +62,20 @@ def diagnose_matrix(
         StoreError: the results folder cannot be written.
     """
     quieten()
-    cell = cell_of(matrix, data_root, network)
-    chosen = recipe_of(cell.matrix, recipe)
-    matrix = cell.matrix
-    data = evaluation_data(matrix, cell.ann, more_images=images)
+    cell = choose_cell(matrix, data_root, network, recipe)
+    evaluation = cell.settings.evaluation
+    data = evaluation_data(evaluation, cell.ann, more_images=images)
     data.setup()
     with Display(console, 1) as display:
-        ann = trained_ann(matrix, cell, data, AnnStore(results), display).network
-        display.note(f"{cell.network} on {cell.dataset}, recipe {chosen.label}, {images} training images")
-    pool = torch.cat(data.calibration_batches()).to(device_of(matrix.trainer))
+        ann = trained_ann(cell, data, AnnStore(results), display).network
+        title = f"{cell.network} on {cell.dataset}, recipe {cell.recipe.label}"
+        display.note(f"{title}, {images} training images")
+    pool = torch.cat(data.calibration_batches()).to(cell.settings.trainer.device)
     calibration, fresh = pool[:-images], pool[-images:]
     ann = ann.to(pool.device)
-    snn = convert(ann, chosen, calibration.split(matrix.evaluation.batch_size))
+    snn = convert(ann, cell.recipe, calibration.split(evaluation.batch_size))
     found = diagnose(ann, snn, fresh, time_steps)
-    write_diagnosis(results, replace(cell, recipe=chosen).id, kept(found))
+    write_diagnosis(results, cell.id, kept(found))
     return found
 
 
@@ -115,7 +108,7 @@ def unseen_images(cell: Cell, images: int) -> Tensor:
     Raises:
         DataError: the training split has too few.
     """
-    data = evaluation_data(cell.matrix, cell.ann, more_images=images)
+    data = evaluation_data(cell.settings.evaluation, cell.ann, more_images=images)
     data.setup()
     return torch.cat(data.calibration_batches())[-images:]
 
@@ -178,30 +171,3 @@ def _columns(row: LayerError) -> list[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
-
-
-def cell_of(matrix: Matrix, data_root: Path | None, name: str | None) -> Cell:
-    """A cell of the network of that label or name (None: the first), on its first data set and seed."""
-    cells = expand(matrix, data_root)
-    found = [cell for cell in cells if name in (None, cell.network, cell.ann.network.name)]
-    if not found:
-        valid = {cell.network for cell in cells}
-        raise AnnError(f"matrix '{matrix.name}' has no network '{name}'; {nearest(str(name), valid)}")
-    return found[0]
-
-
-def recipe_of(matrix: Matrix, name: str | None) -> Recipe:
-    """The recipe of that label, or the preset of that name; None: the matrix's first."""
-    listed = [resolve(recipe)[0] for recipe in matrix.recipes]
-    if name is None:
-        return listed[0]
-    known = {**{preset: recipe_from(preset) for preset in recipe_names()}, **{r.label: r for r in listed}}
-    if name not in known:
-        raise RecipeError(f"unknown recipe '{name}'; {nearest(name, known)}")
-    return known[name]
-
-
-def device_of(trainer: TrainerSpec) -> torch.device:
-    """Where a matrix wants its networks to run."""
-    wanted = trainer.accelerator in ("auto", "gpu", "cuda")
-    return torch.device("cuda" if wanted and torch.cuda.is_available() else "cpu")

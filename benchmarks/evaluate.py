@@ -11,10 +11,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from benchmarks import tasks
 from benchmarks.anns import TrainedAnn
 from benchmarks.cells import Cell
-from benchmarks.execution.progress_file import ProgressFile
+from benchmarks.coordination.progress_file import ProgressFile
 from benchmarks.progress import BatchReport
 from benchmarks.provenance import (
     device_name,
@@ -24,12 +23,11 @@ from benchmarks.provenance import (
     peak_memory_mib,
 )
 from conversion import Converted, Recipe
-from conversion.costs.activity import Active
-from conversion.costs.energy import network_of
 from datamodules import DataModule
 from leaderboard import Record
-from leaderboard.records import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
-from lightning_modules.callback import CurvePoint, EvaluationResult, SpikingEvaluation
+from leaderboard.records.record import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
+from lightning_modules.callback import SpikingEvaluation
+from lightning_modules.results import EvaluationResult
 
 
 @dataclass(frozen=True)
@@ -53,21 +51,21 @@ def evaluate(cell: Cell, ann: TrainedAnn, data: DataModule, progress: ProgressFi
     """
     started = time.monotonic()
     pl.seed_everything(cell.seed, workers=True, verbose=False)
-    matrix = cell.matrix
-    settings = matrix.evaluation
+    settings = cell.settings
+    how = settings.evaluation
     evaluation = SpikingEvaluation(
         cell.recipe,
-        matrix.time_steps,
-        chunk=settings.chunk,
-        precision=settings.precision,
+        settings.time_steps,
+        chunk=how.chunk,
+        precision=how.precision,
         on_readout=progress.at,
-        memory_mib=settings.memory_mib,
+        memory_mib=how.memory_mib,
     )
-    progress.begin("testing", unit="batches", last=matrix.time_steps[-1])
+    progress.begin("testing", unit="batches", last=settings.time_steps[-1])
     trainer = pl.Trainer(
-        accelerator=matrix.trainer.accelerator,
-        devices=matrix.trainer.one_device,  # several would see the images in another order
-        deterministic=matrix.trainer.deterministic,
+        accelerator=settings.trainer.accelerator,
+        devices=settings.trainer.one_device,  # several would see the images in another order
+        deterministic=settings.trainer.deterministic,
         callbacks=[evaluation, BatchReport(progress)],
         logger=logger or False,
         enable_checkpointing=False,
@@ -75,7 +73,7 @@ def evaluate(cell: Cell, ann: TrainedAnn, data: DataModule, progress: ProgressFi
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    module = tasks.find(data.task).module(ann.network, data, matrix.training)
+    module = settings.task.module(ann.network, data, cell.ann.training)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     trainer.test(module, datamodule=data, verbose=False)
@@ -95,11 +93,10 @@ def _record(
     device: torch.device,
 ) -> Record:
     commit, dirty = git_state()
-    counted = network_of(result.wiring, result.ann_active)
     return Record(
         cell_id=cell.id,
-        matrix=cell.matrix.name,
-        task=cell.matrix.task,
+        matrix=cell.settings.matrix,
+        task=cell.settings.task.name,
         dataset=cell.dataset,
         network=cell.network,
         seed=cell.seed,
@@ -114,9 +111,9 @@ def _record(
             checkpoint_sha256=ann.checkpoint_sha256,
         ),
         sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
-        layers=[SynapticLayer.model_validate(asdict(layer)) for layer in counted.layers],
-        curve=[_point(point) for point in result.curve],
-        outcomes=tasks.find(cell.matrix.task).outcomes(result.metric, result.ann_outcomes, result.outcomes),
+        layers=[SynapticLayer.model_validate(asdict(layer)) for layer in result.counts.layers],
+        curve=[Point.model_validate(vars(measurement)) for measurement in result.curve],
+        outcomes=cell.settings.task.outcomes(result.metric, result.ann_outcomes, result.outcomes),
         provenance=Provenance(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             git_commit=commit,
@@ -124,6 +121,7 @@ def _record(
             versions=package_versions(),
             device=device_name(device),
             precision=result.precision,
+            backend=result.backend,
             nondeterministic=nondeterminism(device),
             data=data,
             wall_time_s={stage: round(value, 3) for stage, value in seconds.items()},
@@ -131,15 +129,6 @@ def _record(
             conversion=result.report,
         ),
     )
-
-
-def _point(point: CurvePoint) -> Point:
-    fields = dict(vars(point))
-    active: dict[str, Active] | None = fields.pop("active")
-    if active is not None:
-        fields["active_macs"] = {name: each.macs for name, each in active.items()}
-        fields["active_inputs"] = {name: each.inputs for name, each in active.items()}
-    return Point(**fields)
 
 
 def describe(recipe: Recipe, made_for_conversion: bool = False) -> Method:

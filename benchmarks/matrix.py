@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from collections.abc import Iterable
 from importlib import resources
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from benchmarks.errors import MatrixError
-from leaderboard.yaml_files import Document, Location, YamlError, read_file, spelt
-from leaderboard.yaml_words import shown
+from leaderboard.files.yaml_files import Document, Location, YamlError, read_file, spelt
+from leaderboard.files.yaml_words import shown
+from spikemark_plugins.names import closest
 
 if TYPE_CHECKING:
     from benchmarks.spec import Matrix
@@ -41,8 +41,8 @@ def locate(matrix: str) -> Path:
     known = bundled()
     if matrix in known:
         return known[matrix]
-    close = difflib.get_close_matches(path.stem, known, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
+    near = closest(path.stem, known)
+    hint = f" Did you mean '{near}'?" if near else ""
     raise MatrixError(
         f"no matrix file '{matrix[:LONGEST_SHOWN]}', and no bundled matrix of that name"
         f" ({', '.join(known)}).{hint}"
@@ -79,8 +79,8 @@ def _explain(model: type[BaseModel], problem: Any, document: Document) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         valid = _fields_at(model, location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), valid, n=1)
-        hint = f"did you mean '{close[0]}'? " if close else ""
+        near = closest(location[-1], valid)
+        hint = f"did you mean '{near}'? " if near else ""
         message = f"unknown field; {hint}valid: {', '.join(valid)}"
     return f"{field}: {message}{_read_as(problem, tuple(location), document)}"
 

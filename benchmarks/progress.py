@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.cells import Cell
-from benchmarks.execution.progress_file import ProgressFile
+from benchmarks.coordination.progress_file import ProgressFile
 from benchmarks.output import printable
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from conversion.simulation import processor
 from spikemark_plugins import packages
 
 _PACKAGES = ("spikemark", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy")
@@ -61,7 +62,7 @@ def device_name(device: torch.device) -> str:
     """Model name of the device, e.g. "cpu: AMD EPYC 9654, 2 threads" or "cuda: NVIDIA H100"."""
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
-    return f"{device.type}: {_processor()}, {torch.get_num_threads()} threads"
+    return f"{device.type}: {processor.title()}, {torch.get_num_threads()} threads"
 
 
 def nondeterminism(device: torch.device) -> list[str]:
@@ -80,17 +81,6 @@ def nondeterminism(device: torch.device) -> list[str]:
     if torch.backends.cudnn.benchmark:
         found.append("cuDNN chooses kernels by timing them (torch.backends.cudnn.benchmark)")
     return found
-
-
-@cache
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def peak_memory_mib(device: torch.device) -> float:

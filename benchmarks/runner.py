@@ -19,27 +19,20 @@ from rich.console import Console
 
 from benchmarks.anns import AnnStore
 from benchmarks.cells import Cell, expand
+from benchmarks.coordination.claims import Claims
+from benchmarks.coordination.leftovers import sweep_results
 from benchmarks.errors import is_out_of_memory
-from benchmarks.execution.claims import Claims
-from benchmarks.execution.executors import (
-    DiedOften,
-    ExecutorLost,
-    NotStarted,
-    Where,
-    WorkerDied,
-    open_executor,
-)
-from benchmarks.execution.jobs import EXPLAINED, Answer, Job, fail, run_job
-from benchmarks.execution.leftovers import sweep_results
-from benchmarks.execution.plan import Plan, make_plan, note
+from benchmarks.execution.executors import open_executor
+from benchmarks.execution.jobs import Answer, Job, fail, run_job
+from benchmarks.execution.lost_workers import DiedOften, ExecutorLost, NotStarted, WorkerDied
+from benchmarks.execution.plan import RunPlan, make_plan, note
 from benchmarks.execution.watch import Watch
+from benchmarks.execution.where import Where
 from benchmarks.quiet import quieten
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore, StoreError
-from leaderboard.failures import Failure, FailureStore
-from leaderboard.files import check_writable
-
-__all__ = ["EXPLAINED", "Outcome", "run"]
+from leaderboard.files.atomic import check_writable
+from leaderboard.store.failures import Failure, FailureStore
 
 RETRIES = 2  # how often a job is begun anew whose worker was killed
 AGAIN = 1.0  # seconds between two looks at work that another runner does
@@ -100,7 +93,7 @@ def run(
         if plan.missing:
             executor = open_executor(where)
             try:
-                _Run(plan, executor, where.at_once, claims, watch, outcome).go()
+                _MatrixRun(plan, executor, where.at_once, claims, watch, outcome).go()
             except (KeyboardInterrupt, SystemExit):  # Lightning turns an interrupt into an exit
                 outcome.interrupted = True
             except StoreError as error:
@@ -113,7 +106,7 @@ def run(
     return outcome
 
 
-def begin(plan: Plan, watch: Watch, outcome: Outcome) -> None:
+def begin(plan: RunPlan, watch: Watch, outcome: Outcome) -> None:
     """Say what is not run, and why."""
     for path, why in plan.damaged:
         watch.note(f"set aside: {path}: {why}; its cell is run again")
@@ -125,10 +118,10 @@ def begin(plan: Plan, watch: Watch, outcome: Outcome) -> None:
         watch.counts(cell, f"failed before ({failure.error}), not run again", failed=True)
 
 
-class _Run:
+class _MatrixRun:
     def __init__(
         self,
-        plan: Plan,
+        plan: RunPlan,
         executor: Executor,
         at_once: int | None,
         claims: Claims,

@@ -19,12 +19,12 @@ import click
 import numpy as np
 from rich.console import Console
 
-from benchmarks.execution.executors import Where
+from benchmarks.execution.where import Where
 from benchmarks.output import say
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
 from leaderboard import Record, ResultStore, encode_outcomes
-from leaderboard.records import Outcomes, Point, content_hash
+from leaderboard.records.record import Outcomes, Point, content_hash
 
 
 def matrix_of(cells: int, seeds: int, time_steps: int = 8) -> Matrix:

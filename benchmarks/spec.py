@@ -6,38 +6,40 @@ one simulation is read out at all of them.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetPydanticSchema,
+    PrivateAttr,
     SerializeAsAny,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from benchmarks import tasks
+from benchmarks.recipe_entries import RecipeEntry
+from benchmarks.settings import CellSettings, EvaluationSpec, TrackingSpec, TrainerSpec
 from benchmarks.strict import Strict
-from benchmarks.tasks.base import TrainingSpec
-from benchmarks.tuning.entries import resolve
-from benchmarks.tuning.settings import TuningSpec
-from conversion import RecipeError
-from conversion.simulation.fused.fixed_point import Precision
+from benchmarks.tasks import Task, TrainingSpec
+from benchmarks.tuning_spec import TuningSpec
 from datamodules import DataError, LoaderConfig
 from datamodules import registry as datasets
+from datamodules.registry import ChosenDataset
 from lightning_modules import networks
-from lightning_modules.networks import NetworkError
+from lightning_modules.networks import ChosenNetwork, NetworkError
+from spikemark_plugins.names import closest
 
 LONGEST_NAME = 120  # characters; names become names of files, and columns of tables
 
 
-class Named(BaseModel):
+class NamedSpec(BaseModel):
     """A registered name with options of its own beside it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -54,31 +56,28 @@ class Named(BaseModel):
         return dict(self.model_extra or {})
 
 
-class DatasetSpec(Named):
+class DatasetSpec(NamedSpec):
     """A data set and its options, e.g. {name: image_folder, path: cifar10, image_size: 32}."""
 
     label: str | None = Field(default=None, max_length=LONGEST_NAME)  # shown in place of the name
+    _chosen: ChosenDataset = PrivateAttr()
 
     @model_validator(mode="after")
     def _known(self) -> DatasetSpec:
         try:
-            datasets.build(self.name, self.options, LoaderConfig())
+            self._chosen = datasets.choose(self.name, self.options)
+            self._chosen.build(LoaderConfig())  # its class, too, may refuse options
         except DataError as error:
             raise ValueError(str(error)) from error
         return self
 
-
-def checked_recipes(recipes: list[Any]) -> list[Any]:
-    """The recipes, if each of them exists; else ValueError."""
-    for index, spec in enumerate(recipes):
-        try:
-            resolve(spec)
-        except RecipeError as error:
-            raise ValueError(f"entry {index + 1}: {error}") from error
-    return recipes
+    @property
+    def chosen(self) -> ChosenDataset:
+        """The data set of this name, with its options."""
+        return self._chosen
 
 
-class NetworkSpec(Named):
+class NetworkSpec(NamedSpec):
     """A network, where its weights come from, and its options.
 
     Weights come from `checkpoint` (a file, relative to the data root), from torchvision by the
@@ -91,12 +90,8 @@ class NetworkSpec(Named):
     checkpoint: str | None = None
     training: SerializeAsAny[TrainingSpec] | None = None  # replaces the matrix's own training
     start: NetworkSpec | None = None  # its label and recipes say nothing here
-    recipes: list[str | dict[str, Any]] | None = Field(default=None, min_length=1)  # likewise
-
-    @field_validator("recipes")
-    @classmethod
-    def _known_recipes(cls, value: list[Any] | None) -> list[Any] | None:
-        return value and checked_recipes(value)
+    recipes: list[RecipeEntry] | None = Field(default=None, min_length=1)  # likewise
+    _chosen: ChosenNetwork = PrivateAttr()
 
     @field_validator("training", mode="before")
     @classmethod
@@ -107,7 +102,7 @@ class NetworkSpec(Named):
     @model_validator(mode="after")
     def _known(self) -> NetworkSpec:
         try:
-            networks.check(self.name, self.options)
+            self._chosen = networks.choose(self.name, self.options)
         except NetworkError as error:
             raise ValueError(str(error)) from error
         if self.start is not None and not self.trained_here:
@@ -116,6 +111,11 @@ class NetworkSpec(Named):
                 "to train from: leave out one of the two"
             )
         return self
+
+    @property
+    def chosen(self) -> ChosenNetwork:
+        """The network of this name, with its options."""
+        return self._chosen
 
     @property
     def trained_here(self) -> bool:
@@ -134,60 +134,17 @@ class _Unparsed(TrainingSpec):
     content: dict[str, Any]
 
 
-class EvaluationSpec(Strict):
-    """How spiking networks are calibrated and tested."""
-
-    calibration_images: int = Field(default=256, ge=1)  # drawn by seed from training images
-    test_images: int | None = Field(default=None, ge=1)  # None: all; else the same sample for everyone
-    batch_size: int = Field(default=64, ge=1)
-    num_workers: int = Field(default=0, ge=0)
-    chunk: int = Field(default=16, ge=1)  # time steps simulated at once, at most
-    memory_mib: float | None = Field(default=None, gt=0)  # that a simulation may take; cuts batch and chunk
-    precision: Precision = "float32"  # of the weights that spikes meet
-
-
-class TrainerSpec(Strict):
-    """Where the work runs; handed to Lightning's Trainer.
-
-    `devices` and `strategy` are for training alone: several devices train one network together (by
-    default with `ddp_spawn`), while a cell is always evaluated on one, the first. Many cells at once is
-    what `spikemark run --workers` and its like are for.
-    """
-
-    accelerator: str = "auto"
-    devices: int | str | list[int] = 1
-    strategy: str = "auto"
-    deterministic: bool | Literal["warn"] = False  # only kernels that repeat themselves; slower on GPUs
-
-    @field_validator("strategy")
-    @classmethod
-    def _within_this_process(cls, value: str) -> str:
-        if value == "ddp" or (value.startswith("ddp_") and not value.startswith(("ddp_spawn", "ddp_fork"))):
-            raise ValueError(
-                f"'{value}' would start the whole command once more for each device; use ddp_spawn"
-            )
-        return value
-
-    @property
-    def training_strategy(self) -> str:
-        """Lightning's strategy for training."""
-        several = self.devices not in (1, "1", "auto") and not (
-            isinstance(self.devices, list) and len(self.devices) == 1
+# A task is written by its name, and found when the matrix is read.
+NamedTask = Annotated[
+    Task,
+    GetPydanticSchema(
+        lambda source, handler: core_schema.no_info_after_validator_function(
+            tasks.find,
+            core_schema.str_schema(),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda task: task.name),
         )
-        return "ddp_spawn" if several and self.strategy == "auto" else self.strategy
-
-    @property
-    def one_device(self) -> int | list[int]:
-        """The device that cells are evaluated on."""
-        return self.devices[:1] if isinstance(self.devices, list) else 1
-
-
-class TrackingSpec(Strict):
-    """Weights & Biases: one run a cell, grouped by matrix."""
-
-    wandb: Literal["off", "offline", "online"] = "offline"
-    project: str = "spikemark"
-
+    ),
+]
 
 # What a matrix in `also` takes from the matrix that it stands in, unless it says otherwise.
 INHERITED = ("name", "time_steps", "seeds", "trainer", "tracking", "diagnostics")
@@ -202,10 +159,10 @@ class Matrix(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
     description: str = ""
-    task: str = "classification"  # one of `benchmarks.tasks`
+    task: NamedTask = tasks.find("classification")
     datasets: list[DatasetSpec] = Field(min_length=1)
     networks: list[NetworkSpec] = Field(min_length=1)
-    recipes: list[str | dict[str, Any]] = Field(min_length=1)
+    recipes: list[RecipeEntry] = Field(min_length=1)
     time_steps: list[int] = Field(min_length=1)
     seeds: list[int] = Field(default=[0], min_length=1)
     training: SerializeAsAny[TrainingSpec] = Field(default={}, validate_default=True)
@@ -233,39 +190,47 @@ class Matrix(Strict):
         also = [further.tracked(mode) for further in self.also]
         return self.model_copy(update={"tracking": tracking, "also": also})
 
-    @field_validator("task")
-    @classmethod
-    def _known_task(cls, value: str) -> str:
-        return tasks.find(value).name
+    def all_parts(self) -> Iterator[Matrix]:
+        """This matrix and, after it, all that stand in its `also`."""
+        yield self
+        for further in self.also:
+            yield from further.all_parts()
+
+    @property
+    def settings(self) -> CellSettings:
+        """What each cell of this matrix takes along; of those in `also`, nothing."""
+        return CellSettings(
+            self.name,
+            self.task,
+            tuple(self.time_steps),
+            self.evaluation,
+            self.trainer,
+            self.tracking,
+            self.pictures,
+            self.diagnostics,
+        )
 
     @field_validator("datasets")
     @classmethod
     def _datasets_of_the_task(cls, value: list[DatasetSpec], info: ValidationInfo) -> list[DatasetSpec]:
-        return _of_task(value, info, "data set", datasets.task_of, datasets.names)
+        return _of_task(value, info, "data set", datasets.names)
 
     @field_validator("networks")
     @classmethod
     def _networks_of_the_task(cls, value: list[NetworkSpec], info: ValidationInfo) -> list[NetworkSpec]:
         parsed = [_with_training(spec, info, (index,)) for index, spec in enumerate(value)]
-        _of_task(
-            [spec.start for spec in parsed if spec.start], info, "network", networks.task_of, networks.names
-        )
-        return _of_task(parsed, info, "network", networks.task_of, networks.names)
+        _of_task([spec.start for spec in parsed if spec.start], info, "network", networks.names)
+        return _of_task(parsed, info, "network", networks.names)
 
     @field_validator("training", mode="before")
     @classmethod
     def _training_of_the_task(cls, value: Any, info: ValidationInfo) -> Any:
         return _parse(value, info, ()) if isinstance(value, dict) else value
 
-    @field_validator("recipes")
-    @classmethod
-    def _known_recipes(cls, value: list[Any]) -> list[Any]:
-        return checked_recipes(value)
-
     @model_validator(mode="after")
     def _trained_for_their_recipes(self) -> Matrix:
         for network in self.networks:
-            for recipe, _ in map(resolve, network.recipes or self.recipes):
+            for recipe in (entry.recipe for entry in network.recipes or self.recipes):
                 recipe.checked(self.time_steps)
                 if recipe.retrains and not network.made_for_conversion:
                     raise ValueError(
@@ -291,23 +256,22 @@ class Matrix(Strict):
         return value
 
 
-_SpecT = TypeVar("_SpecT", bound=Named)
+_SpecT = TypeVar("_SpecT", DatasetSpec, NetworkSpec)
 
 
 def _of_task(
     specs: list[_SpecT],
     info: ValidationInfo,
     kind: str,
-    task_of: Callable[[str], str],
     names: Callable[[str], list[str]],
 ) -> list[_SpecT]:
     """Raise ValueError unless everything named belongs to the matrix's task."""
-    task = info.data.get("task")  # absent where it is wrong itself
+    task: Task | None = info.data.get("task")  # absent where it is wrong itself
     for spec in specs:
-        if task is not None and task_of(spec.name) != task:
+        if task is not None and spec.chosen.task != task.name:
             raise ValueError(
-                f"{kind} {spec.name!r} is for {task_of(spec.name)}, the matrix's task is {task};"
-                f" valid: {', '.join(names(task))}"
+                f"{kind} {spec.name!r} is for {spec.chosen.task}, the matrix's task is {task.name};"
+                f" valid: {', '.join(names(task.name))}"
             )
     return specs
 
@@ -324,7 +288,7 @@ def _with_training(spec: NetworkSpec, info: ValidationInfo, place: tuple[int | s
 
 def _parse(content: dict[str, Any], info: ValidationInfo, place: tuple[int | str, ...]) -> TrainingSpec:
     """Parse a training by the matrix's task; errors name the place below the field."""
-    kind = tasks.find(info.data["task"]).training if "task" in info.data else TrainingSpec
+    kind = info.data["task"].training if "task" in info.data else TrainingSpec
     try:
         return kind.model_validate(content)
     except ValidationError as error:
@@ -335,8 +299,8 @@ def _parse(content: dict[str, Any], info: ValidationInfo, place: tuple[int | str
 def _located(problem: Any, kind: type[TrainingSpec], place: tuple[int | str, ...]) -> InitErrorDetails:
     message, field = problem["msg"], str(problem["loc"][-1])
     if problem["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(field, kind.model_fields, n=1)
-        hint = f"did you mean '{close[0]}'? " if close else ""
+        near = closest(field, kind.model_fields)
+        hint = f"did you mean '{near}'? " if near else ""
         message = f"unknown field; {hint}valid: {', '.join(kind.model_fields)}"
     error = PydanticCustomError("training", "{message}", {"message": message})
     return InitErrorDetails(type=error, loc=(*place, *problem["loc"]), input=problem["input"])

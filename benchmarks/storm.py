@@ -26,7 +26,7 @@ from rich.table import Table
 
 from benchmarks.output import say, screen
 from leaderboard import ResultStore
-from leaderboard.records import repeatable
+from leaderboard.records.record import repeatable
 
 RUNNERS = (("--workers", "2"), ())  # one with workers, one in its own process, in the same folder
 OFTEN, SELDOM = 0.6, 0.2  # probabilities

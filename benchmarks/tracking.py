@@ -74,7 +74,7 @@ def start_run(cell: Cell, folder: Path) -> Tracker | None:
         cell: names and configures the run.
         folder: where wandb puts its files, `<folder>/wandb/`.
     """
-    mode = cell.matrix.tracking.wandb
+    mode = cell.settings.tracking.wandb
     if mode == "off" or os.environ.get("WANDB_MODE") == "disabled":
         return None
     if mode == "online" and not _OUT_OF_REACH:
@@ -98,8 +98,8 @@ def _start(cell: Cell, folder: Path, mode: Literal["online", "offline"]) -> Trac
         run = wandb.init(
             id=new_id(cell.id),
             name=cell.title,
-            project=cell.matrix.tracking.project,
-            group=cell.matrix.name,
+            project=cell.settings.tracking.project,
+            group=cell.settings.matrix,
             job_type=cell.recipe.name,
             tags=[tag[:64] for tag in (cell.dataset, cell.network, cell.recipe.group)],
             dir=str(folder),

@@ -19,7 +19,7 @@ from conversion.plan.layer import SpikingLayer
 from conversion.plan.method import Method
 from conversion.plan.plan import Plan
 from conversion.report import Report, in_words, report_of, spiking_share
-from conversion.simulation.fused.fixed_point import Precision
+from conversion.simulation.backend import Precision
 from conversion.tensors import on_device_of
 from conversion.trial import why_not
 

@@ -21,7 +21,7 @@ from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
 from conversion.recipes import Recipe
 from conversion.report import in_words
-from conversion.simulation.fused.fixed_point import Precision
+from conversion.simulation.backend import Precision
 
 
 def fit(recipe: Recipe, calibration: Calibration) -> SpikingNetwork:

@@ -30,6 +30,21 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class Ran:
+    """Who ran a read-out.
+
+    Attributes:
+        backend: its name, as in `conversion.simulation.choice`.
+        precision: of the weights that spikes met.
+        layers: kernel -> layers of neurons, with weights, and of pooling that it ran.
+    """
+
+    backend: str
+    precision: str
+    layers: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Readout:
     """What the network says after t time steps."""
 
@@ -38,6 +53,7 @@ class Readout:
     t_total: float  # every step the network ran, averaged over images
     output: Any  # mean output over steps 1..t, structured as the ANN's output
     activity: Activity
+    ran: Ran
 
 
 def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int) -> Activity:

@@ -21,10 +21,10 @@ from conversion.fitting.kept import KeptCalibration
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
 from conversion.neurons.quantiser import Quantiser, quantise_activation, quantise_weight
-from conversion.outputs import Activity, Readout
+from conversion.outputs import Activity, Ran, Readout
 from conversion.plan.plan import Plan
 from conversion.scales import least_squares_thresholds
-from conversion.simulation.fused.fixed_point import Precision
+from conversion.simulation.backend import Precision
 from conversion.tensors import on_device_of
 
 
@@ -94,13 +94,15 @@ class QuantisedNetwork(Converted):
         There is no time, so that the chunk says nothing, and weights are rounded already. Nothing spikes;
         `t_total` is t, the steps that a read-out stands for. Inputs of layers that are not zero are counted.
         """
+        ran = Ran("pytorch", "float32", {"pytorch": len(self.plan.nodes_of(Kind.NEURON))})
         silent = {layer.name: 0.0 for layer in self.connectivity(images).layers}
         for t in steps:
             levels = self._quantiser.levels(t)
             run = _QuantisedRun(self.plan, self._thresholds_for(levels), levels)
             with ActiveInputs(self.captured, self._reach) as counting:
                 output = run.run(images)
-            yield Readout(t, t, t, output, Activity(len(images), {}, silent, counting.counts()))
+            activity = Activity(len(images), {}, silent, counting.counts())
+            yield Readout(t, t, t, output, activity, ran)
 
     def activation_bits(self, t: int) -> int:
         """Bits of an activation at t: as many as its levels need, and one more for a sign."""

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import PurePath
 from typing import Any, TypeVar
 
 from datamodules.errors import DataError
+from spikemark_plugins.names import did_you_mean
 
 LONGEST_NAME = 255  # bytes of a file's name, on all usual file systems
 OptionsT = TypeVar("OptionsT")
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """Say which valid name was probably meant.
-
-    Args:
-        name: what was asked for.
-        valid: what there is.
-
-    Returns:
-        ``"; did you mean 'x'? Valid: x, y"``, without the question where nothing is near.
-    """
-    valid = sorted(valid)
-    close = difflib.get_close_matches(str(name), valid, n=1)
-    guess = f"; did you mean {close[0]!r}?" if close else "."
-    return f"{guess} Valid: {', '.join(valid) or 'none'}"
 
 
 def parse_options(options_type: type[OptionsT], values: Mapping[str, Any], owner: str) -> OptionsT:
@@ -48,7 +32,7 @@ def parse_options(options_type: type[OptionsT], values: Mapping[str, Any], owner
     known = {field.name: field for field in fields(options_type)}  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            raise DataError(f"data set {owner!r} has no option {name!r}{nearest(name, known)}")
+            raise DataError(f"data set {owner!r} has no option {name!r}{did_you_mean(name, sorted(known))}")
     required = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
     if lacking := [name for name in required if name not in values]:
         raise DataError(f"data set {owner!r} needs the option(s) {', '.join(lacking)}")

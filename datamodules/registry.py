@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from datamodules.base import DataModule, LoaderConfig
@@ -14,11 +15,12 @@ from datamodules.digits import Digits
 from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolder
 from datamodules.imagenet import ImageNet
-from datamodules.options import nearest, parse_options
+from datamodules.options import parse_options
 from datamodules.segmentation.cityscapes import Cityscapes
 from datamodules.segmentation.digit_scenes import DigitSceneMasks
 from datamodules.segmentation.voc import VocSegmentation
 from spikemark_plugins import DATASETS, load
+from spikemark_plugins.names import did_you_mean
 
 ModuleT = TypeVar("ModuleT", bound=DataModule)
 
@@ -69,28 +71,55 @@ def describe(name: str) -> str:
     return _find(name).summary
 
 
-def build(name: str, options: Mapping[str, Any], loader: LoaderConfig) -> DataModule:
-    """Make a data module; no file is touched yet.
+@dataclass(frozen=True)
+class ChosenDataset:
+    """A data set of the registry with its options, both checked.
+
+    Attributes:
+        module: the registered class.
+        options: an object of its `options_type`.
+    """
+
+    module: type[DataModule]
+    options: Any
+
+    @property
+    def task(self) -> str:
+        """Name of the task that the data set is for."""
+        return self.module.task
+
+    def build(self, loader: LoaderConfig) -> DataModule:
+        """Make the data module; no file is touched yet."""
+        construct: Callable[[Any, LoaderConfig], DataModule] = self.module
+        return construct(self.options, loader)
+
+
+def choose(name: str, options: Mapping[str, Any]) -> ChosenDataset:
+    """Find a data set and check its options.
 
     Args:
         name: one of `names`.
         options: the data set's own options by name; lists stand for tuples.
-        loader: how to read.
-
-    Returns:
-        The data module.
 
     Raises:
         DataError: unknown name or option (the nearest valid one is named), or a bad value.
     """
     module = _find(name)
-    construct: Callable[[Any, LoaderConfig], DataModule] = module
-    return construct(parse_options(module.options_type, options, name), loader)
+    return ChosenDataset(module, parse_options(module.options_type, options, name))
+
+
+def build(name: str, options: Mapping[str, Any], loader: LoaderConfig) -> DataModule:
+    """Make a data module by its name: `choose`, then `ChosenDataset.build`.
+
+    Raises:
+        DataError: unknown name or option (the nearest valid one is named), or a bad value.
+    """
+    return choose(name, options).build(loader)
 
 
 def _find(name: str) -> type[DataModule]:
     if name not in _CLASSES:
         load(DATASETS)
     if name not in _CLASSES:
-        raise DataError(f"there is no data set {name!r}{nearest(name, _CLASSES)}")
+        raise DataError(f"there is no data set {name!r}{did_you_mean(name, sorted(_CLASSES))}")
     return _CLASSES[name]

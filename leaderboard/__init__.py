@@ -10,24 +10,33 @@ into a spiking one with the least loss, in the fewest time steps, for the least 
     write_page(boards, "results/index.html", invalid=loaded.invalid)
     frame = load("results")  # the same as a pandas DataFrame
 
-The files, in reading order: `records` (what a record holds), `store` (the folder), `statistics` and
-`intervals` (derived figures), `rows` and `ranking` (boards), `tables` (terminal), `page_data` and `page` (one
-HTML file), `markdown`, `latex` and `plots` (papers), `entries` and `frame` (programs), `compare` (two of them
-side by side); beside them `published`, what papers report. Nothing here needs torch, so it runs on any
-machine that has the JSON files.
+The rooms, in reading order; each knows only those before it:
+
+    files        written all or nothing; YAML read with care
+    scores       what a record keeps of every test image
+    records      what a record holds
+    statistics   derived figures and their intervals
+    store        the folder of results
+    ranking      rows and boards, and how figures are said
+    costs        boards under energy models
+    published    what papers report
+    reports      for the terminal, papers and programs
+    page         one HTML file
+
+Beside them stand `comparison` (two recipes) and `regression` (what has moved since a baseline). Nothing here
+needs torch, so it runs on any machine that has the JSON files.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from leaderboard.files import StoreError
-from leaderboard.frame import frame, load
-from leaderboard.intervals import Difference, Interval, paired_bootstrap, wilson_interval
-from leaderboard.outcomes import decode_outcomes, encode_outcomes
-from leaderboard.ranking import Board, at_limit, only_groups, rank
-from leaderboard.records import SCHEMA_VERSION, Record
-from leaderboard.rows import Row
-from leaderboard.statistics import (
+from leaderboard.files.atomic import StoreError
+from leaderboard.ranking.boards import Board, at_limit, only_groups, rank
+from leaderboard.ranking.rows import Row
+from leaderboard.records.record import SCHEMA_VERSION, Record
+from leaderboard.reports.frame import frame, load
+from leaderboard.scores.proportions import decode_outcomes, encode_outcomes
+from leaderboard.statistics.figures import (
     energy_at_parity,
     metric_at,
     pareto_front,
@@ -35,13 +44,14 @@ from leaderboard.statistics import (
     snn_minus_snn,
     time_steps_to_parity,
 )
-from leaderboard.store import Invalid, Loaded, ResultStore
+from leaderboard.statistics.intervals import Difference, Interval, paired_bootstrap, wilson_interval
+from leaderboard.store.results import Invalid, Loaded, ResultStore
 
 if TYPE_CHECKING:
-    from leaderboard.markdown import markdown_report, write_report
-    from leaderboard.page import write_page
+    from leaderboard.page.html import write_page
     from leaderboard.published import load_published, render_published, select_published
-    from leaderboard.tables import render
+    from leaderboard.reports.markdown import markdown_report, write_report
+    from leaderboard.reports.tables import render
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -81,12 +91,12 @@ __all__ = [
 # What only some callers need, and what takes longer to import than most folders take to rank.
 _ON_DEMAND = {
     "load_published": "leaderboard.published",
-    "markdown_report": "leaderboard.markdown",
-    "render": "leaderboard.tables",
+    "markdown_report": "leaderboard.reports.markdown",
+    "render": "leaderboard.reports.tables",
     "render_published": "leaderboard.published",
     "select_published": "leaderboard.published",
-    "write_page": "leaderboard.page",
-    "write_report": "leaderboard.markdown",
+    "write_page": "leaderboard.page.html",
+    "write_report": "leaderboard.reports.markdown",
 }
 
 

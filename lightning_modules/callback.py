@@ -29,12 +29,11 @@ from conversion.costs.energy import network_of
 from conversion.costs.synapses import Connectivity
 from conversion.errors import CalibrationError, CaptureError
 from conversion.inputs import checked_budget, checked_chunk
-from conversion.network import effective_precision
 from conversion.quantised import QuantisedNetwork
 from conversion.recipes import Recipe, recipe_from
-from conversion.simulation.fused.fixed_point import Precision
+from conversion.simulation.backend import Precision
 from lightning_modules.metrics import TaskMetric
-from lightning_modules.results import CurvePoint, EvaluationResult, Totals
+from lightning_modules.results import EvaluationResult, Measurement, Totals
 from lightning_modules.subjects import AnyMetric, ImagesOf, Subject, TaskSubject, Words, subject_of
 
 
@@ -184,12 +183,12 @@ class SpikingEvaluation(pl.Callback):
         reference, targets = self._subject.answer(outputs, given, targets)
         started = time.monotonic()
         self._wiring = self._wiring or self.network.connectivity(images)
-        self._used = effective_precision(images, self._precision)
         for readout in self.network.simulate(images, self.time_steps, self._chunk, self._precision):
             if readout.t not in self._metrics:
                 self._metrics[readout.t] = self._subject.new_metric(readout.output)
             self._metrics[readout.t].update(readout.output, targets, reference)
             self._totals[readout.t].add(readout)
+            self._ran = readout.ran
             if self._on_readout is not None:
                 self._on_readout(readout.t)
         self._seconds["simulate"] += time.monotonic() - started
@@ -202,8 +201,7 @@ class SpikingEvaluation(pl.Callback):
         assert network is not None
         assert subject is not None
         images = _over_ranks(trainer, float(self._totals[self.time_steps[0]].images))
-        active = _of_one_image(trainer, subject.active.counts(), images)
-        counts = network_of(wiring, active)
+        counts = network_of(wiring, _of_one_image(trainer, subject.active.counts(), images))
         curve = [self._point(trainer, t, wiring, counts) for t in self.time_steps]
         ann_metric = subject.ann_metric
         ann = ann_metric.compute()  # first: some metrics know their names only then
@@ -213,7 +211,7 @@ class SpikingEvaluation(pl.Callback):
             metric=ann_metric.primary,
             ann=ann,
             ann_energy_pj=energy.ann_energies(counts),
-            ann_active=active,
+            counts=counts,
             curve=curve,
             wiring=wiring,
             sources=[(name, kinds[name], units) for name, units in wiring.units.items() if spiking],
@@ -221,7 +219,8 @@ class SpikingEvaluation(pl.Callback):
             ann_outcomes=ann_metric.outcomes(),
             outcomes={t: metric.outcomes() for t, metric in self._metrics.items()},
             seconds=dict(self._seconds),
-            precision=self._used,
+            precision=self._ran.precision,
+            backend=self._ran.backend,
         )
         self._log(trainer, pl_module, curve)
         if not isinstance(subject, TaskSubject):  # others log their own
@@ -269,22 +268,21 @@ class SpikingEvaluation(pl.Callback):
             given = trainer.strategy.broadcast(given)
         return given
 
-    def _point(self, trainer: pl.Trainer, t: int, wiring: Connectivity, counts: energy.Network) -> CurvePoint:
+    def _point(
+        self, trainer: pl.Trainer, t: int, wiring: Connectivity, counts: energy.Network
+    ) -> Measurement:
         totals = self._totals[t]
         images = _over_ranks(trainer, float(totals.images))
         t_total = _over_ranks(trainer, totals.steps) / images
         spikes = {name: _over_ranks(trainer, n) / images for name, n in totals.spikes.items()}
         synops = {name: _over_ranks(trainer, n) / images for name, n in totals.synops.items()}
-        neuron, bits, active = self.recipe.neuron, None, None
-        run: energy.Run | energy.Quantised = energy.Run(
-            spikes, synops, t_total, neuron.alphabet, neuron.max_per_step
-        )
-        if neuron.alphabet == "none":
-            quantised = self.network
-            assert isinstance(quantised, QuantisedNetwork)
-            bits, active = quantised.activation_bits(t), _of_one_image(trainer, totals.active, images)
-            run = _quantised(bits, active)
-        return CurvePoint(
+        neuron = self.recipe.neuron
+        quantised: energy.Quantised | None = None
+        if isinstance(self.network, QuantisedNetwork):
+            active = _of_one_image(trainer, totals.active, images)
+            quantised = _quantised(self.network.activation_bits(t), active)
+        run = quantised or energy.Run(spikes, synops, t_total, neuron.alphabet, neuron.max_per_step)
+        return Measurement(
             t=t,
             averaged=totals.averaged,
             t_total=int(t_total) if t_total.is_integer() else t_total,
@@ -293,11 +291,12 @@ class SpikingEvaluation(pl.Callback):
             rates={name: n / (wiring.units[name] * t_total) for name, n in spikes.items()},
             synops=synops,
             energy_pj=energy.energies(counts, run),
-            activation_bits=bits,
-            active=active,
+            activation_bits=quantised.bits if quantised else None,
+            active_macs=dict(quantised.active_macs or {}) if quantised else None,
+            active_inputs=dict(quantised.active_inputs or {}) if quantised else None,
         )
 
-    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, curve: list[CurvePoint]) -> None:
+    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, curve: list[Measurement]) -> None:
         for point in curve:
             row = {f"snn/{name}": value for name, value in point.metrics.items()}
             row |= {

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import energy
 from conversion import Readout
 from conversion.costs.activity import Active
 from conversion.costs.synapses import Connectivity
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """Everything measured at one read-out; counts are averages per image.
+class Measurement:
+    """Everything measured at one read-out, as records keep it; counts are averages per image.
 
     Attributes:
         t: time step of the read-out.
@@ -24,7 +25,8 @@ class CurvePoint:
         synops: synaptic operations, by layer.
         energy_pj: picojoules, by energy model, such as "operations".
         activation_bits: of the quantised ANN.
-        active: of the quantised ANN: layer -> inputs that are not zero.
+        active_macs: of the quantised ANN: layer -> multiply-accumulates whose input is not zero.
+        active_inputs: of the quantised ANN: layer -> inputs that are not zero.
     """
 
     t: int
@@ -36,7 +38,8 @@ class CurvePoint:
     synops: dict[str, float]
     energy_pj: dict[str, float]
     activation_bits: int | None = None
-    active: dict[str, Active] | None = None
+    active_macs: dict[str, float] | None = None
+    active_inputs: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class EvaluationResult:
         metric: the metric that ranks, a key of `ann` and of each point's `metrics`.
         ann: metrics of the ANN.
         ann_energy_pj: its energy for one image, by energy model.
-        ann_active: layer -> its inputs that are not zero, for one image; without what is no module.
-        curve: one point per time step, in order.
+        counts: sizes of every layer, and its inputs that are not zero in the ANN: what energy models take.
+        curve: one measurement per time step, in order.
         wiring: synapses of every layer.
         sources: layers that send spikes: name, "neuron" or "pooling", units per image.
         report: what became of every operation.
@@ -56,14 +59,15 @@ class EvaluationResult:
             nothing.
         outcomes: t -> the same of the spiking network.
         seconds: for "convert" and "simulate".
-        precision: of the simulation.
+        precision: of the weights that spikes met, as it was, not as it was asked for.
+        backend: what ran the simulation.
     """
 
     metric: str
     ann: dict[str, float]
     ann_energy_pj: dict[str, float]
-    ann_active: dict[str, Active]
-    curve: list[CurvePoint]
+    counts: energy.Network
+    curve: list[Measurement]
     wiring: Connectivity
     sources: list[tuple[str, str, int]]
     report: list[str]
@@ -71,6 +75,7 @@ class EvaluationResult:
     outcomes: dict[int, Any]
     seconds: dict[str, float]
     precision: str
+    backend: str
 
 
 @dataclass

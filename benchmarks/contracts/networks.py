@@ -28,9 +28,9 @@ def says_what_it_is(name: str, options: Options | None = None) -> None:
     assert summary.strip(), "the summary is empty"
     assert "\n" not in summary, "the summary has more than one line"
     assert networks.task_of(name) in tasks.names(), f"there is no task {networks.task_of(name)!r}"
-    networks.check(name, options or {})
+    networks.choose(name, options or {})
     try:
-        networks.check(name, {"no_such_option": 1})
+        networks.choose(name, {"no_such_option": 1})
     except NetworkError:
         return
     raise AssertionError("an unknown option is not refused with a NetworkError")

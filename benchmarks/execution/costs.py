@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.cells import AnnSpec, Cell
 from benchmarks.data import evaluation_data, training_data
-from lightning_modules import networks
+from datamodules import DataModule
 
 BACKWARD = 2  # ANN forwards that a backward pass costs, by operations
 RECORD_BYTES = 30_000  # of a record, besides a bit for each image and read-out
@@ -38,12 +38,12 @@ def ann_cost(cell: Cell) -> AnnCost:
     Raises:
         DataError: the data are missing.
     """
-    spec, matrix = cell.ann, cell.matrix
-    data = evaluation_data(matrix, spec)
+    spec, evaluation = cell.ann, cell.settings.evaluation
+    data = evaluation_data(evaluation, spec)
     images = len(data.test_dataloader().dataset)  # type: ignore[arg-type]
     if not spec.network.trained_here:
         return AnnCost(0, images, 0)
-    batches = len(training_data(matrix, spec).train_dataloader())
+    batches = len(training_data(evaluation, spec).train_dataloader())
     forwards = batches * spec.training.batch_size * spec.training.epochs * (1 + BACKWARD)
     return AnnCost(forwards, images, CHECKPOINTS * _bytes_of(spec, data))
 
@@ -54,15 +54,15 @@ def cell_forwards(cell: Cell, images: int) -> int:
     Recipes that must know T are simulated for each t anew. Fitting is counted as one pass over the
     calibration images; recipes that refit layers with spikes need more, and event-driven kernels less.
     """
-    steps = cell.matrix.time_steps
+    steps = cell.settings.time_steps
     per_image = sum(steps) if cell.recipe.needs_time_steps else steps[-1]
-    return images * (1 + per_image) + cell.matrix.evaluation.calibration_images
+    return images * (1 + per_image) + cell.settings.evaluation.calibration_images
 
 
 def record_bytes(cell: Cell, images: int) -> int:
     """About how large a record and its tracked run are."""
-    tracked = 0 if cell.matrix.tracking.wandb == "off" else TRACKED_BYTES
-    return round(RECORD_BYTES + images / 8 * BASE64 * (1 + len(cell.matrix.time_steps))) + tracked
+    tracked = 0 if cell.settings.tracking.wandb == "off" else TRACKED_BYTES
+    return round(RECORD_BYTES + images / 8 * BASE64 * (1 + len(cell.settings.time_steps))) + tracked
 
 
 @dataclass
@@ -97,7 +97,6 @@ def _keys(cell: Cell) -> list[tuple[str, ...]]:
     ]
 
 
-def _bytes_of(spec: AnnSpec, data: object) -> int:
-    classes, channels = len(data.classes), data.image_shape[0]  # type: ignore[attr-defined]
-    network = networks.build(spec.network.name, classes, channels, spec.network.options)
+def _bytes_of(spec: AnnSpec, data: DataModule) -> int:
+    network = spec.network.chosen.build(len(data.classes), data.image_shape[0])
     return sum(value.numel() * value.element_size() for value in network.state_dict().values())

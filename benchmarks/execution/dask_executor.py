@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from benchmarks.errors import ExecutionError
-from benchmarks.execution.executors import DiedOften, ExecutorLost
+from benchmarks.execution.lost_workers import DiedOften, ExecutorLost
 
 SECONDS = 20  # to wait for a scheduler
 

@@ -20,39 +20,29 @@ from torch import Tensor
 
 from benchmarks.anns import AnnStore, TrainedAnn, ann_title
 from benchmarks.cells import AnnSpec, Cell
+from benchmarks.coordination.claims import Claim, Claims
+from benchmarks.coordination.owners import Owner
 from benchmarks.data import evaluation_data
 from benchmarks.diagnose import diagnose_cell, unseen_images
-from benchmarks.errors import AnnError, MemoryExhausted
+from benchmarks.drawing import pictures_folder, shown_time_steps, write_pictures
+from benchmarks.errors import AnnError
 from benchmarks.evaluate import evaluate
-from benchmarks.execution.claims import Claim, Claims
-from benchmarks.execution.executors import NotStarted
-from benchmarks.execution.owners import Owner
+from benchmarks.execution.lost_workers import NotStarted
 from benchmarks.offline import remove_run
-from benchmarks.pictures import folder_of, some, write_pictures
 from benchmarks.provenance import package_versions
 from benchmarks.quiet import quieten
 from benchmarks.tracking import start_run
-from conversion import ConversionError
+from benchmarks.user_errors import USER_ERRORS
 from datamodules import DataError, DataModule
 from leaderboard import Record, ResultStore, StoreError
-from leaderboard.failures import Failure, FailureStore
-from leaderboard.files import FULL, unwritable
+from leaderboard.files.atomic import FULL, unwritable
+from leaderboard.store.failures import Failure, FailureStore
 from lightning_modules.networks import CheckpointError, NetworkError
 
 Status = Literal["done", "there", "busy", "lost", "failed", "unwritable"]
 
-# Errors that their message explains; anything else is shown with its traceback.
-EXPLAINED = (
-    AnnError,
-    CheckpointError,
-    ConversionError,
-    DataError,
-    MemoryExhausted,
-    NetworkError,
-    StoreError,
-)
-# Those that have their cause outside the cell: the next run tries again without being asked.
-MENDABLE = (AnnError, CheckpointError, DataError, NetworkError, NotStarted, StoreError)
+# Errors whose cause lies outside the cell: the next run tries the cell again without being asked.
+OUTSIDE_CAUSES = (AnnError, CheckpointError, DataError, NetworkError, NotStarted, StoreError)
 
 _ONE_AT_A_TIME = threading.Lock()  # seeds are global to a process, and a Dask worker may have threads
 
@@ -127,12 +117,12 @@ def fail(job: Job, error: BaseException, worker: str, trace: str | None) -> Fail
     failure = Failure(
         id=job.id,
         kind="network" if job.train else "cell",
-        matrix=job.cell.matrix.name,
+        matrix=job.cell.settings.matrix,
         title=job.title,
         error=type(error).__name__,
         message=str(error),
         traceback=trace,
-        mendable=isinstance(error, MENDABLE),
+        mendable=isinstance(error, OUTSIDE_CAUSES),
         worker=worker,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=package_versions(),
@@ -147,7 +137,7 @@ def _failed(job: Job, error: Exception) -> Answer:
         fail(job, error, str(Owner.here()), trace)
     except StoreError as unwritable:
         return Answer("unwritable", str(unwritable))
-    return Answer("failed", str(error) if isinstance(error, EXPLAINED) else trace)
+    return Answer("failed", str(error) if isinstance(error, USER_ERRORS) else trace)
 
 
 def _train(job: Job) -> Answer:
@@ -185,10 +175,11 @@ def _cell(job: Job, claim: Claim) -> Answer:
         return Answer("lost")
     ResultStore(job.results).write(record)
     FailureStore(job.results).clear(job.id)
-    drawn = folder_of(cell, job.results)
-    write_pictures(cell, evaluated.module, evaluated.network, ready.data, cell.matrix.pictures, drawn)
+    folder_of_pictures = pictures_folder(cell, job.results)
+    wanted = cell.settings.pictures
+    write_pictures(cell, evaluated.module, evaluated.network, ready.data, wanted, folder_of_pictures)
     if ready.unseen is not None:
-        steps = some(cell.matrix.time_steps)
+        steps = shown_time_steps(cell.settings.time_steps)
         diagnose_cell(cell, ready.ann.network, evaluated.network, ready.unseen, steps, job.results)
     return Answer("done", _in_words(record), run=folder)
 
@@ -208,15 +199,15 @@ _LAST: list[_Ready] = []
 
 def _ready(cell: Cell, results: Path) -> _Ready:
     """A cell's data and trained network; trains it if nobody has."""
-    anns, spec = AnnStore(results), cell.ann
-    matrix = cell.matrix
-    key = (_identity(spec), matrix.evaluation, matrix.trainer, matrix.diagnostics, results, os.getpid())
+    anns, spec, settings = AnnStore(results), cell.ann, cell.settings
+    shared = (settings.evaluation, settings.trainer, settings.diagnostics)
+    key = (_identity(spec), *shared, results, os.getpid())
     if _LAST and _LAST[0].key == key and anns.path_of(spec).is_file():
         return _LAST[0]
-    data = evaluation_data(matrix, spec)
+    data = evaluation_data(settings.evaluation, spec)
     data.setup()
-    ann = anns.get(matrix, spec, ann_title(cell), data)
-    unseen = unseen_images(cell, matrix.diagnostics) if matrix.diagnostics else None
+    ann = anns.get(settings, spec, ann_title(cell), data)
+    unseen = unseen_images(cell, settings.diagnostics) if settings.diagnostics else None
     _LAST[:] = [_Ready(key, ann, data, unseen)]
     return _LAST[0]
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from benchmarks.anns import AnnStore
 from benchmarks.cells import Cell
+from benchmarks.coordination.notes import NotedCell, Notes
 from benchmarks.execution.costs import Seconds
 from benchmarks.execution.jobs import Job
-from benchmarks.execution.notes import NotedCell, Notes
 from leaderboard import ResultStore
-from leaderboard.failures import Failure, FailureStore
+from leaderboard.store.failures import Failure, FailureStore
 
 
 @dataclass
-class Plan:
+class RunPlan:
     """The cells of a matrix, sorted by what is known of them."""
 
     results: Path
@@ -42,7 +42,7 @@ class Plan:
         return found
 
 
-def make_plan(cells: Iterable[Cell], results: Path, retry_failed: bool) -> Plan:
+def make_plan(cells: Iterable[Cell], results: Path, retry_failed: bool) -> RunPlan:
     """Look every cell up.
 
     Args:
@@ -50,7 +50,7 @@ def make_plan(cells: Iterable[Cell], results: Path, retry_failed: bool) -> Plan:
         results: its results folder; read only.
         retry_failed: whether cells that failed for a reason of their own are missing, too.
     """
-    plan, store, failures = Plan(results), ResultStore(results), FailureStore(results)
+    plan, store, failures = RunPlan(results), ResultStore(results), FailureStore(results)
     for cell in cells:
         found = store.find(cell.id)
         if found is not None and not isinstance(found, str):
@@ -67,7 +67,7 @@ def make_plan(cells: Iterable[Cell], results: Path, retry_failed: bool) -> Plan:
     return plan
 
 
-def note(plan: Plan, matrix: str, cells: Iterable[Cell], at_once: int | None) -> Path:
+def note(plan: RunPlan, matrix: str, cells: Iterable[Cell], at_once: int | None) -> Path:
     """Write what is to be run, for others to follow.
 
     Raises:

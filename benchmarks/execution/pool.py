@@ -21,8 +21,8 @@ from typing import Any
 import psutil
 import torch
 
-from benchmarks.execution.executors import NotStarted, WorkerDied
 from benchmarks.execution.fork_server import context, warm_up
+from benchmarks.execution.lost_workers import NotStarted, WorkerDied
 
 
 class WorkerPool(Executor):

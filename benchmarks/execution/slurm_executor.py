@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import ExecutionError
-from benchmarks.execution.executors import Where, WorkerDied
+from benchmarks.execution.lost_workers import WorkerDied
+from benchmarks.execution.where import Where
 
 POLL = 1.0  # seconds; submitit asks Slurm itself less often
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.execution.claims import Claims, Holding
-from benchmarks.execution.notes import Note, Notes
+from benchmarks.coordination.claims import Claims, Holding
+from benchmarks.coordination.notes import Note, Notes
 from benchmarks.execution.times import in_words
 from benchmarks.output import printable
-from leaderboard.failures import Failure, FailureStore
+from leaderboard.store.failures import Failure, FailureStore
 
 SHOWN = 5  # failures
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.cells import Cell
-from benchmarks.execution.claims import Claims, Holding
+from benchmarks.coordination.claims import Claims, Holding
 from benchmarks.execution.costs import Seconds
 from benchmarks.execution.jobs import Job
 from benchmarks.execution.times import in_words

@@ -11,9 +11,9 @@ from typing import Any
 
 from benchmarks.errors import PluginError
 from benchmarks.plugins.kinds import KINDS
-from conversion.parts import nearest
 from datamodules import DataError
-from leaderboard.yaml_files import YamlError, read_text
+from leaderboard.files.yaml_files import YamlError, read_text
+from spikemark_plugins.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def judge(text: str, data_root: Path | None) -> Iterator[Verdict]:
     if not kinds:
         known = {each for kind in KINDS.values() for each in kind.names()}
         raise PluginError(
-            f"there is no recipe, network or data set '{name}'; {nearest(name, known)}\n"
+            f"there is no recipe, network or data set '{name}'{did_you_mean(name, sorted(known))}\n"
             "If a package of yours adds it, install that into this Python: "
             f"{sys.executable} -m pip install --no-deps -e FOLDER"
         )

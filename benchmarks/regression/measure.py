@@ -25,7 +25,7 @@ from benchmarks.runner import run
 from benchmarks.spec import Matrix
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
 from leaderboard import ResultStore
-from leaderboard.baseline import Baseline, measured
+from leaderboard.regression.baseline import Baseline, measured
 from lightning_modules import networks
 
 
@@ -90,9 +90,9 @@ def _train_in_half_precision(matrix: Matrix, results: Path, console: Console) ->
         if not spec.network.trained_here or anns.path_of(spec).is_file():
             continue
         console.print(f"training {cell.network} on {cell.dataset}: no weights of it are kept")
-        data = training_data(cell.matrix, spec)
+        data = training_data(cell.settings.evaluation, spec)
         data.setup()
-        network = anns.get(cell.matrix, spec, cell.title, data).network
+        network = anns.get(cell.settings, spec, cell.title, data).network
         torch.save({"state_dict": network.half().state_dict()}, anns.path_of(spec))
 
 
@@ -105,9 +105,8 @@ def _arithmetic(matrix: Matrix, results: Path) -> dict[str, str]:
     digest = hashlib.sha256()
     for cell in _networks(matrix):
         spec = cell.ann
-        data = evaluation_data(cell.matrix, spec)
-        channels = data.image_shape[0]
-        network = networks.build(spec.network.name, len(data.classes), channels, spec.network.options).eval()
+        data = evaluation_data(cell.settings.evaluation, spec)
+        network = spec.network.chosen.build(len(data.classes), data.image_shape[0]).eval()
         networks.load_weights(network, anns.path_of(spec))
         with torch.no_grad():
             for batch in data.calibration_batches():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from benchmarks.speed.work import Work
 from conversion import SpikingNetwork, convert
 from conversion.graph.capture import capture
+from conversion.simulation.backend import PRECISIONS
+from conversion.simulation.choice import use
 from conversion.simulation.compiled.native import has_synapses, kernel
-from conversion.simulation.fused.fixed_point import PRECISIONS
 from lightning_modules.networks.resnet_cifar import ShrinkingShortcut
 
 Contender = Callable[[Tensor, int], Tensor]  # (images, time steps) -> mean output
@@ -41,25 +42,12 @@ def _spikemark(work: Work, precision: Any, compiled: bool = True) -> Contender:
     snn = convert(work.network, "percentile", work.calibration)
 
     def run(images: Tensor, steps: int) -> Tensor:
-        with _compiled(compiled):
+        with nullcontext() if compiled else use("pytorch"):
             *_, last = snn.simulate(images, (steps,), precision=precision)
         output: Tensor = last.output
         return output
 
     return run
-
-
-@contextmanager
-def _compiled(wanted: bool) -> Iterator[None]:
-    from conversion.simulation.compiled import simulator
-
-    original = simulator.available
-    if not wanted:
-        simulator.available = lambda images: False
-    try:
-        yield
-    finally:
-        simulator.available = original
 
 
 class _Neuron(nn.Module):

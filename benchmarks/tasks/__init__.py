@@ -5,6 +5,6 @@ Data modules and networks say themselves which task they belong to; everything e
 """
 
 from benchmarks.tasks.base import Task, TrainingSpec
-from benchmarks.tasks.registry import find, names
+from benchmarks.tasks.registry import find, names, register
 
-__all__ = ["Task", "TrainingSpec", "find", "names"]
+__all__ = ["Task", "TrainingSpec", "find", "names", "register"]

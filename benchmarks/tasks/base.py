@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmarks.strict import Strict
 from conversion import Converted
-from leaderboard.records import Outcomes
+from leaderboard.records.record import Outcomes
 
 
 class TrainingSpec(Strict):

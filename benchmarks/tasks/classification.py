@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.tasks.base import Task, TrainingSpec
 from leaderboard import encode_outcomes
-from leaderboard.records import Outcomes
+from leaderboard.records.record import Outcomes
 from lightning_modules.classification import ClassificationModule, OptimiserConfig
 
 

@@ -11,8 +11,9 @@ from torch import nn
 
 from benchmarks.tasks.base import Task, TrainingSpec
 from conversion import Converted
-from leaderboard.image_scores import encode_matches, encode_objects
-from leaderboard.records import Outcomes
+from leaderboard.records.record import Outcomes
+from leaderboard.scores import detections
+from leaderboard.scores.detections import encode_matches, encode_objects
 from lightning_modules.detection import DetectionModule, DetectionOptimiserConfig
 from lightning_modules.detection.metric import DetectionOutcomes
 from lightning_modules.detection.pictures import detection_pictures
@@ -41,7 +42,7 @@ def _module(network: nn.Module, data: Any, training: TrainingSpec) -> DetectionM
 def _outcomes(metric: str, ann: DetectionOutcomes, at: Mapping[int, DetectionOutcomes]) -> Outcomes:
     return Outcomes(
         measure=metric,
-        encoding="detections-npz-base64",
+        encoding=detections.ENCODING.name,
         count=len(ann),
         common=encode_objects(ann.matches.objects, ann.matches.thresholds, ann.interpolation),
         ann=_encoded(ann),

@@ -11,8 +11,9 @@ from torch import nn
 
 from benchmarks.tasks.base import Task, TrainingSpec
 from conversion import Converted
-from leaderboard.overlap_scores import encode_found_pixels, encode_true_pixels
-from leaderboard.records import Outcomes
+from leaderboard.records.record import Outcomes
+from leaderboard.scores import pixels
+from leaderboard.scores.pixels import encode_found_pixels, encode_true_pixels
 from lightning_modules.segmentation import SegmentationModule, SegmentationOptimiserConfig
 from lightning_modules.segmentation.class_weights import ClassWeighting
 from lightning_modules.segmentation.metric import SegmentationOutcomes
@@ -40,7 +41,7 @@ def _module(network: nn.Module, data: Any, training: TrainingSpec) -> Segmentati
 def _outcomes(metric: str, ann: SegmentationOutcomes, at: Mapping[int, SegmentationOutcomes]) -> Outcomes:
     return Outcomes(
         measure=metric,
-        encoding="pixels-npz-base64",
+        encoding=pixels.ENCODING.name,
         count=len(ann),
         common=encode_true_pixels(ann.true),
         ann=encode_found_pixels(ann.correct, ann.found),

@@ -13,9 +13,10 @@ from benchmarks.tuning.space import Refused, Search, Values, check_names, choose
 from conversion import PreparedNetwork, Recipe, RecipeError, recipe_from
 from conversion.graph.operations import Kind
 from conversion.neurons import Neuron
-from conversion.parts import build_part, nearest, part_names, part_type
+from conversion.parts import build_part, part_names, part_type
 from conversion.recipes import KINDS
 from conversion.search import Choices, Range, declared_ranges
+from spikemark_plugins.names import did_you_mean
 
 SEARCHED = ("scale", "neuron", "initial", "correction", "pooling")
 NEURON_ALPHABETS = ("binary", "burst", "signed", "graded", "weighted", "real")
@@ -167,7 +168,7 @@ def _parts_of(kind: str, search: Search) -> list[str]:
         return known
     for name in wanted:
         if name not in known:
-            raise TuningError(f"search '{kind}': unknown {kind} '{name}'; {nearest(str(name), known)}")
+            raise TuningError(f"search '{kind}': unknown {kind} '{name}'{did_you_mean(name, sorted(known))}")
     return [name for name in known if name in wanted]
 
 

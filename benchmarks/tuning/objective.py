@@ -21,7 +21,7 @@ from conversion.converted import DEFAULT_CHUNK, Converted
 from conversion.costs.energy import ann_energy_pj, operations_energy_pj
 from conversion.neurons import Neuron
 from conversion.signals.signals import map_structure
-from conversion.simulation.fused.fixed_point import Precision
+from conversion.simulation.backend import Precision
 from lightning_modules.metrics import TaskMetric, kl_divergence
 
 

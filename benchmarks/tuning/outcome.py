@@ -15,16 +15,16 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.cells import Cell
+from benchmarks.recipe_entries import entry_of
 from benchmarks.spec import Matrix
-from benchmarks.tuning.entries import entry_of
 from benchmarks.tuning.journal import READ_AT
 from benchmarks.tuning.objective import Subject
-from benchmarks.tuning.settings import TuningSpec
 from benchmarks.tuning.study import FORWARDS, IMAGE_STEPS, REFUSED, REPEATS, SECONDS, Found
-from leaderboard.files import write_text_atomically
-from leaderboard.records import Tuning
-from leaderboard.studies import Study, Trial
-from leaderboard.yaml_files import yaml_text
+from benchmarks.tuning_spec import TuningSpec
+from leaderboard.files.atomic import write_text_atomically
+from leaderboard.files.yaml_files import yaml_text
+from leaderboard.records.record import Tuning
+from leaderboard.store.studies import Study, Trial
 
 FEWEST_FOR_IMPORTANCE = 4  # finished trials
 
@@ -104,7 +104,7 @@ def tuned(
     changed = found.recipe.parts() != cell.recipe.parts()
     label = label or (f"{cell.recipe.label} tuned" if changed else cell.recipe.label)
     study = Study(
-        matrix=cell.matrix.name,
+        matrix=cell.settings.matrix,
         recipe=cell.recipe.label if constraint is None else label,
         tuning=tuning,
         maximise=subject.maximise,

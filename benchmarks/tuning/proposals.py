@@ -17,8 +17,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.errors import TuningError
-from benchmarks.tuning.settings import TuningSpec
 from benchmarks.tuning.space import Refused, Space, Values
+from benchmarks.tuning_spec import TuningSpec
 
 ATTEMPTS = 200  # proposals that may be refused in a row
 GUIDED_ATTEMPTS = 10  # after so many the sampler is not asked any more

@@ -11,9 +11,10 @@ import optuna
 
 from benchmarks.errors import TuningError
 from conversion import Recipe, RecipeError
-from conversion.parts import build_part, nearest, part_names
+from conversion.parts import build_part, part_names
 from conversion.recipes import KINDS
 from conversion.search import Choices, NumberRange, Range, declared_ranges, search_ranges
+from spikemark_plugins.names import did_you_mean
 
 Values = dict[str, Any]  # parameter, e.g. "scale.p" -> value
 Search = Mapping[str, Sequence[Any] | None]
@@ -151,7 +152,7 @@ def check_names(search: Search | None, kinds: Sequence[str] = ()) -> None:
     valid = {*all_parameters(), *kinds}
     for name in search or ():
         if name not in valid:
-            raise TuningError(f"search: nothing is called '{name}'; {nearest(name, valid)}")
+            raise TuningError(f"search: nothing is called '{name}'{did_you_mean(name, sorted(valid))}")
 
 
 def all_parameters() -> set[str]:

@@ -14,8 +14,8 @@ from benchmarks.errors import TuningError
 from benchmarks.tuning.journal import GIVEN, READ_AT, Journal
 from benchmarks.tuning.objective import Reading, Subject
 from benchmarks.tuning.proposals import Proposal, propose
-from benchmarks.tuning.settings import TuningSpec
 from benchmarks.tuning.space import Refused, Space, Values
+from benchmarks.tuning_spec import TuningSpec
 from conversion import ConversionError, Recipe
 
 # What is kept of a trial beside its values and read-outs.
@@ -90,7 +90,7 @@ def run_study(
     def proposer(history: list[FrozenTrial], number: int) -> Proposal:
         return propose(space, settings, history, number, subject.maximise)
 
-    run = _Run(space, subject, t_of, most_energy)
+    run = _StudyRun(space, subject, t_of, most_energy)
     pruner = pruner_of(settings, longest)
     with Journal(folder, name, settings.trials, subject.maximise, pruner) as journal:
         while not journal.complete:
@@ -105,7 +105,7 @@ def run_study(
 
 
 @dataclass(frozen=True)
-class _Run:
+class _StudyRun:
     space: Space
     subject: Subject
     t_of: Callable[[Recipe], int]

@@ -14,28 +14,27 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks import tasks
 from benchmarks.anns import AnnStore, trained_ann
-from benchmarks.cells import AnnSpec, Cell, expand
+from benchmarks.cells import Cell, expand_one
+from benchmarks.coordination.claims import Claims
+from benchmarks.coordination.leftovers import sweep_results
 from benchmarks.data import evaluation_data
-from benchmarks.diagnose import device_of
 from benchmarks.errors import TuningError
-from benchmarks.execution.claims import Claims
-from benchmarks.execution.leftovers import sweep_results
 from benchmarks.progress import Display
 from benchmarks.quiet import quieten as quieten_lightning
+from benchmarks.settings import CellSettings
 from benchmarks.spec import Matrix
 from benchmarks.tuning.auto import AutoSpace, Constraint
 from benchmarks.tuning.objective import Subject
 from benchmarks.tuning.outcome import Tuned, tuned, write_matrix
 from benchmarks.tuning.proposals import quieten as quieten_optuna
-from benchmarks.tuning.settings import TuningSpec
 from benchmarks.tuning.space import RecipeSpace
 from benchmarks.tuning.study import run_study
-from conversion import recipe_from
-from conversion.parts import nearest
-from leaderboard.records import content_hash
-from leaderboard.studies import write_study
+from benchmarks.tuning_spec import TuningSpec
+from conversion import Recipe, recipe_from
+from leaderboard.records.record import content_hash
+from leaderboard.store.studies import write_study
+from spikemark_plugins.names import did_you_mean
 
 # Raised whenever a change makes the same study find something else.
 STUDY_VERSION = 1
@@ -84,11 +83,13 @@ def tune(matrix: Matrix, request: Request, console: Console) -> TuningOutcome:
     quieten_optuna()
     matrix = matrix.model_copy(update={"also": []})
     sweep_results(request.results)
-    cells = _chosen(expand(matrix, request.data_root), request)
+    everything = expand_one(matrix, request.data_root)
+    cells = _chosen(everything, request)
     outcome = TuningOutcome()
     with Display(console, len(cells)) as display:
         for ann, members in groupby(cells, key=lambda cell: cell.ann):
-            session = _Session(matrix, request, ann, display)
+            recipes = [cell.recipe for cell in everything if cell.ann == ann]
+            session = _Session(matrix.settings, request, recipes, display)
             for cell in members:
                 found = session.study(cell)
                 if found is None:
@@ -105,15 +106,17 @@ def tune(matrix: Matrix, request: Request, console: Console) -> TuningOutcome:
 class _Session:
     """All studies of one network; what they share is made when the first of them needs it."""
 
-    def __init__(self, matrix: Matrix, request: Request, ann: AnnSpec, display: Display) -> None:
-        self._matrix = matrix
+    def __init__(
+        self, of_cells: CellSettings, request: Request, recipes: list[Recipe], display: Display
+    ) -> None:
+        self._of_cells = of_cells
         self._request = request
-        self._ann = ann
+        self._recipes = recipes  # that the matrix has for this network
         self._display = display
         self._subject: Subject | None = None
         settings = request.settings
         constraint = request.constraint
-        t = settings.t or matrix.time_steps[-1]
+        t = settings.t or of_cells.time_steps[-1]
         if constraint is not None and constraint.t_total is not None:
             t = constraint.t_total
         self._t = t
@@ -132,7 +135,7 @@ class _Session:
             return None
         subject = self._ready(cell)
         ranges = {name: repr(found) for name, found in space.ranges.items()}
-        study_id = self._id({"recipe": cell.recipe.parts(), "ranges": ranges})
+        study_id = self._id(cell, {"recipe": cell.recipe.parts(), "ranges": ranges})
         with self._announced(study_id, cell) as report:
             found = run_study(
                 study_id,
@@ -149,9 +152,8 @@ class _Session:
         """Search over recipes themselves; the matrix's own recipes are tried first."""
         subject = self._ready(cell)
         constraint = replace(constraint, t_total=self._t)
-        entries = [c.recipe for c in expand(self._matrix, self._request.data_root) if c.ann == cell.ann]
-        space = AutoSpace(subject.prepared, constraint, self._t, self._settings.search, entries)
-        study_id = self._id({"space": "auto", "constraint": str(constraint), "first": space.first})
+        space = AutoSpace(subject.prepared, constraint, self._t, self._settings.search, self._recipes)
+        study_id = self._id(cell, {"space": "auto", "constraint": str(constraint), "first": space.first})
         with self._announced(study_id, cell) as report:
             found = run_study(
                 study_id,
@@ -179,15 +181,15 @@ class _Session:
 
             yield report
 
-    def _id(self, config: dict[str, Any]) -> str:
+    def _id(self, cell: Cell, config: dict[str, Any]) -> str:
         """Hash of everything that determines a study."""
-        evaluation = self._matrix.evaluation
+        evaluation = self._of_cells.evaluation
         return content_hash(
             {
                 "version": STUDY_VERSION,
-                "task": self._matrix.task,
-                "ann": self._ann.config,
-                "seed": self._ann.seed,
+                "task": self._of_cells.task.name,
+                "ann": cell.ann.config,
+                "seed": cell.ann.seed,
                 "settings": self._settings.model_dump(exclude={"preset"}),
                 "calibration_images": evaluation.calibration_images,
                 "precision": evaluation.precision,
@@ -197,32 +199,33 @@ class _Session:
 
     def _ready(self, cell: Cell) -> Subject:
         """The trained network, captured, with its images; trained first where nobody has."""
-        settings, matrix = self._settings, self._matrix
+        settings, evaluation = self._settings, self._of_cells.evaluation
         if self._subject is None:
             with_targets = settings.objective == "metric"
-            if not with_targets and settings.images > matrix.evaluation.calibration_images:
+            if not with_targets and settings.images > evaluation.calibration_images:
                 raise TuningError(
                     f"tuning.images is {settings.images}, but objective 'kl' is measured on the calibration "
-                    f"images, of which there are {matrix.evaluation.calibration_images}; raise "
+                    f"images, of which there are {evaluation.calibration_images}; raise "
                     "evaluation.calibration_images or lower tuning.images"
                 )
-            data = evaluation_data(matrix, self._ann, more_images=settings.images if with_targets else 0)
+            data = evaluation_data(evaluation, cell.ann, more_images=settings.images if with_targets else 0)
             data.setup()
-            network = trained_ann(matrix, cell, data, AnnStore(self._request.results), self._display).network
-            device = device_of(matrix.trainer)
-            module: Any = tasks.find(data.task).module(network.eval(), data, matrix.training).to(device)
+            network = trained_ann(cell, data, AnnStore(self._request.results), self._display).network
+            device = self._of_cells.trainer.device
+            task = self._of_cells.task
+            module: Any = task.module(network.eval(), data, cell.ann.training).to(device)
             samples = [module.inputs_and_targets(batch) for batch in data.calibration_samples()]
             images, targets = _joined(samples)
-            size = matrix.evaluation.batch_size
-            known = matrix.evaluation.calibration_images
+            size = evaluation.batch_size
+            known = evaluation.calibration_images
             judged = slice(known, None) if with_targets else slice(0, settings.images)
             self._subject = Subject(
                 module.network,
                 images[:known].to(device).split(size),
                 _batches(images[judged].to(device), _moved(targets[judged], device), size),
                 module.new_metric if with_targets else None,
-                matrix.evaluation.chunk,
-                matrix.evaluation.precision,
+                evaluation.chunk,
+                evaluation.precision,
             )
         self._display.tuning(cell.title, settings.trials)
         return self._subject
@@ -242,7 +245,9 @@ def _chosen(cells: list[Cell], request: Request) -> list[Cell]:
     known = {cell.recipe.label for cell in cells}
     for label in request.labels:
         if label not in known:
-            raise TuningError(f"no recipe '{label}' in this matrix; {nearest(label, known)}, auto")
+            raise TuningError(
+                f"no recipe '{label}' in this matrix{did_you_mean(label, [*sorted(known), 'auto'])}"
+            )
     return [cell for cell in cells if not request.labels or cell.recipe.label in request.labels]
 
 

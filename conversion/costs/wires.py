@@ -282,7 +282,7 @@ def _factors(operation: Callable[..., Any], args: Any, kwargs: Any, like: Tensor
 
     found = []
     with warnings.catch_warnings():
-        # The first such derivative of a process makes PyTorch compile some of its own, and warn of how it does that.
+        # The first such derivative makes PyTorch compile some of its own code, and warn of how it does that.
         warnings.filterwarnings("ignore", r".*torch\.jit\.script", FutureWarning)
         for index in range(len(wires)):
             one = torch.ones((), dtype=like.dtype, device=like.device)

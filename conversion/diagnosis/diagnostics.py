@@ -28,11 +28,12 @@ from conversion.graph.roles import sort_into_roles
 from conversion.inputs import takes
 from conversion.network import SpikingNetwork
 from conversion.neurons.quantiser import Quantiser
+from conversion.plan.fitted import Fitted
 from conversion.plan.layer import SpikingLayer
-from conversion.plan.units import units
 from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal
-from conversion.simulation.pytorch.simulator import Simulation
+from conversion.simulation.pytorch.layers import TorchLayers
+from conversion.simulation.walk import Progress, Walk
 
 
 @dataclass(frozen=True)
@@ -171,29 +172,32 @@ class _Observer(fx.Interpreter):
         return value
 
 
-class _Recorder(Simulation):
-    """A simulation that remembers, neuron by neuron, what came in and what went out."""
+class _Recorder(TorchLayers):
+    """Layers that remember, neuron by neuron, what came in and what went out."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, fitted: Fitted, images: Tensor) -> None:
+        progress = Progress()
+        super().__init__(fitted, images, progress)
         self._totals: dict[str, Tensor] = {}  # layer -> charge, net spikes, spikes: [3, B, ...]
+        self._walk = Walk(fitted.plan, self, progress)
+        self._walk.begin()
+        self._totals.clear()  # of the steps before the read-out
 
-    def _neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
-        output = super()._neuron(node, name, current, steps)
+    def advance(self, steps: int) -> None:
+        """Run some more steps."""
+        self._walk.advance(steps)
+
+    def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
+        """What a layer of neurons sends, which is remembered."""
+        output = super().neuron(node, name, current, steps)
         arrived = current.timed.sum(0, dtype=torch.float64) * (steps / current.steps)
-        neuron = self._layers[name].neuron
-        spikes = output.timed / self._layers[name].threshold
+        neuron = self._fitted.layers[name].neuron
+        spikes = output.timed / self._fitted.layers[name].threshold
         if neuron.integral:
             spikes = spikes.round()
         counts = [total.double() for total in (spikes.sum(0), neuron.events(spikes).sum(0))]
         totals = torch.stack([arrived, *counts])
         self._totals[name] = self._totals[name] + totals if name in self._totals else totals
-        return output
-
-    def begin(self) -> Any:
-        """Run the steps before the read-out, and forget what was seen in them."""
-        output = super().begin()
-        self._totals.clear()
         return output
 
     def observation(self, layer: str, activation: Tensor, drive: Tensor) -> Observation:
@@ -214,9 +218,7 @@ def _recordings(
     for t, network in networks.items():
         whole = network.plan.neuron.whole_window
         if recorder is None or whole or network is not simulated:
-            on_wire = units(network.plan, network.thresholds)
-            recorder, now = _Recorder(network.plan, network.layers, on_wire, images), 0
-            recorder.begin()
+            recorder, now = _Recorder(network.fitted, images), 0
             simulated = network
         while now < t:
             advanced = t if whole else min(chunk, t - now)

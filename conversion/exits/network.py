@@ -19,7 +19,7 @@ from conversion.fitting.kept import KeptCalibration
 from conversion.graph.plain import note, noted
 from conversion.outputs import Activity, Readout, item_of
 from conversion.report import Report
-from conversion.simulation.fused.fixed_point import Precision
+from conversion.simulation.backend import Precision
 
 
 class EarlyExit(Converted):
@@ -136,7 +136,7 @@ class EarlyExit(Converted):
                 _count(synops[t], readout.activity.synops)
         for t in steps:
             activity = Activity(len(images), spikes[t], synops[t])
-            yield Readout(t, averaged[t], run[t] / len(images), outputs[t], activity)
+            yield Readout(t, averaged[t], run[t] / len(images), outputs[t], activity, readout.ran)
 
     def _first_pass(
         self, images: Tensor, steps: list[int], chunk: int, precision: Precision

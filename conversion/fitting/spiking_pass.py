@@ -18,10 +18,12 @@ from torch import Tensor, fx, nn
 
 from conversion.graph.nodes import attribute, last_uses
 from conversion.graph.operations import SOURCES, Kind
+from conversion.plan.fitted import Fitted
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
 from conversion.signals.signals import Signal, map_structure, signals_in
-from conversion.simulation.pytorch.simulator import Simulation
+from conversion.simulation.pytorch.layers import TorchLayers
+from conversion.simulation.walk import Progress, Walk
 
 
 class Arrival:
@@ -111,7 +113,7 @@ class Arrival:
 Rule = Callable[[Arrival], None]
 
 
-class SpikingPass(Simulation):
+class SpikingPass:
     """A simulation of calibration images in which a rule settles each layer before it fires.
 
     Args:
@@ -126,26 +128,27 @@ class SpikingPass(Simulation):
         self, plan: Plan, layers: Mapping[str, SpikingLayer], images: Tensor, steps: int, rule: Rule
     ) -> None:
         self.layers = dict(layers)
-        sources = (*plan.nodes_of(Kind.POOLING), *plan.nodes_of(Kind.UNPOOLING))
-        super().__init__(plan, self.layers, dict.fromkeys(sources), images)
+        self._plan = plan
+        self._progress = Progress()
+        self._operations = TorchLayers(Fitted(plan, self.layers), images, self._progress)
         self.steps = steps
         self.images = images
         self.ann = _Alongside(plan, images)
         self._rule = rule
         self._segments = _segments(plan)
-        self._absorbed = frozenset(node for segment in self._segments.values() for node in segment)
-        self._last_use = last_uses(plan.captured.graph, self._segments)
+        self.absorbed = frozenset(node for segment in self._segments.values() for node in segment)
+        self.last_use = last_uses(plan.captured.graph, self._segments)
 
     def fit(self) -> dict[str, SpikingLayer]:
         """The layers as the rule leaves them."""
-        self._run(self.steps)
+        Walk(self._plan, self, self._progress).run(self.steps)
         return self.layers
 
     def current(self, node: fx.Node, values: Mapping[fx.Node, Any], steps: int) -> Signal:
         """Input of a layer of neurons, from the values that its segment reads."""
         local = dict(values)
         for inner in self._segments[node]:
-            local[inner] = super()._evaluate(inner, local, steps)
+            local[inner] = self._operations.evaluate(inner, local, steps)
         return signals_in([local[source] for source in node.all_input_nodes])[0]
 
     def inputs_of(self, node: fx.Node) -> list[fx.Node]:
@@ -163,15 +166,16 @@ class SpikingPass(Simulation):
                 users[parameter] = users.get(parameter, True) and other in segment
         return [parameter for parameter, mine in users.items() if mine and parameter.is_floating_point()]
 
-    def _evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
+    def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
+        """Value of a node; a layer of neurons fires as soon as the rule has settled it."""
         if node not in self._segments:
-            return super()._evaluate(node, values, steps)
+            return self._operations.evaluate(node, values, steps)
         name = self._plan.roles[node].name
         arrival = Arrival(self, node, name, values)
         self._rule(arrival)
         self.layers[name] = arrival.layer
-        sent = self._neuron(node, name, arrival.signal, steps)
-        self._states.pop(node)  # all steps are done
+        sent = self._operations.neuron(node, name, arrival.signal, steps)
+        self._progress.states.pop(node)  # all steps are done
         return sent
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import platformdirs
+
 
 def cache_folder() -> Path:
-    """SPIKEMARK_CACHE, or a folder of ours in XDG_CACHE_HOME or ~/.cache; it need not exist yet."""
+    """SPIKEMARK_CACHE, or our folder among the user's caches; it need not exist yet."""
     own = os.environ.get("SPIKEMARK_CACHE")
     if own:
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikemark"
+    return platformdirs.user_cache_path("spikemark", appauthor=False)

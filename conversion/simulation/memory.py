@@ -13,17 +13,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from conversion.errors import MemoryBudgetError
 from conversion.graph.nodes import last_uses
 from conversion.graph.operations import Kind
+from conversion.plan.fitted import Fitted
 from conversion.plan.layer import SpikingLayer
-from conversion.plan.plan import Plan
 from conversion.signals.coding import RATE
-from conversion.simulation.compiled.simulator import fits_bytes
-from conversion.simulation.fused.firing import firing_of
-from conversion.simulation.fused.fusion import Fusion
 
 FLOAT = 4  # bytes
 MIB = 2**20
@@ -53,23 +50,30 @@ class Footprint:
         return images * self.kept + min(images, at_once) * self.passing(chunk)
 
 
-def footprint(
-    plan: Plan,
-    layers: Mapping[str, SpikingLayer],
-    values: Mapping[str, int],
-    fusions: Mapping[fx.Node, Fusion] | None,
-    units: Mapping[fx.Node, Tensor | None],
-) -> Footprint:
+@dataclass(frozen=True)
+class Fused:
+    """How a backend holds a layer of neurons that it runs together with what flows into it.
+
+    Attributes:
+        absorbed: operations that run inside the layer.
+        in_bytes: spikes are held in bytes, not in floats.
+        fires: the neurons fire inside as well, so that no currents are held.
+    """
+
+    absorbed: frozenset[fx.Node]
+    in_bytes: bool
+    fires: bool
+
+
+def footprint(fitted: Fitted, values: Mapping[str, int], fused: Mapping[fx.Node, Fused]) -> Footprint:
     """What one image takes.
 
     Args:
-        plan: the converted network.
-        layers: fitted neuron layers by name.
+        fitted: what runs.
         values: operation -> values it gives for one image in one step, as `Connectivity.values`.
-        fusions: layers that run in the compiled kernel; None where that is not used.
-        units: value of a spike on each wire.
+        fused: layers that run together with what flows into them.
     """
-    return _Walk(plan, layers, values, fusions, units).footprint()
+    return _Walk(fitted, values, fused).footprint()
 
 
 def fit_into(
@@ -122,24 +126,15 @@ def _tenths(size: float) -> float:
 class _Walk:
     """Goes through the graph as a simulation does, and adds up what it would hold."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        layers: Mapping[str, SpikingLayer],
-        values: Mapping[str, int],
-        fusions: Mapping[fx.Node, Fusion] | None,
-        units: Mapping[fx.Node, Tensor | None],
-    ) -> None:
-        self._plan, self._layers, self._values = plan, layers, values
-        self._fusions = fusions or {}
-        self._compiled = fusions is not None
-        self._units = units
+    def __init__(self, fitted: Fitted, values: Mapping[str, int], fused: Mapping[fx.Node, Fused]) -> None:
+        self._fitted, self._plan, self._values = fitted, fitted.plan, values
+        self._fused = fused
         self._bytes: dict[fx.Node, int] = {}  # of one value, where a chunk of time is held
         self._constant: set[fx.Node] = set()
 
     def footprint(self) -> Footprint:
         graph = self._plan.captured.graph
-        run_by = {neuron: fusion.absorbed for neuron, fusion in self._fusions.items()}
+        run_by = {neuron: layer.absorbed for neuron, layer in self._fused.items()}
         absorbed = {node for nodes in run_by.values() for node in nodes}
         last_use = last_uses(graph, run_by)
         kept, moments = 0.0, list[tuple[float, float]]()
@@ -180,11 +175,11 @@ class _Walk:
             self._constant.add(node)
         in_bytes = False
         if kind is Kind.NEURON:
-            in_bytes = node in self._fusions and fits_bytes(self._layers[role.name].neuron)  # type: ignore[union-attr]
-        elif kind in (Kind.POOLING, Kind.ROUTING) and self._units.get(node) is not None:
+            in_bytes = node in self._fused and self._fused[node].in_bytes
+        elif kind in (Kind.POOLING, Kind.ROUTING) and self._fitted.units.get(node) is not None:
             in_bytes = all(self._bytes[source] == 1 for source in sources)
         rate = self._plan.neuron.coding is RATE
-        self._bytes[node] = 1 if in_bytes and self._compiled and (rate or kind is Kind.NEURON) else FLOAT
+        self._bytes[node] = 1 if in_bytes and (rate or kind is Kind.NEURON) else FLOAT
 
     def _work(self, node: fx.Node, sources: list[fx.Node]) -> tuple[float, float, float]:
         """Bytes that an operation keeps, and takes while it runs: in all, and for each step."""
@@ -192,7 +187,7 @@ class _Walk:
         if role is None or role.kind is Kind.SHAPE:
             return 0.0, 0.0, 0.0
         if role.kind is Kind.NEURON:
-            return self._neurons(node, self._layers[role.name], sources)
+            return self._neurons(node, self._fitted.layers[role.name], sources)
         taken = sum(self._size(source) for source in sources)
         given = self._size(node)
         as_floats = 2 * FLOAT * sum(self._size(source) for source in sources if self._bytes[source] == 1)
@@ -216,10 +211,8 @@ class _Walk:
             state += FLOAT * size
         copies = sum(self._bytes[s] * self._size(s) for s in sources if s not in self._constant)
         constants = FLOAT * sum(self._size(s) for s in sources if s in self._constant)
-        before = self._plan.method.initial.steps
-        in_kernel = firing_of(layer.neuron) is not None and not layer.capped and not before
-        if node in self._fusions and in_kernel:
+        if node in self._fused and self._fused[node].fires and not self._plan.method.initial.steps:
             return state, FLOAT * size + constants, copies
-        currents = FLOAT * size if node in self._fusions else 0
+        currents = FLOAT * size if node in self._fused else 0
         # the state after a step beside that before it; currents in thresholds, spikes, events, counts
         return state, state + 3 * FLOAT * size + constants, currents + 4 * FLOAT * size

@@ -1,6 +1,6 @@
 """Finds the fastest schedule of a network on this machine by trying a few, once.
 
-A choice never changes what neurons send (see `schedule`), so it may be stale, shared or missing. The
+A choice never changes what neurons send (see `backend`), so it may be stale, shared or missing. The
 probe runs when the work ahead would take about a hundred times as long; the choice is kept in
 the user's cache folder, one small file for each machine, network and way of simulating.
 SPIKEMARK_PROBE=0 switches it off, and the rule decides.
@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ import torch
 
 from conversion.neurons import Neuron
 from conversion.plan.plan import Plan
+from conversion.simulation import processor
+from conversion.simulation.backend import Backend, Schedule
 from conversion.simulation.caching import cache_folder
-from conversion.simulation.compiled.native import kernel
-from conversion.simulation.compiled.schedule import Schedule
 
 SHARE = 0.01  # of the work ahead that a probe may take
 LEAST_SECONDS, MOST_SECONDS = 0.4, 1.0  # of one probe; less could not tell candidates apart
@@ -65,11 +64,17 @@ class Probe:
         return operations / (MACS_PER_SECOND * torch.get_num_threads())
 
     def choose(
-        self, options: Sequence[Schedule], operations: float, situation: Sequence[Any], measure: Measure
+        self,
+        backend: Backend,
+        options: Sequence[Schedule],
+        operations: float,
+        situation: Sequence[Any],
+        measure: Measure,
     ) -> Schedule:
         """The fastest of several schedules, as far as it is known or worth finding out.
 
         Args:
+            backend: that runs the schedules.
             options: the first is the rule's, which is taken where nothing better is known.
             operations: multiply-accumulates of the ANN times steps that are ahead.
             situation: what else the choice depends on: size of images, precision.
@@ -78,14 +83,14 @@ class Probe:
         if os.environ.get("SPIKEMARK_PROBE", "1") == "0" or len(options) < 2:
             return options[0]
         threads = torch.get_num_threads()
-        asked = repr((threads, *situation, *options))
+        asked = repr((backend.name, threads, *situation, *options))
         if asked in self._chosen:
             return self._chosen[asked]
         seconds = self.expected(operations) * SHARE
         worth = seconds >= LEAST_SECONDS
         if asked in self._unknown and not worth:
             return options[0]
-        key = self._key(asked)
+        key = self._key(backend, asked)
         found = _read(key, options)
         if found is None and worth:
             found = _fastest(options, min(seconds, MOST_SECONDS), measure)
@@ -96,14 +101,13 @@ class Probe:
         self._chosen[asked] = found
         return found
 
-    def _key(self, asked: str) -> dict[str, str]:
+    def _key(self, backend: Backend, asked: str) -> dict[str, str]:
         """All that a choice depends on."""
-        library = kernel()
         return {
-            "machine": _processor(),
+            "machine": processor.fingerprint(),
             "network": self._network,
             "asked": asked,
-            "kernel": Path(library._name).stem if library else "",  # a hash of its source
+            "backend": backend.fingerprint,
             "torch": torch.__version__,
         }
 
@@ -162,15 +166,3 @@ def _write(key: Mapping[str, str], found: Schedule) -> None:
             os.replace(unfinished, target)
     except OSError:
         return
-
-
-@cache
-def _processor() -> str:
-    """Model and features of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    wanted = ("model name", "cache size", "flags", "Features", "CPU part")
-    found = {line.split(":")[0].strip(): line for line in lines if line.startswith(wanted)}
-    return hashlib.sha256("\n".join(found.values()).encode()).hexdigest()[:16]

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from leaderboard.files import StoreError
-from leaderboard.records import Frozen, Group
-from leaderboard.yaml_files import YamlError, read_file
+from leaderboard.files.atomic import StoreError
+from leaderboard.files.yaml_files import YamlError, read_file
+from leaderboard.records.record import Frozen, Group
 
 PAPERS = Path(__file__).parent / "papers"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leaderboard.published.curves import PublishedCurve, same_name
-from leaderboard.ranking import Board
-from leaderboard.rows import CurvePoint, curve_of
+from leaderboard.ranking.boards import Board
+from leaderboard.ranking.rows import CurvePoint, curve_of
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leaderboard import wording
 from leaderboard.published.curves import PublishedCurve
 from leaderboard.published.pairing import Comparison
+from leaderboard.ranking import wording
 
 EVIDENCE = "read: in the source named; quoted: the source quotes somebody else."
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.networks.errors import CheckpointError
+from lightning_modules.networks.tensors import COUNTER
 
 # Put in front of every key by data parallelism, torch.compile, and Lightning modules (ours: "network.").
 PREFIXES = ("module.", "network.", "_orig_mod.", "model.", "net.")
@@ -119,7 +120,7 @@ def _unwrap(state: State, own: Collection[str]) -> State:
 
 def _same_names(state: State, own: Collection[str]) -> bool:
     differing = state.keys() ^ set(own)
-    return all(key.endswith(".num_batches_tracked") for key in differing) and bool(state.keys() & own)
+    return all(key.endswith(COUNTER) for key in differing) and bool(state.keys() & own)
 
 
 def _joined(place: str, key: str) -> str:

@@ -1,35 +1,20 @@
-"""Networks by name."""
+"""Networks by name: how one is registered, found and built. Ours are listed in `catalogue`."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import nn
 
-from lightning_modules.networks import resnet_cifar, torchvision_networks
-from lightning_modules.networks.detection.retinanet import RetinaNet, RetinaNetOptions
-from lightning_modules.networks.detection.spp_yolo import SppYolo, SppYoloOptions
-from lightning_modules.networks.detection.tiny_yolo import TinyYolo, TinyYoloOptions
 from lightning_modules.networks.errors import NetworkError
-from lightning_modules.networks.resnet_cifar import ResNetCifar, ResNetOptions
-from lightning_modules.networks.segmentation import torchvision_segmenters
-from lightning_modules.networks.segmentation.deeplab import DeepLab, DeepLabOptions
-from lightning_modules.networks.segmentation.fcn import Fcn, FcnOptions
-from lightning_modules.networks.segmentation.torchvision_segmenters import (
-    TorchvisionSegmenter,
-    TorchvisionSegmenterOptions,
-)
-from lightning_modules.networks.small_cnn import SmallCNN, SmallCNNOptions
-from lightning_modules.networks.torchvision_networks import TorchvisionOptions, build_torchvision
-from lightning_modules.networks.vgg import VGG16, VGG16Options
 from spikemark_plugins import NETWORKS, load
+from spikemark_plugins.names import did_you_mean
 
 
 @dataclass(frozen=True)
-class Entry:
+class NetworkEntry:
     """One network of the registry."""
 
     summary: str  # one line for listings
@@ -38,7 +23,49 @@ class Entry:
     task: str = "classification"
 
 
-def register(name: str, entry: Entry) -> Entry:
+@dataclass(frozen=True)
+class ChosenNetwork:
+    """A network of the registry with its options, both checked.
+
+    It may be pickled: what is registered is found again by the name.
+
+    Attributes:
+        name: name in the registry.
+        options: an object of the `options_type` that is registered there.
+    """
+
+    name: str
+    options: Any
+
+    @property
+    def task(self) -> str:
+        """Name of the task that the network is for."""
+        return _find(self.name).task
+
+    def build(self, num_classes: int, in_channels: int) -> nn.Module:
+        """Build the network with freshly initialised (or, by option, loaded) weights.
+
+        Args:
+            num_classes: K, at least 2.
+            in_channels: C, channels of the images, at least 1.
+
+        Returns:
+            A module mapping images [B, C, H, W] to logits [B, K], or to what its task takes.
+
+        Raises:
+            NetworkError: the network does not fit these numbers.
+            CheckpointError: a file of weights named by an option does not fit.
+        """
+        for label, value, low in (("num_classes", num_classes, 2), ("in_channels", in_channels, 1)):
+            if value < low:
+                raise NetworkError(f"{label} must be at least {low}, got {value}")
+        return _find(self.name).construct(num_classes, in_channels, self.options)
+
+
+_ENTRIES: dict[str, NetworkEntry] = {}
+
+
+def register(name: str, entry: NetworkEntry) -> NetworkEntry:
     """Make a network known under a name.
 
     Raises:
@@ -74,112 +101,38 @@ def describe(name: str) -> str:
     return _find(name).summary
 
 
-def build(name: str, num_classes: int, in_channels: int, options: Mapping[str, Any]) -> nn.Module:
-    """Build a network with freshly initialised (or, by option, loaded) weights.
+def choose(name: str, options: Mapping[str, Any]) -> ChosenNetwork:
+    """Find a network and check its options, without building it.
 
     Args:
         name: one of `names`.
-        num_classes: K, at least 2.
-        in_channels: C, channels of the images, at least 1.
         options: the network's own options by name; lists stand for tuples.
 
-    Returns:
-        A module mapping images [B, C, H, W] to logits [B, K], or to what its task takes.
+    Raises:
+        NetworkError: unknown name or option (the nearest valid one is named), or a bad value.
+    """
+    entry = _find(name)
+    known = [field.name for field in fields(entry.options_type)]
+    for option in options:
+        if option not in known:
+            raise NetworkError(f"network {name!r} has no option {option!r}{did_you_mean(option, known)}")
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    return ChosenNetwork(name, entry.options_type(**plain))
+
+
+def build(name: str, num_classes: int, in_channels: int, options: Mapping[str, Any]) -> nn.Module:
+    """Build a network by its name: `choose`, then `ChosenNetwork.build`.
 
     Raises:
         NetworkError: unknown name or option (the nearest valid one is named), or a bad value.
         CheckpointError: a file of weights named by an option does not fit.
     """
-    entry = _find(name)
-    for label, value, low in (("num_classes", num_classes, 2), ("in_channels", in_channels, 1)):
-        if value < low:
-            raise NetworkError(f"{label} must be at least {low}, got {value}")
-    return entry.construct(num_classes, in_channels, _parse(name, entry, options))
+    return choose(name, options).build(num_classes, in_channels)
 
 
-def check(name: str, options: Mapping[str, Any]) -> None:
-    """Check a network's name and options without building it.
-
-    Raises:
-        NetworkError: unknown name or option (the nearest valid one is named), or a bad value.
-    """
-    _parse(name, _find(name), options)
-
-
-def _parse(name: str, entry: Entry, options: Mapping[str, Any]) -> Any:
-    known = [field.name for field in fields(entry.options_type)]
-    for option in options:
-        if option not in known:
-            raise NetworkError(f"network {name!r} has no option {option!r}{_nearest(option, known)}")
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-    return entry.options_type(**plain)
-
-
-def _resnet(depth: int) -> Entry:
-    def construct(num_classes: int, in_channels: int, options: ResNetOptions) -> nn.Module:
-        return ResNetCifar(depth, num_classes, in_channels, options)
-
-    summary = f"ResNet-{depth} for small images (He et al. 2016), option A shortcuts"
-    return Entry(summary, ResNetOptions, construct)
-
-
-def _torchvision(name: str) -> Entry:
-    def construct(num_classes: int, in_channels: int, options: TorchvisionOptions) -> nn.Module:
-        return build_torchvision(name, num_classes, in_channels, options)
-
-    return Entry(f"torchvision's {name} for large images, weights by option", TorchvisionOptions, construct)
-
-
-def _segmenter(name: str) -> Entry:
-    def construct(num_classes: int, in_channels: int, options: TorchvisionSegmenterOptions) -> nn.Module:
-        return TorchvisionSegmenter(name, num_classes, in_channels, options)
-
-    summary = f"torchvision's {name}, weights by option"
-    return Entry(summary, TorchvisionSegmenterOptions, construct, "segmentation")
-
-
-_ENTRIES: dict[str, Entry] = {
-    "small_cnn": Entry(
-        "four convolutions and two max poolings, for quick starts on small images", SmallCNNOptions, SmallCNN
-    ),
-    **{f"resnet{depth}": _resnet(depth) for depth in resnet_cifar.DEPTHS},
-    "vgg16": Entry("VGG-16 with batch norm for images of at least 32x32", VGG16Options, VGG16),
-    **{name: _torchvision(name) for name in torchvision_networks.NAMES},
-    "spp_yolo": Entry(
-        "compact anchor-free detector with spatial pyramid pooling, backbone by option",
-        SppYoloOptions,
-        SppYolo,
-        "detection",
-    ),
-    "tiny_yolo": Entry(
-        "Tiny-YOLO with leaky ReLU, the detector of Spiking-YOLO", TinyYoloOptions, TinyYolo, "detection"
-    ),
-    "retinanet_resnet50_fpn": Entry(
-        "torchvision's RetinaNet, weights by option", RetinaNetOptions, RetinaNet, "detection"
-    ),
-    "fcn": Entry(
-        "small fully convolutional network with skips, backbone by option", FcnOptions, Fcn, "segmentation"
-    ),
-    "deeplab": Entry(
-        "small DeepLabv3 with image-level pooling, backbone by option",
-        DeepLabOptions,
-        DeepLab,
-        "segmentation",
-    ),
-    **{name: _segmenter(name) for name in torchvision_segmenters.NAMES},
-}
-
-
-def _find(name: str) -> Entry:
+def _find(name: str) -> NetworkEntry:
     if name not in _ENTRIES:
         load(NETWORKS)
     if name not in _ENTRIES:
-        raise NetworkError(f"there is no network {name!r}{_nearest(name, _ENTRIES)}")
+        raise NetworkError(f"there is no network {name!r}{did_you_mean(name, _ENTRIES)}")
     return _ENTRIES[name]
-
-
-def _nearest(name: str, valid: Iterable[str]) -> str:
-    valid = list(valid)
-    close = difflib.get_close_matches(str(name), valid, n=1)
-    guess = f"; did you mean {close[0]!r}?" if close else "."
-    return f"{guess} Valid: {', '.join(valid) or 'none'}"

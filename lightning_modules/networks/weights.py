@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lightning_modules.networks.checkpoints import read_state
 from lightning_modules.networks.errors import CheckpointError
-from lightning_modules.networks.tensors import unusable_tensors
+from lightning_modules.networks.recognise import looks_like
+from lightning_modules.networks.tensors import COUNTER, unusable_tensors
 
 ACTIVATION_KEYS = (".levels", ".threshold")  # what activations made for conversion add to a state dict
 SHOWN_KEYS = 4  # of each kind of mismatch in a message
@@ -95,7 +96,7 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
 
 def _mismatches(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
     own = network.state_dict()
-    missing = [k for k in own if k not in state and not k.endswith(".num_batches_tracked")]
+    missing = [k for k in own if k not in state and not k.endswith(COUNTER)]
     unexpected = [k for k in state if k not in own]
     reshaped = [
         f"{k} is {list(state[k].shape)} in the file, {list(own[k].shape)} in the network"
@@ -122,7 +123,7 @@ def _settings(state: Mapping[str, Tensor]) -> dict[str, int]:
     return {
         key: int(value)
         for key, value in state.items()
-        if value.numel() == 1 and not value.is_floating_point() and not key.endswith(".num_batches_tracked")
+        if value.numel() == 1 and not value.is_floating_point() and not key.endswith(COUNTER)
     }
 
 
@@ -133,7 +134,7 @@ def _shorten(keys: list[str]) -> str:
 
 def _hint(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
     own = network.state_dict()
-    differing = [key for key in own.keys() ^ state.keys() if not key.endswith(".num_batches_tracked")]
+    differing = [key for key in own.keys() ^ state.keys() if not key.endswith(COUNTER)]
     if differing and all(key.endswith(ACTIVATION_KEYS) for key in differing):
         return [f"Hint: only the activations differ; set the option activation to {_activation_of(state)}."]
     if own.keys() - state.keys() or state.keys() - own.keys():
@@ -163,24 +164,3 @@ def _activation_of(state: Mapping[str, Tensor]) -> str:
     if any(key.endswith(".threshold") for key in state):
         return "qcfs"
     return "integer" if any(key.endswith(".levels") for key in state) else "relu"
-
-
-def looks_like(state: Mapping[str, Tensor]) -> str | None:
-    """Find the registered network whose parameters have the same names.
-
-    Args:
-        state: a state dict without prefixes.
-
-    Returns:
-        Its name in the registry; None where no network matches.
-    """
-    # Imported here because the registry's torchvision networks load weights themselves.
-    from lightning_modules.networks import registry
-
-    for name in registry.names():
-        with torch.device("meta"):  # names only, no memory
-            candidate = registry.build(name, num_classes=10, in_channels=3, options={})
-        keys = {key for key in candidate.state_dict() if not key.endswith(".num_batches_tracked")}
-        if keys == {key for key in state if not key.endswith(".num_batches_tracked")}:
-            return name
-    return None

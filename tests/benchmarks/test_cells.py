@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmarks.cells import content_hash, expand
 from benchmarks.errors import AnnError, MatrixError
 from benchmarks.evaluate import describe
-from benchmarks.matrix import load
+from benchmarks.matrix import load, locate
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
 
@@ -71,6 +71,25 @@ def test_what_changes_the_result_changes_the_name(tiny, change):
 
 
 @pytest.mark.parametrize(
+    ("name", "place", "ann", "cell"),
+    [
+        ("quickstart", 0, "623dc6d6c33ec47c", "af2019b0e3fc49fa"),
+        ("quickstart", -1, "67cfc5e1a7169008", "86b54825b3899753"),
+        ("ablation_spicalib", 19, "676a46574bb58666", "c32e727d5c57396d"),
+        ("cifar10_trained", 13, "e820242bec903c1c", "a304e0816395a0bb"),
+        ("detection_headline", -1, "e2bd056267f750f6", "f960c5727cc3f79c"),
+    ],
+)
+def test_a_cell_keeps_its_name_from_version_to_version(name, place, ann, cell):
+    """Records are found by these ids: another one means that everybody measures this cell again.
+
+    Change one only with a recipe, a default or a version that gives other results.
+    """
+    found = expand(load(locate(name)), None)[place]
+    assert (found.ann.id, found.id) == (ann, cell)
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"name": "other"},
@@ -110,10 +129,10 @@ def test_a_start_counts_as_the_network_that_it_names(tiny):
     """A network that another one starts from is trained once for both; it is part of the name."""
     relu = {"name": "small_cnn", "label": "ReLU", "training": {"epochs": 2}}
     staircase = {"name": "small_cnn", "activation": "qcfs", "recipes": ["qcfs"]}
-    cells = cells_of({**tiny, "networks": [relu, {**staircase, "start": relu}, staircase]})
-    plain, started, fresh = (
-        next(c.ann for c in cells if c.ann.network is n) for n in cells[0].matrix.networks
-    )
+    content = {**tiny, "networks": [relu, {**staircase, "start": relu}, staircase]}
+    matrix = Matrix.model_validate(content)
+    cells = expand(matrix, None)
+    plain, started, fresh = (next(c.ann for c in cells if c.ann.network is n) for n in matrix.networks)
     assert started.start is not None
     assert started.start.id == plain.id
     assert (started.start.training.epochs, started.training.epochs) == (2, 1)

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from benchmarks.cli import main
-from benchmarks.reading import GROUP_NAMES
-from leaderboard.ranking import GROUPS
-from leaderboard.wording import GROUP_TITLES
+from benchmarks.commands.reading import GROUP_NAMES
+from leaderboard.ranking.boards import GROUPS
+from leaderboard.ranking.wording import GROUP_TITLES
 
 COMMAND = [sys.executable, "-m", "benchmarks.cli"]
 

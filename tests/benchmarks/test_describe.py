@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from benchmarks.describe import needs, parameters, parse, show_known, show_recipe
+from benchmarks.commands.describing import needs, parameters, parse, show_known, show_recipe
 from conversion import RecipeError, recipe_from, recipe_names
 from conversion.neurons import SpikeCalibrated
 from conversion.recipes import KINDS

@@ -14,7 +14,7 @@ from benchmarks.cli import main
 from benchmarks.data import evaluation_data
 from benchmarks.matrix import load
 from conversion import Diagnosis
-from leaderboard.diagnoses import load_diagnoses
+from leaderboard.store.diagnoses import load_diagnoses
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_images_are_training_images_beyond_the_calibration_images(results, write
     nothing = Diagnosis("opi", 7, ())
     monkeypatch.setattr(module, "diagnose", lambda _, __, images, ___: seen.update(images=images) or nothing)
     module.diagnose_matrix(matrix, None, results, Console(quiet=True), None, None, 7, [4])
-    data = evaluation_data(matrix, expand(matrix, None)[0].ann)
+    data = evaluation_data(matrix.evaluation, expand(matrix, None)[0].ann)
     expected = data.calibration_batches()
     assert [len(batch) for batch in seen["calibration"]] == [len(batch) for batch in expected]
     assert torch.equal(torch.cat(list(seen["calibration"])), torch.cat(expected))

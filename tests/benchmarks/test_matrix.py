@@ -5,7 +5,6 @@ import pytest
 from benchmarks.cells import expand
 from benchmarks.errors import AnnError, MatrixError
 from benchmarks.matrix import bundled, load, locate
-from conversion import recipe_from
 
 
 @pytest.mark.parametrize("name", list(bundled()))
@@ -18,7 +17,7 @@ def test_bundled_matrices_are_valid(name):
 def test_the_quickstart_has_a_cell_of_every_task_on_embedded_data():
     matrix = load(locate("quickstart"))
     cells = expand(matrix, None)
-    assert {cell.matrix.task for cell in cells} == {"classification", "detection", "segmentation"}
+    assert {cell.settings.task.name for cell in cells} == {"classification", "detection", "segmentation"}
     assert {cell.dataset for cell in cells} == {"digits", "digit_scenes", "digit_scene_masks"}
 
 
@@ -40,8 +39,8 @@ def test_matrices_that_also_run_inherit_what_they_do_not_say(tiny, write_matrix)
     cells = expand(matrix, None)
     alone = expand(matrix.model_copy(update={"also": []}), None)
     assert [cell.id for cell in cells] == [cell.id for cell in [*alone, *expand(also, None)]]
-    assert [cell.matrix.task for cell in cells] == ["classification"] * 2 + ["detection"] * 2
-    assert {cell.matrix.tracking.wandb for cell in expand(matrix.tracked("online"), None)} == {"online"}
+    assert [cell.settings.task.name for cell in cells] == ["classification"] * 2 + ["detection"] * 2
+    assert {cell.settings.tracking.wandb for cell in expand(matrix.tracked("online"), None)} == {"online"}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,7 @@ def test_an_unknown_matrix_names_the_nearest():
 
 def test_overrides_reach_the_recipe(tiny, write_matrix):
     path = write_matrix({**tiny, "recipes": [{"preset": "burst", "neuron": {"gamma": 10}}]})
-    recipe = recipe_from(load(path).recipes[0])
+    recipe = load(path).recipes[0].recipe
     assert recipe.neuron.gamma == 10
     assert recipe.label == "burst gamma=10"
 

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from benchmarks.cells import expand
 from benchmarks.cli import main
+from benchmarks.drawing import shown_time_steps
 from benchmarks.matrix import load
-from benchmarks.pictures import some
 
 SCENES = {
     "name": "scenes",
@@ -35,8 +35,8 @@ def test_pictures_of_some_test_images(write_matrix, tmp_path):
 
 
 def test_the_time_steps_that_are_drawn():
-    assert some([1, 2, 4, 8, 16, 32, 64]) == (1, 4, 16, 64)
-    assert some([3, 5]) == (5,)
+    assert shown_time_steps([1, 2, 4, 8, 16, 32, 64]) == (1, 4, 16, 64)
+    assert shown_time_steps([3, 5]) == (5,)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import yaml
 
 from benchmarks.cells import Cell, expand
 from benchmarks.spec import Matrix
-from leaderboard.records import Method, Provenance, Record
-from leaderboard.reproduce import cell_matrix, reproduction
+from leaderboard.page.reproduce import cell_matrix, reproduction
+from leaderboard.records.record import Method, Provenance, Record
 
 MATRIX = {
     "name": "study",
@@ -30,8 +30,8 @@ def record_of(cell: Cell) -> Record:
     return Record.model_construct(
         cell_id=cell.id,
         config=cell.config,
-        matrix=cell.matrix.name,
-        task=cell.matrix.task,
+        matrix=cell.settings.matrix,
+        task=cell.settings.task.name,
         dataset=cell.dataset,
         network=cell.network,
         seed=cell.seed,

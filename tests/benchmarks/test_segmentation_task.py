@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -13,8 +12,7 @@ from benchmarks.matrix import load, locate
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore, rank
-from leaderboard.attachments import load_pictures
-from leaderboard.image_scores import image_scores
+from leaderboard.store.pictures import load_pictures
 
 SEGMENTATION = {
     "name": "tiny-segmentation",
@@ -42,8 +40,8 @@ def test_a_cell_gives_a_sound_record_and_pictures(tmp_path):
         assert {"miou", "pixel_accuracy"} <= record.ann.metrics.keys()
         assert (tmp_path / "records" / f"{record.cell_id}.json").stat().st_size < 200_000
         for point in record.curve:
-            scores = image_scores(record.outcomes, record.outcomes.at[point.t])
-            assert scores.score(np.ones((1, 6), dtype=np.int64))[0] == pytest.approx(point.metrics["miou"])
+            stated = record.outcomes.metric_of(record.outcomes.at[point.t])
+            assert stated == pytest.approx(point.metrics["miou"])
     (board,) = rank(loaded.records)
     assert all(row.interval is not None and row.gap_interval is not None for row in board.rows)
     drawn = load_pictures(tmp_path)  # by the run itself
@@ -68,6 +66,6 @@ def test_what_does_not_belong_to_the_task_is_named(write_matrix, change, message
 
 def test_the_headline_takes_the_claim_s_recipes():
     matrix = load(locate("segmentation_headline"))
-    presets = {spec if isinstance(spec, str) else spec["preset"] for spec in matrix.recipes}
+    presets = {entry.recipe.name for entry in matrix.recipes}
     assert {"opi", "ltb", "burst", "spicalib", "snm", "dcgs", "spikemark", "ptq"} <= presets
     assert {dataset.name for dataset in matrix.datasets} == {"digit_scene_masks", "cityscapes"}

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from leaderboard.outcomes import encode_outcomes
-from leaderboard.records import (
+from leaderboard.records.record import (
     Ann,
     Group,
     Method,
@@ -21,6 +20,7 @@ from leaderboard.records import (
     SourceLayer,
     SynapticLayer,
 )
+from leaderboard.scores.proportions import encode_outcomes
 
 ANN_ENERGY_PJ = 4600.0
 

@@ -9,7 +9,6 @@ from pytorch_lightning.loggers import CSVLogger
 
 import energy
 from conversion import convert
-from conversion.costs.energy import network_of
 from conversion.errors import MemoryBudgetError
 from datamodules import LoaderConfig, registry
 from lightning_modules import networks
@@ -79,7 +78,7 @@ def test_energy_is_counted_from_the_records_own_counts(module, data):
         expected = 4.6 * first.macs + 0.9 * sum(point.synops.values())
         assert point.energy_pj["operations"] == pytest.approx(expected)
         run = energy.Run(point.spikes, point.synops, point.t, "burst", 5)
-        assert point.energy_pj == energy.energies(network_of(result.wiring), run)
+        assert point.energy_pj == energy.energies(result.counts, run)
         assert set(point.energy_pj) == set(result.ann_energy_pj) == set(energy.models())
     assert result.ann_energy_pj["operations"] == pytest.approx(4.6 * result.wiring.macs)
 
@@ -96,9 +95,10 @@ def test_zeros_of_the_ann_are_counted_while_it_is_tested(module, data):
     with torch.no_grad():
         module.network(images)
     [hook.remove() for hook in hooks]
-    assert set(result.ann_active) == set(seen) == {layer.name for layer in result.wiring.layers}
+    counted = {layer.name: layer.active_inputs for layer in result.counts.layers}
+    assert set(counted) == set(seen) == {layer.name for layer in result.wiring.layers}
     for name, x in seen.items():
-        assert result.ann_active[name].inputs == pytest.approx(float((x != 0).sum()) / len(images))
+        assert counted[name] == pytest.approx(float((x != 0).sum()) / len(images))
     assert not any(m._forward_pre_hooks for m in module.network.modules())
 
 
@@ -106,12 +106,13 @@ def test_the_quantised_ann_counts_its_own_zeros_and_bits(module, data):
     result = run_pass(module, data, "ptq")[0].result
     few, some, many = result.curve
     assert [point.activation_bits for point in result.curve] == [1, 3, 5]  # 1, 4 and 16 levels
-    for layer in result.wiring.layers:
+    for layer in result.counts.layers:
+        counts = [point.active_macs[layer.name] for point in (few, some, many)]
         if layer.drive == "analog":
-            assert few.active[layer.name] == many.active[layer.name] == result.ann_active[layer.name]
+            assert counts == [layer.active_macs] * 3
+            assert few.active_inputs[layer.name] == layer.active_inputs
         else:  # the coarser, the more is rounded to zero
-            counts = [point.active[layer.name].macs for point in (few, some, many)]
-            assert counts[0] < counts[2] <= result.ann_active[layer.name].macs
+            assert counts[0] < counts[2] <= layer.active_macs
     for model, figure in many.energy_pj.items():
         assert 0 < figure < result.ann_energy_pj[model]
 

@@ -135,10 +135,10 @@ def test_inputs_of_the_ann_are_counted_once_whatever_the_step_runs(module, loade
     for one in (module, twice):
         evaluation = SpikingEvaluation("opi", 2, calibration=x)
         test_pass(one, loader, evaluation)
-        counts.append(evaluation.result.ann_active)
+        counts.append({layer.name: layer for layer in evaluation.result.counts.layers})
         assert not any(m._forward_pre_hooks for m in one.modules())
     assert counts[0] == counts[1]
-    assert counts[0]["net.0"].inputs == pytest.approx(x[0].numel(), rel=1e-3)
+    assert counts[0]["net.0"].active_inputs == pytest.approx(x[0].numel(), rel=1e-3)
     assert [layer.name for layer in evaluation.result.wiring.layers] == list(counts[0])
 
 

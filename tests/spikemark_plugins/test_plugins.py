@@ -25,11 +25,11 @@ preset(Recipe("guest", "A guest.", "nowhere"))
 NETWORK = """
 from dataclasses import dataclass
 from torch import nn
-from lightning_modules.networks import Entry, register
+from lightning_modules.networks import NetworkEntry, register
 @dataclass(frozen=True)
 class Options:
     width: int = 1
-register("guest_net", Entry("a guest", Options, lambda k, c, options: nn.Linear(c, k)))
+register("guest_net", NetworkEntry("a guest", Options, lambda k, c, options: nn.Linear(c, k)))
 """
 
 

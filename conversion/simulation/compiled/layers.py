@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion.signals.signals import Signal, Spikes
+from conversion.simulation.backend import Precision
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
 from conversion.simulation.compiled.native.structures import BLOCK, Addend, Layer
-from conversion.simulation.fused.firing import Population
-from conversion.simulation.fused.fixed_point import PLANES, FixedPoint, Precision, fixed_point
+from conversion.simulation.compiled.population import Population
+from conversion.simulation.fused.fixed_point import PLANES, FixedPoint, fixed_point
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from conversion.simulation.compiled.lanes import (
 from conversion.simulation.compiled.layers import Synapses
 from conversion.simulation.compiled.native import table_group
 from conversion.simulation.compiled.native.structures import TableAddend, TableLayer
-from conversion.simulation.fused.firing import Population
+from conversion.simulation.compiled.population import Population
 from conversion.simulation.fused.fixed_point import GROUP, blocks, grouped, is_wide
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from conversion.neurons import (
     Burst,
@@ -16,13 +14,12 @@ from conversion.neurons import (
     Neuron,
     Signed,
     SpikeCalibrated,
-    State,
 )
-from conversion.simulation.compiled.native import structures
 
 BINARY, BURST, SIGNED, CALIBRATED, LEAKY, DIFFERENTIAL = range(1, 7)  # kinds in neurons.h
 _VARIANTS = ("fix", "cons", "code")
 _BYTE = range(-128, 128)
+MOST_IN_BYTES = 127  # spikes of one neuron in one step
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Firing:
         kind: of neurons.h.
         most: most spikes sent in one step.
         back: most spikes taken back in one step.
-        bound: what neurons.h says for this kind.
+        bound: a number that the kind needs: the lowest membrane, the slope, the allowance, the share.
         variant: of a kind that has several.
         states: entries of the neuron's state that are kept, in the order of neurons.h.
         graded: what is sent counts as one event, whatever its size.
@@ -90,31 +87,7 @@ def range_of(neurons: Iterable[Neuron]) -> tuple[int, int]:
     return min(least for least, _ in ranges), max(most for _, most in ranges)
 
 
-@dataclass
-class Population:
-    """The neurons of one layer, while they run.
-
-    Attributes:
-        firing: what they do.
-        states: float32, one tensor for each of `firing.states`, in the layout of the kernel, contiguous;
-            updated in place.
-        done: time steps so far.
-    """
-
-    firing: Firing
-    states: list[Tensor]
-    done: int = 0
-
-    @classmethod
-    def of(cls, firing: Firing, state: State, layout: Callable[[str, Tensor], Tensor]) -> Population:
-        """Neurons in a state of `Neuron.start`; `layout` gives each entry as the kernel wants it."""
-        done = int(state["step"]) if "step" in state else 0
-        return cls(firing, [layout(name, state[name]) for name in firing.states], done)
-
-    def enter(self, passed: structures.Neurons, steps: int) -> None:
-        """Describe these neurons to a kernel that will run so many steps."""
-        firing = self.firing
-        passed.kind, passed.done, passed.variant = firing.kind, self.done, firing.variant
-        passed.most, passed.back, passed.bound = firing.most, firing.back, firing.bound
-        passed.state[: len(self.states)] = [state.data_ptr() for state in self.states]
-        self.done += steps
+def fits_bytes(neuron: Neuron) -> bool:
+    """True where everything that is sent is a whole number of thresholds in a signed byte."""
+    least, most = spikes_of(neuron)
+    return neuron.integral and most <= MOST_IN_BYTES and least >= -MOST_IN_BYTES

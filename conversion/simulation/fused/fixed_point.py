@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Precision = Literal["float32", "int16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+from conversion.simulation.backend import Precision
 
 # Bytes of a weight: planes of the byte kernel. Three are as fine as float32.
 PLANES = {"float32": 3, "int16": 2, "int8": 1}

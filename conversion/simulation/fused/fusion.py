@@ -8,19 +8,34 @@ and the neuron run together in the kernel; every other operation runs as it is.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from conversion.graph.operations import Kind
+from conversion.plan.fitted import Fitted
 from conversion.plan.plan import Plan
-from conversion.simulation.compiled.native import has_synapses
-from conversion.simulation.compiled.native.structures import BLOCK, MAX_ADDENDS, MAX_CHANNELS
 
 _ADDITIONS = (operator.add, torch.add, "add")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Layers that the kernels of a backend can run.
+
+    Attributes:
+        synapses: they add up weights that spikes meet; without, only neurons and sums run in them.
+        channels: output channels are a multiple of this.
+        most_inputs: most input channels.
+        most_addends: most values that are added to the output of a layer with weights.
+    """
+
+    synapses: bool
+    channels: int
+    most_inputs: int
+    most_addends: int
 
 
 @dataclass(frozen=True)
@@ -32,24 +47,26 @@ class Fusion:
     absorbed: frozenset[fx.Node]  # operations that are not run on their own
 
 
-def find_fusions(plan: Plan, units: Mapping[fx.Node, Tensor | None]) -> dict[fx.Node, Fusion]:
-    """Fusion of every neuron layer whose shape the kernel can run."""
+def find_fusions(fitted: Fitted, limits: Limits) -> dict[fx.Node, Fusion]:
+    """Fusion of every neuron layer whose shape the kernels can run."""
+    plan = fitted.plan
     return {
         node: fusion
         for node in plan.nodes_of(Kind.NEURON)
-        if fits(plan.shapes[node]) and (fusion := _fusion(plan, units, node)) is not None
+        if fits(plan.shapes[node], limits) and (fusion := _fusion(fitted, limits, node)) is not None
     }
 
 
-def fits(shape: torch.Size) -> bool:
-    """True for [B, C, H, W] or [B, C] with a whole number of register lanes of channels."""
-    return len(shape) in (2, 4) and shape[1] % BLOCK == 0
+def fits(shape: torch.Size, limits: Limits) -> bool:
+    """True for [B, C, H, W] or [B, C] with a number of channels that the kernels can run."""
+    return len(shape) in (2, 4) and shape[1] % limits.channels == 0
 
 
-def is_spike_driven(plan: Plan, units: Mapping[fx.Node, Tensor | None], node: fx.Node) -> bool:
-    """True for a layer that the kernel can run: ungrouped, zero padding, spikes of one size as input."""
+def is_spike_driven(fitted: Fitted, limits: Limits, node: fx.Node) -> bool:
+    """True for a layer that the kernels can run: ungrouped, zero padding, spikes of one size as input."""
+    plan = fitted.plan
     role = plan.roles.get(node)
-    if role is None or role.kind is not Kind.WEIGHTED or node.op != "call_module" or not has_synapses():
+    if role is None or role.kind is not Kind.WEIGHTED or node.op != "call_module" or not limits.synapses:
         return False
     module: Any = plan.captured.get_submodule(str(node.target))
     if isinstance(module, nn.Conv2d):
@@ -57,13 +74,14 @@ def is_spike_driven(plan: Plan, units: Mapping[fx.Node, Tensor | None], node: fx
     else:
         suits = isinstance(module, nn.Linear) and len(plan.shapes[node]) == 2
     source = node.args[0] if node.args else None
-    if not suits or not fits(plan.shapes[node]) or not isinstance(source, fx.Node):
+    if not suits or not fits(plan.shapes[node], limits) or not isinstance(source, fx.Node):
         return False
     channels = module.weight.shape[1]
-    return units.get(source) is not None and channels % 4 == 0 and channels <= MAX_CHANNELS
+    return fitted.units.get(source) is not None and channels % 4 == 0 and channels <= limits.most_inputs
 
 
-def _fusion(plan: Plan, units: Mapping[fx.Node, Tensor | None], neuron: fx.Node) -> Fusion | None:
+def _fusion(fitted: Fitted, limits: Limits, neuron: fx.Node) -> Fusion | None:
+    plan = fitted.plan
     absorbed: set[fx.Node] = set()
     summands: list[fx.Node] = []
     pending = [neuron.all_input_nodes[0]]
@@ -74,12 +92,12 @@ def _fusion(plan: Plan, units: Mapping[fx.Node, Tensor | None], neuron: fx.Node)
             pending += node.all_input_nodes
         else:
             summands.append(node)
-    driven = [node for node in summands if len(node.users) == 1 and is_spike_driven(plan, units, node)]
+    driven = [node for node in summands if len(node.users) == 1 and is_spike_driven(fitted, limits, node)]
     # The layer with most inputs gains most from being fused; the others run on their own.
     synapses = max(driven, key=lambda node: _inputs(plan, node), default=None)
     addends = tuple(node for node in summands if node is not synapses)
     same_shape = all(plan.shapes[node][1:] == plan.shapes[neuron][1:] for node in summands)
-    if not same_shape or len(addends) > MAX_ADDENDS:
+    if not same_shape or len(addends) > limits.most_addends:
         return None
     return Fusion(synapses, addends, frozenset(absorbed | ({synapses} if synapses else set())))
 

@@ -21,7 +21,7 @@ from conversion.scales import Percentile
 from datamodules import registry as datasets
 from datamodules.digits import Digits
 from lightning_modules import networks
-from lightning_modules.networks import Entry
+from lightning_modules.networks import NetworkEntry
 from lightning_modules.networks import registry as network_registry
 from lightning_modules.networks.small_cnn import SmallCNNOptions
 
@@ -143,7 +143,8 @@ class BatchNormal(nn.Module):
 
 
 def test_a_network_that_breaks_laws(monkeypatch):
-    monkeypatch.setitem(network_registry._ENTRIES, "bad", Entry("bad\nnet", SmallCNNOptions, BatchNormal))
+    entry = NetworkEntry("bad\nnet", SmallCNNOptions, BatchNormal)
+    monkeypatch.setitem(network_registry._ENTRIES, "bad", entry)
     assert "more than one line" in refuses(network_laws.says_what_it_is, "bad")
     assert "depends on the batch" in refuses(network_laws.treats_images_one_by_one, "bad")
     assert "beside the weights" in refuses(network_laws.lives_in_its_weights, "bad")

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.execution import claims as claims_module
-from benchmarks.execution.claims import SILENCE, Claims
-from benchmarks.execution.owners import Owner
-from benchmarks.execution.progress_file import EVERY, Progress, ProgressFile
+from benchmarks.coordination import claims as claims_module
+from benchmarks.coordination.claims import SILENCE, Claims
+from benchmarks.coordination.owners import Owner
+from benchmarks.coordination.progress_file import EVERY, Progress, ProgressFile
 from leaderboard import StoreError
 
 KEY = "cell-0123456789abcdef"

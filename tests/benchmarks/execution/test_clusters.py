@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from benchmarks.errors import ExecutionError
-from benchmarks.execution.executors import Where, open_executor
-from leaderboard.failures import FailureStore
+from benchmarks.execution.executors import open_executor
+from benchmarks.execution.where import Where
+from leaderboard.store.failures import FailureStore
 
 
 @pytest.fixture

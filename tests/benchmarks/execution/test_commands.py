@@ -18,10 +18,11 @@ import torch
 import yaml
 from click.testing import CliRunner
 
-from benchmarks import exchange, offline, tracking
+from benchmarks import offline, tracking
 from benchmarks.cells import expand
 from benchmarks.cli import main
-from benchmarks.execution.claims import Claims
+from benchmarks.commands import exchange
+from benchmarks.coordination.claims import Claims
 from benchmarks.execution.costs import Seconds, cell_forwards
 from benchmarks.execution.status import lines, statuses
 from benchmarks.execution.times import in_words

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.execution.claims import Claims
-from benchmarks.execution.leftovers import leftovers
+from benchmarks.coordination.claims import Claims
+from benchmarks.coordination.leftovers import leftovers
 from leaderboard import ResultStore, StoreError
 
 ERRORS = {

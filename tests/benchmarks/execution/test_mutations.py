@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from benchmarks.anns import AnnStore
 from benchmarks.cells import expand
 from benchmarks.cli import main
+from benchmarks.commands.checking import check
+from benchmarks.coordination.claims import SILENCE, Claims
+from benchmarks.coordination.notes import Note, NotedCell, Notes, read_note
+from benchmarks.coordination.progress_file import Progress, ProgressFile
 from benchmarks.errors import MatrixError
 from benchmarks.execution import jobs
-from benchmarks.execution.checking import check
-from benchmarks.execution.claims import SILENCE, Claims
-from benchmarks.execution.notes import Note, NotedCell, Notes, read_note
-from benchmarks.execution.progress_file import Progress, ProgressFile
 from benchmarks.execution.status import show_status
 from benchmarks.loadable import plain_content
 from benchmarks.matrix import load

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.execution import claims as claims_module
-from benchmarks.execution import owners
-from benchmarks.execution.claims import SILENCE, Claims
-from benchmarks.execution.heartbeats import note_of
-from benchmarks.execution.owners import Owner
+from benchmarks.coordination import claims as claims_module
+from benchmarks.coordination import owners
+from benchmarks.coordination.claims import SILENCE, Claims
+from benchmarks.coordination.heartbeats import note_of
+from benchmarks.coordination.owners import Owner
 from benchmarks.execution.status import show_status
 
 KEY = "cell-0123456789abcdef"

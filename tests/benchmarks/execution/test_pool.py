@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from benchmarks.execution import pool as pool_module
-from benchmarks.execution.executors import Where, WorkerDied
+from benchmarks.execution.lost_workers import WorkerDied
 from benchmarks.execution.pool import WorkerPool, visible_gpus
-from leaderboard.failures import FailureStore
+from benchmarks.execution.where import Where
+from leaderboard.store.failures import FailureStore
 
 
 def test_every_worker_has_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +39,7 @@ def test_every_worker_has_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatc
 STARTED_EARLY = """
 import os, sys
 from multiprocessing import forkserver
-from benchmarks.execution import commands
+from benchmarks.commands import running
 commands.warm_up()
 assert "torch" not in sys.modules
 from benchmarks.execution.pool import WorkerPool

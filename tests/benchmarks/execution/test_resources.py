@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from benchmarks.anns import AnnStore
 from benchmarks.cells import expand
 from benchmarks.cli import main
-from benchmarks.execution.claims import Claims
-from benchmarks.execution.leftovers import ABANDONED, leftovers, sweep_results
+from benchmarks.coordination.claims import Claims
+from benchmarks.coordination.leftovers import ABANDONED, leftovers, sweep_results
 from benchmarks.offline import new_id, offline_runs, open_runs, runs_of
-from leaderboard.failures import FailureStore
+from leaderboard.store.failures import FailureStore
 
 CELL = "0123456789abcdef"
 

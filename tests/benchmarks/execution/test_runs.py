@@ -13,12 +13,12 @@ import torch
 
 from benchmarks.anns import AnnStore
 from benchmarks.cells import expand
-from benchmarks.execution.claims import Claims
-from benchmarks.execution.executors import Where
+from benchmarks.coordination.claims import Claims
 from benchmarks.execution.plan import make_plan
+from benchmarks.execution.where import Where
 from benchmarks.runner import RETRIES
 from leaderboard import ResultStore
-from leaderboard.failures import FailureStore
+from leaderboard.store.failures import FailureStore
 
 TWO = Where(workers=2, threads=1)
 

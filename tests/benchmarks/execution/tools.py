@@ -12,13 +12,13 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.execution.claims import Claims
-from benchmarks.execution.executors import Where
+from benchmarks.coordination.claims import Claims
 from benchmarks.execution.pool import WorkerPool
+from benchmarks.execution.where import Where
 from benchmarks.runner import Outcome, run
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore
-from leaderboard.records import repeatable
+from leaderboard.records.record import repeatable
 
 TINY = {
     "name": "tiny",

@@ -16,7 +16,6 @@ from benchmarks.errors import RegressionError
 from benchmarks.matrix import bundled, load
 from benchmarks.regression.measure import keep_weights, measure
 from benchmarks.spec import Matrix
-from benchmarks.tuning.entries import resolve
 from conversion import recipe_names
 from conversion.costs import synapses
 from conversion.network import SpikingNetwork
@@ -24,8 +23,8 @@ from conversion.neurons import IntegrateAndFire
 from conversion.pooling import Gate
 from conversion.scales import Percentile
 from conversion.simulation.compiled.native import kernel
-from leaderboard.baseline import SAME
-from leaderboard.regression import FAN_OUT, NEURONS, POOLS, SHIFTED, moves
+from leaderboard.regression.baseline import SAME
+from leaderboard.regression.changes import FAN_OUT, NEURONS, POOLS, SHIFTED, moves
 
 REDUCED = {
     "name": "reduced",
@@ -178,5 +177,5 @@ def test_the_gate_runs_every_recipe_of_ours():
     matrix = load(bundled()["regression"])
     entries = [*matrix.recipes, *(recipe for network in matrix.networks for recipe in network.recipes or [])]
     ours = {name for name in recipe_names() if name not in ("my-recipe", "guest")}
-    assert {resolve(entry)[0].name for entry in entries} == ours
-    assert {matrix.task, *(also.task for also in matrix.also)} == set(tasks.names())
+    assert {entry.recipe.name for entry in entries} == ours
+    assert {part.task.name for part in matrix.all_parts()} == set(tasks.names())

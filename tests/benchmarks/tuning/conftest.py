@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.tuning.objective import Reading
 from benchmarks.tuning.proposals import quieten
-from benchmarks.tuning.settings import TuningSpec
 from benchmarks.tuning.space import RecipeSpace
 from benchmarks.tuning.study import run_study
+from benchmarks.tuning_spec import TuningSpec
 from conversion import recipe_from
 
 OPTIMUM = {"scale.p": 0.973, "initial.fraction": 0.31}

@@ -9,8 +9,8 @@ from optuna.trial import TrialState, create_trial
 
 from benchmarks.errors import TuningError
 from benchmarks.tuning.proposals import _expected, propose, quieten
-from benchmarks.tuning.settings import TuningSpec
 from benchmarks.tuning.space import Refused
+from benchmarks.tuning_spec import TuningSpec
 
 
 class Line:

@@ -5,8 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks.errors import TuningError
-from benchmarks.tuning.settings import TuningSpec
 from benchmarks.tuning.space import RecipeSpace, Refused, all_parameters
+from benchmarks.tuning_spec import TuningSpec
 from conversion import recipe_from
 from conversion.search import Choices, NumberRange
 

@@ -1,6 +1,7 @@
 """Tuning a whole matrix, as a user does it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from benchmarks.matrix import load
 from datamodules.base import DataModule
 from datamodules.digits import Digits
 from leaderboard import ResultStore
-from leaderboard.studies import load_studies
+from leaderboard.store.studies import load_studies
 
 MATRIX = {
     "name": "tiny",
@@ -81,8 +82,8 @@ def test_the_tuned_matrix_is_the_same_but_for_its_recipes(lab):
     same = {"datasets", "time_steps", "seeds", "training", "evaluation", "trainer", "tracking", "recipes"}
     assert before.model_dump(include=same) == after.model_dump(include=same)
     for entry, study in zip(after.networks[0].recipes, reversed(studies(lab, "kl")), strict=True):
-        assert entry["preset"] == study.recipe
-        assert {kind: entry[kind] for kind in study.parts} == study.parts
+        assert entry.written["preset"] == study.recipe
+        assert {kind: entry.written[kind] for kind in study.parts} == study.parts
 
 
 def test_the_tuned_matrix_runs_and_its_records_say_how_they_were_tuned(lab):
@@ -101,7 +102,7 @@ def test_tuning_changes_the_cell_by_its_parameters_only(lab):
     from benchmarks.cells import expand
 
     tuned = load(lab / "kl.yaml")
-    plain = [{k: v for k, v in entry.items() if k != "tuning"} for entry in tuned.networks[0].recipes]
+    plain = [replace(entry, tuning=None) for entry in tuned.networks[0].recipes]
     network = tuned.networks[0].model_copy(update={"recipes": plain})
     without = tuned.model_copy(update={"networks": [network]})
     assert [cell.id for cell in expand(tuned, None)] == [cell.id for cell in expand(without, None)]
@@ -150,9 +151,9 @@ def test_searching_recipes_keeps_to_its_constraint(lab):
     assert not study.trials[1].given
     assert all(trial.values["scale"] in search["scale"] for trial in study.trials)
     (entry,) = load(out).networks[0].recipes
-    assert entry["label"] == "auto: burst, max 2 a step, t_total 4"
-    assert entry["tuning"]["constraint"] == "burst, max 2 a step, t_total 4"
-    assert entry["neuron"].get("gamma", 1) <= 2
+    assert entry.recipe.label == "auto: burst, max 2 a step, t_total 4"
+    assert entry.tuning.constraint == "burst, max 2 a step, t_total 4"
+    assert getattr(entry.recipe.neuron, "gamma", 1) <= 2
 
 
 @pytest.mark.parametrize(

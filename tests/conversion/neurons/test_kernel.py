@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion import convert
+from conversion.simulation.choice import use
 from conversion.simulation.compiled.native import kernel
 
 pytestmark = pytest.mark.skipif(kernel() is None, reason="no C compiler on this machine")
@@ -32,7 +33,7 @@ class Small(nn.Module):
 
 
 @pytest.fixture
-def readouts(monkeypatch) -> Callable[..., list[Any]]:
+def readouts() -> Callable[..., list[Any]]:
     images = torch.randint(-4, 8, (6, 3, 8, 8), generator=torch.Generator().manual_seed(1)) / 8
 
     def simulate(recipe: Any, time_steps: tuple[int, ...], compiled: bool) -> list[Any]:
@@ -40,10 +41,12 @@ def readouts(monkeypatch) -> Callable[..., list[Any]]:
         snn = convert(network, recipe, images)
         for threshold, value in zip(snn.thresholds.values(), (0.5, 1.0), strict=True):
             threshold.fill_(value)
-        if not compiled:
-            monkeypatch.setattr("conversion.simulation.compiled.simulator.available", lambda images: False)
-        found = list(snn.simulate(images, time_steps))
-        monkeypatch.undo()
+        with use("compiled" if compiled else "pytorch"):
+            found = list(snn.simulate(images, time_steps))
+        # The kernel sums what flows into both layers of neurons, and fires those that it knows.
+        kernels = found[-1].ran.layers
+        assert not compiled or sum(kernels.get(name, 0) for name in ("bytes", "bytes+pytorch")) >= 2
+        assert compiled or set(kernels) == {"pytorch"}
         return found
 
     return simulate

@@ -14,9 +14,10 @@ import torch
 
 from conversion import Converted, convert
 from conversion.errors import MemoryBudgetError
-from conversion.simulation.compiled import simulator as compiled
+from conversion.simulation.backend import Schedule
+from conversion.simulation.choice import use
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
-from conversion.simulation.compiled.schedule import Schedule, fits_tables
+from conversion.simulation.compiled.schedule import fits_tables, planes_for
 
 STEPS = (1, 3, 8)
 WIDE = {"exact": True, "widths": (16, 32, 16, 4), "spaces": (2, 2, 2, 1, 3)}
@@ -50,35 +51,23 @@ def compare(some: list, others: list) -> None:
 
 @needs_kernel
 @pytest.mark.parametrize("tables", [False, True])
-def test_kernels_agree_with_plain_operations(holds, drawn, monkeypatch, tables: bool) -> None:
+def test_kernels_agree_with_plain_operations(holds, drawn, tables: bool) -> None:
     if tables and not (has_tables() and has_synapses()):
         pytest.skip("no table kernel on this machine")
-    ran: list[str] = []
-    for room, name in (("simulator", "run_layer"), ("table_simulator", "run_tables")):
-        path = f"conversion.simulation.compiled.{room}.{name}"
-        original = getattr(__import__(f"conversion.simulation.compiled.{room}", fromlist=[name]), name)
-
-        def watched(*args: Any, original: Any = original, name: str = name, **kwargs: Any) -> Any:
-            ran.append(name)
-            return original(*args, **kwargs)
-
-        monkeypatch.setattr(path, watched)
     tried = through = 0
 
     def kernels_and_plain_operations(network) -> bool | None:
         nonlocal tried, through
         images = drawn.images_for(network, 5)
         snn = converted(network, images)
-        ran.clear()
-        with pytest.MonkeyPatch.context() as patch:
-            looks_up = tables and fits_tables(len(images), snn._planes)
-            patch.setattr(type(snn), "_by_rule", lambda *_: Schedule(4, 5, looks_up))
+        looks_up = tables and fits_tables(len(images), planes_for(snn.fitted.neurons))
+        with use("compiled", Schedule(4, 5, "tables" if looks_up else "bytes")):
             fast = list(snn.simulate(images, STEPS))
         tried += 1
-        through += ("run_tables" if tables else "run_layer") in ran
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(compiled, "available", lambda images: False)
+        through += fast[-1].ran.layers.get("tables" if tables else "bytes", 0) > 0
+        with use("pytorch"):
             plain = list(snn.simulate(images, STEPS))
+        assert set(plain[-1].ran.layers) <= {"pytorch"}
         compare(fast, plain)
 
     holds(kernels_and_plain_operations, share=0.25, **WIDE)
@@ -111,8 +100,7 @@ def test_cut_batches_do_not_matter(holds, drawn) -> None:
                 snn.memory_mib *= 1.5
         compare(cut, whole)
         snn.memory_mib = None
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(snn), "_by_rule", lambda *_: Schedule(2, 3, False))
+        with use(whole[-1].ran.backend, Schedule(2, 3, "bytes")):
             compare(list(snn.simulate(images, STEPS)), whole)
 
     holds(cut_batches, share=0.2, **WIDE)

@@ -8,12 +8,14 @@ import torch
 from torch import nn
 
 from conversion import convert
-from conversion.simulation.compiled import probe as probing
+from conversion.simulation import probe as probing
+from conversion.simulation.backend import Schedule
+from conversion.simulation.compiled.backend import Compiled
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
-from conversion.simulation.compiled.schedule import Schedule, candidates
+from conversion.simulation.compiled.schedule import candidates
 from conversion.simulation.probe import Probe
 
-RULE, FAST, SLOW = Schedule(32, 16, True), Schedule(16, 16, True), Schedule(32, 8, True)
+RULE, FAST, SLOW = (Schedule(*size, "tables") for size in ((32, 16), (16, 16), (32, 8)))
 OPTIONS = [RULE, FAST, SLOW]
 SECONDS = {RULE: 2e-6, FAST: 1e-6, SLOW: 3e-6}
 MUCH = 1e18  # multiply-accumulates: worth a probe
@@ -49,7 +51,7 @@ def choose(probe, operations=MUCH, situation=("int16",), seconds=SECONDS, option
         timed.append(schedule)
         return seconds[schedule]
 
-    return probe.choose(options, operations, situation, measure), timed
+    return probe.choose(Compiled(), options, operations, situation, measure), timed
 
 
 def test_the_fastest_is_chosen_once_and_kept_on_disk(network, folder):
@@ -125,7 +127,7 @@ def test_it_stops_when_its_time_is_spent(network, monkeypatch):
 
     timed = []
     # 0.6 s of at most 1 s are left after the rule's turn: enough for half of its work, then for nothing more
-    assert new_probe(network).choose(OPTIONS, MUCH, ("int16",), measure) == RULE
+    assert new_probe(network).choose(Compiled(), OPTIONS, MUCH, ("int16",), measure) == RULE
     assert timed == [RULE, FAST]
 
 
@@ -133,13 +135,13 @@ def test_it_stops_when_its_time_is_spent(network, monkeypatch):
     not (has_tables() and has_synapses()), reason="no tables on this machine (AVX-512 BW and VNNI, or AVX2)"
 )
 def test_candidates_stay_within_the_batch_and_the_longest_chunk():
-    found = candidates(RULE, batch=20, longest=16, compiled=True, planes=1)
+    found = candidates(RULE, batch=20, longest=16, planes=1)
     assert found[0] == RULE
     assert len(found) == len(set(found))
-    assert Schedule(32, 16, False) in found
+    assert Schedule(32, 16, "bytes") in found
     assert all(option.chunk <= 16 for option in found)
     assert all(option.images <= 20 or option.images == RULE.images for option in found)
-    assert not any(option.tables for option in candidates(Schedule(8, 16, False), 64, 16, False, 1)[1:])
+    assert {option.kernel for option in candidates(Schedule(8, 16, "bytes"), 64, 16, 0)} == {"bytes"}
 
 
 @pytest.mark.skipif(kernel() is None, reason="no C compiler on this machine")
@@ -160,7 +162,7 @@ def test_results_are_the_same_with_and_without(precision, network, folder, monke
         monkeypatch.setattr(probing, "_fastest", fastest)
         for file in folder.iterdir():
             file.unlink()
-        network._probe = new_probe(network)
+        network._cache.probe = new_probe(network)
         before = torch.get_rng_state()
         found = list(network.simulate(images, (1, 7, 20), precision=precision))
         assert torch.equal(before, torch.get_rng_state())

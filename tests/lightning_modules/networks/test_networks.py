@@ -8,7 +8,7 @@ from torchvision import models
 from conversion.graph.activations import QCFS, IntegerActivation
 from lightning_modules.classification import weight_decay_groups
 from lightning_modules.networks.errors import NetworkError
-from lightning_modules.networks.registry import build, check, describe, names
+from lightning_modules.networks.registry import build, choose, describe, names
 from lightning_modules.networks.resnet_cifar import ResNetCifar, ShrinkingShortcut
 
 SIZES = {"resnet18": 64, "resnet34": 64, "resnet50": 64, "vgg16_bn": 64}
@@ -151,7 +151,7 @@ def test_average_pooling_keeps_every_size(name):
 )
 def test_choices_that_do_not_exist_are_refused(name, options, message):
     with pytest.raises(NetworkError, match=message):
-        check(name, options)
+        choose(name, options)
 
 
 def test_names_and_options_that_do_not_exist_point_to_the_nearest():

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from conversion.errors import ConversionError
+from conversion.simulation import processor
 from conversion.simulation.caching import cache_folder
 from conversion.simulation.compiled.native.private_cache import library
 from conversion.simulation.compiled.native.structures import IndexJob, Layer, PoolJob, TableLayer
@@ -119,7 +120,7 @@ def _loaded() -> ctypes.CDLL:
             raise OSError(f"{shlex.join(command)}: {done.stderr.strip()[:500]}")
 
     source = b"".join(path.read_bytes() for path in (*_SOURCES, *_HEADERS))
-    facts = repr((compiler, flags, _processor(), platform.libc_ver()))
+    facts = repr((compiler, flags, processor.instructions(), platform.libc_ver()))
     name = f"spikes-{hashlib.sha256(source + facts.encode()).hexdigest()[:16]}"
     path = library(cache_folder(), name, compile_to)
     try:
@@ -150,12 +151,3 @@ def _compiler() -> list[str]:
         if found is not None:
             return [found]
     raise OSError("no C compiler found (cc, gcc or clang)")
-
-
-def _processor() -> str:
-    """What -march=native depends on: a cache shared by several machines holds one build for each."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion import convert
+from conversion.simulation.backend import Schedule
+from conversion.simulation.choice import use
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
-from conversion.simulation.compiled.schedule import Schedule, fits_tables
-from conversion.simulation.compiled.simulator import CompiledSimulation
+from conversion.simulation.compiled.schedule import fits_tables, planes_for
 
 pytestmark = pytest.mark.skipif(
     kernel() is None or not has_synapses(), reason="no byte kernel on this machine (AVX-512 VNNI or AVX2)"
@@ -47,7 +48,7 @@ BORDERS = {
 @pytest.mark.parametrize("recipe", ["opi", "burst"])
 @pytest.mark.parametrize("tables", [False, True])
 @pytest.mark.parametrize("border", BORDERS.values(), ids=BORDERS)
-def test_borders_around_spikes(border, tables: bool, recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_borders_around_spikes(border, tables: bool, recipe: str) -> None:
     network, generator = Bordered(border).eval(), torch.Generator().manual_seed(3)
     for parameter in network.parameters():
         parameter.data = torch.randint(-12, 20, parameter.shape, generator=generator) / 64
@@ -55,21 +56,14 @@ def test_borders_around_spikes(border, tables: bool, recipe: str, monkeypatch: p
     snn = convert(network, recipe, images)
     for threshold in snn.thresholds.values():
         threshold.fill_(0.5)
-    if tables and not (has_tables() and fits_tables(4, snn._planes)):
+    if tables and not (has_tables() and fits_tables(4, planes_for(snn.fitted.neurons))):
         pytest.skip("no table kernel on this machine")
-    fused: list[Any] = []
-    original = CompiledSimulation._population
-
-    def watched(self: CompiledSimulation, node: Any, *args: Any) -> Any:
-        fused.append(node)
-        return original(self, node, *args)
-
-    monkeypatch.setattr(CompiledSimulation, "_population", watched)
-    monkeypatch.setattr(type(snn), "_by_rule", lambda *_: Schedule(4, 3, tables))
-    fast = list(snn.simulate(images, (1, 2, 9)))
-    assert len(set(fused)) == 2  # both layers of neurons fired in the kernel
-    monkeypatch.setattr("conversion.simulation.compiled.simulator.available", lambda images: False)
-    plain = list(snn.simulate(images, (1, 2, 9)))
+    kernel_name = "tables" if tables else "bytes"
+    with use("compiled", Schedule(4, 3, kernel_name)):
+        fast = list(snn.simulate(images, (1, 2, 9)))
+    assert fast[-1].ran.layers[kernel_name] >= 2  # both layers of neurons fired in the kernel
+    with use("pytorch"):
+        plain = list(snn.simulate(images, (1, 2, 9)))
     assert plain[-1].activity.spikes["relu#2"] > 0
     for ours, theirs in zip(fast, plain, strict=True):
         assert ours.activity.spikes == theirs.activity.spikes

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from conversion import convert
-from conversion.network import _say_once, effective_precision
 from conversion.neurons import (
     Burst,
     DifferentialMultiThreshold,
@@ -23,11 +22,13 @@ from conversion.neurons import (
     SpikeCalibrated,
 )
 from conversion.signals.signals import Signal, Spikes
+from conversion.simulation.backend import PRECISIONS
+from conversion.simulation.choice import _say_once, backend_for, effective_precision, use
+from conversion.simulation.compiled.byte_layers import SILENT
 from conversion.simulation.compiled.layers import Summand, pack, run_layer
 from conversion.simulation.compiled.native import has_synapses, has_tiles, kernel
-from conversion.simulation.compiled.simulator import SILENT
-from conversion.simulation.fused.firing import Population, firing_of, spikes_of
-from conversion.simulation.fused.fixed_point import PRECISIONS
+from conversion.simulation.compiled.population import Population
+from conversion.simulation.fused.firing import firing_of, spikes_of
 
 pytestmark = pytest.mark.skipif(kernel() is None, reason="no C compiler on this machine")
 needs_synapses = pytest.mark.skipif(
@@ -89,14 +90,14 @@ def images():
     return torch.randint(-4, 8, (5, 3, 7, 6), generator=torch.Generator().manual_seed(1)) / 8
 
 
-def simulate(network, recipe, images, compiled, monkeypatch, **options):
+def simulate(network, recipe, images, compiled, **options):
     snn = convert(network, recipe, images)
     for index, threshold in enumerate(snn.thresholds.values()):
         threshold.fill_((0.5, 2.0, 4.0)[index % 3])
-    if not compiled:
-        monkeypatch.setattr("conversion.simulation.compiled.simulator.available", lambda images: False)
-    readouts = list(snn.simulate(images, TIME_STEPS, **options))
-    monkeypatch.undo()
+    with use("compiled" if compiled else "pytorch"):
+        readouts = list(snn.simulate(images, TIME_STEPS, **options))
+    for readout in readouts:
+        assert readout.ran.backend == ("compiled" if compiled else "pytorch")
     return readouts
 
 
@@ -119,10 +120,10 @@ def simulate(network, recipe, images, compiled, monkeypatch, **options):
         {"preset": "dcgs", "neuron": {"levels": 2}},
     ],
 )
-def test_agrees_with_plain_operations_to_the_last_spike(recipe, images, monkeypatch):
+def test_agrees_with_plain_operations_to_the_last_spike(recipe, images):
     network = short_fractions(Branchy())
-    fast = simulate(network, recipe, images, True, monkeypatch)
-    plain = simulate(network, recipe, images, False, monkeypatch)
+    fast = simulate(network, recipe, images, True)
+    plain = simulate(network, recipe, images, False)
     for ours, theirs in zip(fast, plain, strict=True):
         assert sum(theirs.activity.spikes.values()) > 0
         assert ours.activity.spikes == theirs.activity.spikes
@@ -142,10 +143,10 @@ class Bounded(Branchy):
 
 
 @pytest.mark.parametrize("recipe", ["opi", "burst", "spicalib", SIGNED, "dcgs"])
-def test_bounds_agree_with_plain_operations_too(recipe, images, monkeypatch):
+def test_bounds_agree_with_plain_operations_too(recipe, images):
     network = short_fractions(Bounded())
-    fast = simulate(network, recipe, images, True, monkeypatch, chunk=5)
-    plain = simulate(network, recipe, images, False, monkeypatch)
+    fast = simulate(network, recipe, images, True, chunk=5)
+    plain = simulate(network, recipe, images, False)
     for ours, theirs in zip(fast, plain, strict=True):
         assert ours.activity.spikes == theirs.activity.spikes
         torch.testing.assert_close(ours.output, theirs.output, rtol=1e-6, atol=1e-6)
@@ -154,16 +155,16 @@ def test_bounds_agree_with_plain_operations_too(recipe, images, monkeypatch):
 @pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 3}, {"chunk": 64}])
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("recipe", ["burst", "spicalib", SIGNED, "dcgs"])
-def test_chunks_do_not_matter(options, precision, recipe, images, monkeypatch):
+def test_chunks_do_not_matter(options, precision, recipe, images):
     torch.manual_seed(0)
     network = Branchy().eval()  # any weights: integer sums do not depend on their order
-    whole = simulate(network, recipe, images, True, monkeypatch, precision=precision)
-    parts = simulate(network, recipe, images, True, monkeypatch, precision=precision, **options)
+    whole = simulate(network, recipe, images, True, precision=precision)
+    parts = simulate(network, recipe, images, True, precision=precision, **options)
     assert [r.activity.spikes for r in parts] == [r.activity.spikes for r in whole]
 
 
 @pytest.mark.parametrize("recipe", ["opi", {"preset": "spicalib", "neuron": {"allowance": 2}}, SIGNED])
-def test_threads_and_batches_do_not_matter(recipe, images, monkeypatch):
+def test_threads_and_batches_do_not_matter(recipe, images):
     torch.manual_seed(0)
     network = Branchy().eval()
     snn = convert(network, recipe, images)
@@ -315,10 +316,9 @@ def test_a_neuron_whose_membrane_is_minus_infinity_stays_silent():
         assert not fired.any()
 
 
-def test_a_faster_precision_that_is_not_there_is_said_once(images, monkeypatch):
-    monkeypatch.setattr("conversion.simulation.compiled.simulator.available", lambda images: False)
+def test_a_faster_precision_that_is_not_there_is_said_once(images):
     _say_once.cache_clear()
-    with pytest.warns(RuntimeWarning, match="int8 needs a C compiler"):
+    with use("pytorch"), pytest.warns(RuntimeWarning, match="int8 needs a C compiler"):
         assert effective_precision(images, "int8") == "float32"
     with pytest.raises(ValueError, match="float32, int16, int8"):
         effective_precision(images, "fp8")
@@ -327,7 +327,7 @@ def test_a_faster_precision_that_is_not_there_is_said_once(images, monkeypatch):
 @pytest.mark.parametrize("variables", [{"CC": "/no/such/compiler"}, {"SPIKEMARK_NATIVE": "0"}])
 def test_without_a_compiler_results_stay_right(variables, images, monkeypatch, tmp_path):
     network = short_fractions(Branchy())
-    expected = [r.activity.spikes for r in simulate(network, "burst", images, True, monkeypatch)]
+    expected = [r.activity.spikes for r in simulate(network, "burst", images, True)]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -348,7 +348,7 @@ def test_without_a_compiler_results_stay_right(variables, images, monkeypatch, t
     assert kernel() is not None or os.environ.get("SPIKEMARK_NATIVE") == "0"
 
 
-def test_a_border_of_other_values_than_zero_is_kept(monkeypatch):
+def test_a_border_of_other_values_than_zero_is_kept():
     class Framed(nn.Module):
         def __init__(self):
             super().__init__()
@@ -360,8 +360,8 @@ def test_a_border_of_other_values_than_zero_is_kept(monkeypatch):
 
     images = torch.randint(-4, 8, (2, 3, 4, 4), generator=torch.Generator().manual_seed(1)) / 8
     network = short_fractions(Framed())
-    fast = simulate(network, "opi", images, True, monkeypatch)
-    plain = simulate(network, "opi", images, False, monkeypatch)
+    fast = simulate(network, "opi", images, True)
+    plain = simulate(network, "opi", images, False)
     for ours, theirs in zip(fast, plain, strict=True):
         torch.testing.assert_close(ours.output, theirs.output, rtol=1e-6, atol=1e-6)
 
@@ -378,15 +378,16 @@ def test_training_mode_changes_nothing(images):
 @pytest.mark.parametrize("compiled", [True, False])
 def test_images_that_take_turns_give_what_they_give_together(compiled, images, monkeypatch):
     network = short_fractions(Branchy())
-    together = simulate(network, "burst", images, compiled, monkeypatch)
-    monkeypatch.setattr("conversion.simulation.compiled.schedule.CACHE_BYTES", 1)  # one image at a time
+    together = simulate(network, "burst", images, compiled)
+    for room in ("compiled.schedule", "pytorch.backend"):
+        monkeypatch.setattr(f"conversion.simulation.{room}.CACHE_BYTES", 1)  # one image at a time
     snn = convert(network, "burst", images)
-    assert snn._by_rule(images, 16, "float32").images == 1
-    for index, threshold in enumerate(snn.thresholds.values()):
-        threshold.fill_((0.5, 2.0, 4.0)[index % 3])
-    if not compiled:
-        monkeypatch.setattr("conversion.simulation.compiled.simulator.available", lambda images: False)
-    for ours, theirs in zip(snn.simulate(images, TIME_STEPS), together, strict=True):
+    with use("compiled" if compiled else "pytorch"):
+        assert backend_for(images).schedules(snn.fitted, images, 16, "float32")[0].images == 1
+        for index, threshold in enumerate(snn.thresholds.values()):
+            threshold.fill_((0.5, 2.0, 4.0)[index % 3])
+        alone = list(snn.simulate(images, TIME_STEPS))
+    for ours, theirs in zip(alone, together, strict=True):
         torch.testing.assert_close(ours.output, theirs.output)
         assert ours.activity == theirs.activity
 

@@ -14,6 +14,8 @@ from torch import nn
 from conversion import convert
 from conversion.neurons import Burst, ImbalancedThreshold, Signed, SpikeCalibrated
 from conversion.signals.signals import Signal, Spikes
+from conversion.simulation.backend import PRECISIONS
+from conversion.simulation.choice import use
 from conversion.simulation.compiled.lane_moves import move
 from conversion.simulation.compiled.lanes import (
     LaneCurrents,
@@ -26,10 +28,11 @@ from conversion.simulation.compiled.lanes import (
 )
 from conversion.simulation.compiled.layers import Summand, pack, run_layer
 from conversion.simulation.compiled.native import has_synapses, has_tables
+from conversion.simulation.compiled.population import Population
 from conversion.simulation.compiled.schedule import uses_tables
 from conversion.simulation.compiled.tables import LaneNeurons, LaneSummand, digit_run, run_tables, tables_of
-from conversion.simulation.fused.firing import Population, firing_of, spikes_of
-from conversion.simulation.fused.fixed_point import BLOCK, GROUP, PRECISIONS, blocks, grouped
+from conversion.simulation.fused.firing import firing_of, spikes_of
+from conversion.simulation.fused.fixed_point import BLOCK, GROUP, blocks, grouped
 
 pytestmark = pytest.mark.skipif(
     not (has_tables() and has_synapses()), reason="no tables on this machine (AVX-512 BW and VNNI, or AVX2)"
@@ -87,12 +90,15 @@ def simulate(monkeypatch, kind, count, recipe="opi", fractions=False, time_steps
     if fractions:
         for index, threshold in enumerate(snn.thresholds.values()):
             threshold.fill_((0.5, 2.0, 4.0)[index % 3])
-    with monkeypatch.context() as patch:
-        for module in ("conversion.network", "conversion.simulation.compiled.schedule"):
-            patch.setattr(f"{module}.uses_tables", lambda size, *_: kind == "tables" and size <= 32)
-        if kind == "plain":
-            patch.setattr("conversion.simulation.compiled.simulator.available", lambda images: False)
-        return list(snn.simulate(images(count), time_steps, **options))
+    with monkeypatch.context() as patch, use("pytorch" if kind == "plain" else "compiled"):
+        for module in ("backend", "schedule"):
+            room = f"conversion.simulation.compiled.{module}"
+            patch.setattr(f"{room}.uses_tables", lambda size, *_: kind == "tables" and size <= 32)
+        readouts = list(snn.simulate(images(count), time_steps, **options))
+    kernels = readouts[-1].ran.layers
+    assert set(kernels) <= {kind, "bytes", "pytorch"}
+    assert kernels["pytorch" if kind == "plain" else kind] >= 3
+    return readouts
 
 
 def activity(readouts):

@@ -7,10 +7,11 @@ from torch import nn
 
 from conversion.neurons import Burst, DifferentialMultiThreshold, IntegrateAndFire, Signed, SpikeCalibrated
 from conversion.signals.signals import Spikes
+from conversion.simulation.backend import PRECISIONS
 from conversion.simulation.compiled.layers import Summand, pack, run_layer
 from conversion.simulation.compiled.native import has_tiles, kernel
-from conversion.simulation.fused.firing import Population, firing_of
-from conversion.simulation.fused.fixed_point import PRECISIONS
+from conversion.simulation.compiled.population import Population
+from conversion.simulation.fused.firing import firing_of
 
 pytestmark = pytest.mark.skipif(
     kernel() is None or not has_tiles(), reason="no matrix unit on this machine (AMX)"

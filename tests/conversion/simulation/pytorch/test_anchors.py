@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from conversion import convert
 from conversion.errors import MemoryBudgetError
+from conversion.simulation.choice import BACKENDS
+from conversion.simulation.run import Run
 
 
 class Detector(nn.Module):
@@ -37,8 +39,7 @@ class Detector(nn.Module):
 def test_anchors_survive_a_memory_budget(
     compiled: bool, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not compiled:
-        monkeypatch.setattr("conversion.simulation.compiled.simulator.available", lambda images: False)
+    monkeypatch.setattr("conversion.simulation.choice.BACKENDS", BACKENDS if compiled else BACKENDS[-1:])
     network, batch = Detector().eval(), torch.randn(images, 3, 16, 16)
     snn = convert(network, "burst", torch.randn(4, 3, 16, 16))
     whole = list(snn.simulate(batch, (1, 4)))
@@ -47,9 +48,9 @@ def test_anchors_survive_a_memory_budget(
         list(snn.simulate(batch, 4))
     least = float(str(refusal.value).split("memory_mib to at least ")[1].split(",")[0])
     cuts: list[int] = []
-    original = type(snn)._run
+    original = Run._together
     monkeypatch.setattr(
-        type(snn), "_run", lambda self, group, *args: cuts.append(len(group)) or original(self, group, *args)
+        Run, "_together", lambda self, group, *args: cuts.append(len(group)) or original(self, group, *args)
     )
     snn.memory_mib = least
     cut = list(snn.simulate(batch, (1, 4)))

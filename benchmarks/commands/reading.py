@@ -1,0 +1,243 @@
+"""Commands that read records: the leaderboard, the results page, published figures.
+
+None of them needs torch, and each imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+from rich.console import Console
+
+from benchmarks.commands.options import RESULTS, stop
+from benchmarks.output import escaped, printable, say, screen
+
+if TYPE_CHECKING:
+    from leaderboard.published import PublishedCurve
+    from leaderboard.ranking.boards import Board
+    from leaderboard.records.record import Group
+    from leaderboard.store.results import Loaded
+
+GROUP_NAMES = ("binary", "multi-level", "retrained", "baseline")  # as `leaderboard.ranking.boards.GROUPS`
+GROUPS = click.option(
+    "--group",
+    "groups",
+    type=click.Choice(GROUP_NAMES),
+    multiple=True,
+    help="Show this fairness group alone; may be given several times.",
+)
+
+
+@click.command()
+@RESULTS
+@GROUPS
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a self-contained page to this file.",
+)
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["table", "markdown", "csv", "json", "latex"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
+)
+@click.option(
+    "--energy",
+    "model",
+    metavar="MODEL",
+    help="Rank by energy at parity under this model, e.g. operations-int8, or one with other assumptions, "
+    "memory:access_bits=64. `spikemark list energy` names all.",
+)
+@click.option("--t", "limit", type=click.FloatRange(min=1), help="Rank at no more than this many time steps.")
+@click.option(
+    "--plots",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also draw the boards into this folder, as PDF, PNG and SVG.",
+)
+def leaderboard(
+    results: Path,
+    groups: tuple[str, ...],
+    html: Path | None,
+    output: str,
+    model: str | None,
+    limit: float | None,
+    plots: Path | None,
+) -> None:
+    """Rank every record in RESULTS.
+
+    Shows, per task, data set and network and by fairness group: the metric at the last time step, time
+    steps to parity with the ANN, energy there, and what a spike can be; below it what papers report for
+    the same network on the same data set.
+    """
+    show(results, html, screen(stderr=output != "table"), groups, output, limit, plots, model)
+
+
+def show(
+    results: Path,
+    html: Path | None,
+    console: Console,
+    groups: tuple[str, ...] = (),
+    output: str = "table",
+    limit: float | None = None,
+    plots: Path | None = None,
+    model: str | None = None,
+) -> None:
+    """Print the ranking of a results folder; write its page and draw its plots, if asked for.
+
+    The page has every limit of time steps itself, so `limit` concerns what is printed and drawn.
+    """
+    import energy
+    from leaderboard import StoreError, load_published, only_groups, rank, render
+    from leaderboard.costs.order import by_energy, has_figures
+    from leaderboard.published import select_published
+    from leaderboard.ranking.boards import at_limit
+    from leaderboard.statistics.energies import completed
+
+    wanted = cast("tuple[Group, ...]", groups)
+    try:
+        chosen = None if model is None else energy.by_name(model)
+        needs_layers = html is not None or output == "markdown" or (chosen is not None and ":" in chosen.name)
+        loaded = read_records([results], layers=needs_layers)
+        if chosen is not None:
+            records = [completed(record, [chosen]) for record in loaded.records]
+            loaded = replace(loaded, records=records)
+        boards = only_groups(rank(loaded.records), wanted)
+        if not boards:
+            stop(f"no records of {' or '.join(groups)} recipes in {results}; leave out --group to see all")
+        published = select_published(load_published(), groups=wanted)
+        limited = at_limit(boards, limit)
+        if not limited:
+            stop(f"no network in {results} was read out within {limit:g} time steps; raise --t")
+        if model is not None:
+            if not has_figures(limited, model):
+                stop(f"no record in {results} has the counts that {model} needs; run its cells again")
+            boards, limited = by_energy(boards, model), by_energy(limited, model)
+        if output == "table":
+            render(limited, console, published, model)
+        else:
+            text = _printed(limited, output, results, published, model)
+            say(escaped(text) if output == "json" else text, nl=False)
+        for invalid in loaded.invalid:
+            say(f"set aside: {printable(invalid.path)}: {printable(invalid.reason)}", err=True)
+        if html is not None:
+            from leaderboard.page.html import write_page
+            from leaderboard.store.diagnoses import load_diagnoses
+            from leaderboard.store.pictures import load_pictures
+            from leaderboard.store.studies import load_studies
+
+            write_page(
+                boards,
+                html,
+                invalid=loaded.invalid,
+                published=published,
+                studies=load_studies(results),
+                pictures=load_pictures(results),
+                diagnoses=load_diagnoses(results),
+                model=model,
+            )
+            console.print(f"page:    {html}", soft_wrap=True, highlight=False)
+        if plots is not None:
+            from leaderboard.reports.plots import write_plots
+
+            drawn = write_plots(limited, plots, model=model or energy.REFERENCE)
+            console.print(f"plots:   {len(drawn)} files in {plots}", soft_wrap=True, highlight=False)
+    except (StoreError, energy.UnknownModelError) as error:
+        stop(str(error))
+
+
+def _printed(
+    boards: Sequence[Board],
+    output: str,
+    results: Path,
+    published: Sequence[PublishedCurve],
+    model: str | None,
+) -> str:
+    """The ranking in a format for papers and programs."""
+    from leaderboard import markdown_report
+    from leaderboard.reports.entries import to_csv, to_json
+    from leaderboard.reports.latex import to_latex
+
+    if output == "markdown":
+        words = ["spikemark", "leaderboard", "--format", "markdown", "--results", str(results)]
+        command = shlex.join(words + ([] if model is None else ["--energy", model]))
+        return markdown_report(boards, command=command, published=published, model=model)
+    return to_latex(boards, model) if output == "latex" else {"csv": to_csv, "json": to_json}[output](boards)
+
+
+@click.command()
+@click.argument(
+    "folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
+@click.option(
+    "--kl", is_flag=True, help="Also a table of the metric and the KL divergence from the ANN at every T."
+)
+def results(folders: tuple[Path, ...], out: Path | None, kl: bool) -> None:
+    """Write what was measured in results FOLDERS as one Markdown page.
+
+    A table for each fairness group of each network and data set, from records alone; how many test
+    images there were and what they can tell; and what papers report for the same pairing.
+    """
+    from leaderboard import StoreError, load_published, markdown_report, rank, write_report
+
+    words = ["spikemark", "results", *(["--kl"] if kl else []), *(["--out", str(out)] if out else [])]
+    try:
+        loaded = read_records(folders, layers=True)  # break-even needs them
+        text = markdown_report(
+            rank(loaded.records),
+            command=shlex.join([*words, *map(str, folders)]),
+            published=load_published(),
+            divergence=kl,
+        )
+        for invalid in loaded.invalid:
+            say(f"set aside: {printable(invalid.path)}: {printable(invalid.reason)}", err=True)
+        if out is None:
+            say(text, nl=False)
+        else:
+            say(f"written: {write_report(out, text)}")
+    except StoreError as error:
+        stop(str(error))
+
+
+@click.command()
+@click.option("--task", help="classification, detection or segmentation.")
+@click.option("--dataset", help="Data set, e.g. CIFAR-10.")
+@click.option("--recipe", help="Recipe, e.g. qcfs.")
+def published(task: str | None, dataset: str | None, recipe: str | None) -> None:
+    """List figures that papers report, with their source; none of them was measured here."""
+    from leaderboard import StoreError, load_published, render_published
+    from leaderboard.published import select_published
+
+    try:
+        render_published(select_published(load_published(), task, dataset, recipe), screen())
+    except StoreError as error:
+        stop(str(error))
+
+
+def read_records(folders: Sequence[Path], *, layers: bool = False) -> Loaded:
+    """Records of all folders together; stops where there are none.
+
+    `layers`: with what single layers spent, see `ResultStore.load`.
+    """
+    from leaderboard.store.results import Loaded, ResultStore
+
+    gc.disable()  # and on again only when nothing that was read needs a look
+    stores = [ResultStore(folder).load(layers=layers) for folder in folders]
+    records = [record for store in stores for record in store.records]
+    if not records:
+        named = ", ".join(map(str, folders))
+        stop(f"no records in {named}; run a matrix first, e.g. spikemark run quickstart")
+    gc.freeze()  # thousands of records stay to the end: the collector need not look at them again,
+    gc.enable()
+    atexit.register(gc.unfreeze)  # but whatever else is left is taken down as it would be otherwise
+    return Loaded(records, [invalid for store in stores for invalid in store.invalid])

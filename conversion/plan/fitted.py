@@ -1,0 +1,37 @@
+"""A plan with fitted layers: all that a simulation needs besides images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor, fx
+
+from conversion.neurons import Neuron
+from conversion.plan.layer import SpikingLayer
+from conversion.plan.plan import Plan
+from conversion.plan.units import units
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A plan and its neuron layers by name, in the order of computation."""
+
+    plan: Plan
+    layers: Mapping[str, SpikingLayer]
+
+    @cached_property
+    def units(self) -> dict[fx.Node, Tensor | None]:
+        """Value of one spike on every wire; see `conversion.plan.units`."""
+        return units(self.plan, {name: layer.threshold for name, layer in self.layers.items()})
+
+    @property
+    def neurons(self) -> list[Neuron]:
+        """Neurons of every layer."""
+        return [layer.neuron for layer in self.layers.values()]
+
+    @cached_property
+    def whole_window(self) -> bool:
+        """True where some neurons answer only when the whole window has arrived."""
+        return any(neuron.whole_window for neuron in self.neurons)

@@ -1,0 +1,136 @@
+"""The interface of simulation backends, and the words that all of them share.
+
+A backend runs fitted layers on a batch of images, some steps at a time. Which one runs is chosen in
+`conversion.simulation.choice`, and nothing else knows a backend by name. What neurons send does not
+depend on the backend, up to the rounding of sums.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, get_args
+
+from torch import Tensor
+
+from conversion.costs.tally import SpikeTally
+from conversion.graph.operations import Kind
+from conversion.plan.fitted import Fitted
+from conversion.plan.plan import Plan
+from conversion.simulation.memory import Footprint
+
+Precision = Literal["float32", "int16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+CACHE_BYTES = 4 * 2**20  # spikes of one layer and one chunk that stay close to the cores
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a batch goes through the network; no choice changes what neurons send."""
+
+    images: int  # that go through a layer together
+    chunk: int  # time steps that do
+    kernel: str  # of the backend, by its own name for it
+
+
+class Running(Protocol):
+    """Some images on their way through the network."""
+
+    def begin(self) -> Any:
+        """Run the steps before the read-out; the output at rest where the coding needs it, else None."""
+        ...
+
+    def advance(self, steps: int) -> Any:
+        """Run more steps; the output in the network's structure, each tensor a `Signal` over them."""
+        ...
+
+    @property
+    def ran(self) -> Mapping[str, str]:
+        """Which kernel ran each layer of neurons, with weights, or of pooling, by the layer's name."""
+        ...
+
+
+class Backend(ABC):
+    """A way to run fitted layers."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def suits(self, images: Tensor) -> bool:
+        """True where this backend can run these images on this machine."""
+
+    def runs(self, precision: Precision) -> bool:
+        """True where weights of this precision make a difference here; else float32 runs."""
+        return precision == "float32"
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes where other code runs, and with it how fast it is."""
+        return ""
+
+    @abstractmethod
+    def schedules(self, fitted: Fitted, images: Tensor, chunk: int, precision: Precision) -> list[Schedule]:
+        """Schedules that are worth a try; the first is good on most machines.
+
+        Args:
+            fitted: what runs.
+            images: the whole batch [B, C, H, W].
+            chunk: most time steps that go through a layer together.
+            precision: of the weights.
+        """
+
+    def prepare(self, fitted: Fitted, precision: Precision) -> Any:
+        """What all batches share, for the weights and thresholds as they are now."""
+        return fitted
+
+    @abstractmethod
+    def start(
+        self, prepared: Any, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally, frugal: bool
+    ) -> list[Running]:
+        """Begin to simulate parts of one batch, which take turns.
+
+        Args:
+            prepared: what `prepare` gave.
+            parts: images [B, C, H, W]; of each part, `schedule.images`, or fewer where a batch ends.
+            schedule: how they go through the network.
+            tally: counts their spikes.
+            frugal: keep no memory for later use.
+        """
+
+    @abstractmethod
+    def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
+        """Memory that one image takes.
+
+        Args:
+            fitted: what runs.
+            values: operation -> values it gives for one image in one step, as `Connectivity.values`.
+        """
+
+
+def images_in_cache(plan: Plan, images: Tensor, chunk: int, value_bytes: float, cache_bytes: int) -> int:
+    """How many images leave behind, in one layer and one chunk, what a cache of so many bytes holds."""
+    return max(1, int(cache_bytes / (largest_layer(plan, images) * chunk * value_bytes)))
+
+
+def largest_layer(plan: Plan, images: Tensor) -> float:
+    """Neurons of the largest layer, for images of this size."""
+    layers = [plan.shapes[node] for node in plan.nodes_of(Kind.NEURON)]
+    largest: float = max((shape[1:].numel() for shape in layers), default=1)
+    calibrated = next(shape for node, shape in plan.shapes.items() if node.op == "placeholder")
+    return largest * images[0].numel() / calibrated[1:].numel()
+
+
+def neighbours(rule: Schedule, batch: int, longest: int) -> list[Schedule]:
+    """The schedule itself and others beside it, of twice or half the images or steps.
+
+    Args:
+        rule: where to begin.
+        batch: images there are.
+        longest: most time steps that may go through a layer together.
+    """
+    images, chunk = min(rule.images, batch), rule.chunk
+    sizes = [(images, 2 * chunk), (images, chunk // 2), (images // 2, chunk), (2 * images, chunk)]
+    sizes += [(images // 2, 2 * chunk), (2 * images, chunk // 2)]
+    fitting = [(size, steps) for size, steps in sizes if 1 <= size <= batch and 1 <= steps <= longest]
+    return [rule, *(Schedule(size, steps, rule.kernel) for size, steps in fitting)]

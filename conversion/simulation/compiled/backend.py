@@ -1,0 +1,83 @@
+"""The backend for CPUs with a C compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, fx
+
+from conversion.costs.tally import SpikeTally
+from conversion.plan.fitted import Fitted
+from conversion.simulation.backend import Backend, Precision, Running, Schedule
+from conversion.simulation.compiled.buffers import MOST_KEPT, Buffers
+from conversion.simulation.compiled.byte_layers import ByteLayers
+from conversion.simulation.compiled.native import has_synapses, kernel
+from conversion.simulation.compiled.prepared import Prepared, limits_here
+from conversion.simulation.compiled.schedule import by_rule, candidates, planes_for, uses_tables
+from conversion.simulation.compiled.table_layers import TABLES, TableLayers, packs
+from conversion.simulation.fused.firing import firing_of, fits_bytes
+from conversion.simulation.fused.fusion import find_fusions
+from conversion.simulation.memory import Footprint, Fused, footprint
+from conversion.simulation.pytorch.layers import TorchLayers
+from conversion.simulation.walk import LayerRunner, Progress, Walk
+
+
+class Compiled(Backend):
+    """Runs layers in kernels that are compiled once for this machine."""
+
+    name: ClassVar[str] = "compiled"
+
+    def suits(self, images: Tensor) -> bool:
+        """True for float32 images on a CPU with a C compiler."""
+        return images.device.type == "cpu" and images.dtype == torch.float32 and kernel() is not None
+
+    def runs(self, precision: Precision) -> bool:
+        """True for all precisions on a processor that multiplies bytes (AVX2 or AVX-512 VNNI)."""
+        return precision == "float32" or has_synapses()
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the kernels' source, the compiler and the processor."""
+        library = kernel()
+        return Path(library._name).stem if library else ""
+
+    def schedules(self, fitted: Fitted, images: Tensor, chunk: int, precision: Precision) -> list[Schedule]:
+        """The rule's choice, its neighbours, and the other kernel."""
+        rule = by_rule(fitted, images, chunk, precision)
+        return candidates(rule, len(images), chunk, planes_for(fitted.neurons))
+
+    def prepare(self, fitted: Fitted, precision: Precision) -> Prepared:
+        """Fusions and packed weights."""
+        return Prepared(fitted, precision)
+
+    def start(
+        self, prepared: Prepared, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally, frugal: bool
+    ) -> list[Running]:
+        """A walk for each part; all of them take the memory of their signals from one store."""
+        buffers = Buffers(0 if frugal else MOST_KEPT)
+        planes = planes_for(prepared.fitted.neurons)
+        running: list[Running] = []
+        for part in parts:
+            tables = schedule.kernel == TABLES
+            if len(part) < schedule.images:  # what is left of a batch may be better off otherwise
+                tables = uses_tables(len(part), schedule.chunk, prepared.precision, planes)
+            progress = Progress()
+            reference = TorchLayers(prepared.fitted, part, progress, tally)
+            in_bytes = ByteLayers(prepared, reference, progress, tally, buffers)
+            runner: LayerRunner = in_bytes
+            if tables and packs(prepared, len(part)):
+                runner = TableLayers(in_bytes, len(part), progress)
+            running.append(Walk(prepared.fitted.plan, runner, progress))
+        return running
+
+    def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
+        """Fused layers hold spikes in bytes where they fit."""
+        fused: dict[fx.Node, Fused] = {}
+        for node, fusion in find_fusions(fitted, limits_here()).items():
+            layer = fitted.layers[fitted.plan.roles[node].name]
+            fires = firing_of(layer.neuron) is not None and not layer.capped
+            fused[node] = Fused(fusion.absorbed, fits_bytes(layer.neuron), fires)
+        return footprint(fitted, values, fused)

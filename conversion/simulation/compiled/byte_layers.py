@@ -1,0 +1,249 @@
+"""The runner of layers on CPUs with a C compiler: same mathematics, fused layers, integer synapses.
+
+Spikes travel as bytes, and neurons are fused with the sums that drive them (see `fused.fusion`).
+What does not fit the kernel runs as in PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from conversion.costs.tally import SpikeTally
+from conversion.graph.nodes import operation_of
+from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
+from conversion.plan.layer import SpikingLayer
+from conversion.signals.coding import RATE
+from conversion.signals.signals import Signal, Spikes, map_structure, signals_in
+from conversion.simulation.compiled.buffers import Buffers
+from conversion.simulation.compiled.layers import Summand, Synapses, run_layer
+from conversion.simulation.compiled.pooling import fits, pool_bytes
+from conversion.simulation.compiled.population import Population
+from conversion.simulation.compiled.prepared import Prepared
+from conversion.simulation.fused.firing import MOST_IN_BYTES, Firing, firing_of, fits_bytes
+from conversion.simulation.fused.fusion import Fusion
+from conversion.simulation.pytorch.layers import NAME as PYTORCH
+from conversion.simulation.pytorch.layers import TorchLayers, with_time
+from conversion.simulation.walk import Progress
+
+BYTES = "bytes"  # name of this kernel
+SUMMED_IN_BYTES = f"{BYTES}+{PYTORCH}"  # it adds up what flows into neurons, which fire in PyTorch
+SILENT = -torch.inf  # membrane of a neuron that never fires
+
+# Operations that move integers as they move floats.
+_MOVES = {"getitem", "pad", "flatten", "view", "reshape", "permute", "cat", "concat", "concatenate"}
+_MOVES |= {"chunk", "split", "contiguous", "dropout", "dropout2d"}
+_MOVES |= {"Dropout", "Dropout2d", "Identity", "Flatten", "ZeroPad2d"}
+
+Layout = Callable[[str, Tensor], Tensor]  # (entry of a state, [B, C, ...]) -> as a kernel has it
+
+
+class ByteLayers:
+    """Runs layers in the byte kernel where they fit it.
+
+    Args:
+        prepared: fusions and packed weights.
+        reference: runs everything else.
+        progress: shared with the walk and with `reference`.
+        tally: counts spikes.
+        buffers: where memory of signals comes from; parts of a batch that take turns share it.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        reference: TorchLayers,
+        progress: Progress,
+        tally: SpikeTally | None,
+        buffers: Buffers,
+    ) -> None:
+        self.prepared = prepared
+        self.reference = reference
+        self._plan, self._units = prepared.fitted.plan, prepared.fitted.units
+        self._progress = progress
+        self._tally = tally
+        self._buffers = buffers
+        self._coding = self._plan.neuron.coding
+        self._signed = prepared.least < 0
+        self._populations: dict[fx.Node, Population] = {}
+
+    @property
+    def absorbed(self) -> Set[fx.Node]:
+        """Operations that run inside a fused layer."""
+        return self.prepared.absorbed
+
+    @property
+    def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
+        """Operation -> values nobody needs after it."""
+        return self.prepared.last_use
+
+    def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
+        """Value of a node over some steps, from the values of the nodes before it."""
+        fusion = self.prepared.fusions.get(node)
+        if fusion is not None:
+            return self.fused(node, fusion, values, steps)
+        source = values[node.all_input_nodes[0]] if node in self.prepared.synapses else None
+        if isinstance(source, Spikes):
+            synapses = self.prepared.synapses[node]
+            shape = synapses.output_shape(source.shape)
+            currents, _ = run_layer(shape, source.steps, (source, synapses), (), None, self._buffers)
+            self._progress.ran[self._plan.roles[node].name] = BYTES
+            return Signal(currents, source.steps)
+        if self.moves(node):
+            moved = self.moved(node, values)
+            if moved is not None:
+                return moved
+        role = self._plan.roles.get(node)
+        if role is not None and role.kind is Kind.POOLING:
+            return self.pool(node, role.name, self.arriving(node, values))
+        return self.reference.evaluate(node, values, steps)
+
+    def arriving(self, node: fx.Node, values: dict[fx.Node, Any]) -> Signal:
+        """The first signal that a node reads."""
+        return signals_in(fx.map_arg([node.args, node.kwargs], lambda source: values[source]))[0]
+
+    def moves(self, node: fx.Node) -> bool:
+        """True for an operation that moves spikes of one size, as they move within a batch."""
+        role = self._plan.roles.get(node)
+        moves = role is not None and role.kind is Kind.ROUTING and not role.moved
+        return moves and self._units.get(node) is not None
+
+    def name_of(self, node: fx.Node) -> str:
+        """Name of an operation: of a function, a method, or the type of a module."""
+        if node.op == "call_module":
+            return type(self._plan.captured.get_submodule(str(node.target))).__name__
+        return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+
+    def moved(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        """Result of an operation that only moves spikes, still as spikes; None if it cannot."""
+        name = self.name_of(node)
+        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: values[source])
+        signals = signals_in([args, kwargs])
+        if name not in _MOVES or not all(isinstance(signal, Spikes) for signal in signals):
+            return None
+        spikes = [signal for signal in signals if isinstance(signal, Spikes)]
+        like = spikes[0]
+        if not all(like.travels_with(other) for other in spikes):
+            return None
+        if node.target in SHAPE_ARGUMENTS:
+            args = (args[0], *with_time(args[1:], len(like.carrier), like.shape[0]))
+        args, kwargs = map_structure(lambda spikes: spikes.carrier, Spikes, (args, kwargs))
+        unit = self._units[node]
+        assert unit is not None
+        result = operation_of(self._plan.captured, node)(*args, **kwargs)
+        return map_structure(lambda carrier: like.moved(carrier, unit), Tensor, result)
+
+    def fused(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
+        """A neuron layer with everything that flows into it."""
+        name = self._plan.roles[node].name
+        layer = self.prepared.fitted.layers[name]
+        threshold = layer.threshold
+        summands = [self.summand(values[addend], threshold, node) for addend in fusion.addends]
+        drive: tuple[Spikes, Synapses] | None = None
+        if fusion.synapses is not None:
+            source = values[fusion.synapses.all_input_nodes[0]]
+            if isinstance(source, Spikes):
+                drive = (source, self.prepared.synapses[fusion.synapses])
+                self._progress.ran[self._plan.roles[fusion.synapses].name] = BYTES
+            else:  # a constant on the place of spikes, such as a pooled image
+                dense = self.dense(fusion.synapses, source)
+                summands.append(self.summand(dense, threshold, node))
+        shape = drive[1].output_shape(drive[0].shape) if drive else list(summands[0].value.shape)
+        if layer.offset is not None:
+            constant = layer.offset.expand(shape).contiguous()
+            summands.append(self.summand(Signal(constant, 1), threshold, node))
+        firing = self.firing(layer)
+        if firing is not None:
+            neurons = self.population(node, shape, layer, firing, _layout)
+            spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers)
+            assert counts is not None
+            self._progress.ran[name] = BYTES
+            sent = Spikes(spikes, steps, threshold, self._signed)
+            self.add_to_tally(name, counts, sent, firing.graded)
+            if node in self.prepared.last and self._coding is RATE:
+                return Signal(self._mean(sent), 1)  # everything that follows is affine: the mean is enough
+            return sent
+        currents, _ = run_layer(shape, steps, drive, summands, None, self._buffers)
+        fired = self.reference.fire(node, name, currents.unflatten(0, (steps, -1)), steps)
+        self._progress.ran[name] = SUMMED_IN_BYTES
+        if not fits_bytes(layer.neuron):
+            return Signal((fired * threshold).flatten(0, 1), steps)
+        return Spikes(fired.flatten(0, 1).to(torch.int8), steps, threshold, self._signed)
+
+    def dense(self, node: fx.Node, source: Signal) -> Signal:
+        """Output of a layer with weights for a signal that is no spikes, in PyTorch."""
+        self._progress.ran[self._plan.roles[node].name] = PYTORCH
+        return Signal(operation_of(self._plan.captured, node)(source.data), source.steps)
+
+    def add_to_tally(self, name: str, counts: Tensor, sent: Spikes, graded: bool = False) -> None:
+        """Count spikes of one layer.
+
+        Args:
+            name: of the layer.
+            counts: summed over time and images by the kernel, [C, ...].
+            sent: the spikes themselves, for layers that count each frame of an image apart.
+            graded: each counts as one, whatever its size.
+        """
+        if self._tally is None:
+            return
+        if self._tally.frames(name) == 1:
+            self._tally.add(name, counts)
+            return
+        timed = sent.counts.unflatten(0, (sent.steps, -1))
+        self._tally.add_steps(name, (timed != 0).int() if graded else timed.int())
+
+    def _mean(self, spikes: Spikes) -> Tensor:
+        """Mean over time of what spikes stand for, [B, C, ...]."""
+        most = max(self.prepared.most, -self.prepared.least) * spikes.steps
+        in_memory = spikes.counts.movedim(1, -1).unflatten(0, (spikes.steps, -1))  # where sums are vectorised
+        sums = in_memory.sum(0, dtype=torch.int8 if most <= MOST_IN_BYTES else torch.int32)
+        return sums.movedim(-1, 1) / spikes.steps * spikes.unit
+
+    def firing(self, layer: SpikingLayer) -> Firing | None:
+        """How the kernel fires these neurons; None if it does not, as in steps before the read-out."""
+        return firing_of(layer.neuron) if self._progress.before is None and not layer.capped else None
+
+    def population(
+        self, node: fx.Node, shape: list[int], layer: SpikingLayer, firing: Firing, layout: Layout
+    ) -> Population:
+        """Neurons of a layer as the kernel keeps them, first as steps before the read-out left them."""
+        if node not in self._populations:
+            state = self._progress.states.pop(node, None) or layer.neuron.start(layer.initial.expand(shape))
+            if node in self.reference.factors:
+                state = state | {"v": state["v"].masked_fill(self.reference.factors[node] == 0, SILENT)}
+            self._populations[node] = Population.of(firing, state, layout)
+        return self._populations[node]
+
+    def summand(self, value: Signal, threshold: Tensor, node: fx.Node) -> Summand:
+        """A value that flows into a layer, in its thresholds."""
+        channels = self._plan.shapes[node][1]
+        scale = (1.0 / threshold.flatten()).expand(channels)
+        if isinstance(value, Spikes):
+            scale = scale * value.unit.flatten().expand(channels)
+        return Summand(value, scale.contiguous())
+
+    def pool(self, node: fx.Node, name: str, values: Signal) -> Signal:
+        """What a max pool sends."""
+        unit = self._units[node]
+        if not isinstance(values, Spikes) or unit is None or self._coding is not RATE:
+            return self.reference.pool(node, name, values)
+        pool, rule = self.reference.pool_of(node), self._plan.pooling_of(node)
+        if fits(rule, pool, values) and self._progress.before is None:
+            state = self._progress.states.setdefault(node, {})
+            self._progress.ran[name] = BYTES
+            sent, counts = pool_bytes(rule, pool, values, unit, state, self._buffers)
+            self.add_to_tally(name, counts, sent)
+            return sent
+        timed = values.counts.float().unflatten(0, (values.steps, -1))  # exact: integers
+        pooled = self.reference.pool_over_time(node, pool, timed)
+        self._progress.ran[name] = PYTORCH
+        self.reference.count(name, pooled)
+        return Spikes(pooled.flatten(0, 1).to(torch.int8), values.steps, unit, self._signed)
+
+
+def _layout(name: str, state: Tensor) -> Tensor:
+    """A state of neurons [B, C, ...] as the kernel has it, [B, ..., C]."""
+    return state.movedim(1, -1).clone(memory_format=torch.contiguous_format)

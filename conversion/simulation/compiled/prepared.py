@@ -1,0 +1,58 @@
+"""What all batches share in the compiled kernels: fusions and packed weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, fx
+
+from conversion.graph.nodes import last_uses
+from conversion.graph.operations import Kind
+from conversion.plan.fitted import Fitted
+from conversion.plan.plan import last_sources
+from conversion.simulation.backend import Precision
+from conversion.simulation.compiled.layers import Synapses, pack
+from conversion.simulation.compiled.native import has_synapses
+from conversion.simulation.compiled.native.structures import BLOCK, MAX_ADDENDS, MAX_CHANNELS
+from conversion.simulation.compiled.tables import Tables
+from conversion.simulation.fused.firing import range_of
+from conversion.simulation.fused.fusion import Limits, find_fusions, is_spike_driven
+
+
+class Prepared:
+    """Fusions and packed weights, for the weights and thresholds as they are now.
+
+    Args:
+        fitted: what runs.
+        precision: of the weights.
+    """
+
+    def __init__(self, fitted: Fitted, precision: Precision) -> None:
+        plan, limits = fitted.plan, limits_here()
+        self.fitted = fitted
+        self.precision = precision
+        self.least, self.most = range_of(fitted.neurons)
+        self.fusions = find_fusions(fitted, limits)
+        self.absorbed = frozenset(node for fusion in self.fusions.values() for node in fusion.absorbed)
+        run_by = {neuron: fusion.absorbed for neuron, fusion in self.fusions.items()}
+        self.last_use = last_uses(plan.captured.graph, run_by)
+        self.synapses: dict[fx.Node, Synapses] = {}
+        for neuron, fusion in self.fusions.items():
+            if fusion.synapses is not None:
+                self._pack(fusion.synapses, fitted.layers[plan.roles[neuron].name].threshold)
+        for node in plan.nodes_of(Kind.WEIGHTED):
+            if node not in self.absorbed and is_spike_driven(fitted, limits, node):
+                self._pack(node, torch.ones(1))
+        self.drivers = frozenset(node.all_input_nodes[0] for node in self.synapses)
+        self.last = last_sources(plan)
+        self.tables: dict[fx.Node, Tables] = {}  # made when first used
+
+    def _pack(self, node: fx.Node, threshold: Tensor) -> None:
+        module = self.fitted.plan.captured.get_submodule(str(node.target))
+        unit = self.fitted.units[node.all_input_nodes[0]]
+        assert unit is not None
+        self.synapses[node] = pack(module, unit, threshold, self.precision, self.most, self.least)
+
+
+def limits_here() -> Limits:
+    """Layers that the kernels run on this machine."""
+    return Limits(has_synapses(), BLOCK, MAX_CHANNELS, MAX_ADDENDS)

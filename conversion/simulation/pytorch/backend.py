@@ -1,0 +1,64 @@
+"""The reference backend: PyTorch's operations on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from conversion.costs.tally import SpikeTally
+from conversion.plan.fitted import Fitted
+from conversion.simulation.backend import (
+    CACHE_BYTES,
+    Backend,
+    Precision,
+    Running,
+    Schedule,
+    images_in_cache,
+    neighbours,
+)
+from conversion.simulation.memory import Footprint, footprint
+from conversion.simulation.pytorch.layers import NAME, TorchLayers
+from conversion.simulation.walk import Progress, Walk
+
+FLOAT = 4  # bytes
+
+
+class PyTorch(Backend):
+    """Runs any neuron anywhere, in the precision of the network."""
+
+    name: ClassVar[str] = NAME
+
+    def suits(self, images: Tensor) -> bool:
+        """Always."""
+        return True
+
+    def schedules(self, fitted: Fitted, images: Tensor, chunk: int, precision: Precision) -> list[Schedule]:
+        """As many images as a processor's cache holds, and neighbours; all of them on other devices."""
+        if images.device.type != "cpu" or not len(images):
+            return [Schedule(len(images) or 1, chunk, NAME)]
+        together = images_in_cache(fitted.plan, images, chunk, FLOAT, CACHE_BYTES)
+        return neighbours(Schedule(together, chunk, NAME), len(images), chunk)
+
+    def start(
+        self, prepared: Fitted, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally, frugal: bool
+    ) -> list[Running]:
+        """A walk for each part."""
+        return [walk(prepared, part, tally) for part in parts]
+
+    def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
+        """Everything in floats, and nothing fused."""
+        return footprint(fitted, values, {})
+
+
+def walk(fitted: Fitted, images: Tensor, tally: SpikeTally | None = None) -> Walk:
+    """One batch of images on its way through PyTorch's operations.
+
+    Args:
+        fitted: what runs.
+        images: analog input [B, ...].
+        tally: counts spikes; None where nobody asks for them.
+    """
+    progress = Progress()
+    return Walk(fitted.plan, TorchLayers(fitted, images, progress, tally), progress)

@@ -1,0 +1,267 @@
+"""The reference runner of layers: PyTorch's operations over a chunk of time.
+
+Any device, any precision of PyTorch, any neuron: what other backends are tested against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from conversion.costs.tally import SpikeTally
+from conversion.graph.nodes import attribute, operation_of, shape_answer
+from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
+from conversion.graph.unpooling import max_unpool
+from conversion.plan.fitted import Fitted
+from conversion.plan.plan import max_pool_of
+from conversion.pooling import MaxPool, running_sum
+from conversion.signals.coding import RATE
+from conversion.signals.signals import Signal, fold, map_structure, signals_in
+from conversion.simulation.walk import Progress
+
+NAME = "pytorch"  # of this backend, and of its only kernel
+
+
+class TorchLayers:
+    """Runs single operations of one batch.
+
+    Args:
+        fitted: what runs; layers may change until they fire.
+        images: analog input [B, ...], shown in every step or as the neuron's coding has it.
+        progress: shared with the walk.
+        tally: counts spikes; None where nobody asks for them.
+    """
+
+    def __init__(
+        self, fitted: Fitted, images: Tensor, progress: Progress, tally: SpikeTally | None = None
+    ) -> None:
+        self._fitted = fitted
+        self._plan = fitted.plan
+        self._images = images
+        self._progress = progress
+        self._tally = tally
+        self._coding = fitted.plan.neuron.coding
+        self._pools: dict[fx.Node, MaxPool] = {}
+        self.factors: dict[fx.Node, Tensor] = {}  # of all spikes of a layer
+        self._at_rest: dict[fx.Node, tuple[Tensor, ...]] = {}  # inputs and output of pools at rest
+
+    @property
+    def absorbed(self) -> Set[fx.Node]:
+        """Nothing runs inside a later operation."""
+        return frozenset()
+
+    @property
+    def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
+        """Operation -> values nobody needs after it."""
+        return self._plan.last_use
+
+    def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
+        """Value of a node over some steps, from the values of the nodes before it."""
+        if node.op == "placeholder":
+            return self._presented(steps)
+        if node.op == "get_attr":
+            return attribute(self._plan.captured, str(node.target))
+        args = fx.map_arg(node.args, lambda source: values[source])
+        kwargs = fx.map_arg(node.kwargs, lambda source: values[source])
+        role = self._plan.roles.get(node)
+        if role is None:
+            return operation_of(self._plan.captured, node)(*args, **kwargs)
+        if role.kind is Kind.NEURON:
+            return self.neuron(node, role.name, signals_in([args, kwargs])[0], steps)
+        if role.kind is Kind.UNPOOLING:
+            return self._unpool(node, role.name, args)
+        if role.kind is Kind.POOLING:
+            return self.pool(node, role.name, signals_in([args, kwargs])[0])
+        if role.kind is Kind.SHAPE:
+            signal = signals_in([args, kwargs])[0]
+            return shape_answer(node, signal.shape, args[1:], kwargs, signal.data)
+        if role.kind is Kind.WEIGHTED:
+            self._progress.ran[role.name] = NAME
+        if role.kind is Kind.CONSTANT:
+            return _constant(operation_of(self._plan.captured, node), args, kwargs)
+        if role.moved:
+            return _step_by_step(operation_of(self._plan.captured, node), args, kwargs)
+        if role.kind is Kind.SUM:
+            return _sum(operation_of(self._plan.captured, node), args, kwargs)
+        return _affine(operation_of(self._plan.captured, node), node, args, kwargs)
+
+    def _presented(self, steps: int) -> Signal:
+        """What the network sees of the images; nothing at rest."""
+        if self._coding.needs_rest and self._progress.before is not None:
+            return Signal(torch.zeros_like(self._images), 1)
+        return fold(self._coding.presented(self._images, self._progress.done, steps))
+
+    def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
+        """What a layer of neurons sends for an input current, both in units of the activation."""
+        layer = self._fitted.layers[name]
+        timed = current.timed if layer.offset is None else current.timed + layer.offset
+        spikes = self.fire(node, name, timed / layer.threshold, steps)
+        return fold(spikes * layer.threshold)
+
+    def fire(self, node: fx.Node, name: str, current: Tensor, steps: int) -> Tensor:
+        """Spikes [T, B, ...] from currents in thresholds, [T, B, ...] or [1, B, ...] if constant."""
+        self._progress.ran[name] = NAME
+        layer = self._fitted.layers[name]
+        state = self._progress.states.get(node)
+        if state is None:
+            state = layer.start(current[0])
+        if self._progress.before is None:
+            spikes, self._progress.states[node] = layer.neuron.scan(current, steps, state)
+        else:
+            spikes, self._progress.states[node], factor = self._progress.before(
+                layer.neuron, current, steps, state
+            )
+            if factor is not None:
+                self.factors[node] = factor
+        if node in self.factors and self._progress.before is None:
+            spikes = spikes * self.factors[node]
+        self.count(name, layer.neuron.events(spikes))
+        return spikes
+
+    def pool(self, node: fx.Node, name: str, values: Signal) -> Signal:
+        """What a max pool sends."""
+        self._progress.ran[name] = NAME
+        pool = self.pool_of(node)
+        if node.all_input_nodes[0] in self._progress.constant:  # the maximum of a constant is constant
+            return Signal(pool(values.data), 1)
+        pooled = self.pool_over_time(node, pool, values.timed)
+        self._count_sent(name, pooled, self._fitted.units[node])
+        return fold(pooled)
+
+    def _count_sent(self, name: str, sent: Tensor, unit: Tensor | None) -> None:
+        """Count what a pool sends [T, B, ...]: in spikes of one size, or else events."""
+        if self._tally is None:
+            return
+        if unit is None or self._coding is not RATE or not self._plan.neuron.integral:
+            self.count(name, (sent != 0).to(sent.dtype))
+        else:
+            self.count(name, (sent / unit).round())
+
+    def _unpool(self, node: fx.Node, name: str, args: Any) -> Signal:
+        """Values where the running maximum of another signal is: U_t - U_{t-1} with U_t of sums up to t.
+
+        What was sent up to t is then exactly the unpooling of what arrived up to t, as with lossless
+        pooling.
+        """
+        values, source, pool, unpool = args
+        steps = max(values.steps, source.steps)
+        arriving = [signal.over(steps).timed for signal in (values, source)]
+        weights = None if self._progress.before else self._coding.weights(self._progress.done, steps)
+        if weights is not None:
+            weights = weights.to(arriving[0]).view(-1, *[1] * (arriving[0].ndim - 1))
+            arriving = [(x - rest) * weights for x, rest in zip(arriving, self._at_rest[node], strict=False)]
+        state = self._progress.states.get(node, {})
+        sums, sources = (
+            running_sum(arriving[0], state.get("values")),
+            running_sum(arriving[1], state.get("source")),
+        )
+        placed = max_unpool(sums.flatten(0, 1), sources.flatten(0, 1), pool, unpool).unflatten(0, (steps, -1))
+        before = state["placed"] if state else torch.zeros_like(placed[0])
+        sent = torch.diff(placed, dim=0, prepend=before[None])
+        self._progress.states[node] = {"values": sums[-1], "source": sources[-1], "placed": placed[-1]}
+        if weights is not None:
+            sent = self._at_rest[node][2] + sent / weights
+        elif self._coding.needs_rest:
+            self._at_rest[node] = arriving[0][0], arriving[1][0], sent[0]
+        self._count_sent(name, sent, self._fitted.units.get(node))
+        return fold(sent)
+
+    def pool_over_time(self, node: fx.Node, pool: MaxPool, timed: Tensor) -> Tensor:
+        """Pool what arrives in [T, B, ...]; where a receiver decodes, what it decodes is pooled.
+
+        A decoded value is the response at rest plus weighted changes from it, on either side of the pool.
+        """
+        rule, state = self._plan.pooling_of(node), self._progress.states.get(node, {})
+        weights = None if self._progress.before else self._coding.weights(self._progress.done, len(timed))
+        if weights is None:
+            pooled, self._progress.states[node] = rule.scan(pool, timed, state)
+            if self._coding.needs_rest:
+                self._at_rest[node] = timed[0], pooled[0]
+            return pooled
+        before, after = self._at_rest[node]
+        weights = weights.to(timed).view(-1, *[1] * (timed.ndim - 1))
+        pooled, self._progress.states[node] = rule.scan(pool, (timed - before) * weights, state)
+        return after + pooled / weights
+
+    def pool_of(self, node: fx.Node) -> MaxPool:
+        """Max pooling of a node."""
+        if node not in self._pools:
+            self._pools[node] = max_pool_of(self._plan.captured, node)
+        return self._pools[node]
+
+    def count(self, name: str, spikes: Tensor) -> None:
+        """Count spikes [T, B, C, ...] of one layer; a negative one counts as a positive one."""
+        if self._tally is not None:
+            self._tally.add_steps(name, spikes)
+
+
+def _sum(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Add or subtract; a constant operand is broadcast over time instead of repeated."""
+    signals = signals_in([args, kwargs])
+    steps = max(signal.steps for signal in signals)
+    if len({signal.data.ndim for signal in signals}) > 1 or len(signals) < 2:
+        return _affine(operation, None, args, kwargs)
+    timed_args, timed_kwargs = map_structure(lambda signal: signal.timed, Signal, (args, kwargs))
+    return Signal(operation(*timed_args, **timed_kwargs).flatten(0, 1), steps)
+
+
+def _constant(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Make a tensor that is as large as a batch; it does not change over time."""
+
+    def one_step(signal: Signal) -> Tensor:
+        return signal.data[: signal.data.shape[0] // signal.steps]
+
+    args, kwargs = map_structure(one_step, Signal, (args, kwargs))
+    return map_structure(lambda tensor: Signal(tensor, 1), Tensor, operation(*args, **kwargs))
+
+
+def _step_by_step(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Run an operation on one time step after the other, each in the shape that the network's code knows."""
+    steps = max(signal.steps for signal in signals_in([args, kwargs]))
+    results = []
+    for t in range(steps):
+
+        def at(signal: Signal, t: int = t) -> Tensor:
+            return signal.timed[t if signal.steps > 1 else 0]
+
+        step_args, step_kwargs = map_structure(at, Signal, (args, kwargs))
+        results.append(operation(*step_args, **step_kwargs))
+    return _over_time(results)
+
+
+def _over_time(results: list[Any]) -> Any:
+    """Signals from the results of each time step, tensor by tensor."""
+    first = results[0]
+    if isinstance(first, Tensor):
+        return fold(torch.stack(results))
+    if isinstance(first, list | tuple):
+        return type(first)(_over_time(list(column)) for column in zip(*results, strict=True))
+    return first
+
+
+def _affine(operation: Callable[..., Any], node: fx.Node | None, args: Any, kwargs: Any) -> Any:
+    """Run an affine operation on all time steps at once."""
+    steps = max(signal.steps for signal in signals_in([args, kwargs]))
+    if node is not None and node.target in SHAPE_ARGUMENTS:
+        args = (args[0], *with_time(args[1:], args[0].steps))
+        kwargs = {key: with_time((value,), args[0].steps)[0] for key, value in kwargs.items()}
+    args, kwargs = map_structure(lambda signal: signal.over(steps).data, Signal, (args, kwargs))
+    result = operation(*args, **kwargs)
+    return map_structure(lambda tensor: Signal(tensor, steps), Tensor, result)
+
+
+def with_time(shape: tuple[Any, ...], rows: int, written_for: int = 1) -> tuple[Any, ...]:
+    """Arguments of a reshape for a batch axis that also holds time; a size of -1 stays -1.
+
+    Args:
+        shape: as the network's code has it.
+        rows: rows of the batch axis that there are now.
+        written_for: rows that the code has in mind.
+    """
+    first, *rest = shape
+    if isinstance(first, list | tuple):
+        return (with_time(tuple(first), rows, written_for), *rest)
+    return (first if first == -1 else first * rows // written_for, *rest)

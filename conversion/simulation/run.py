@@ -1,0 +1,190 @@
+"""The loop over time: a batch is cut into parts, which take turns, and read out at some steps."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conversion.costs.synapses import Connectivity
+from conversion.costs.tally import SpikeTally
+from conversion.outputs import Ran, Readout, added, decoded, joined, measure, of_all_images, summed
+from conversion.plan.fitted import Fitted
+from conversion.plan.window import Window
+from conversion.signals.signals import Signal, map_structure
+from conversion.simulation.backend import Backend, Precision, Running, Schedule
+from conversion.simulation.choice import backend_for, effective_precision, wanted_schedule
+from conversion.simulation.memory import fit_into
+from conversion.simulation.probe import LEAST_CHUNKS, Probe
+
+
+@dataclass
+class RunCache:
+    """What simulations of one network keep between calls: choices of schedules, and packed weights.
+
+    Attributes:
+        probe: choices of schedules.
+        prepared: (what they were packed from, packed weights); the last ones only.
+    """
+
+    probe: Probe
+    prepared: tuple[Any, Any] | None = field(default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One call of `simulate`: a network as it is now, a backend, a precision.
+
+    Attributes:
+        fitted: what runs.
+        wiring: synapses, for images of this size.
+        window: which steps a read-out averages.
+        backend: runs the layers.
+        precision: of the weights that spikes meet.
+        chunk: most time steps that go through a layer at once.
+        memory_mib: budget, or none.
+        cache: what is kept between calls.
+        weights: tensors whose change makes packed weights stale.
+    """
+
+    fitted: Fitted
+    wiring: Connectivity
+    window: Window
+    backend: Backend
+    precision: Precision
+    chunk: int
+    memory_mib: float | None
+    cache: RunCache
+    weights: Sequence[Tensor]
+
+    @classmethod
+    def of(cls, images: Tensor, precision: Precision, **settings: Any) -> Run:
+        """A run by the backend that suits these images, in the precision that it has."""
+        precision = effective_precision(images, precision)
+        return cls(backend=backend_for(images), precision=precision, **settings)
+
+    def readouts(self, images: Tensor, steps: list[int]) -> Generator[Readout, None, None]:
+        """Read-outs at the given steps, in order; whole windows are run anew for each of them."""
+        if self.fitted.whole_window:
+            for t in steps:
+                yield from self._within_budget(images, [t], t)
+        else:
+            yield from self._within_budget(images, steps, self.chunk)
+
+    def _within_budget(
+        self, images: Tensor, readouts: list[int], chunk: int
+    ) -> Generator[Readout, None, None]:
+        """Run all images at once, or as many as the budget holds, one group after the other."""
+        together = len(images)
+        if self.memory_mib is not None and together:
+            together, chunk = self._cut(images, chunk)
+        groups = images.split(together or 1)
+        if len(groups) == 1:
+            yield from self._together(images, readouts, chunk)
+            return
+        runs = [list(self._together(group, readouts, chunk)) for group in groups]
+        for parts in zip(*runs, strict=True):
+            yield of_all_images(parts, [len(group) for group in groups], self.fitted.plan.of_images)
+
+    def _cut(self, images: Tensor, chunk: int) -> tuple[int, int]:
+        """How many images and time steps the budget holds."""
+        need = self.backend.footprint(self.fitted, self.wiring.values)
+
+        def at_once(count: int, steps: int) -> int:
+            return self._by_rule(images[:count], steps).images
+
+        assert self.memory_mib is not None
+        return fit_into(self.memory_mib, need, len(images), chunk, at_once, self.fitted.whole_window)
+
+    def _together(self, images: Tensor, readouts: list[int], chunk: int) -> Generator[Readout, None, None]:
+        """One simulation, read out at the given steps."""
+        plan = self.fitted.plan
+        coding, of_images = plan.neuron.coding, plan.of_images
+        schedule = self._schedule(images, readouts[-1], chunk)
+        parts = images.split(schedule.images)
+        tally = SpikeTally(self.wiring.groups, self.wiring.sizes)
+        running = self._start(parts, schedule, tally)
+        totals: list[Any] = [None] * len(parts)
+        rest = joined([one.begin() for one in running], of_images)
+        starts = {t: self.window.start(t) for t in readouts}
+        at: dict[int, Any] = {}  # weighted sums up to the steps where windows start
+        now = 0
+        for stop in sorted({*readouts, *starts.values()} - {0}):
+            while now < stop:
+                steps = min(schedule.chunk, stop - now)
+                started = time.perf_counter()
+                weights = coding.weights(now, steps)
+                for index, one in enumerate(running):
+                    output = one.advance(steps)
+                    totals[index] = _accumulated(totals[index], output, steps, weights)
+                    del output  # before the next chunk runs
+                now += steps
+                self.cache.probe.note(time.perf_counter() - started, self.wiring.macs * len(images) * steps)
+            total = joined(totals, of_images)
+            if stop in starts.values():
+                at[stop] = total
+            if stop in starts:
+                start = starts[stop]
+                if start:
+                    total = added(total, map_structure(torch.neg, Tensor, at[start]))
+                mean = decoded(coding, total, rest, stop - start)
+                activity = measure(tally.maps, self.wiring, len(images))
+                yield Readout(stop, stop - start, plan.steps_run(stop), mean, activity, self._ran(running))
+
+    def _ran(self, running: Sequence[Running]) -> Ran:
+        """Who ran it, with the layers that each kernel ran in some part of the batch."""
+        kernels = Counter(kernel for _, kernel in {pair for one in running for pair in one.ran.items()})
+        return Ran(self.backend.name, self.precision, dict(kernels))
+
+    def _start(self, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally) -> list[Running]:
+        """Parts of one batch at their beginning; weights are packed anew where somebody changed one."""
+        found = tuple((tensor.data_ptr(), tensor._version) for tensor in self.weights)
+        state = (self.backend.name, self.precision, found)
+        if self.cache.prepared is None or self.cache.prepared[0] != state:
+            self.cache.prepared = (state, self.backend.prepare(self.fitted, self.precision))
+        prepared = self.cache.prepared[1]
+        return self.backend.start(prepared, parts, schedule, tally, self.memory_mib is not None)
+
+    def _by_rule(self, images: Tensor, chunk: int) -> Schedule:
+        """The backend's first choice."""
+        return wanted_schedule() or self.backend.schedules(self.fitted, images, chunk, self.precision)[0]
+
+    def _schedule(self, images: Tensor, last: int, chunk: int) -> Schedule:
+        """The backend's first choice, or a faster one that was measured; see `simulation.probe`."""
+        wanted = wanted_schedule()
+        if wanted is not None:
+            return wanted
+        options = self.backend.schedules(self.fitted, images, chunk, self.precision)
+        fixed = self.fitted.whole_window or self.memory_mib is not None
+        if fixed or images.device.type != "cpu" or not len(images):
+            return options[0]
+        operations = self.wiring.macs * len(images) * last
+        situation = (tuple(images.shape[1:]), images.dtype, self.precision)
+        measure = partial(self._timed, images)
+        return self.cache.probe.choose(self.backend, options, operations, situation, measure)
+
+    def _timed(self, images: Tensor, schedule: Schedule, budget: float) -> float:
+        """Seconds for one image and step; nothing of this simulation is kept."""
+        part = images[: schedule.images]
+        tally = SpikeTally(self.wiring.groups, self.wiring.sizes)
+        times: list[float] = []
+        with torch.random.fork_rng(devices=[]):
+            (running,) = self._start([part], schedule, tally)
+            running.begin()
+            while len(times) < LEAST_CHUNKS or sum(times) + times[-1] < budget:
+                started = time.perf_counter()
+                running.advance(schedule.chunk)
+                times.append(time.perf_counter() - started)
+        return min(times[1:]) / (len(part) * schedule.chunk)  # the first also computes what is constant
+
+
+def _accumulated(total: Any, output: Any, steps: int, weights: Tensor | None) -> Any:
+    """A sum over time with the output of more steps; None is the sum of nothing."""
+    charge = map_structure(partial(summed, steps, weights), Signal, output)
+    return charge if total is None else added(total, charge)

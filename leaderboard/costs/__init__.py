@@ -1,0 +1,1 @@
+"""Boards under energy models: their order, verdicts, break-even."""

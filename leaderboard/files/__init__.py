@@ -1,0 +1,1 @@
+"""Files: written all or nothing, and YAML read with care."""

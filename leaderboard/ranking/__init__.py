@@ -1,0 +1,1 @@
+"""Rows and boards: runs pooled over seeds, ranked, and said in words."""

@@ -1,0 +1,230 @@
+"""One line of a ranking: the runs of one recipe that differ only by seed, pooled.
+
+Pooling rules, the same for every recipe:
+- metric: mean over runs, with the sample standard deviation if there is more than one run;
+- interval: Wilson's of the mean metric over one test set, or by resampling images where the metric is no
+  proportion of images. Runs share their images, so more seeds do not make it narrower; how far seeds
+  spread is what the standard deviation says;
+- gap: mean of each run's metric minus its own ANN's, bounds from the paired bootstrap over images;
+- parity: computed per run, then the median; None as soon as one run never reaches it, because a
+  median over the lucky runs would flatter the recipe;
+- final time steps, energy ratio and firing rate: mean over runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import fsum
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from leaderboard.records.record import Alphabet, Group, Record
+from leaderboard.statistics.figures import (
+    energy_ratio,
+    final_point,
+    mean_firing_rate,
+    output_steps,
+    parity_point,
+    snn_minus_ann,
+    snn_scores,
+)
+from leaderboard.statistics.intervals import Interval
+from leaderboard.statistics.resampling import metric_interval
+
+DIVERGENCE = "kl"  # metric: Kullback-Leibler divergence from the ANN's outputs, nats
+PARITY_POINTS = 1.0  # percentage points below the ANN at which energy is compared
+CLOSE_PARITY_POINTS = 0.5
+_SEED = '"seed": '  # in JSON; a quote inside a text stands behind a backslash
+_NUMBER = re.compile(r"-?\d+(?![\d.eE])(, )?")
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One readout of a row, averaged over its runs."""
+
+    readout: int  # what the records call t
+    t: float  # every step run, t_total
+    averaged: float  # output steps averaged
+    metric: float  # fraction
+    kl: float | None  # divergence from the ANN's outputs, nats
+    energy_pj: dict[str, float]  # energy model -> picojoules an image
+    synops: float  # synaptic operations an image
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe on one board, pooled over seeds; fractions unless a name says points."""
+
+    label: str
+    method: str
+    group: Group
+    alphabet: Alphabet
+    max_per_step: int
+    seeds: tuple[int, ...]
+    final_t: float  # every step run, t_total
+    final_averaged: float  # output steps averaged there, T of most papers
+    metric: float
+    metric_std: float | None  # None for a single run
+    interval: Interval | None  # 95 %; None if outcomes were not recorded
+    ann_metric: float  # of the network this recipe started from
+    gap_points: float  # metric minus ann_metric, percentage points
+    steps_within_1_point: float | None
+    steps_within_half_point: float | None
+    energy_at_parity: dict[str, float | None]  # energy model -> multiple of the ANN's, at 1 point
+    final_energy: dict[str, float | None]  # energy model -> multiple of the ANN's, at the final readout
+    firing_rate: float | None  # spikes per neuron and step at the final readout
+    synops: float  # synaptic operations an image up to the final readout
+    records: tuple[Record, ...]
+    rank: int | None = None  # within the group, from 1; None for a baseline
+    ties_first: bool = False  # the test set does not tell it from the first of its group
+    own_ann: bool = False  # started from another network than the board's ANN
+    until: int | None = None  # read-out that the figures stand at; None: each run's last
+
+    @cached_property
+    def gap_interval(self) -> Interval | None:
+        """Of `gap_points`, 95 %, percentage points; None if outcomes were not recorded."""
+        gap = snn_minus_ann(self.records, self.until)
+        return None if gap is None else Interval(100 * gap.low, 100 * gap.high)
+
+    @cached_property
+    def curve(self) -> list[CurvePoint]:
+        """See `curve_of`."""
+        return _curve(self.records)
+
+
+def pool_by_seed(records: Iterable[Record]) -> list[list[Record]]:
+    """Sort records into pools that differ by nothing but seed.
+
+    Two records share a pool if their recipes and their configurations are equal once every entry
+    called "seed", at any depth, is left out.
+    """
+    pools: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda r: (r.seed, r.cell_id)):
+        pools.setdefault(_identity(record), []).append(record)
+    return list(pools.values())
+
+
+def row_of(pool: Sequence[Record], until: int | None = None) -> Row:
+    """Summarise one pool; the module docstring has the rules.
+
+    Args:
+        pool: records that differ by nothing but seed.
+        until: the read-out that takes the place of the final one, in every record; None: each one's last.
+    """
+    first = pool[0]
+    finals = [final_point(r) if until is None else next(p for p in r.curve if p.t == until) for r in pool]
+    metrics = [point.metrics[record.metric] for point, record in zip(finals, pool, strict=True)]
+    metric, ann_metric = _mean(metrics), _mean([record.ann.metrics[record.metric] for record in pool])
+    models = sorted({model for record in pool for model in record.ann.energy_pj})
+    ends = list(zip(pool, finals, strict=True))
+    near, nearer = (
+        [(record, parity_point(record, points, until)) for record in pool]
+        for points in (PARITY_POINTS, CLOSE_PARITY_POINTS)
+    )
+    return Row(
+        label=first.method.label,
+        method=first.method.name,
+        group=first.method.group,
+        alphabet=first.method.alphabet,
+        max_per_step=first.method.max_per_step,
+        seeds=tuple(sorted({record.seed for record in pool})),
+        final_t=_mean([point.t_total for point in finals]),
+        final_averaged=_mean([output_steps(point) for point in finals]),
+        metric=metric,
+        metric_std=float(np.std(metrics, ddof=1)) if len(pool) > 1 else None,
+        interval=pooled_interval(pool, until),
+        ann_metric=ann_metric,
+        gap_points=100 * (metric - ann_metric),
+        steps_within_1_point=median_over_runs([None if p is None else p.t_total for _, p in near]),
+        steps_within_half_point=median_over_runs([None if p is None else p.t_total for _, p in nearer]),
+        energy_at_parity={
+            m: median_over_runs([None if p is None else energy_ratio(r, p, m) for r, p in near])
+            for m in models
+        },
+        final_energy={m: _mean_or_none([energy_ratio(r, p, m) for r, p in ends]) for m in models},
+        firing_rate=_mean_or_none([mean_firing_rate(r, p) for r, p in ends]),
+        synops=_mean([sum(point.synops.values()) for point in finals]),
+        records=tuple(pool),
+        until=until,
+    )
+
+
+def curve_of(row: Row) -> list[CurvePoint]:
+    """Metric and energy at every readout that all runs of the row share, fewest steps first."""
+    return row.curve
+
+
+def _curve(records: Sequence[Record]) -> list[CurvePoint]:
+    runs = [{point.t: point for point in record.curve} for record in records]
+    metric = records[0].metric
+    curve = []
+    for readout in set(runs[0]).intersection(*runs[1:]):
+        points = [run[readout] for run in runs]
+        models = set.intersection(*(set(point.energy_pj) for point in points))
+        curve.append(
+            CurvePoint(
+                readout=readout,
+                t=_mean([point.t_total for point in points]),
+                averaged=_mean([output_steps(point) for point in points]),
+                metric=_mean([point.metrics[metric] for point in points]),
+                kl=_mean_or_none([point.metrics.get(DIVERGENCE) for point in points]),
+                energy_pj={m: _mean([point.energy_pj[m] for point in points]) for m in sorted(models)},
+                synops=_mean([sum(point.synops.values()) for point in points]),
+            )
+        )
+    return sorted(curve, key=lambda point: (point.t, point.readout))
+
+
+def last_within(row: Row, limit: float) -> int | None:
+    """The last read-out for which no more than `limit` steps were run, in the mean over runs."""
+    return max(((p.t, p.readout) for p in curve_of(row) if p.t <= limit), default=(0.0, None))[1]
+
+
+def pooled_interval(pool: Sequence[Record], until: int | None = None) -> Interval | None:
+    """95 % interval of the mean metric at a read-out (None: each one's last), if outcomes were recorded."""
+    scores = [found for record in pool if (found := snn_scores(record, until)) is not None]
+    return metric_interval(scores) if len(scores) == len(pool) else None
+
+
+def _identity(record: Record) -> str:
+    """Recipe and configuration as JSON, without any entry called "seed"."""
+    said = [vars(record.method), record.config]
+    first, *others = json.dumps(said, sort_keys=True, default=str).split(_SEED)
+    text = first
+    for part in others:
+        number = _NUMBER.match(part)
+        if number is None or text.endswith("\\"):  # no whole number, or a text that says so: rare
+            return json.dumps(_without_seed(said), sort_keys=True, default=str)
+        if number[1] is None:  # the last of its object: the comma before it goes
+            text = text.removesuffix(", ")
+        text += part[number.end() :]
+    return text
+
+
+def _without_seed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _without_seed(entry) for key, entry in value.items() if key != "seed"}
+    if isinstance(value, list | tuple):
+        return [_without_seed(entry) for entry in value]
+    return value
+
+
+def _mean(values: Sequence[float]) -> float:
+    return fsum(values) / len(values)
+
+
+def _mean_or_none(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _mean(known) if len(known) == len(values) else None
+
+
+def median_over_runs(values: Sequence[float | None]) -> float | None:
+    """Median over runs, None if any run lacks the figure."""
+    known = [value for value in values if value is not None]
+    return float(median(known)) if len(known) == len(values) else None

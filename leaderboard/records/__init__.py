@@ -1,0 +1,1 @@
+"""What a record holds, and how older records are brought up to date."""

@@ -1,0 +1,1 @@
+"""Boards for the terminal, for papers and for programs."""

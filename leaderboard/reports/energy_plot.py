@@ -1,0 +1,73 @@
+"""One picture of energy under every model: which recipes cost less than their opponents whatever is assumed.
+
+A line a recipe at 1-point parity, a column a model. Left: energy as a multiple of the ANN's under the same
+model. Right: as a multiple of the quantised ANN's at its own parity. Blue and bold costs less, red more; a
+line of one colour is a verdict that holds under every model, a line of two is one that turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log10
+from typing import Any
+
+from leaderboard.costs import verdicts
+from leaderboard.costs.order import models_of
+from leaderboard.ranking import wording
+from leaderboard.ranking.boards import Board
+from leaderboard.ranking.rows import Row
+
+MOST_DECADES = 1.5  # either way, at which colours are deepest
+
+
+def draw_models(board: Board) -> Any | None:
+    """The picture as a matplotlib figure, or None where no recipe is at parity."""
+    from matplotlib.figure import Figure
+
+    rows = verdicts.at_parity(board)
+    if not rows:
+        return None
+    models, opponent = models_of([board]), verdicts.quantised_ann(board)
+    panels: list[tuple[str, Row | None]] = [("energy at 1-point parity, × ANN", None)]
+    if opponent is not None:
+        panels.append((f"× quantised ANN ({wording.plain(opponent.label)})", opponent))
+    drawn = [*rows, *([] if opponent is None else [opponent])]
+    size = (1.6 + 0.62 * len(models) * len(panels), 1.5 + 0.22 * len(drawn))
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(_text(board.title), fontsize=8)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (title, against) in zip(axes, panels, strict=True):
+        _panel(axis, title, [[_ratio(row, model, against) for model in models] for row in drawn])
+        axis.set_xticks(range(len(models)), map(_text, models), rotation=40, ha="left", fontsize=6.5)
+    labels = [f"{_text(row.label)} ({wording.spikes(row)})" for row in drawn]
+    axes[0].set_yticks(range(len(drawn)), labels, fontsize=6.5)
+    return figure
+
+
+def _ratio(row: Row, model: str, against: Row | None) -> float | None:
+    ours = row.energy_at_parity.get(model)
+    theirs = 1.0 if against is None else against.energy_at_parity.get(model)
+    return None if ours is None or not theirs else ours / theirs
+
+
+def _panel(axis: Any, title: str, values: Sequence[Sequence[float | None]]) -> None:
+    shades = [
+        [float("nan") if not v else max(-MOST_DECADES, min(MOST_DECADES, log10(v))) for v in line]
+        for line in values
+    ]
+    axis.imshow(shades, cmap="RdBu_r", vmin=-1.6 * MOST_DECADES, vmax=1.6 * MOST_DECADES, aspect="auto")
+    for y, line in enumerate(values):
+        for x, value in enumerate(line):
+            weight = "bold" if value is not None and value < 1 else "normal"
+            text = wording.times(value).removesuffix("×")
+            axis.text(x, y, text, ha="center", va="center", fontsize=5.5, fontweight=weight)
+    axis.set_title(title, fontsize=7)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.grid(False)
+    for side in axis.spines.values():
+        side.set_visible(False)
+
+
+def _text(text: str) -> str:
+    return wording.plain(text).replace("$", r"\$")

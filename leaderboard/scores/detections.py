@@ -1,0 +1,167 @@
+"""Average precision of a resampled test set, from what became of every detection.
+
+Detections are kept as what became of them, best score first and class by class, not as boxes: position of
+the image, class, and one bit per overlap threshold for "hits" and for "does not count"; and once per
+record, the number of objects of each image and class. A thousand detections take about three
+kilobytes. What follows the last hit of a class is left out, as no precision depends on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from leaderboard.scores.base import Encoding, FloatArray
+from leaderboard.scores.packing import pack, unpack
+
+RECALLS = {"101-point": np.linspace(0, 1, 101), "11-point": np.linspace(0, 1, 11)}
+INTERPOLATIONS = (*RECALLS, "all-point")
+MOST_AT_ONCE = 200_000  # table entries; more of them fall out of the processor's cache
+_TINY = np.spacing(1)  # keeps precision defined before the first detection, as in pycocotools
+
+
+@dataclass(frozen=True)
+class AveragePrecision:
+    """Mean average precision over classes that occur and over overlap thresholds."""
+
+    image: npt.NDArray[np.int64]  # [D], by class and falling score
+    label: npt.NDArray[np.int64]  # [D], ascending
+    hits: npt.NDArray[np.uint16]  # [D], one bit per threshold
+    ignored: npt.NDArray[np.uint16]  # [D], one bit per threshold
+    objects: npt.NDArray[np.int64]  # [N, K]
+    thresholds: int
+    interpolation: str
+    right: ClassVar[None] = None  # no share of images
+
+    @property
+    def count(self) -> int:
+        """Number of test images N."""
+        return len(self.objects)
+
+    @property
+    def work(self) -> int:
+        """Table entries that one test set takes to score."""
+        return self.thresholds * (len(self.image) + 100 * self.objects.shape[1])
+
+    def score(self, weights: npt.NDArray[np.int64]) -> FloatArray:
+        """Average precision of weighted detections; see `ImageScores`.
+
+        A class counts in a resampled test set if an object of it was drawn.
+        """
+        totals = weights @ self.objects  # [R, K]
+        draws = weights.astype(np.int32)  # half the memory to walk through
+        sums = np.zeros(len(weights))
+        for label in range(self.objects.shape[1]):
+            start, end = np.searchsorted(self.label, [label, label + 1])
+            here = slice(int(start), int(end))
+            drawn = np.flatnonzero(totals[:, label])
+            at_once = max(1, MOST_AT_ONCE // max(1, self.thresholds * (here.stop - here.start)))
+            for first in range(0, len(drawn), at_once):
+                rows = drawn[first : first + at_once]
+                sums[rows] += self._class_precision(here, draws[rows], totals[rows, label])
+        present = (totals > 0).sum(1)
+        return np.divide(sums, present, out=np.zeros_like(sums), where=present > 0)
+
+    def _class_precision(
+        self, here: slice, draws: npt.NDArray[np.int32], totals: npt.NDArray[np.int64]
+    ) -> FloatArray:
+        """Average precision [R] of the detections of one class; `totals` [R] objects of it were drawn."""
+        # Between hits precision only falls, so no more than the hits are looked at.
+        hit = np.flatnonzero(self.hits[here])
+        if not len(hit):
+            return np.zeros(len(draws))
+        bits = np.arange(self.thresholds, dtype=np.uint16)[:, None]
+        drawn = draws[:, None, self.image[here]]  # [R, 1, detections]
+        ignored = self.ignored[here]
+        counted = (1 - (ignored >> bits & 1)).astype(np.int32) * drawn if ignored.any() else drawn
+        seen = np.cumsum(counted, 2, dtype=np.int32)[..., hit]
+        good = (self.hits[here][hit] >> bits & 1).astype(np.int32)
+        true = np.cumsum(good * drawn[..., hit], 2, dtype=np.int32)  # [R, thresholds, hits]
+        precision = true / (seen + _TINY)
+        envelope = np.maximum.accumulate(precision[..., ::-1], 2)[..., ::-1]
+        if self.interpolation == "all-point":
+            recall = true / totals[:, None, None]
+            gained = np.diff(recall, axis=2, prepend=0.0)
+        else:
+            # A level of recall takes the precision of the first detection that reaches it.
+            levels = RECALLS[self.interpolation]
+            numbers, which = np.unique(totals, return_inverse=True)  # few totals occur, each in many draws
+            passed = np.zeros((len(numbers), int(numbers[-1]) + 1), dtype=np.int32)
+            for row, n in zip(passed, numbers, strict=True):
+                row[: n + 1] = np.searchsorted(levels, np.arange(n + 1) / n, side="right")
+            reached = passed[which[:, None, None], true]
+            gained = np.diff(reached, axis=2, prepend=0) / len(levels)
+        precisions: FloatArray = (envelope * gained).sum(2).mean(1)
+        return precisions
+
+
+def average_precision(common: str | None, text: str, count: int) -> AveragePrecision:
+    """Decode what a record keeps of one read-out.
+
+    Args:
+        common: from `encode_objects`.
+        text: from `encode_matches`.
+        count: number of test images.
+
+    Raises:
+        ValueError: a text is damaged or does not fit the number of images.
+    """
+    shared, own = (unpack(one, "detections") for one in (common or "", text))
+    try:
+        scores = AveragePrecision(
+            image=own["image"].astype(np.int64),
+            label=own["label"].astype(np.int64),
+            hits=own["hits"],
+            ignored=own["ignored"],
+            objects=shared["objects"].astype(np.int64),
+            thresholds=int(shared["thresholds"]),
+            interpolation=str(shared["interpolation"]),
+        )
+    except KeyError as error:
+        raise ValueError(f"detections lack {error}") from error
+    _check(scores, count)
+    return scores
+
+
+def encode_objects(objects: npt.ArrayLike, thresholds: int, interpolation: str) -> str:
+    """Pack what all read-outs of a record share.
+
+    Args:
+        objects: [N, K], objects of each image and class that count.
+        thresholds: number of overlap thresholds, at most 16.
+        interpolation: "101-point" (COCO), "11-point" (VOC 2007) or "all-point" (VOC from 2010).
+    """
+    return pack(objects=np.asarray(objects, np.uint16), thresholds=thresholds, interpolation=interpolation)
+
+
+def encode_matches(
+    image: npt.ArrayLike, label: npt.ArrayLike, hits: npt.ArrayLike, ignored: npt.ArrayLike
+) -> str:
+    """Pack the detections of one read-out: [D] each, by class and falling score."""
+    return pack(
+        image=np.asarray(image, np.uint32),
+        label=np.asarray(label, np.uint16),
+        hits=np.asarray(hits, np.uint16),
+        ignored=np.asarray(ignored, np.uint16),
+    )
+
+
+def _check(scores: AveragePrecision, count: int) -> None:
+    """Raise ValueError unless the arrays fit each other."""
+    sizes = {len(scores.image), len(scores.label), len(scores.hits), len(scores.ignored)}
+    if len(sizes) > 1:
+        raise ValueError(f"detections have columns of different lengths: {sorted(sizes)}")
+    if scores.objects.ndim != 2 or len(scores.objects) != count:
+        raise ValueError(f"objects of {count} images asked for, found shape {list(scores.objects.shape)}")
+    if scores.interpolation not in INTERPOLATIONS or not 1 <= scores.thresholds <= 16:
+        raise ValueError(f"unknown interpolation {scores.interpolation!r} or {scores.thresholds} thresholds")
+    if len(scores.image) and (scores.image.max() >= count or scores.label.max() >= scores.objects.shape[1]):
+        raise ValueError("detections name images or classes that are not there")
+    if (np.diff(scores.label) < 0).any():
+        raise ValueError("detections are not sorted by class")
+
+
+ENCODING = Encoding("detections-npz-base64", decode=average_precision)

@@ -1,0 +1,1 @@
+"""Figures derived from records: parity, energy, intervals by resampling images."""

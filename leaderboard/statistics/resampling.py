@@ -1,0 +1,134 @@
+"""Intervals of any metric by resampling images, for metrics that are no proportion of images.
+
+N images are drawn with replacement and the metric is computed anew, for both networks on the same draw
+where two are compared. Proportions have faster and sharper tools, see `intervals`; they are used
+where they apply.
+
+Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13 (percentile interval).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from leaderboard.scores.base import FloatArray, ImageScores, of_all_images
+from leaderboard.scores.packed import PackedScores
+from leaderboard.statistics.intervals import LEVEL, Difference, Interval, paired_bootstrap, wilson_interval
+
+RESAMPLES = 1000
+FEWEST_RESAMPLES = 100
+LARGEST_WORK = 2e8  # table entries read for one figure; large test sets get fewer resamples
+LARGEST_DRAWS = 2e7  # numbers drawn for proportions of images, likewise
+
+
+def metric_interval(scores: Sequence[ImageScores], *, seed: int = 0, level: float = LEVEL) -> Interval:
+    """Interval of a metric: Wilson's for a proportion, else the percentile bootstrap.
+
+    Args:
+        scores: one per seed over the same images; their mean is what is bounded.
+        seed: of the draws.
+        level: confidence level, in (0, 1).
+    """
+    rights = [one.right for one in scores if one.right is not None]
+    if len(rights) == len(scores):
+        mean = float(np.mean([np.count_nonzero(right) / right.size for right in rights]))
+        return wilson_interval(mean, scores[0].count, level)
+    drawn = _mean_resampled(scores, seed)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def paired_difference(
+    first: Sequence[ImageScores], second: Sequence[ImageScores], *, seed: int = 0, level: float = LEVEL
+) -> Difference:
+    """Metric of `first` minus metric of `second` over the same images, each averaged over its seeds.
+
+    Args:
+        first: one per seed.
+        second: one per seed.
+        seed: of the draws.
+        level: confidence level, in (0, 1).
+    """
+    left = [one.right for one in first if one.right is not None]
+    right = [one.right for one in second if one.right is not None]
+    if len(left) == len(first) and len(right) == len(second):
+        return paired_bootstrap(np.stack(left), np.stack(right), level=level)
+    stated = np.mean([_stated(one) for one in first]) - np.mean([_stated(one) for one in second])
+    left_drawn, right_drawn = _mean_resampled(first, seed), _mean_resampled(second, seed)
+    shared = min(len(left_drawn), len(right_drawn))  # the same test sets, as far as both were scored
+    low, high = np.quantile(left_drawn[:shared] - right_drawn[:shared], [(1 - level) / 2, (1 + level) / 2])
+    return Difference(float(stated), float(low), float(high))
+
+
+def _mean_resampled(scores: Sequence[ImageScores], seed: int) -> FloatArray:
+    """Metric [R] of resampled test sets, averaged over seeds of training; R is the fewest that all have."""
+    drawn = [_resampled(one, seed) for one in scores]
+    shared = min(map(len, drawn))
+    mean: FloatArray = np.mean([each[:shared] for each in drawn], axis=0)
+    return mean
+
+
+def resampled(scores: Sequence[ImageScores], seed: int = 0) -> list[FloatArray]:
+    """Metric [R] of each over resampled test sets, draw by draw the same for all; R may differ.
+
+    Args:
+        scores: over the same images.
+        seed: of the draws.
+    """
+    rights = [one.right for one in scores if one.right is not None]
+    if len(rights) < len(scores):
+        return [_resampled(one, seed) for one in scores]
+    images = scores[0].count
+    resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_DRAWS / images)))
+    # Single precision holds counts up to 2 ** 24 exactly, and multiplies many times faster than integers.
+    drawn = _draws(images, resamples, seed, np.float32) @ np.stack(rights, 1).astype(np.float32)
+    return list(drawn.T.astype(np.float64) / images)
+
+
+@lru_cache(maxsize=4)
+def _draws(images: int, resamples: int, seed: int, kind: type) -> npt.NDArray[Any]:
+    """How often each image is drawn in each test set, [R, N]; kept in the type that is asked for."""
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(images, np.full(images, 1 / images), size=resamples)
+    return drawn.astype(kind)
+
+
+_Key = PackedScores | bytes  # the texts of a record, or a hash of what was in them
+_known: dict[tuple[_Key, int], FloatArray] = {}
+_known_stated: dict[_Key, float] = {}
+
+
+def _key(scores: ImageScores) -> _Key:
+    if isinstance(scores, PackedScores):
+        return scores
+    return hashlib.blake2b(pickle.dumps(scores), digest_size=16).digest()
+
+
+def _stated(scores: ImageScores) -> float:
+    """The metric of the test set itself, each image once; computed once for each read-out."""
+    key = _key(scores)
+    if key not in _known_stated:
+        _known_stated[key] = of_all_images(scores)
+    return _known_stated[key]
+
+
+def _resampled(scores: ImageScores, seed: int) -> FloatArray:
+    """Metric [R] of R resampled test sets; computed once for each read-out, whatever it is compared with.
+
+    Test set r is the same for everybody with the same number of images, also where R differs.
+    """
+    key = _key(scores), seed
+    if key not in _known:
+        if isinstance(scores, PackedScores):
+            scores = scores.unpacked()  # once, for its size and its metric
+        images = scores.count
+        resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_WORK / max(scores.work, 1))))
+        _known[key] = scores.score(_draws(images, resamples, seed, np.int32).astype(np.int64))
+    return _known[key]

@@ -1,0 +1,1 @@
+"""A folder of results: records, and what lies beside them; checked on reading, packed for others."""

@@ -1,0 +1,82 @@
+"""What a record must satisfy beyond its types, so that no later step can trip over it.
+
+The schema says what a field is; these checks say what fields mean together. They run when a record
+is written and when it is read, so rankings may rely on them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from leaderboard.records.record import Outcomes, Record
+from leaderboard.statistics.figures import output_steps
+
+ENERGY_TOLERANCE = 1e-6  # relative; sums of floats in another order
+OUTCOME_TOLERANCE = 1e-5  # a metric may be a float32 mean; half an image in 50,000 is 1e-5
+
+
+def inconsistency(record: Record) -> str | None:
+    """First contradiction inside a record.
+
+    Returns:
+        One line naming the field, or None when the record is sound.
+    """
+    if record.metric not in record.ann.metrics:
+        return f"ann.metrics lacks the ranking metric {record.metric!r}"
+    times = [point.t for point in record.curve]
+    if len(set(times)) != len(times):
+        return f"curve has the same t twice: {times}"
+    for layer in record.layers:
+        for name, active, dense in (
+            ("active_macs", layer.active_macs, layer.macs),
+            ("active_inputs", layer.active_inputs, layer.inputs),
+        ):
+            if active is not None and dense is not None and active > dense * (1 + ENERGY_TOLERANCE):
+                return f"layer {layer.name} has {name}={active:.6g}, more than there are ({dense:.6g})"
+    units = {source.name: source.units for source in record.sources}
+    for point in record.curve:
+        if record.metric not in point.metrics:
+            return f"curve at t={point.t} lacks the ranking metric {record.metric!r}"
+        averaged = output_steps(point)
+        if averaged > point.t:
+            return f"curve at t={point.t} averages {averaged} output steps, more than t"
+        if point.t_total < averaged and not _exits_early(record):
+            return f"curve at t={point.t} has t_total={point.t_total}, fewer steps than it averages"
+        if not point.rates.keys() <= units.keys():
+            unknown = sorted(set(point.rates) - set(units))
+            return f"curve at t={point.t} has rates of layers that are no source: {unknown}"
+        for model, layers in (point.energy_layers_pj or {}).items():
+            total, parts = point.energy_pj.get(model), math.fsum(layers.values())
+            if total is None or not math.isclose(total, parts, rel_tol=ENERGY_TOLERANCE):
+                return f"curve at t={point.t}: {model} energies of layers add up to {parts:.6g}, not {total}"
+    if record.outcomes is not None:
+        return _outcome_inconsistency(record, record.outcomes)
+    return None
+
+
+def _exits_early(record: Record) -> bool:
+    """Whether images may be read out for good before t, so that fewer steps run than are asked for."""
+    rule = record.method.parts.get("exit")
+    return isinstance(rule, dict) and rule.get("name") not in (None, "none")
+
+
+def _outcome_inconsistency(record: Record, outcomes: Outcomes) -> str | None:
+    measured = {point.t: point.metrics for point in record.curve}
+    stray = sorted(set(outcomes.at) - set(measured))
+    if stray:
+        return f"outcomes.at has t={stray[0]}, which the curve did not measure"
+    if outcomes.count < 1:
+        return f"outcomes.count must be at least 1, got {outcomes.count}"
+    encoded = [("outcomes.ann", outcomes.ann, record.ann.metrics)]
+    encoded += [(f"outcomes.at[{t}]", text, measured[t]) for t, text in outcomes.at.items()]
+    for name, text, metrics in encoded:
+        try:
+            mean = outcomes.metric_of(text)
+        except ValueError as error:
+            return f"{name}: {error}"
+        stated = metrics.get(outcomes.measure)
+        if stated is None:
+            return f"{name} measures {outcomes.measure!r}, which has no stated value there"
+        if abs(mean - stated) > OUTCOME_TOLERANCE:
+            return f"{name} average to {mean:.6f}, but {outcomes.measure} is stated as {stated:.6f}"
+    return None

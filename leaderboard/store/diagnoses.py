@@ -1,0 +1,68 @@
+"""Where the error of a cell comes from, layer by layer: kept beside records, shown by the page.
+
+    <folder>/diagnoses/<cell id>.json
+
+`conversion.diagnosis` computes the figures and says what they mean; here they are only kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from leaderboard.files.atomic import write_text_atomically
+from leaderboard.records.record import Frozen
+
+_CELL_ID = re.compile(r"[0-9a-f]{16}")
+
+
+class LayerDiagnosis(Frozen):
+    """One neuron layer at one time step; errors as shares of the layer's mean activation."""
+
+    layer: str
+    t: int
+    threshold: float  # mean over channels
+    rate: float  # spikes per neuron and step
+    error: float | None  # norm of the error over norm of the activations; None: the ANN is silent there
+    clipping: float | None
+    quantisation: float | None
+    input: float | None  # that comes from the layers before
+    unevenness: float | None  # right input at the wrong time
+
+
+class CellDiagnosis(Frozen):
+    """The layers of a cell at some time steps, in the order of computation, or why there are none."""
+
+    images: int = Field(ge=1)  # training images, none of them used for calibration
+    layers: list[LayerDiagnosis] = Field(default=[])
+    why_not: str = ""  # e.g. that the recipe's spikes are no rates
+
+
+Diagnoses = Mapping[str, CellDiagnosis]  # cell id -> what was found
+
+
+def write_diagnosis(results: Path, cell_id: str, diagnosis: CellDiagnosis) -> Path:
+    """Keep a diagnosis in a results folder, in the place of an older one.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    path = results / "diagnoses" / f"{cell_id}.json"
+    write_text_atomically(path, diagnosis.model_dump_json(indent=1) + "\n")
+    return path
+
+
+def load_diagnoses(results: Path) -> dict[str, CellDiagnosis]:
+    """Every diagnosis of a results folder; files that hold none are passed over."""
+    found = {}
+    for path in sorted((results / "diagnoses").glob("*.json")):
+        if _CELL_ID.fullmatch(path.stem) is None or not path.is_file():
+            continue
+        try:
+            found[path.stem] = CellDiagnosis.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValidationError, ValueError):
+            continue
+    return found

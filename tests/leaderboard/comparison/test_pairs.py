@@ -1,0 +1,78 @@
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from leaderboard.comparison.pairs import compare_folders, compare_recipes
+from leaderboard.comparison.tables import render_folders, render_pair, verdict
+from leaderboard.ranking.boards import rank
+from leaderboard.records.record import Record
+from leaderboard.statistics.figures import snn_minus_snn
+
+Make = Callable[..., Record]
+
+
+def printed(draw: Callable[[Console], None]) -> str:
+    console = Console(file=io.StringIO(), width=120, no_color=True)
+    draw(console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def two(make: Make) -> tuple[Record, Record]:
+    parts = [{"neuron": {"name": "burst", "gamma": g}, "initial": {"name": "zero"}} for g in (5, 10)]
+    return (
+        make({1: 0.5, 4: 0.89, 8: 0.9}, label="five", method_parts=parts[0]),
+        make({1: 0.7, 4: 0.88}, label="ten", method_parts=parts[1], pj_per_step=50.0),
+    )
+
+
+def test_two_recipes_differ_where_they_differ(make: Make) -> None:
+    first, second = two(make)
+    (pair,) = compare_recipes(rank([first, second, make(label="third")]), "five", "ten")
+    changed = {change.name: (change.first, change.second) for change in pair.changes}
+    assert changed["neuron.gamma"] == ("5", "10")
+    assert not {"neuron.name", "initial.name"} & set(changed)
+    assert [reading.readout for reading in pair.readings] == [1, 4]
+    assert pair.readings[0].difference == snn_minus_snn([second], [first], 1)
+    assert pair.readings[0].difference.mean == pytest.approx(0.2)
+    text = printed(lambda console: render_pair(pair, console))
+    for part in ("neuron.gamma", "+20.00", "differs", "energy at parity, operations", "0.0870×"):
+        assert part in text
+    assert "five is better than ten by 2.00 points" in verdict(pair)
+
+
+def test_what_test_images_do_not_tell_apart_is_a_tie(make: Make) -> None:
+    records = [make({4: 0.89}, label="a"), make({4: 0.889}, label="b")]
+    (pair,) = compare_recipes(rank(records), "a", "b")
+    assert verdict(pair).startswith("A tie")
+    other = [records[0], make({4: 0.889}, label="b", count=None, provenance_data={})]
+    assert [len(board.rows) for board in rank(other)] == [1, 1]
+    with pytest.raises(ValueError, match="no board with both"):
+        compare_recipes(rank(other), "a", "b")
+
+
+def test_a_preset_may_stand_for_its_only_row(make: Make) -> None:
+    records = [make(label="burst gamma=3", method_name="burst"), make(label="b")]
+    assert compare_recipes(rank(records), "burst", "b")[0].first.label == "burst gamma=3"
+    records.append(make(label="burst gamma=4", method_name="burst"))
+    with pytest.raises(ValueError, match=r"no recipe 'burst'; there are: b, burst gamma=3, burst gamma=4"):
+        compare_recipes(rank(records), "burst", "b")
+
+
+def test_folders_are_compared_row_by_row(make: Make) -> None:
+    same, before, after = make(label="same"), make({4: 0.8}, label="moved"), make({4: 0.7}, label="moved")
+    one, other = rank([same, before, make(label="old")]), rank([same, after, make(label="new")])
+    pairs, only_one, only_other = compare_folders(one, other)
+    assert [(pair.first.label, len(pair.changes)) for pair in pairs] == [("same", 0), ("moved", 0)]
+    assert [pair.final is not None and pair.final.excludes_zero for pair in pairs] == [False, True]
+    assert (only_one, only_other) == (
+        ["classification / digits / net / old"],
+        ["classification / digits / net / new"],
+    )
+    text = printed(lambda console: render_folders(pairs, only_one, only_other, console))
+    assert "−10.00" in text
+    assert "2 rows in both, 2 of them with the same configuration" in text
+    assert "1 differ by more than the test images explain" in text
+    assert "Only in the second:\n  classification / digits / net / new" in text

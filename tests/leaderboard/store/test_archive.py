@@ -1,0 +1,254 @@
+"""What leaves a results folder comes back in another; nothing else gets in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leaderboard.files.atomic import StoreError
+from leaderboard.records.record import Record, content_hash
+from leaderboard.store.archive import MANIFEST, pack, unpack
+from leaderboard.store.results import ResultStore
+
+Make = Callable[..., Record]
+HERE = {"python": "3.11"}
+
+
+def sound(make: Make, **changes: Any) -> Record:
+    record = make(**changes)
+    return record.model_copy(update={"cell_id": content_hash(record.config)})
+
+
+@pytest.fixture
+def lab(make: Make, tmp_path: Path) -> tuple[Path, list[Record]]:
+    folder = tmp_path / "lab"
+    records = [sound(make, seed=seed) for seed in (0, 1)]
+    for record in records:
+        ResultStore(folder).write(record)
+    (folder / "anns" / ("a" * 16)).mkdir(parents=True)
+    (folder / "anns" / ("a" * 16) / "network.pt").write_bytes(b"weights")
+    return folder, records
+
+
+def forged(path: Path, content: dict[str, bytes], mode: int = stat.S_IFREG | 0o644, **manifest: Any) -> Path:
+    """An archive whose manifest is true to its files."""
+    listed = {n: {"sha256": hashlib.sha256(d).hexdigest(), "bytes": len(d)} for n, d in content.items()}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(MANIFEST, json.dumps({"format": 1, "environment": {}, "files": listed} | manifest))
+        for name, data in content.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            archive.writestr(info, data)
+    return path
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_records_travel_whole(lab: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    folder, _ = lab
+    packed = pack(folder, tmp_path / "lab.zip", HERE)
+    assert len(packed.names) == 2
+    merged = unpack(tmp_path / "lab.zip", tmp_path / "home")
+    assert sorted(merged.added) == sorted(packed.names)
+    assert merged.environment == HERE
+    assert everything(tmp_path / "home" / "records") == everything(folder / "records")
+    assert not (tmp_path / "home" / "anns").exists()
+    again = unpack(tmp_path / "lab.zip", tmp_path / "home")
+    assert (len(again.added), len(again.same), again.kept) == (0, 2, [])
+    with zipfile.ZipFile(tmp_path / "lab.zip") as archive:
+        manifest = json.loads(archive.read(MANIFEST))
+    assert manifest["checkpoints"] == {"a" * 16: hashlib.sha256(b"weights").hexdigest()}
+
+
+def test_equal_results_give_equal_archives_and_networks_travel_if_asked(
+    lab: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    folder, _ = lab
+    for name in ("one.zip", "two.zip"):
+        pack(folder, tmp_path / name, HERE, networks=True)
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    unpack(tmp_path / "one.zip", tmp_path / "without")
+    assert not (tmp_path / "without" / "anns").exists()
+    unpack(tmp_path / "one.zip", tmp_path / "with", networks=True)
+    assert (tmp_path / "with" / "anns" / ("a" * 16) / "network.pt").read_bytes() == b"weights"
+
+
+def test_what_is_there_stays(lab: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    folder, records = lab
+    pack(folder, tmp_path / "lab.zip", HERE)
+    mine = ResultStore(tmp_path / "home")
+    mine.write(records[0].model_copy(update={"matrix": "mine"}))
+    merged = unpack(tmp_path / "lab.zip", tmp_path / "home")
+    assert merged.kept == [f"records/{records[0].cell_id}.json"]
+    assert mine.read(records[0].cell_id).matrix == "mine"
+
+
+def test_damaged_records_are_left_out_and_named(lab: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    folder, records = lab
+    ResultStore(folder).path_of(records[0].cell_id).write_text("{")
+    packed = pack(folder, tmp_path / "lab.zip", HERE)
+    assert len(packed.names) == 1
+    assert "is not JSON" in packed.left_out[0][1]
+    with pytest.raises(StoreError, match="no records in"):
+        pack(tmp_path / "nowhere", tmp_path / "x.zip", HERE)
+
+
+def test_an_archive_that_cannot_be_written_is_one_clear_error(
+    lab: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a folder that is only read, where there is no removing either."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StoreError, match=r"cannot write .*lab\.zip: Read-only file system\. Make the folder"):
+        pack(lab[0], tmp_path / "lab.zip", HERE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../records/aaaaaaaaaaaaaaaa.json",
+        "/etc/passwd",
+        "records/../../evil.json",
+        "records/aaaaaaaaaaaaaaaa.json/x",
+        "records/aaaaaaaaaaaaaaaa.json\n",
+        "records\\aaaaaaaaaaaaaaaa.json",
+        "records/AAAAAAAAAAAAAAAA.json",
+        "anns/aaaaaaaaaaaaaaaa/last.ckpt",
+        "claims/cell-aaaaaaaaaaaaaaaa.json",
+        "evil.py",
+    ],
+)
+def test_no_name_gets_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    archive = forged(tmp_path / "evil.zip", {name: b"evil"})
+    with pytest.raises(StoreError, match=r"does not belong|damaged"):
+        unpack(archive, tmp_path / "home", networks=True)
+    assert everything(tmp_path) == {"evil.zip": archive.read_bytes()}
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFDIR, stat.S_IFCHR])
+def test_only_plain_files_get_in(tmp_path: Path, kind: int) -> None:
+    archive = forged(tmp_path / "evil.zip", {f"records/{'a' * 16}.json": b"/etc/passwd"}, kind | 0o777)
+    with pytest.raises(StoreError, match="no plain file; nothing was imported"):
+        unpack(archive, tmp_path / "home")
+
+
+def test_a_changed_or_missing_or_added_file_is_noticed(
+    lab: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    folder, _ = lab
+    files = {f"records/{p.name}": p.read_bytes() for p in (folder / "records").iterdir()}
+    first = next(iter(files))
+    truth = {n: {"sha256": hashlib.sha256(d).hexdigest(), "bytes": len(d)} for n, d in files.items()}
+    for changed in (
+        files | {first: files[first].replace(b"0.9", b"0.8")},
+        {first: files[first]},
+        files | {f"records/{'b' * 16}.json": b"{}"},
+    ):
+        archive = forged(tmp_path / "evil.zip", changed, files=truth)
+        with pytest.raises(StoreError, match="is damaged"):
+            unpack(archive, tmp_path / "home")
+    with zipfile.ZipFile(archive, "a") as again, pytest.warns(UserWarning, match="Duplicate name"):
+        again.writestr(first, b"{}")
+    with pytest.raises(StoreError, match=f"holds '{first}' twice"):
+        unpack(archive, tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+def test_networks_are_taken_over_only_as_stated_and_sound(
+    lab: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    name, stated = f"anns/{'a' * 16}/network.pt", hashlib.sha256(b"weights").hexdigest()
+    for content, hashes, reason in (
+        (b"others", {"a" * 16: stated}, "sha256 is not the one"),
+        (b"weights", {}, "sha256 is not the one"),
+        (b"weights", {"a" * 16: stated}, "no weights"),
+    ):
+        archive = forged(tmp_path / "evil.zip", {name: content}, checkpoints=hashes)
+        merged = unpack(archive, tmp_path / "home", True, lambda found: "no weights")
+        assert merged.added == []
+        assert [reason in why for _, why in merged.refused] == [True]
+    assert not (tmp_path / "home").exists()
+
+
+def test_damaged_compression_is_named(tmp_path: Path) -> None:
+    name = f"records/{'a' * 16}.json"
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        listed = {"format": 1, "files": {name: {"sha256": "", "bytes": 0}}}
+        archive.writestr(MANIFEST, json.dumps(listed))
+        archive.writestr(name, bytes(range(256)) * 40)
+        begin = archive.getinfo(name).header_offset + 30 + len(name)
+    damaged = bytearray((tmp_path / "x.zip").read_bytes())
+    damaged[begin] = 0b111  # a kind of block that does not exist
+    (tmp_path / "x.zip").write_bytes(damaged)
+    with pytest.raises(StoreError, match=r"x\.zip cannot be read as an archive: .*invalid block type"):
+        unpack(tmp_path / "x.zip", tmp_path / "home")
+
+
+def test_a_disk_that_fills_says_what_was_added(
+    lab: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(lab[0], tmp_path / "lab.zip", HERE)
+    sync = os.fsync
+
+    def filling(descriptor: int) -> None:
+        if list(tmp_path.glob("home/records/*.json")):
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", filling)
+    with pytest.raises(StoreError, match=r"No space left .* 1 file\(s\) were added before; the same command"):
+        unpack(tmp_path / "lab.zip", tmp_path / "home")
+    monkeypatch.undo()
+    merged = unpack(tmp_path / "lab.zip", tmp_path / "home")
+    assert (len(merged.added), len(merged.same)) == (1, 1)
+
+
+def test_a_record_that_does_not_validate_is_refused_alone(
+    lab: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    folder, records = lab
+    good = f"records/{records[0].cell_id}.json"
+    other = records[1].model_dump()
+    wrong_name = json.dumps(other | {"cell_id": "b" * 16}).encode()
+    files = {
+        good: (folder / good).read_bytes(),
+        f"records/{'b' * 16}.json": wrong_name,
+        f"records/{'c' * 16}.json": b'{"schema_version": 2}',
+        f"tuning/{'d' * 16}.json": b"{}",
+    }
+    merged = unpack(forged(tmp_path / "mixed.zip", files), tmp_path / "home")
+    assert merged.added == [good]
+    reasons = dict(merged.refused)
+    assert "not the one that its name is the hash of" in reasons[f"records/{'b' * 16}.json"]
+    assert "Field required" in reasons[f"records/{'c' * 16}.json"]
+    assert "no sound study" in reasons[f"tuning/{'d' * 16}.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"not an archive"])
+def test_what_is_no_archive_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(StoreError, match=r"x\.zip cannot be read as an archive"):
+        unpack(tmp_path / "x.zip", tmp_path / "home")
+
+
+def test_a_foreign_or_newer_archive_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(StoreError, match="spikemark did not export it"):
+        unpack(tmp_path / "x.zip", tmp_path / "home")
+    with pytest.raises(StoreError, match="has format 9"):
+        unpack(forged(tmp_path / "y.zip", {}, format=9), tmp_path / "home")
