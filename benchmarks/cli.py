@@ -33,7 +33,7 @@ def main() -> None:
       spikemark diagnose quickstart     where a conversion goes wrong, layer by layer
       spikemark list recipes            what a matrix can name
       spikemark describe spicalib       what a recipe does, and what is known of it
-    """
+    """  # noqa: D301 - click looks for the character that \b stands for
 
 
 for command in (

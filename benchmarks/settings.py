@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from benchmarks.strict import Strict
 from benchmarks.tasks import Task
-from conversion.simulation.fused.fixed_point import Precision
+from conversion.simulation.backend import Precision
 
 
 class EvaluationSpec(Strict):

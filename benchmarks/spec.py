@@ -125,7 +125,7 @@ class NetworkSpec(NamedSpec):
     @property
     def made_for_conversion(self) -> bool:
         """True when the network is trained with an activation that conversion asked for."""
-        return self.options.get("activation", "relu") != "relu"
+        return bool(self.options.get("activation", "relu") != "relu")
 
 
 class _Unparsed(TrainingSpec):

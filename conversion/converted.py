@@ -239,7 +239,8 @@ class Converted(nn.Module):
         return dict(self.__dict__)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        module: Any = super()  # PyTorch gives it no types
+        module.__setstate__(state)
         self._counted_for = self._state_of_weights()
 
     def _state_of_weights(self) -> tuple[Any, ...]:
@@ -254,7 +255,8 @@ class Converted(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or cast everything that is a tensor; what was counted is moved alone."""
         before = takes(self.captured)
-        super()._apply(fn, recurse)
+        module: Any = super()  # PyTorch gives it no types
+        module._apply(fn, recurse)
         after = takes(self.captured)
         if before.dtype != after.dtype:
             self._forget_counts()  # a small weight may have become 0

@@ -106,8 +106,10 @@ def summed(steps: int, weights: Tensor | None, signal: Signal) -> Tensor:
         return signal.data * steps if signal.steps == 1 else signal.timed.sum(0)
     weights = weights.to(signal.data)
     if signal.steps == 1:
-        return signal.data * weights.sum()
-    return torch.tensordot(weights, signal.timed, 1)
+        unchanging: Tensor = signal.data * weights.sum()
+        return unchanging
+    mean: Tensor = torch.tensordot(weights, signal.timed, 1)
+    return mean
 
 
 def decoded(coding: Coding, total: Any, rest: Any, t: int) -> Any:

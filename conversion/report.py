@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +114,8 @@ def spiking_share(plan: Plan) -> float | None:
 
 
 def _image(plan: Plan) -> fx.Node:
-    return next(node for node in plan.captured.graph.nodes if node.op == "placeholder")
+    nodes: Iterable[fx.Node] = plan.captured.graph.nodes
+    return next(node for node in nodes if node.op == "placeholder")
 
 
 def _stand_in(plan: Plan, node: fx.Node) -> Any:

@@ -114,6 +114,7 @@ class ImageFolder(ClassificationData):
 
     def _find_classes(self, folder: Path) -> list[str]:
         try:
-            return find_classes(folder)[0]
+            found: list[str] = find_classes(folder)[0]
+            return found
         except FileNotFoundError as error:
             raise missing_data(f"no class folders in {folder.name}", folder, LAYOUT) from error

@@ -6,10 +6,11 @@ two evaluations, without spikes and as measured, give the number at which it equ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from energy.counts import Network, NotMeasured, Quantised, Run
-from energy.model import EnergyModel, total
+from energy.model import Breakdowns, EnergyModel, total
 
 OPPONENTS = {
     "ann": "ANN",
@@ -66,7 +67,7 @@ def break_even(model: EnergyModel, network: Network, run: Run, bits: int) -> dic
     silent = total(model.spiking(network, run.scaled(0.0)))
     energy = total(model.spiking(network, run))
     quantised = Quantised(bits)
-    opponents = {
+    opponents: dict[str, Callable[[], Breakdowns]] = {
         "ann": lambda: model.ann(network, skip_zeros=False),
         "quantised": lambda: model.quantised(network, quantised, skip_zeros=False),
         "ann-sparse": lambda: model.ann(network, skip_zeros=True),

@@ -24,7 +24,8 @@ class Breakdown:
     @property
     def total(self) -> float:
         """Everything together."""
-        return sum(getattr(self, line.name) for line in fields(self))
+        lines: list[float] = [getattr(self, line.name) for line in fields(self)]
+        return sum(lines)
 
     def __add__(self, other: Breakdown) -> Breakdown:
         return Breakdown(

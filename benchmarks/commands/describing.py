@@ -100,7 +100,8 @@ def _calibration(recipe: Recipe) -> str:
 def _chosen(recipe: Recipe, kind: str) -> bool:
     """Whether a recipe does anything at all in answer to this question."""
     plain: str = getattr(_PLAIN, kind).name
-    return plain != getattr(recipe, kind).name
+    chosen: str = getattr(recipe, kind).name
+    return plain != chosen
 
 
 _PLAIN = Recipe("plain", "", "")

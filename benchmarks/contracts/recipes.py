@@ -39,7 +39,8 @@ class Judged(nn.Module):
         """Map images to logits."""
         early = self.largest(self.before(self.first(images)))
         late = self.after(self.norm(self.second(early)) + early)
-        return self.head(self.mean(late).flatten(1))
+        logits: Tensor = self.head(self.mean(late).flatten(1))
+        return logits
 
 
 def images() -> Tensor:

@@ -49,7 +49,8 @@ class ErrorParts:
     @property
     def total(self) -> float:
         """Sum of the parts; of signed means, the mean error."""
-        return sum(astuple(self))
+        parts: tuple[float, ...] = astuple(self)
+        return sum(parts)
 
 
 @dataclass(frozen=True)

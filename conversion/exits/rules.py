@@ -112,7 +112,8 @@ class EntropyExit(Exit):
                 f"exit '{self.name}': class scores must be [B, C, ...] with at least two classes, got "
                 f"{list(output.shape)}"
             )
-        return output
+        scores: Tensor = output
+        return scores
 
     def entropy(self, output: Any) -> Tensor:
         """Entropy of the answers, [B] or [B, ...], as a share of the largest possible."""

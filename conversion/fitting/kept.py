@@ -48,7 +48,8 @@ class KeptCalibration(nn.Module):
         return self.batches
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+        module: Any = super()  # PyTorch gives it no types
+        module._apply(fn, recurse)
         self.batches = [fn(batch) for batch in self.batches]
         self.statistics = {name: on_device_of(fn, one) for name, one in self.statistics.items()}
         return self

@@ -6,8 +6,6 @@ products there are signals that neurons have to turn into spikes, so it is writt
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -95,7 +93,8 @@ class PlainAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """[B, N, E] as [B, heads, N, E / heads]."""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        heads: Tensor = x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return heads
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -117,6 +116,5 @@ def written_out(network: nn.Module) -> nn.Module:
             if isinstance(child, nn.MultiheadAttention):
                 setattr(module, name, PlainAttention(child).eval())
     if isinstance(network, nn.MultiheadAttention):
-        plain: Any = PlainAttention(network)
-        return plain.eval()
+        return PlainAttention(network).train(False)
     return network

@@ -120,7 +120,8 @@ def _fix_parametrised(module: Any) -> None:
 
 def _thawed(frozen: Any) -> nn.Module:
     """Batch norm with the constants of a FrozenBatchNorm2d, which torchvision and others define alike."""
-    norm: Any = nn.BatchNorm2d(len(frozen.weight), eps=frozen.eps).to(frozen.weight)
+    norm = nn.BatchNorm2d(len(frozen.weight), eps=frozen.eps)
+    norm.to(frozen.weight)
     for name in ("weight", "bias", "running_mean", "running_var"):
         getattr(norm, name).data = getattr(frozen, name).data
     return norm
@@ -162,7 +163,7 @@ def _traces_alone(module: nn.Module) -> bool:
         graph = PlainTracer().trace(module)
     except Exception:  # as for the whole network
         return False
-    return sum(node.op == "placeholder" for node in graph.nodes) == 1
+    return [node.op for node in graph.nodes].count("placeholder") == 1
 
 
 def _is_in_place(captured: fx.GraphModule, node: fx.Node) -> bool:

@@ -196,7 +196,8 @@ class Reader:
         """One tensor of the table."""
         if not 0 <= _whole(number) < len(self.tensors):
             raise ValueError(f"tensor {number} of {len(self.tensors)}")
-        return self.tensors[number]
+        found: Tensor = self.tensors[number]
+        return found
 
 
 def _of_class(tag: str, name: Any, content: Any) -> Any:

@@ -27,7 +27,8 @@ def find_submodule(network: nn.Module, path: str) -> nn.Module:
         raise SubmoduleError(
             f"{type(network).__name__} has no submodule '{path}'; {hint}at the top: {', '.join(top)}"
         )
-    return modules[path]
+    found: nn.Module = modules[path]
+    return found
 
 
 def inputs_of(network: nn.Module, path: str, batches: Sequence[Tensor]) -> list[Tensor]:

@@ -64,7 +64,7 @@ class DifferentialMultiThreshold(Neuron):
     @property
     def max_per_step(self) -> int:
         """The largest level, 2^(n - 1)."""
-        return 2 ** (self.levels - 1)
+        return 1 << (self.levels - 1)
 
     def start(self, membrane: Tensor) -> State:
         """Membrane v, estimates of input and output, input at rest, steps done."""

@@ -43,7 +43,7 @@ class MultiThreshold(Neuron):
     @property
     def max_per_step(self) -> int:
         """All thresholds at once, 2^n - 1."""
-        return 2**self.levels - 1
+        return (1 << self.levels) - 1
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         """v += x; s = clamp(floor(v), 0, 2^n - 1); v -= s."""

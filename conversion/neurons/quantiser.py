@@ -65,4 +65,5 @@ def quantise_weight(weight: Tensor, bits: int, channel_axis: int = 0) -> Tensor:
     top = 2 ** (bits - 1) - 1
     axes = [axis for axis in range(weight.ndim) if axis != channel_axis]
     scale = weight.abs().amax(axes, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny) / top
-    return (weight / scale).round_().clamp_(-top, top) * scale
+    rounded: Tensor = (weight / scale).round_().clamp_(-top, top) * scale
+    return rounded

@@ -99,7 +99,7 @@ class SignedMultiThreshold(Neuron):
     @property
     def max_per_step(self) -> int:
         """The largest level, 2^(n - 1)."""
-        return 2 ** (self.levels - 1)
+        return 1 << (self.levels - 1)
 
     @property
     def least_per_step(self) -> int:

@@ -12,8 +12,9 @@ from conversion.plan.plan import Plan
 
 
 def spike_values(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | None]:
-    """Value of one spike on every wire, [1, C, 1, ...] or [1, 1, ...]; None where spikes of different
-    sizes mix or weights have been applied.
+    """Value of one spike on every wire, [1, C, 1, ...] or [1, 1, ...].
+
+    It is None where spikes of different sizes mix, and where weights have been applied.
     """
     table: dict[fx.Node, Tensor | None] = {}
     for node in plan.captured.graph.nodes:

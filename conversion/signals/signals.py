@@ -25,7 +25,8 @@ class Signal:
     @property
     def timed(self) -> Tensor:
         """The value as [T, B, ...]."""
-        return self.data.unflatten(0, (self.steps, -1))
+        timed: Tensor = self.data.unflatten(0, (self.steps, -1))
+        return timed
 
     @property
     def shape(self) -> torch.Size:

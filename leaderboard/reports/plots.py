@@ -33,8 +33,9 @@ def write_plots(
     model: str = energy.REFERENCE,
     most: int = MOST_LINES,
 ) -> list[Path]:
-    """Draw every board: metric over time steps with 95 % bands and over energy with Pareto fronts, and the
-    energy of every recipe at parity under every model.
+    """Draw every board: metric over time steps and over energy, and energy at parity under every model.
+
+    Curves over time steps have 95 % bands, those over energy Pareto fronts.
 
     Args:
         boards: from `leaderboard.ranking.boards.rank`.

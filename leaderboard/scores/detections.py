@@ -44,7 +44,7 @@ class AveragePrecision:
     @property
     def work(self) -> int:
         """Table entries that one test set takes to score."""
-        return self.thresholds * (len(self.image) + 100 * self.objects.shape[1])
+        return self.thresholds * (len(self.image) + 100 * int(self.objects.shape[1]))
 
     def score(self, weights: npt.NDArray[np.int64]) -> FloatArray:
         """Average precision of weighted detections; see `ImageScores`.
@@ -63,7 +63,8 @@ class AveragePrecision:
                 rows = drawn[first : first + at_once]
                 sums[rows] += self._class_precision(here, draws[rows], totals[rows, label])
         present = (totals > 0).sum(1)
-        return np.divide(sums, present, out=np.zeros_like(sums), where=present > 0)
+        means: FloatArray = np.divide(sums, present, out=np.zeros_like(sums), where=present > 0)
+        return means
 
     def _class_precision(
         self, here: slice, draws: npt.NDArray[np.int32], totals: npt.NDArray[np.int64]

@@ -283,7 +283,8 @@ def box_overlaps(first: FloatArray, second: FloatArray) -> FloatArray:
     common = (high - low).clip(0).prod(-1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (first, second)]
     union = areas[0][:, None] + areas[1][None] - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    overlaps: FloatArray = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return overlaps
 
 
 def _mean(values: FloatArray) -> float:

@@ -57,4 +57,5 @@ def in_stored_pixels(boxes: Tensor, letterbox: Tensor) -> Tensor:
         Boxes [N, 4], float64.
     """
     scale, offset, size = letterbox.to(boxes.device, torch.float64).view(3, 2).repeat(1, 2)
-    return ((boxes.double() - offset) / scale).clamp(min=torch.zeros_like(size), max=size)
+    clipped: Tensor = ((boxes.double() - offset) / scale).clamp(min=torch.zeros_like(size), max=size)
+    return clipped

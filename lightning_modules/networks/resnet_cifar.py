@@ -67,7 +67,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C_in, H, W] to [B, C_out, H/stride, W/stride]."""
         residual = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
-        return self.relu2(residual + self.shortcut(x))
+        result: Tensor = self.relu2(residual + self.shortcut(x))
+        return result
 
 
 class ResNetCifar(nn.Module):
@@ -110,7 +111,8 @@ class ResNetCifar(nn.Module):
         """Map images [B, C, H, W] to logits [B, K]."""
         x = self.relu(self.bn1(self.conv1(images)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.linear(self.flatten(self.pool(x)))
+        logits: Tensor = self.linear(self.flatten(self.pool(x)))
+        return logits
 
 
 def _stage(in_channels: int, out_channels: int, blocks: int, options: ResNetOptions) -> nn.Sequential:

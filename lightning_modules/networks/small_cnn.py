@@ -55,7 +55,8 @@ class SmallCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [B, C, H, W] to logits [B, K]."""
-        return self.linear(self.flatten(self.pool(self.features(images))))
+        logits: Tensor = self.linear(self.flatten(self.pool(self.features(images))))
+        return logits
 
 
 def _layer(in_channels: int, out_channels: int, options: SmallCNNOptions) -> list[nn.Module]:

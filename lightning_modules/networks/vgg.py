@@ -59,4 +59,5 @@ class VGG16(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images [B, C, H, W] to logits [B, K]."""
         features = self.flatten(self.pool(self.features(images)))
-        return self.linear(self.dropout(features))
+        logits: Tensor = self.linear(self.dropout(features))
+        return logits

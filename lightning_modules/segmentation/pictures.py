@@ -61,7 +61,8 @@ def coloured(labels: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> np.
     """Colours [H, W, 3] uint8 of a label map [H, W]; what is no class is white."""
     table = np.full((IGNORE + 1, 3), UNLABELLED, dtype=np.uint8)
     table[: len(colours)] = colours
-    return table[labels]
+    picture: np.ndarray = table[labels]
+    return picture
 
 
 def _photograph(pixels: Tensor) -> np.ndarray:

@@ -78,9 +78,9 @@ def test_twelve_bits_have_a_white_of_their_own(tmp_path):
 )
 def test_tiffs_that_call_zero_white(tmp_path, dtype, values, seen):
     file = write(tmp_path / "a.tif", np.array([values], dtype), tiffinfo={262: 0})
-    with Image.open(file) as written:
-        says = written.tag_v2[262]
-    if says != 0:  # PIL writes what the mode says
+    with Image.open(file) as image:
+        written = image.tag_v2[262]
+    if written != 0:  # PIL writes what the mode says
         content = file.read_bytes()
         entry = content.index((262).to_bytes(2, "little") + (3).to_bytes(2, "little"))
         file.write_bytes(content[: entry + 8] + bytes(4) + content[entry + 12 :])
@@ -157,8 +157,8 @@ def test_colours_survive_transparency_palettes_and_inks(tmp_path, name, image):
 def test_a_cmyk_jpeg_has_the_colours_of_its_inks(tmp_path):
     flat = np.full((16, 16, 3), (200, 100, 50), np.uint8)
     Image.fromarray(flat).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
-    with Image.open(tmp_path / "a.jpg") as written:
-        assert written.mode == "CMYK"
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.mode == "CMYK"
     assert (decode(tmp_path / "a.jpg").permute(1, 2, 0).int() - torch.from_numpy(flat)).abs().max() <= 4
 
 

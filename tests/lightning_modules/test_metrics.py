@@ -158,7 +158,7 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
     workers = [context.Process(target=evaluate_on_rank, args=(rank, 2, store, results)) for rank in range(2)]
     for worker in workers:
         worker.start()
-    received = [results.get(timeout=60) for _ in workers]
+    received = [results.get(timeout=300) for _ in workers]
     for worker in workers:
         worker.join(timeout=60)
     assert {rank for rank, *_ in received} == {0, 1}

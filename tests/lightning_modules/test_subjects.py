@@ -299,6 +299,7 @@ def test_our_modules_in_half_precision(precision, module, loader, x):
     assert evaluation.result.curve[0].metrics["kl"] >= 0
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # PyTorch, compiling
 def test_a_compiled_module(module, loader, x):
     expected, found = (SpikingEvaluation("opi", 4, calibration=x) for _ in range(2))
     test_pass(module, loader, expected)
@@ -306,6 +307,8 @@ def test_a_compiled_module(module, loader, x):
     assert found.result.curve[0].metrics == pytest.approx(expected.result.curve[0].metrics)
 
 
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log:UserWarning")  # such trainers log nothing
+@pytest.mark.filterwarnings("ignore:.*tensorboardX:UserWarning")  # Lightning, of its own logger
 @pytest.mark.parametrize("settings", [{"fast_dev_run": True}, {"barebones": True}], ids=str)
 def test_short_and_bare_trainers(settings, module, loader, x):
     evaluation = SpikingEvaluation("opi", 4, calibration=x)

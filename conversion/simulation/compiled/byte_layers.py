@@ -200,7 +200,8 @@ class ByteLayers:
         most = max(self.prepared.most, -self.prepared.least) * spikes.steps
         in_memory = spikes.counts.movedim(1, -1).unflatten(0, (spikes.steps, -1))  # where sums are vectorised
         sums = in_memory.sum(0, dtype=torch.int8 if most <= MOST_IN_BYTES else torch.int32)
-        return sums.movedim(-1, 1) / spikes.steps * spikes.spike_value
+        mean: Tensor = sums.movedim(-1, 1) / spikes.steps * spikes.spike_value
+        return mean
 
     def firing(self, layer: SpikingLayer) -> Firing | None:
         """How the kernel fires these neurons; None if it does not, as in steps before the read-out."""

@@ -238,7 +238,8 @@ def from_lanes(value: Tensor, images: int, ndim: int) -> Tensor:
 def to_blocks(value: Tensor) -> Tensor:
     """[N, C, H, W] or [N, C] as contiguous [C / 4, H, W, N, 4]."""
     full = value.reshape(*value.shape, *[1] * (4 - value.ndim))
-    return full.unflatten(1, (-1, CHANNELS)).permute(1, 3, 4, 0, 2).contiguous()
+    blocks: Tensor = full.unflatten(1, (-1, CHANNELS)).permute(1, 3, 4, 0, 2).contiguous()
+    return blocks
 
 
 def from_blocks(value: Tensor, ndim: int) -> Tensor:

@@ -60,7 +60,10 @@ def pool_bytes(
     """What a rule sends in a chunk of time, bytes.
 
     Args:
-        rule, pool, spikes, state: as for `pool_packed`.
+        rule: see `can_pool`.
+        pool: the ANN's max pooling.
+        spikes: what arrives.
+        state: as for `pool_packed`.
         spike_value: value of one spike that is sent.
         buffers: where memory of the result comes from.
 

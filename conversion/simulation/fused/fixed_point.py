@@ -90,7 +90,8 @@ def _scale(weight: Tensor, precision: Precision, most: int, least: int) -> Tenso
         rounding = weight[0].numel() / 2 * max(most, -least)
         scale = torch.maximum(scale, _largest_sum(weight, most, least) / (2**31 - 1 - rounding))
         scale = torch.exp2(scale.log2().ceil())
-    return scale
+    result: Tensor = scale
+    return result
 
 
 def _largest_sum(weight: Tensor, most: int = 1, least: int = 0) -> Tensor:
@@ -104,7 +105,8 @@ def grouped(weight: Tensor, group: int) -> Tensor:
     """Weights [C', C, kernel_h, kernel_w] as [C', taps, groups, group], zeros where no channel is left."""
     by_tap = weight.flatten(2).transpose(1, 2)
     by_tap = F.pad(by_tap, (0, -by_tap.shape[2] % group))
-    return by_tap.unflatten(2, (-1, group))
+    groups: Tensor = by_tap.unflatten(2, (-1, group))
+    return groups
 
 
 def blocks(taps: int, groups: int) -> list[tuple[int, int, int, int]]:

@@ -87,7 +87,7 @@ def test_the_last_step_is_no_exit_and_steps_before_the_readout_count(sharp, cali
 
 def test_a_network_fitted_for_a_length_runs_that_of_the_longest(sharp, calibration, images) -> None:
     choice = {**recipe(threshold=1.0), "initial": "shift"}
-    snn = convert(sharp, choice, calibration)
+    snn = convert(sharp, choice, calibration, time_steps=STEPS)
     longest = convert(sharp, {"preset": "opi", "initial": "shift"}, calibration).at(7)
     for found, expected in zip(snn.simulate(images, STEPS), longest.simulate(images, STEPS), strict=True):
         torch.testing.assert_close(found.output, expected.output)

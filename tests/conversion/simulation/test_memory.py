@@ -139,7 +139,8 @@ def test_neurons_that_keep_to_a_bound_stay_within_their_budget(monkeypatch: pyte
 def test_a_budget_changes_nothing_but_memory(recipe: str) -> None:
     spec = {"preset": "opi", "exit": "entropy"} if recipe == "opi-exit" else recipe
     torch.manual_seed(1)
-    snn, images = convert(Segmenter(16), spec, torch.randn(8, *SIZE)), torch.randn(5, *SIZE)
+    snn = convert(Segmenter(16), spec, torch.randn(8, *SIZE), time_steps=(1, 4, 9, 12))  # 12: see `smallest`
+    images = torch.randn(5, *SIZE)
     free = {one.t: one for one in snn.simulate(images, (1, 4, 9))}
     snn.memory_mib = 1.3 * smallest(snn, images)
     bound = {one.t: one for one in snn.simulate(images, (1, 4, 9))}

@@ -142,6 +142,7 @@ def test_distributed_testing_counts_every_image_once_and_in_order(targets, monke
     ] * 2
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")  # torchmetrics says it as well
 def test_needs_images():
     with pytest.raises(ValueError, match="no images yet"):
         DetectionMetric(echo, CLASSES).compute()

@@ -39,7 +39,7 @@ class Recorder(pl.Callback):
 def test_what_remains_is_the_average_of_the_weights_seen(module, data):
     module.optimiser = DetectionOptimiserConfig(ema_decay=0.5, warmup_epochs=0)
     recorder = Recorder()
-    trainer_for(2, [recorder]).fit(module, datamodule=data)
+    trainer_for(2, [recorder]).fit(module.train(), datamodule=data)
     # AveragedModel starts from the first weights it is shown; then d = min(0.5, (1 + n) / (10 + n))
     expected = recorder.weights[0]
     for n, weights in enumerate(recorder.weights[1:], start=1):
@@ -52,7 +52,7 @@ def test_what_remains_is_the_average_of_the_weights_seen(module, data):
 def test_without_average_the_last_weights_remain(module, data):
     module.optimiser = DetectionOptimiserConfig(ema_decay=0, warmup_epochs=0)
     recorder = Recorder()
-    trainer_for(1, [recorder]).fit(module, datamodule=data)
+    trainer_for(1, [recorder]).fit(module.train(), datamodule=data)
     torch.testing.assert_close(module.network.heads[0].box.weight, recorder.weights[-1], rtol=0, atol=0)
 
 
@@ -64,14 +64,14 @@ def test_training_lowers_the_loss(module, data):
             losses.append(float(trainer.callback_metrics["train/loss"]))
 
     module.optimiser = DetectionOptimiserConfig(lr=5e-3, warmup_epochs=0)
-    trainer_for(6, [Loss()]).fit(module, datamodule=data)
+    trainer_for(6, [Loss()]).fit(module.train(), datamodule=data)
     assert losses[-1] < 0.7 * losses[0]
 
 
 def test_interrupted_training_continues_with_its_average(module, data, tmp_path):
     module.optimiser = DetectionOptimiserConfig(warmup_epochs=0)
     first = trainer_for(1, enable_checkpointing=True, default_root_dir=tmp_path)
-    first.fit(module, datamodule=data)
+    first.fit(module.train(), datamodule=data)
     (checkpoint,) = tmp_path.rglob("*.ckpt")
     assert any(key.startswith("average.") for key in torch.load(checkpoint, weights_only=True)["state_dict"])
     again = DetectionModule(module.network, data.classes, optimiser=module.optimiser)
@@ -88,7 +88,7 @@ def test_interrupted_training_continues_with_its_average(module, data, tmp_path)
 def test_a_checkpoint_loads_with_its_settings(module, data, tmp_path):
     trainer = trainer_for(1)
     module.optimiser = DetectionOptimiserConfig(ema_decay=0)
-    trainer.fit(module, datamodule=data)
+    trainer.fit(module.train(), datamodule=data)
     trainer.save_checkpoint(tmp_path / "m.ckpt")
     loaded = DetectionModule.load_from_checkpoint(tmp_path / "m.ckpt", network=module.network)
     assert loaded.classes == tuple(data.classes)

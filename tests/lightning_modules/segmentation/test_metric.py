@@ -138,6 +138,7 @@ def test_what_is_no_number_is_of_no_class():
     assert metric.outcomes().found.sum() == 3
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")  # torchmetrics says it as well
 def test_misuse_is_refused():
     metric = SegmentationMetric(CLASSES)
     with pytest.raises(ValueError, match="no images yet"):

@@ -63,7 +63,7 @@ def test_training_lowers_the_loss(module, data):
             losses.append(float(trainer.callback_metrics["train/loss"]))
 
     module.optimiser = SegmentationOptimiserConfig(lr=0.1)
-    trainer_for(6, [Loss()]).fit(module, datamodule=data)
+    trainer_for(6, [Loss()]).fit(module.train(), datamodule=data)
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -76,7 +76,7 @@ def test_the_learning_rate_falls_polynomially(module, data, algorithm):
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     module.optimiser = SegmentationOptimiserConfig(algorithm, lr=0.02, power=0.9, warmup_epochs=1)
-    trainer_for(3, [Rate()]).fit(module, datamodule=data)  # three steps an epoch
+    trainer_for(3, [Rate()]).fit(module.train(), datamodule=data)  # three steps an epoch
     rise = [0.02 * step / 3 for step in (1, 2, 3)]
     fall = [0.02 * (1 - step / 6) ** 0.9 for step in range(6)]
     assert rates == pytest.approx(rise + fall)
@@ -106,20 +106,20 @@ class TestClassWeights:
 
     def test_they_reach_the_loss(self, module, data):
         module.optimiser = SegmentationOptimiserConfig(class_weighting="median-frequency")
-        trainer_for(1, limit_train_batches=1).fit(module, datamodule=data)
+        trainer_for(1, limit_train_batches=1).fit(module.train(), datamodule=data)
         expected = class_weights(data.class_pixels(), "median-frequency")
         torch.testing.assert_close(module._class_weights, expected)
 
     def test_they_need_a_data_module(self, module, data):
         module.optimiser = SegmentationOptimiserConfig(class_weighting="logarithmic")
         with pytest.raises(ValueError, match="fit with one, or set it to none"):
-            trainer_for(1).fit(module, train_dataloaders=data.train_dataloader())
+            trainer_for(1).fit(module.train(), train_dataloaders=data.train_dataloader())
 
 
 def test_a_checkpoint_loads_with_its_settings(module, data, tmp_path):
     module.optimiser = SegmentationOptimiserConfig(class_weighting="logarithmic")
     trainer = trainer_for(1)
-    trainer.fit(module, datamodule=data)
+    trainer.fit(module.train(), datamodule=data)
     trainer.save_checkpoint(tmp_path / "m.ckpt")
     loaded = SegmentationModule.load_from_checkpoint(tmp_path / "m.ckpt", network=module.network)
     assert loaded.classes == tuple(data.classes)

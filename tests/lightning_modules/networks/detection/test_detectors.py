@@ -84,7 +84,8 @@ def test_gradient_descent_on_raw_maps_finds_the_objects(assignment, class_loss, 
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    boxes, scores = detector.decode(raw, SIZE)
+    with torch.no_grad():
+        boxes, scores = detector.decode(raw, SIZE)
     for x1, y1, x2, y2, label in objects:
         best = scores[0, :, label].argmax()
         assert float(scores[0, best, label]) > 0.5
