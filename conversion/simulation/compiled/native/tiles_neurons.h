@@ -93,11 +93,11 @@ INLINE void settle_all(
 }
 
 /* Compiled once for each number of digits. */
-#define SETTLER(PLANES) \
-    static __attribute__((noinline)) void settle_##PLANES( \
+#define SETTLER(DIGITS) \
+    static __attribute__((noinline)) void settle_##DIGITS( \
         const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t registers, int64_t b, \
         int64_t t, int64_t steps, int64_t next) { \
-        settle_all(l, sums, column, row, place, registers, b, t, steps, next, PLANES); \
+        settle_all(l, sums, column, row, place, registers, b, t, steps, next, DIGITS); \
     }
 SETTLER(0)
 SETTLER(1)
