@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.tuning.objective import TrialReading
-from benchmarks.tuning.proposals import hide_lightning_hints
+from benchmarks.tuning.proposals import hide_optuna_reports
 from benchmarks.tuning.space import RecipeSpace
 from benchmarks.tuning.study import run_study
 from benchmarks.tuning_spec import TuningSpec
@@ -54,7 +54,7 @@ def settings_of(**changes):
 
 def study_of(folder, subject=None, most_energy=None, **changes):
     """Run a study of the preset opi in a folder."""
-    hide_lightning_hints()
+    hide_optuna_reports()
     settings = settings_of(**changes)
     space = RecipeSpace(recipe_from("opi"), settings.t, settings.search)
     subject = subject or Parabola()
