@@ -122,6 +122,8 @@ def _record(
             device=device_name(device),
             precision=result.precision,
             backend=result.backend,
+            verdict=result.verdict,  # type: ignore[arg-type]
+            reductions=result.reductions,
             nondeterministic=nondeterminism(device),
             data=data,
             wall_time_s={stage: round(value, 3) for stage, value in seconds.items()},

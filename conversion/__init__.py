@@ -27,10 +27,12 @@ from conversion.errors import (
 from conversion.network import SpikingNetwork
 from conversion.outputs import Activity, Readout
 from conversion.recipes import Recipe, recipe_from, recipe_names
+from conversion.report import Audit
 from conversion.saving import load
 
 __all__ = [
     "Activity",
+    "Audit",
     "CalibrationError",
     "CaptureError",
     "ConversionError",

@@ -18,7 +18,7 @@ from conversion.outputs import Readout
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.method import Method
 from conversion.plan.plan import Plan
-from conversion.report import Report, in_words, report_of, spiking_share
+from conversion.report import Audit, Report, audit, in_words, report_of
 from conversion.simulation.backend import Precision
 from conversion.tensors import on_device_of
 from conversion.trial import why_not
@@ -73,6 +73,11 @@ class Converted(nn.Module):
     def report(self) -> Report:
         """What became of every operation, in graph order."""
         return report_of(self.plan, self._reported())
+
+    @property
+    def audit(self) -> Audit:
+        """How much of the network spikes: one word, a share, and the operations that do not."""
+        return audit(self.plan)
 
     def _reported(self) -> Mapping[str, SpikingLayer]:
         """Fitted layers that the report describes."""
@@ -267,7 +272,8 @@ class Converted(nn.Module):
         return self
 
     def __repr__(self) -> str:
-        recipe, share = self.recipe, spiking_share(self.plan)
+        recipe, found = self.recipe, self.audit
+        share = found.share
         neuron = recipe.neuron.as_dict()
         settings = ", ".join(f"{key}={value}" for key, value in neuron.items() if key != "name")
         kinds = [role.kind for role in self.plan.roles.values()]
@@ -277,6 +283,7 @@ class Converted(nn.Module):
             f"layers: {kinds.count(Kind.NEURON)} of neurons, {kinds.count(Kind.WEIGHTED)} with weights",
             f"thresholds: {self._thresholds_in_words()}",
             f"spiking: {'unknown' if share is None else f'{share:.1%}'} of the ANN's operations",
+            f"verdict: {found.verdict}",
         ]
         return f"{type(self).__name__}(\n" + "".join(f"  {line}\n" for line in lines) + ")"
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import fx
 
 from conversion.costs.fanout import dense_macs, layer_of
 from conversion.graph.nodes import attribute
-from conversion.graph.operations import Kind
+from conversion.graph.operations import PRODUCTS, Kind
 from conversion.neurons.quantiser import Quantiser
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
@@ -71,6 +71,8 @@ def report_of(plan: Plan, layers: Mapping[str, SpikingLayer]) -> Report:
             rule = plan.pooling_of(node)
             if rule != method.pooling.rule(spikes=False):
                 became = f"{rule.name} pooling, as it does not receive the spikes of one layer for it alone"
+        elif role.kind is Kind.FUNCTION:
+            became = "product over time" if node.target in PRODUCTS else "analog, telescoped over time"
         elif role.kind is Kind.UNPOOLING:
             became = "unpooling where the running maximum is"
         elif role.kind is Kind.NEURON:
@@ -82,6 +84,46 @@ def report_of(plan: Plan, layers: Mapping[str, SpikingLayer]) -> Report:
         if role.kind is not Kind.SHAPE:
             report.append(ReportLine(role.name, role.operation, became))
     return report
+
+
+Verdict = Literal["spiking", "with analog reductions", "hybrid"]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How much of a network spikes.
+
+    Attributes:
+        verdict: "spiking" where spikes, and sums of them, are all there is between the image and the output;
+            "with analog reductions" where some operations compute with real numbers, but only spikes meet
+            weights; "hybrid" where real numbers meet weights in every step.
+        share: of the ANN's multiply-accumulates, those at whose inputs spikes arrive and nothing else; None
+            where it cannot be computed.
+        reductions: analog operations by name, as the network calls them.
+        evaluations: operations that evaluate a function in every step -> values of one image.
+    """
+
+    verdict: Verdict
+    share: float | None
+    reductions: Mapping[str, str]
+    evaluations: Mapping[str, int]
+
+
+def audit(plan: Plan) -> Audit:
+    """How much of a network spikes, for images of the size of calibration."""
+    if isinstance(plan.method.neuron, Quantiser):
+        return Audit("hybrid", 0.0, {}, {})
+    images = plan.shapes[_image(plan)][0]
+    analog = [node for node in plan.nodes_of(Kind.FUNCTION) if node.target not in PRODUCTS]
+    real = [node for node in plan.nodes_of(Kind.WEIGHTED) if Kind.FUNCTION in _arrives(plan, node)]
+    verdict: Verdict = "hybrid" if real else "with analog reductions" if analog else "spiking"
+    evaluations = {
+        plan.roles[node].name: plan.shapes[node].numel() // images
+        for node in plan.functions
+        if node in plan.shapes
+    }
+    reductions = {plan.roles[node].name: plan.roles[node].operation for node in analog}
+    return Audit(verdict, spiking_share(plan), reductions, evaluations)
 
 
 def in_words(*values: torch.Tensor) -> str:
@@ -134,7 +176,7 @@ def _arrives(plan: Plan, node: fx.Node) -> set[Kind | None]:
         role = plan.roles.get(source)
         if source.op == "placeholder":
             found.add(None)
-        elif role is not None and role.kind in (Kind.NEURON, Kind.WEIGHTED):
+        elif role is not None and role.kind in (Kind.NEURON, Kind.WEIGHTED, Kind.FUNCTION):
             found.add(role.kind)
         elif role is not None and role.kind not in (Kind.SHAPE, Kind.CONSTANT) and source not in seen:
             seen.add(source)

@@ -216,6 +216,8 @@ class SpikingEvaluation(pl.Callback):
             wiring=wiring,
             sources=[(name, kinds[name], units) for name, units in wiring.units.items() if spiking],
             report=[str(entry) for entry in network.report],
+            verdict=network.audit.verdict,
+            reductions=dict(network.audit.reductions),
             ann_outcomes=ann_metric.outcomes(),
             outcomes={t: metric.outcomes() for t, metric in self._metrics.items()},
             seconds=dict(self._seconds),
@@ -281,7 +283,10 @@ class SpikingEvaluation(pl.Callback):
         if isinstance(self.network, QuantisedNetwork):
             active = _of_one_image(trainer, totals.active, images)
             quantised = _quantised(self.network.activation_bits(t), active)
-        run = quantised or energy.Run(spikes, synops, t_total, neuron.alphabet, neuron.max_per_step)
+        functions = self._evaluations(wiring, t_total)
+        run = quantised or energy.Run(
+            spikes, synops, t_total, neuron.alphabet, neuron.max_per_step, functions
+        )
         return Measurement(
             t=t,
             averaged=totals.averaged,
@@ -291,10 +296,19 @@ class SpikingEvaluation(pl.Callback):
             rates={name: n / (wiring.units[name] * t_total) for name, n in spikes.items()},
             synops=synops,
             energy_pj=energy.energies(counts, run),
+            functions=functions or None,
             activation_bits=quantised.bits if quantised else None,
             active_macs=dict(quantised.active_macs or {}) if quantised else None,
             active_inputs=dict(quantised.active_inputs or {}) if quantised else None,
         )
+
+    def _evaluations(self, wiring: Connectivity, steps: float) -> dict[str, float]:
+        """Evaluations of a function for one image, by operation."""
+        network = self.network
+        if network is None or isinstance(network, QuantisedNetwork):
+            return {}
+        plan = network.plan
+        return {plan.roles[node].name: wiring.values[node.name] * steps for node in plan.functions}
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, curve: list[Measurement]) -> None:
         for point in curve:

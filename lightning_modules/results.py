@@ -24,6 +24,7 @@ class Measurement:
         rates: spikes per unit and step, by layer.
         synops: synaptic operations, by layer.
         energy_pj: picojoules, by energy model, such as "operations".
+        functions: evaluations of a function, by operation; None where nothing evaluates one.
         activation_bits: of the quantised ANN.
         active_macs: of the quantised ANN: layer -> multiply-accumulates whose input is not zero.
         active_inputs: of the quantised ANN: layer -> inputs that are not zero.
@@ -37,6 +38,7 @@ class Measurement:
     rates: dict[str, float]
     synops: dict[str, float]
     energy_pj: dict[str, float]
+    functions: dict[str, float] | None = None
     activation_bits: int | None = None
     active_macs: dict[str, float] | None = None
     active_inputs: dict[str, float] | None = None
@@ -55,6 +57,8 @@ class EvaluationResult:
         wiring: synapses of every layer.
         sources: layers that send spikes: name, "neuron" or "pooling", units per image.
         report: what became of every operation.
+        verdict: how much of the network spikes, in one word; see `conversion.report.Audit`.
+        reductions: operations that compute with real numbers, by name.
         ann_outcomes: of every image, in test order, as the metric gives them; of a metric of torchmetrics,
             nothing.
         outcomes: t -> the same of the spiking network.
@@ -71,6 +75,8 @@ class EvaluationResult:
     wiring: Connectivity
     sources: list[tuple[str, str, int]]
     report: list[str]
+    verdict: str
+    reductions: dict[str, str]
     ann_outcomes: Any
     outcomes: dict[int, Any]
     seconds: dict[str, float]

@@ -57,7 +57,7 @@ class PlainAttention(nn.Module):
         else:
             weights = original.in_proj_weight.chunk(3)
         self.query, self.key, self.value = (_linear(w, b) for w, b in zip(weights, biases, strict=True))
-        self.out = original.out_proj
+        self.out = _linear(original.out_proj.weight, original.out_proj.bias)
 
     def forward(
         self,

@@ -327,7 +327,7 @@ def _module_role(module: nn.Module) -> tuple[Kind, str]:
         raise _Refusal(operation)
     if getattr(module, "return_indices", False):
         raise _Refusal(f"{operation} with return_indices", "pool without indices")
-    if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is None:
+    if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
         raise _Refusal(f"{operation} without running statistics", "track running statistics in training")
     return MODULES[parent], operation
 

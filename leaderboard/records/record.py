@@ -170,6 +170,9 @@ class Provenance(Frozen):
     versions: dict[str, str]
     device: str
     precision: str  # of the weights that spikes met
+    # How much of the network spikes, and its operations on real numbers by name; None: nobody asked.
+    verdict: Literal["spiking", "with analog reductions", "hybrid"] | None = None
+    reductions: dict[str, str] | None = None
     backend: str | None = None  # of the simulation; None: nobody wrote it down
     nondeterministic: list[str] | None = None  # what may differ when run again; None: nobody asked (schema 1)
     data: dict[str, str]  # split -> fingerprint

@@ -30,7 +30,7 @@ _HEADERS = sorted(_FOLDER.glob("*.h"))
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fwrapv", "-fPIC", "-shared", "-fopenmp")
 _WIDE = "-mprefer-vector-width=512"  # x86 only: use the full registers
 _YES, _NO = ("", "1", "true", "yes", "on"), ("0", "false", "no", "off")
-_SECONDS = 120.0  # that the compiler may take
+_SECONDS = 600.0  # that the compiler may take
 _FACTS = ("has_synapses", "has_tiles", "byte_lanes", "has_tables", "narrow_group", "wide_group")
 _STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "layer_size": LayerJob,

@@ -1,0 +1,76 @@
+"""The law of telescoping: the mean of what was sent is the function of the mean of what arrived."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from conversion.functions.telescope import Telescope, telescoped
+from conversion.signals.signals import Signal, fold
+
+STEPS, BATCH = 12, 3
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "softmax": lambda x: x.softmax(-1),
+    "layer norm": lambda x: F.layer_norm(x, (5,)),
+    "group norm": lambda x: F.group_norm(x, 2),
+    "normalise": F.normalize,
+    "square": torch.square,
+    "smallest": lambda x: x.amin(2),
+    "constant over signal": lambda x: 1 / (x.abs() + 1),
+    "parts": lambda x: x.square().chunk(2, 1),
+}
+OF_TWO: dict[str, Callable[..., Any]] = {
+    "product": lambda x, y: x * y,
+    "matrices": lambda x, y: x @ y.transpose(-2, -1),
+    "quotient": lambda x, y: x / (y.abs() + 1),
+    "maximum": torch.maximum,
+}
+
+
+def means(results: list[Signal], shape: torch.Size) -> Tensor:
+    """Means up to each step, [T, ...]."""
+    sent = torch.cat([signal.timed for signal in results])
+    t = torch.arange(1, len(sent) + 1, dtype=sent.dtype).view(-1, *[1] * len(shape))
+    return sent.cumsum(0) / t
+
+
+@pytest.mark.parametrize("chunks", [(12,), (1,) * 12, (5, 4, 3)])
+@pytest.mark.parametrize("name", [*FUNCTIONS, *OF_TWO])
+def test_the_mean_sent_is_the_function_of_the_mean_that_arrived(name: str, chunks: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    function = FUNCTIONS.get(name) or OF_TWO[name]
+    arrived = [
+        torch.randn(STEPS, BATCH, 4, 5, generator=generator, dtype=torch.float64)
+        for _ in range(2 if name in OF_TWO else 1)
+    ]
+    telescope, results, now = Telescope(), [], 0
+    for steps in chunks:
+        signals = [fold(each[now : now + steps]) for each in arrived]
+        result = telescope.advance(function, tuple(signals), {}, steps)
+        results.append(result[0] if isinstance(result, list | tuple) else result)
+        now += steps
+    for t in range(1, STEPS + 1):
+        expected = function(*(each[:t].mean(0) for each in arrived))
+        expected = expected[0] if isinstance(expected, tuple) else expected
+        torch.testing.assert_close(means(results, expected.shape)[t - 1], expected)
+
+
+def test_a_constant_beside_a_signal_is_repeated() -> None:
+    constant, signal = torch.rand(BATCH, 4), torch.rand(STEPS, BATCH, 4)
+    sent = Telescope().advance(torch.mul, (Signal(constant, 1), fold(signal)), {}, STEPS)
+    torch.testing.assert_close(sent.timed.mean(0), constant * signal.mean(0))
+
+
+@pytest.mark.parametrize("chunks", [(12,), (1,) * 12, (7, 5)])
+def test_elementwise_functions_are_telescoped_all_at_once(chunks: tuple[int, ...]) -> None:
+    arrived = torch.randn(STEPS, BATCH, 4, dtype=torch.float64)
+    state: dict[str, Any] = {}
+    sent, now = [], 0
+    for steps in chunks:
+        sent.append(telescoped(F.silu, arrived[now : now + steps], state))
+        now += steps
+    t = torch.arange(1, STEPS + 1, dtype=torch.float64).view(-1, 1, 1)
+    torch.testing.assert_close(torch.cat(sent).cumsum(0) / t, F.silu(arrived.cumsum(0) / t))
