@@ -34,7 +34,7 @@ from datamodules import DataModule
 from leaderboard.files.atomic import write_atomically
 from lightning_modules import networks
 
-# Called once, by whoever has to wait for another process that trains the same network.
+# Called once with the process that trains the same network, before this one waits for it.
 OnWait = Callable[[Holding], None]
 
 MEMORY_ADVICE = "Lower training.batch_size, or train on a machine with more memory"
@@ -96,7 +96,7 @@ class AnnStore:
         seconds = 0.0
         if not path.is_file():
             with self._claims.wait(f"ann-{spec.id}", title, on_wait or (lambda holding: None)) as claim:
-                if not path.is_file():  # whoever we waited for may have died
+                if not path.is_file():  # the process that we waited for may have died
                     if spec.network.trained_here:
                         seconds = self._train(settings, spec, network, start, claim.progress)
                     _save(network, path)
@@ -199,10 +199,10 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class EpochSeeds(pl.Callback):
-    """Seeds every epoch by its number, so that a training which goes on draws what it would have drawn.
+    """Seeds every epoch by its number, so that a continued training draws the same random numbers.
 
-    Images that loader processes augment (`evaluation.num_workers`) draw from seeds of their own, which
-    Lightning does not keep: there a training that goes on is as good, but not the same.
+    With `evaluation.num_workers`, the loader's processes have seeds of their own, which Lightning does not
+    store: there a continued training is as good as an undisturbed one, but not the same.
     """
 
     def __init__(self, seed: int) -> None:

@@ -16,7 +16,7 @@ from benchmarks.cells import Cell
 from benchmarks.choosing import choose_cell
 from benchmarks.data import evaluation_data
 from benchmarks.progress import Display
-from benchmarks.quiet import quieten
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.spec import Matrix
 from conversion import (
     ConversionError,
@@ -25,7 +25,7 @@ from conversion import (
     convert,
     diagnose,
 )
-from conversion.diagnosis.error_parts import LayerError, Parts
+from conversion.diagnosis.error_parts import ErrorParts, LayerError
 from leaderboard.store.diagnoses import CellDiagnosis, LayerDiagnosis, write_diagnosis
 
 
@@ -61,7 +61,7 @@ def diagnose_matrix(
         DataError: the data are missing or too few.
         StoreError: the results folder cannot be written.
     """
-    quieten()
+    hide_lightning_hints()
     cell = choose_cell(matrix, data_root, network, recipe)
     evaluation = cell.settings.evaluation
     data = evaluation_data(evaluation, cell.ann, more_images=images)
@@ -122,7 +122,7 @@ def kept(diagnosis: Diagnosis) -> CellDiagnosis:
             threshold=row.threshold,
             rate=row.rate,
             error=row.relative_error if isfinite(row.relative_error) else None,
-            **{name: _share(row, name) for name in Parts.__dataclass_fields__},
+            **{name: _share(row, name) for name in ErrorParts.__dataclass_fields__},
         )
         for row in diagnosis.rows
     ]
@@ -146,7 +146,7 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
             padding=(0, 0, 0, 1),
         )
         table.add_column("layer", overflow="fold")
-        for name in ("theta", "rate", "error", *Parts.__dataclass_fields__, "SIN"):
+        for name in ("theta", "rate", "error", *ErrorParts.__dataclass_fields__, "SIN"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in diagnosis.at(t):
             table.add_row(*_columns(row))
@@ -163,7 +163,7 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
 
 
 def _columns(row: LayerError) -> list[str]:
-    parts = [_share(row, name) for name in Parts.__dataclass_fields__]
+    parts = [_share(row, name) for name in ErrorParts.__dataclass_fields__]
     shares = ["-" if part is None else _percent(part) for part in parts]
     error, silent = _percent(row.relative_error), _percent(row.sin_neurons)
     return [row.layer, f"{row.threshold:.3g}", f"{row.rate:.3f}", error, *shares, silent]

@@ -18,7 +18,7 @@ from benchmarks.choosing import choose_cell
 from benchmarks.data import evaluation_data
 from benchmarks.errors import AnnError
 from benchmarks.progress import Display
-from benchmarks.quiet import quieten
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.spec import Matrix
 from conversion import Converted, convert
 from datamodules import DataModule
@@ -48,7 +48,7 @@ def draw(
         ConversionError: the network cannot be converted.
         DataError: the data are missing.
     """
-    quieten()
+    hide_lightning_hints()
     cell = choose_cell(matrix, data_root, network, recipe)
     settings = cell.settings
     task = settings.task

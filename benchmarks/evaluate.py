@@ -25,7 +25,7 @@ from benchmarks.provenance import (
 from conversion import Converted, Recipe
 from datamodules import DataModule
 from leaderboard import Record
-from leaderboard.records.record import Ann, Method, Point, Provenance, SourceLayer, SynapticLayer
+from leaderboard.records.record import Ann, LayerCounts, Point, Provenance, RecipeSummary, SourceLayer
 from lightning_modules.callback import SpikingEvaluation
 from lightning_modules.results import EvaluationResult
 
@@ -102,7 +102,7 @@ def _record(
         seed=cell.seed,
         metric=result.metric,
         config=cell.config,
-        method=describe(cell.recipe, cell.ann.network.made_for_conversion),
+        method=method_of(cell.recipe, cell.ann.network.made_for_conversion),
         tuning=cell.tuning,
         ann=Ann(
             metrics=result.ann,
@@ -111,7 +111,7 @@ def _record(
             checkpoint_sha256=ann.checkpoint_sha256,
         ),
         sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
-        layers=[SynapticLayer.model_validate(asdict(layer)) for layer in result.counts.layers],
+        layers=[LayerCounts.model_validate(asdict(layer)) for layer in result.counts.layers],
         curve=[Point.model_validate(vars(measurement)) for measurement in result.curve],
         outcomes=cell.settings.task.outcomes(result.metric, result.ann_outcomes, result.outcomes),
         provenance=Provenance(
@@ -131,7 +131,7 @@ def _record(
     )
 
 
-def describe(recipe: Recipe, made_for_conversion: bool = False) -> Method:
+def method_of(recipe: Recipe, made_for_conversion: bool = False) -> RecipeSummary:
     """What rankings need to know of a recipe.
 
     Args:
@@ -141,7 +141,7 @@ def describe(recipe: Recipe, made_for_conversion: bool = False) -> Method:
     """
     retrained = made_for_conversion or recipe.retrains
     group = "retrained" if retrained and recipe.group != "baseline" else recipe.group
-    return Method(
+    return RecipeSummary(
         name=recipe.name,
         label=recipe.label,
         parts=recipe.parts(),

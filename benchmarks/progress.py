@@ -48,11 +48,6 @@ class Display:
         """Print a line that stays."""
         self.console.print(printable(message), highlight=False, markup=False, soft_wrap=True)
 
-    def skipped(self, cell: Cell) -> None:
-        """A cell that was finished before."""
-        self._advance()
-        self.note(f"[{self._done}/{self._total}] {cell.title}: finished before, not run again")
-
     def finished(self, cell: Cell, outcome: str) -> None:
         """A cell that has just ended."""
         self._advance()
@@ -67,10 +62,6 @@ class Display:
     def step_done(self, done: int, total: int) -> None:
         """`done` of `total` epochs, batches or trials are over."""
         self._bars.update(self._step, completed=done, total=total)
-
-    def testing(self, cell: Cell) -> None:
-        """A cell begins."""
-        self._begin(f"  {cell.title}", None, "batches")
 
     def tuning(self, what: str, trials: int) -> None:
         """A study begins."""

@@ -6,7 +6,7 @@ import logging
 import warnings
 
 
-def quieten() -> None:
+def hide_lightning_hints() -> None:
     """Silence them in this process."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

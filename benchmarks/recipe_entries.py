@@ -1,12 +1,12 @@
-"""Entries of a matrix's recipes: what a recipe is, and how its parameters were tuned."""
+"""The recipes of a matrix: each entry with the recipe that it names, and how its parameters were tuned."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic import GetCoreSchemaHandler, GetPydanticSchema, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from conversion import Recipe, RecipeError, recipe_from
@@ -45,21 +45,29 @@ class RecipeEntry:
             where = ".".join(["tuning", *map(str, first["loc"])])
             raise RecipeError(f"{where}: {first['msg']}") from error
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """A field of a matrix takes what is written, keeps what was parsed, and is written as it was."""
-        return core_schema.no_info_after_validator_function(
-            _parsed,
-            handler.generate_schema(str | dict[str, Any]),
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda entry: entry.written),
-        )
+
+def _parse_all(written: list[str | dict[str, Any]]) -> list[RecipeEntry]:
+    entries = []
+    for number, one in enumerate(written, start=1):
+        try:
+            entries.append(RecipeEntry.parse(one))
+        except RecipeError as error:
+            raise ValueError(f"entry {number}: {error}") from error
+    return entries
 
 
-def _parsed(written: str | dict[str, Any]) -> RecipeEntry:
-    try:
-        return RecipeEntry.parse(written)
-    except RecipeError as error:
-        raise ValueError(str(error)) from error
+def _schema(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    return core_schema.no_info_after_validator_function(
+        _parse_all,
+        handler.generate_schema(list[str | dict[str, Any]]),
+        serialization=core_schema.plain_serializer_function_ser_schema(
+            lambda entries: [entry.written for entry in entries]
+        ),
+    )
+
+
+# A field of a matrix: it takes what is written, keeps what was parsed, and is written again as it was.
+RecipeEntries = Annotated[list[RecipeEntry], GetPydanticSchema(_schema)]
 
 
 def entry_of(recipe: Recipe, label: str, tuning: Tuning) -> dict[str, Any]:

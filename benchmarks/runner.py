@@ -1,8 +1,8 @@
 """Run a matrix: each ANN once, each cell once, one record a cell.
 
 The runner knows which jobs there are and which of them wait for others. It submits them to an executor and
-counts what comes back; where they run is the executor's business (`benchmarks.execution`). A job that fails
-does not stop the others. Whatever ends a run, finished cells are found by their records the next time.
+counts the answers; the executor decides where they run (`benchmarks.execution`). A job that fails does not
+stop the others. A run that ends early loses no finished cell: the next run finds them by their records.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from benchmarks.execution.lost_workers import DiedOften, ExecutorLost, NotStarte
 from benchmarks.execution.plan import RunPlan, make_plan, note
 from benchmarks.execution.watch import Watch
 from benchmarks.execution.where import Where
-from benchmarks.quiet import quieten
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.spec import Matrix
 from leaderboard import ResultStore, StoreError
 from leaderboard.files.atomic import check_writable
 from leaderboard.store.failures import Failure, FailureStore
 
-RETRIES = 2  # how often a job is begun anew whose worker was killed
-AGAIN = 1.0  # seconds between two looks at work that another runner does
+RETRIES = 2  # further tries of a job whose worker was killed
+LOOK_EVERY = 1.0  # seconds between two looks at work that another runner does
 
 
 @dataclass
@@ -76,7 +76,7 @@ def run(
         ExecutionError: jobs cannot run where they are asked to.
     """
     where = where or Where()
-    quieten()
+    hide_lightning_hints()
     results = results.absolute()
     cells = expand(matrix, data_root.absolute() if data_root is not None else None)
     for folder in ("records", "claims", "failures"):
@@ -89,7 +89,7 @@ def run(
     with Watch(
         console, len(cells), claims, plan.seconds, where.workers or (1 if where.in_process else None)
     ) as watch:
-        begin(plan, watch, outcome)
+        report_not_run(plan, watch, outcome)
         if plan.missing:
             executor = open_executor(where)
             try:
@@ -106,7 +106,7 @@ def run(
     return outcome
 
 
-def begin(plan: RunPlan, watch: Watch, outcome: Outcome) -> None:
+def report_not_run(plan: RunPlan, watch: Watch, outcome: Outcome) -> None:
     """Say what is not run, and why."""
     for path, why in plan.damaged:
         watch.note(f"set aside: {path}: {why}; its cell is run again")
@@ -134,7 +134,7 @@ class _MatrixRun:
         self._began = time.time()
         self._killed: Counter[str] = Counter()  # workers, by the key of their job
         self._running: dict[Future[Answer], Job] = {}
-        self._elsewhere: dict[str, Job] = {}  # what another runner does, by key
+        self._held_by_others: dict[str, Job] = {}  # what another runner does, by key
         self._blocked: dict[str, list[Job]] = {}  # network -> cells that wait for it
         trainings = plan.trainings()
         self._ready: list[Job] = []
@@ -145,38 +145,38 @@ class _MatrixRun:
             if cell.ann.id not in self._blocked:
                 self._ready.append(trainings[cell.ann.id])
             self._blocked.setdefault(cell.ann.id, []).append(Job(cell, plan.results))
-        if at_once != 1:  # whoever has several workers should have several networks soon
+        if at_once != 1:  # with several workers, networks are trained before cells run
             self._ready.sort(key=lambda job: not job.train)
 
     def go(self) -> None:
         """Run until nothing is left."""
         self._watch.expect(self._plan.missing, {ann: len(jobs) for ann, jobs in self._blocked.items()})
         looked = 0.0
-        while self._ready or self._running or self._elsewhere:
+        while self._ready or self._running or self._held_by_others:
             self._submit()
             if self._running:
-                done, _ = wait(self._running, timeout=AGAIN, return_when=FIRST_COMPLETED)
+                done, _ = wait(self._running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
                 for future in done:
-                    self._over(self._running.pop(future), future)
-            elif self._elsewhere:
-                time.sleep(AGAIN)
-            if self._elsewhere and time.monotonic() - looked >= AGAIN:
+                    self._take_answer(self._running.pop(future), future)
+            elif self._held_by_others:
+                time.sleep(LOOK_EVERY)
+            if self._held_by_others and time.monotonic() - looked >= LOOK_EVERY:
                 looked = time.monotonic()
-                self._look_elsewhere()
+                self._look_at_others()
 
     def _submit(self) -> None:
         while self._ready and (self._at_once is None or len(self._running) < self._at_once):
             job = self._ready.pop(0)
             holding = self._claims.find(job.key)
             if holding is not None and not holding.stale:
-                if not self._elsewhere:
+                if not self._held_by_others:
                     self._watch.note(f"{holding.who} is at work on {holding.title}; the rest goes on here")
-                self._elsewhere[job.key] = job
+                self._held_by_others[job.key] = job
                 continue
             self._watch.begins(job)
             self._running[self._executor.submit(run_job, job)] = job
 
-    def _over(self, job: Job, future: Future[Answer]) -> None:
+    def _take_answer(self, job: Job, future: Future[Answer]) -> None:
         self._watch.ends(job)
         if not self._plan.results.is_dir():
             raise StoreError(f"the results folder {self._plan.results} was removed while the matrix ran")
@@ -185,16 +185,16 @@ class _MatrixRun:
         except ExecutorLost:
             raise
         except WorkerDied as error:
-            if self._begins_anew(job, error):
+            if self._starts_again(job, error):
                 return
-            answer = self._died(job, error)
+            answer = self._answer_of_killed(job, error)
         except Exception as error:  # it never began, e.g. because a worker has another version
             fail(job, error, "unknown", None)
             answer = Answer("failed", f"{type(error).__name__}: {error}")
         if answer.status == "unwritable":
             raise StoreError(answer.text)
         if answer.status in ("busy", "lost"):
-            self._elsewhere[job.key] = job
+            self._held_by_others[job.key] = job
         elif answer.status == "failed":
             self._fail(job, answer.text)
         elif job.train:
@@ -202,8 +202,8 @@ class _MatrixRun:
         else:
             self._finish(job, answer)
 
-    def _begins_anew(self, job: Job, error: WorkerDied) -> bool:
-        """Whether a job gets another worker: a few times, in case it was not the job that killed it."""
+    def _starts_again(self, job: Job, error: WorkerDied) -> bool:
+        """Whether a job gets another worker: `RETRIES` times, in case something else killed the first one."""
         if isinstance(error, DiedOften | NotStarted) or self._is_done(job):
             return False
         self._killed[job.key] += 1
@@ -213,7 +213,7 @@ class _MatrixRun:
         self._ready.append(job)
         return True
 
-    def _died(self, job: Job, error: WorkerDied) -> Answer:
+    def _answer_of_killed(self, job: Job, error: WorkerDied) -> Answer:
         if self._is_done(job):  # killed between its record and its answer
             return Answer("there")
         holding = self._claims.find(job.key)
@@ -245,13 +245,13 @@ class _MatrixRun:
         for each in lost:
             self._watch.counts(each.cell, "failed", failed=True)
 
-    def _look_elsewhere(self) -> None:
-        """Count what other runners have finished; take what they have left."""
-        for key, job in list(self._elsewhere.items()):
+    def _look_at_others(self) -> None:
+        """Count what other runners have finished, and take over what they gave up."""
+        for key, job in list(self._held_by_others.items()):
             holding = self._claims.find(key)
             if holding is not None and not holding.stale:
                 continue
-            del self._elsewhere[key]
+            del self._held_by_others[key]
             failure = self._failures.get(job.id)
             if self._is_done(job):
                 self._watch.ends(job)

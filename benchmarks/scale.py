@@ -28,7 +28,7 @@ from leaderboard.records.record import Outcomes, Point, content_hash
 
 
 def matrix_of(cells: int, seeds: int, time_steps: int = 8) -> Matrix:
-    """A matrix of so many tiny cells on the embedded digits."""
+    """A matrix of `cells` tiny cells on the embedded digits."""
     recipes = [{"preset": "burst", "neuron": {"gamma": gamma}} for gamma in range(1, cells // seeds + 1)]
     return Matrix.model_validate(
         {
@@ -84,7 +84,7 @@ def overhead(matrix: Matrix, where: Where, results: Path) -> Overhead:
 
 
 def copies(record: Record, count: int, results: Path, images: int = 10_000) -> None:
-    """Write so many records like one: networks of 20 recipes and 5 seeds each, with outcomes of their own.
+    """Write `count` records like one: networks of 20 recipes and 5 seeds each, with outcomes of their own.
 
     Recipes lose images of their network at random, the fewer the later the read-out; figures of layers
     differ in every record, as measured ones do.
@@ -124,7 +124,7 @@ def copies(record: Record, count: int, results: Path, images: int = 10_000) -> N
 
 
 def _scaled(point: Point, factor: float) -> Point:
-    """A read-out whose spikes and energies are so many times larger."""
+    """A read-out whose spikes and energies are `factor` times larger."""
 
     def scaled(values: dict[str, float]) -> dict[str, float]:
         return {name: value * factor for name, value in values.items()}

@@ -84,7 +84,7 @@ class CellSettings:
         time_steps: when networks are read out, in order.
         evaluation: how spiking networks are calibrated and tested.
         trainer: where the work runs.
-        tracking: whether Weights & Biases is told.
+        tracking: whether runs are written for Weights & Biases.
         pictures: test images that each cell draws.
         diagnostics: training images on which each cell is diagnosed.
     """

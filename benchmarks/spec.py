@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from benchmarks import tasks
-from benchmarks.recipe_entries import RecipeEntry
+from benchmarks.recipe_entries import RecipeEntries
 from benchmarks.settings import CellSettings, EvaluationSpec, TrackingSpec, TrainerSpec
 from benchmarks.strict import Strict
 from benchmarks.tasks import Task, TrainingSpec
@@ -90,7 +90,7 @@ class NetworkSpec(NamedSpec):
     checkpoint: str | None = None
     training: SerializeAsAny[TrainingSpec] | None = None  # replaces the matrix's own training
     start: NetworkSpec | None = None  # its label and recipes say nothing here
-    recipes: list[RecipeEntry] | None = Field(default=None, min_length=1)  # likewise
+    recipes: RecipeEntries | None = Field(default=None, min_length=1)  # replace the matrix's own recipes
     _chosen: ChosenNetwork = PrivateAttr()
 
     @field_validator("training", mode="before")
@@ -162,7 +162,7 @@ class Matrix(Strict):
     task: NamedTask = tasks.find("classification")
     datasets: list[DatasetSpec] = Field(min_length=1)
     networks: list[NetworkSpec] = Field(min_length=1)
-    recipes: list[RecipeEntry] = Field(min_length=1)
+    recipes: RecipeEntries = Field(min_length=1)
     time_steps: list[int] = Field(min_length=1)
     seeds: list[int] = Field(default=[0], min_length=1)
     training: SerializeAsAny[TrainingSpec] = Field(default={}, validate_default=True)

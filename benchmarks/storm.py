@@ -54,7 +54,7 @@ def matrix_of(recipes: int, seeds: int) -> dict[str, Any]:
 
 
 @dataclass
-class Verdict:
+class StormReport:
     """What a storm has left, after a run that nobody disturbed.
 
     Attributes:
@@ -99,22 +99,24 @@ class Storm:
         folder: for the matrix, the results and what is printed; empty.
         matrix: what is run.
         chance: chooses victims, signals and moments.
-        verdict: counts.
+        report: counts.
     """
 
-    def __init__(self, folder: Path, matrix: dict[str, Any], chance: random.Random, verdict: Verdict) -> None:
+    def __init__(
+        self, folder: Path, matrix: dict[str, Any], chance: random.Random, report: StormReport
+    ) -> None:
         self._folder, self._results = folder, folder / "results"
         self._matrix = folder / "matrix.yaml"
         self._matrix.write_text(yaml.safe_dump(matrix), encoding="utf-8")
-        self._chance, self._verdict = chance, verdict
+        self._chance, self._report = chance, report
         self._cells = len(matrix["recipes"]) * len(matrix["seeds"])
         self._runs: list[subprocess.Popen[bytes] | None] = [None] * len(RUNNERS)
         self._started: set[psutil.Process] = set()
         self._seen: dict[str, tuple[int, int]] = {}
         self._printed = 0
-        verdict.cells += self._cells
+        report.cells += self._cells
 
-    def rage(self, until: float, kills: int) -> None:
+    def kill_until(self, until: float, kills: int) -> None:
         """Kill until a moment of `time.monotonic`, so often, or until all cells are done."""
         while time.monotonic() < until and kills > 0 and len(self._watch()) < self._cells:
             for place, options in enumerate(RUNNERS):
@@ -126,31 +128,31 @@ class Storm:
             kills -= self._kill()
         self._end_all()
 
-    def settle(self, undisturbed: dict[str, Any]) -> None:
+    def verify(self, undisturbed: dict[str, Any]) -> None:
         """Let one run go to its end, and verify what is left against records that nothing happened to."""
-        self._verdict.failed += len(list(self._results.glob("failures/*.json")))
+        self._report.failed += len(list(self._results.glob("failures/*.json")))
         last = self._start("--retry-failed")
         try:
             last.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self._verdict.hung += 1
+            self._report.hung += 1
             last.kill()
         self._watch()
         found, half = measured(self._results)
-        self._verdict.half += half
-        self._verdict.lost += len(undisturbed.keys() - found.keys())
+        self._report.half += half
+        self._report.lost += len(undisturbed.keys() - found.keys())
         both = found.keys() & undisturbed.keys()
-        self._verdict.altered += sum(found[id_] != undisturbed[id_] for id_ in both)
-        self._verdict.claims += len(list(self._results.glob("claims/[!.]*.json")))
+        self._report.altered += sum(found[id_] != undisturbed[id_] for id_ in both)
+        self._report.claims += len(list(self._results.glob("claims/[!.]*.json")))
         _, alive = psutil.wait_procs(self._started, GRACE)
-        self._verdict.orphans += len(alive)
+        self._report.orphans += len(alive)
         for process in alive:
             process.kill()
         for path in self._folder.glob("*.txt"):
             text = path.read_text(encoding="utf-8", errors="replace")
             if "Traceback" in text:
-                self._verdict.tracebacks += 1
-                self._verdict.said.append(text[text.index("Traceback") :][:SHOWN])
+                self._report.tracebacks += 1
+                self._report.said.append(text[text.index("Traceback") :][:SHOWN])
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         self._printed += 1
@@ -196,7 +198,7 @@ class Storm:
         chosen = self._chance.choice(SIGNALS)
         with suppress(psutil.Error):
             process.send_signal(chosen)
-            self._verdict.kills[name, chosen.name] += 1
+            self._report.kills[name, chosen.name] += 1
             return 1
         return 0
 
@@ -205,7 +207,7 @@ class Storm:
         for path in self._results.glob("records/[!.]*.json"):
             found = path.stat()
             mark = (found.st_ino, found.st_mtime_ns)
-            self._verdict.doubled += self._seen.setdefault(path.stem, mark) != mark
+            self._report.doubled += self._seen.setdefault(path.stem, mark) != mark
         return self._seen
 
     def _end_all(self) -> None:
@@ -213,7 +215,7 @@ class Storm:
             if run is not None:
                 run.kill()
                 run.wait()
-                self._verdict.kills["runner", "SIGKILL"] += 1
+                self._report.kills["runner", "SIGKILL"] += 1
 
 
 def _name(process: psutil.Process) -> str:
@@ -227,7 +229,7 @@ def _name(process: psutil.Process) -> str:
     return "worker" if parent is not None and "forkserver" in " ".join(parent.cmdline()) else "fork server"
 
 
-def storm(folder: Path, seed: int, seconds: float, kills: int, recipes: int, seeds: int) -> Verdict:
+def storm(folder: Path, seed: int, seconds: float, kills: int, recipes: int, seeds: int) -> StormReport:
     """Storms over one matrix after another until the time is over, each verified.
 
     Args:
@@ -238,7 +240,7 @@ def storm(folder: Path, seed: int, seconds: float, kills: int, recipes: int, see
         recipes: of the matrix.
         seeds: of the matrix.
     """
-    chance, verdict, matrix = random.Random(seed), Verdict(), matrix_of(recipes, seeds)
+    chance, report, matrix = random.Random(seed), StormReport(), matrix_of(recipes, seeds)
     calm = folder / "calm"
     calm.mkdir()
     undisturbed = _undisturbed(calm, matrix)
@@ -247,16 +249,16 @@ def storm(folder: Path, seed: int, seconds: float, kills: int, recipes: int, see
         number += 1
         place = folder / str(number)
         place.mkdir()
-        one = Storm(place, matrix, chance, verdict)
-        one.rage(until, kills)
-        one.settle(undisturbed)
+        one = Storm(place, matrix, chance, report)
+        one.kill_until(until, kills)
+        one.verify(undisturbed)
         if kills < 100:
             break
-    return verdict
+    return report
 
 
 def _undisturbed(folder: Path, matrix: dict[str, Any]) -> dict[str, Any]:
-    one = Storm(folder, matrix, random.Random(0), Verdict())
+    one = Storm(folder, matrix, random.Random(0), StormReport())
     one._start("--workers", "2").wait(PATIENCE)
     return measured(folder / "results")[0]
 
@@ -270,21 +272,21 @@ def measured(results: Path) -> tuple[dict[str, Any], int]:
     return found, len(loaded.invalid)
 
 
-def show(verdict: Verdict) -> None:
+def show(report: StormReport) -> None:
     """Print the tables."""
     console = screen()
     table = Table(title="killed", title_justify="left", box=None)
     names = [each.name for each in SIGNALS]
     for column in ("", *names):
         table.add_column(column, justify="right" if column else "left")
-    for victim in sorted({victim for victim, _ in verdict.kills}):
-        table.add_row(victim, *(str(verdict.kills[victim, name]) for name in names))
+    for victim in sorted({victim for victim, _ in report.kills}):
+        table.add_row(victim, *(str(report.kills[victim, name]) for name in names))
     console.print(table)
     console.print()
-    table = Table(title=f"left of {verdict.cells} cells", title_justify="left", box=None)
+    table = Table(title=f"left of {report.cells} cells", title_justify="left", box=None)
     table.add_column("")
     table.add_column("", justify="right")
-    for name, value in vars(verdict).items():
+    for name, value in vars(report).items():
         if isinstance(value, int) and name != "cells":
             table.add_row(name, str(value))
     console.print(table)
@@ -298,11 +300,11 @@ def show(verdict: Verdict) -> None:
 def main(seed: int, minutes: float, recipes: int, seeds: int) -> None:
     """Kill runs at random moments, with random signals, runners and workers alike; then verify."""
     with tempfile.TemporaryDirectory() as folder:
-        verdict = storm(Path(folder), seed, 60 * minutes, 10**9, recipes, seeds)
-    show(verdict)
-    for text in verdict.said:
+        report = storm(Path(folder), seed, 60 * minutes, 10**9, recipes, seeds)
+    show(report)
+    for text in report.said:
         say(text, err=True)
-    if verdict.broken:
+    if report.broken:
         say("something was lost, doubled, altered or left", err=True)
         sys.exit(1)
 

@@ -3,8 +3,8 @@
 Offline unless the matrix says otherwise; `spikemark sync` uploads later. Where W&B does not answer, online
 runs are kept offline, too, and with WANDB_MODE=disabled in the environment there are none. In the W&B
 interface a group is a matrix, a job type a recipe, and tags name the data set, network and fairness group.
-wandb is slow to import, so that happens only when a matrix asks for tracking. Tracking never fails a cell:
-what goes wrong is said once and the rest of the run is left out.
+wandb is slow to import, so it is imported only when a matrix asks for tracking. Tracking never fails a cell:
+an error is logged once, and the rest of this cell is not tracked.
 """
 
 from __future__ import annotations

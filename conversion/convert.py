@@ -69,7 +69,7 @@ def convert(
         `save` keeps it.
 
     Raises:
-        RecipeError: the recipe names something unknown, or its parts do not fit this network.
+        RecipeError: the recipe names something unknown, or its parts do not work with this network.
         SubmoduleError: there is no such submodule, or it does not take one tensor.
         CaptureError: torch.fx cannot trace the network.
         UnsupportedOperations: lists every operation that has no spiking counterpart.
@@ -104,7 +104,7 @@ class PreparedNetwork:
         """Plan of a recipe, on the captured graph itself.
 
         Raises:
-            RecipeError: the recipe names something unknown, or its parts do not fit this network.
+            RecipeError: the recipe names something unknown, or its parts do not work with this network.
         """
         chosen = recipe_from(recipe)
         check_combination(chosen, self.roles)
@@ -211,7 +211,7 @@ def _images(calibration: Any, ann: nn.Module, submodule: str | None) -> list[Ten
 
 
 def _check_same_function(ann: nn.Module, captured: fx.GraphModule, images: Tensor) -> None:
-    """The graph must compute what the network computes; guards against anything tracing missed."""
+    """The graph must compute what the network computes; this finds whatever tracing missed."""
     with in_eval_mode(ann):
         expected = _outputs(ann(images[:2].clone()))
     found = _outputs(captured(images[:2].clone()))
@@ -237,7 +237,7 @@ def _outputs(nest: Any) -> list[Tensor]:
     return [tensor for tensor in found if tensor.ndim and tensor.numel()]
 
 
-class _Observer(fx.Interpreter):
+class _CalibrationRun(fx.Interpreter):
     """Runs the ANN's graph and shows every neuron's activation to its statistics."""
 
     def __init__(self, captured: fx.GraphModule, roles: Mapping[fx.Node, Role]) -> None:
@@ -255,6 +255,11 @@ class _Observer(fx.Interpreter):
         self._seen += len(images)
         self.run(images)
 
+    def _by_channel(self, node: fx.Node, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Activation and input of a layer of neurons, [B, C, ...]."""
+        axis = self._neurons[node].axis
+        return value.movedim(axis, 1), self.env[node.all_input_nodes[0]].movedim(axis, 1)
+
     @property
     def dead(self) -> list[str]:
         """Layers whose neurons answered the same to every image, where there were several."""
@@ -266,7 +271,7 @@ class _Observer(fx.Interpreter):
             self.shapes[n] = value.shape
         if n in self._neurons:
             name = self._neurons[n].name
-            self.statistics[name].update(value, self.env[n.all_input_nodes[0]])
+            self.statistics[name].update(*self._by_channel(n, value))
             if name not in self._varying:
                 first = self._first.setdefault(name, value[:1].clone())
                 if first.shape[1:] != value.shape[1:] or bool((value != first).any()):
@@ -278,7 +283,7 @@ class _Observer(fx.Interpreter):
 def _calibrate(
     captured: fx.GraphModule, roles: Mapping[fx.Node, Role], batches: list[Tensor]
 ) -> tuple[dict[str, ActivationStatistics], dict[fx.Node, torch.Size]]:
-    observer = _Observer(captured, roles)
+    observer = _CalibrationRun(captured, roles)
     for images in batches:
         observer.show(images)
     if observer.dead:

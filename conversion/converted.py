@@ -38,8 +38,8 @@ class Converted(nn.Module):
     Attributes:
         recipe: the conversion method.
         report: what became of every operation, in graph order; prints as a table.
-        memory_mib: budget of a simulation in MiB, or none. Images are then simulated so many at a time, in
-            chunks of so many steps, that states and activations stay within it. Weights and the images
+        memory_mib: budget of a simulation in MiB, or none. The number of images at a time and the chunk of
+            time steps are then chosen so that states and activations stay within it. Weights and the images
             themselves come on top.
         provenance: where the network comes from, by word: versions of the packages "spikemark" and "torch",
             the "recipe", "calibration" (SHA-256 of its images), how many "images" they are, and the "date"
@@ -75,7 +75,7 @@ class Converted(nn.Module):
         return report_of(self.plan, self._reported())
 
     def _reported(self) -> Mapping[str, SpikingLayer]:
-        """Fitted layers that the report tells of."""
+        """Fitted layers that the report describes."""
         return {}
 
     @property
@@ -219,7 +219,7 @@ class Converted(nn.Module):
         Args:
             path: of the file; one that is there is replaced.
             calibration: keep calibration images where the recipe may still need them, to fit for other T.
-                Without them the file is smaller and nobody sees the images; what is fitted stays fitted.
+                Without them the file is smaller and holds no images; what is fitted stays fitted.
 
         Raises:
             SavedNetworkError: something in the network has no plain form; names it.
@@ -235,7 +235,7 @@ class Converted(nn.Module):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles take over: everything but what can be made anew."""
+        """What copies and pickles take over: everything that cannot be computed again."""
         return dict(self.__dict__)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -244,7 +244,7 @@ class Converted(nn.Module):
         self._counted_for = self._state_of_weights()
 
     def _state_of_weights(self) -> tuple[Any, ...]:
-        """Changes when somebody changes a weight, of which a zero has no synapses."""
+        """Changes when a weight changes; a weight of 0 has no synapses."""
         tensors = [*self.captured.parameters(), *self.captured.buffers()]
         return tuple((id(tensor), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
 

@@ -54,7 +54,7 @@ class Unsupported:
 
 
 class UnsupportedOperations(ConversionError):
-    """Some operations are neither affine, nor a bounded ReLU, nor max pooling; lists all of them."""
+    """Operations that are neither affine, nor a bounded ReLU, nor max pooling; lists all of them."""
 
     def __init__(self, operations: Sequence[Unsupported]) -> None:
         self.operations = tuple(operations)

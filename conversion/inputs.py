@@ -2,7 +2,7 @@
 
 Images arrive in many forms: tensors, arrays, pairs with labels, dictionaries of a data loader. One rule
 holds for all of them: they are floats, normalised as the network expects them. Floats of another
-precision become those of the network. Integers are refused, since nobody but the user knows how to
+precision become those of the network. Integers are refused, since only the user knows how to
 normalise them.
 """
 
@@ -97,7 +97,7 @@ def _refuse_unusable(images: Tensor, given: Tensor, name: str, error: type[Conve
 
 
 def _listed(numbers: list[int], most: int = 5) -> str:
-    """Some numbers, and how many more there are."""
+    """The first numbers, and how many more there are."""
     shown = ", ".join(map(str, numbers[:most]))
     return shown if len(numbers) <= most else f"{shown} and {len(numbers) - most} more"
 
@@ -110,7 +110,7 @@ def batches_of(
     Args:
         calibration: a tensor, or an iterable of batches, see `FORMS`.
         network: what the images are for.
-        check: is told every batch, and what to call it, before the next one is asked for.
+        check: is called with every batch and its name, before the next batch is read.
 
     Raises:
         CalibrationError: there are no images, or something else comes in their place.
@@ -193,7 +193,7 @@ def _each(calibration: Any) -> Iterable[Any] | None:
 
 
 def _picked(batch: Any, name: str, error: type[ConversionError] = CalibrationError) -> Any:
-    """The images of one batch, not yet looked at."""
+    """The images of one batch, not checked yet."""
     if isinstance(batch, tuple) and hasattr(batch, "_asdict"):
         fields = batch._asdict()
         return _picked(fields if any(key in fields for key in IMAGE_KEYS) else tuple(batch), name, error)
@@ -246,7 +246,7 @@ def _kind(value: Any) -> str:
 
 
 def _way_out(value: Any) -> str:
-    """What to do about a value that is no tensor, "" where nobody knows."""
+    """What to do about a value that is no tensor, "" where there is no advice."""
     first = value[0] if isinstance(value, list | tuple) and value else value
     if hasattr(first, "getpixel"):  # a picture of Pillow
         return (

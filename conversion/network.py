@@ -20,7 +20,7 @@ from conversion.plan.plan import Plan
 from conversion.plan.window import FROM_START, Window
 from conversion.simulation.backend import Precision
 from conversion.simulation.probe import Probe
-from conversion.simulation.run import Run, RunCache
+from conversion.simulation.run import Simulation, SimulationCache
 from conversion.tensors import EXTRA
 
 
@@ -63,17 +63,11 @@ class SpikingNetwork(Converted):
         """Threshold of each neuron layer, broadcastable to its activations [B, C, ...]."""
         return {name: layer.threshold for name, layer in self.layers.items()}
 
-    def with_layers(self, layers: Mapping[str, SpikingLayer]) -> SpikingNetwork:
-        """The same network with other fitted layers; both share the graph and its weights."""
-        network = SpikingNetwork(self.plan, layers, self.window)
-        network.provenance = dict(self.provenance)
-        return network
-
     def _reported(self) -> Mapping[str, SpikingLayer]:
         return self.layers
 
-    def _new_cache(self) -> RunCache:
-        return RunCache(Probe(self.plan, self._neurons))
+    def _new_cache(self) -> SimulationCache:
+        return SimulationCache(Probe(self.plan, self._neurons))
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
@@ -136,7 +130,7 @@ class SpikingNetwork(Converted):
     ) -> Generator[Readout, None, None]:
         self._check_size(images)
         fitted = [tensor for _, tensor in self.named_buffers(recurse=False)]
-        run = Run.of(
+        run = Simulation.of(
             images,
             precision,
             fitted=self.fitted,

@@ -1,4 +1,4 @@
-"""What a converted network says: read-outs, and the arithmetic of outputs of any structure.
+"""What a converted network gives: read-outs, and the arithmetic of outputs of any structure.
 
 An output is a tensor, or tuples, lists and dicts of them, as the ANN's is.
 """
@@ -46,7 +46,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Readout:
-    """What the network says after t time steps."""
+    """The output of the network after t time steps, with what it cost and what ran it."""
 
     t: int  # time steps of the read-out, as asked for
     averaged: int  # output steps that were averaged; fewer than t where the first are left out
@@ -56,7 +56,7 @@ class Readout:
     ran: Ran
 
 
-def measure(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int) -> Activity:
+def activity_of(spike_maps: Mapping[str, Tensor], wiring: Connectivity, images: int) -> Activity:
     """Spikes and exact SynOps from the maps of a `SpikeTally`.
 
     A pool that passes on currents or the image sends no spikes and is left out.

@@ -7,12 +7,12 @@ range that tuning explores. Parts are built from plain mappings, so a recipe is 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from conversion.errors import RecipeError
+from conversion.nearest import nearest
 from spikemark_plugins import RECIPES, load
 
 
@@ -86,14 +86,6 @@ def _find(kind: str, name: Any) -> type[Part]:
     return known[name]
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """Hint for a misspelt name: the nearest valid one, then all of them."""
-    valid = sorted(valid)
-    close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}valid: {', '.join(valid)}"
-
-
 def build_part(kind: str, spec: str | Mapping[str, Any], base: Part | None = None) -> Part:
     """Part from its name, or from a mapping of `name` and parameters.
 
@@ -128,7 +120,7 @@ _NUMBERS: dict[Any, tuple[type, str]] = {
 
 
 def _check_types(part: str, cls: type[Part], values: Mapping[str, Any]) -> None:
-    """Refuse a value of another type than its field: half a spike would run, and mean nothing."""
+    """Refuse a value of another type than its field: half a spike would run without an error."""
     hints = get_type_hints(cls)
     for key, value in values.items():
         expected, words = _NUMBERS.get(hints[key], (object, ""))

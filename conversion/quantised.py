@@ -91,7 +91,7 @@ class QuantisedNetwork(Converted):
     ) -> Generator[Readout, None, None]:
         """Outputs of the quantised ANN at as many levels as there are time steps.
 
-        There is no time, so that the chunk says nothing, and weights are rounded already. Nothing spikes;
+        There is no time, so the chunk has no effect, and weights are rounded already. Nothing spikes;
         `t_total` is t, the steps that a read-out stands for. Inputs of layers that are not zero are counted.
         """
         ran = Ran("pytorch", "float32", {"pytorch": len(self.plan.nodes_of(Kind.NEURON))})

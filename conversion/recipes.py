@@ -14,10 +14,13 @@ from conversion.allocation import Allocation, Uniform
 from conversion.corrections import Correction, NoCorrection
 from conversion.errors import RecipeError
 from conversion.exits.rules import Exit, NoExit
+from conversion.functions.elementwise import IDENTITY
 from conversion.graph.operations import Kind
 from conversion.graph.roles import Role
+from conversion.nearest import nearest
+from conversion.neurons import Neuron
 from conversion.neurons.quantiser import Quantiser
-from conversion.parts import Part, build_part, nearest
+from conversion.parts import Part, build_part
 from conversion.plan.method import Method
 from conversion.readouts import Average, ReadoutRule
 from conversion.scales import Percentile, Scale
@@ -55,7 +58,7 @@ class Recipe(Method):
 
     @property
     def needs_time_steps(self) -> bool:
-        """True where T must be known: the network is fitted anew for every t it is read out at."""
+        """True where T must be known: the network is fitted again for every t it is read out at."""
         fitted = (self.scale, self.initial, self.correction, self.allocation)
         return any(part.needs_time_steps for part in fitted)
 
@@ -101,7 +104,7 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
             f"recipe '{recipe.label}': initial '{recipe.initial.name}' runs steps before the read-out, but "
             f"neuron '{neuron.name}' waits for a whole window"
         )
-    if not recipe.initial.fits(neuron):
+    if not recipe.initial.accepts(neuron):
         raise RecipeError(
             f"recipe '{recipe.label}': initial '{recipe.initial.name}' does not fit neuron '{neuron.name}'; "
             "it judges a membrane by what integrate-and-fire, burst, signed and spike-calibrated neurons "
@@ -118,6 +121,7 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
             f"recipe '{recipe.label}': read-out '{recipe.readout.name}' needs spikes that mean the same in "
             f"every step, which those of neuron '{neuron.name}' do not"
         )
+    _check_functions(recipe, neuron, roles)
     for role in roles.values():
         if role.kind is Kind.POOLING and neuron.coding.needs_rest and not recipe.pooling.graded:
             raise RecipeError(
@@ -136,8 +140,38 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
         if any(role.slopes) and not neuron.leaky:
             raise RecipeError(
                 f"recipe '{recipe.label}': neuron '{neuron.name}' cannot send the negative values of layer "
-                f"'{role.name}' ({role.operation}, {_in_words(role.slope)}); use recipe spiking-yolo"
+                f"'{role.name}' ({role.operation}, {_in_words(role.slope)}); use recipe spiking-yolo, "
+                "tracking or ecmt"
             )
+
+
+def _check_functions(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) -> None:
+    """Refuse functions beyond the ReLU family that this recipe cannot telescope, or cannot send."""
+    functions = [r for r in roles.values() if r.kind is Kind.FUNCTION or r.function is not None]
+    if not functions:
+        return
+    first = next((role for role in functions if role.function != IDENTITY), functions[0])
+    where = f"recipe '{recipe.label}': layer '{first.name}' ({first.operation})"
+    if neuron.coding is not RATE:
+        raise RecipeError(
+            f"{where} is a function of mean input, and spikes of neuron '{neuron.name}' are coded by "
+            f"{neuron.coding.name}; {_ABLE}"
+        )
+    if recipe.initial.steps:
+        raise RecipeError(
+            f"{where} is a function of mean input, and initial '{recipe.initial.name}' runs steps before "
+            f"the read-out; {_ABLE}"
+        )
+    for role in functions:
+        function = role.function
+        if function is not None and function != IDENTITY and function.signed and neuron.rectifies:
+            raise RecipeError(
+                f"recipe '{recipe.label}': neuron '{neuron.name}' cannot send the negative values of layer "
+                f"'{role.name}' ({role.operation}); {_ABLE}"
+            )
+
+
+_ABLE = "use recipe tracking or ecmt"
 
 
 def _in_words(slope: float | tuple[float, ...]) -> str:

@@ -94,7 +94,7 @@ def in_words(*values: torch.Tensor) -> str:
 def spiking_share(plan: Plan) -> float | None:
     """Share of the ANN's multiply-accumulates at whose inputs spikes arrive, and nothing else.
 
-    For images of the size of calibration; None where nobody can tell, or there are none.
+    For images of the size of calibration; None where it cannot be computed, or there are none.
     """
     if isinstance(plan.method.neuron, Quantiser):
         return 0.0

@@ -1,4 +1,4 @@
-"""All tensors that an object holds, wherever they are in it: moved, or hashed."""
+"""Move, or hash, all tensors that an object holds, wherever they are in it."""
 
 from __future__ import annotations
 

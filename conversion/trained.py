@@ -1,4 +1,4 @@
-"""The network that a user wants to convert: freed of its wrappers, or refused with a way out."""
+"""The network that a user wants to convert: without its wrappers, or refused with advice."""
 
 from __future__ import annotations
 

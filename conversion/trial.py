@@ -54,7 +54,7 @@ def takes_one_argument(network: nn.Module) -> bool:
         inspect.signature(network.forward).bind(None)
     except TypeError:
         return False
-    except ValueError:  # nobody knows
+    except ValueError:  # it has no signature
         return True
     return True
 

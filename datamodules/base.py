@@ -1,7 +1,7 @@
 """What every data set offers: loaders, calibration images, fingerprints, and a check of its splits.
 
-`DataModule` holds for any task whose batches are (images, targets); `ClassificationData` adds
-what classification needs. Constructing a data module touches no file; `setup` does, and every
+`DataModule` holds for any task whose batches are (images, targets); `ClassificationData` is the base
+of data sets with one label per image. Constructing a data module touches no file; `setup` does, and every
 method calls it when needed, so that a data module also works without a trainer.
 """
 
@@ -41,7 +41,7 @@ class LoaderConfig:
     num_workers: int = 0  # processes that read images; 0 reads in the main process
     calibration_images: int = 256  # drawn from the training split
     seed: int = 0  # draws the calibration images and nothing else
-    test_images: int | None = None  # at most so many test images; None: all
+    test_images: int | None = None  # largest number of test images; None: all
     download: bool = False  # fetch what is missing, where the data set offers it
 
     def __post_init__(self) -> None:
@@ -185,7 +185,7 @@ class DataModule(pl.LightningDataModule, ABC):
 
         Args:
             content: compare the stored images themselves, which finds copies under other names
-                but reads every file. Some official splits are known to hold a few twins.
+                but reads every file. Some official splits are known to share a few images.
 
         Returns:
             (training index, test index) pairs; without ``content``, samples are compared by where
@@ -250,11 +250,6 @@ class ClassificationData(DataModule):
     """A data set with one label per image: batches are (images [B, C, H, W], labels [B] int64)."""
 
     task: ClassVar[str] = "classification"
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes; see `classes` for when files are read."""
-        return len(self.classes)
 
 
 def _permutation(count: int, seed: int) -> list[int]:

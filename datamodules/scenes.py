@@ -35,7 +35,7 @@ class SceneOptions:
     """What scenes look like."""
 
     size: int = 64  # height and width in pixels
-    most_digits: int = 4  # a scene has none to so many
+    most_digits: int = 4  # a scene has 0 to this many
     digit_sizes: tuple[int, int] = (12, 28)  # least and greatest height of a digit's square in pixels
 
 

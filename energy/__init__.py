@@ -5,7 +5,7 @@ image, layer by layer and line by line: for a spiking network up to a time step,
 from, and for that ANN quantised. `energy.registry` names all models, and nothing else has to know them.
 
 This room knows the standard library alone. `conversion` measures counts and the leaderboard reads them
-from records; both ask the same models, so a record gains a model that is younger than itself.
+from records; both ask the same models, so old records can be read with newer models.
 """
 
 from energy.counts import Layer, Network, NotMeasured, Quantised, Run, matched_bits

@@ -26,12 +26,14 @@ class BreakEven:
 
     opponent: str  # of `OPPONENTS`
     spikes: float  # a synapse and image, as measured
-    allowed: float | None  # at which both cost the same; None: the opponent costs less than silence
+    allowed: (
+        float | None
+    )  # at which both cost the same; None: the opponent costs less than this network without spikes
     ratio: float  # energy as a multiple of the opponent's
 
     @property
     def distance(self) -> float | None:
-        """How many times the allowed spikes there are; below 1 the spiking network costs less."""
+        """Spikes as a multiple of the allowed ones; below 1 the spiking network costs less."""
         return None if not self.allowed else self.spikes / self.allowed
 
 

@@ -1,6 +1,6 @@
 """Counts that energy models start from: per image, means over the test set.
 
-What nobody counted is None, and a model that needs it raises `NotMeasured`: never a silent zero.
+A count that was not taken is None, never 0; a model that needs it raises `NotMeasured`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Run:
     synops: Mapping[str, float]  # layer -> synaptic operations
     t: float  # every step that was run
     alphabet: str  # what a spike is: "binary", "burst", "signed", "graded", "weighted", "real"
-    max_per_step: int = 1  # most that one unit sends in a step, in thresholds
+    max_per_step: int = 1  # most that one neuron sends in a step, in thresholds
     functions: Mapping[str, float] = field(default_factory=dict)  # source -> evaluations of a function
 
     @property
@@ -70,7 +70,7 @@ class Run:
         return {"signed": 1, "real": 32}.get(self.alphabet, 0)
 
     def scaled(self, factor: float) -> Run:
-        """The same run with so many times the spikes."""
+        """The same run with `factor` times the spikes."""
         spikes = {name: factor * n for name, n in self.spikes.items()}
         synops = {name: factor * n for name, n in self.synops.items()}
         return Run(spikes, synops, self.t, self.alphabet, self.max_per_step, self.functions)
@@ -95,7 +95,7 @@ def matched_bits(levels: float) -> int:
 
 
 def levels_of(alphabet: str, max_per_step: int, steps: float) -> float:
-    """Values above zero that `steps` averaged steps can tell apart."""
+    """Number of values above zero that the mean of `steps` steps can have."""
     if alphabet == "weighted":
         return float(2 ** min(steps, 64.0) - 1)
     return max(max_per_step, 1) * steps

@@ -3,8 +3,8 @@
 Source of the operations: Horowitz 2014 (ISSCC), "Computing's energy problem (and what we can do about
 it)", doi:10.1109/ISSCC.2014.6757323.
 
-Source of the accesses: the same table has 10, 20 and 100 pJ for a cache of 8 kB, 32 kB and 1 MB. As it
-is handed on, those are accesses to 64 bits: Han et al. 2016 (EIE, arXiv 1602.01528, table I), who take
+Source of the accesses: the same table has 10, 20 and 100 pJ for a cache of 8 kB, 32 kB and 1 MB. Later
+papers cite them as accesses to 64 bits: Han et al. 2016 (EIE, arXiv 1602.01528, table I), who take
 the same table, have 5 pJ for 32 bits in 32 kB. Lemaire et al. 2022 (arXiv 2210.13107) and SpikingJelly's
 counter after them charge 10, 20 and 100 pJ for 32 bits. So the width of an access is an assumption of
 each model that charges memory: `access_bits`, 32 as in Lemaire et al. unless it says otherwise. With 64
@@ -30,9 +30,9 @@ ACCESS_PJ = ((0, 0.0), (8 * 1024, 10.0), (32 * 1024, 20.0), (1024 * 1024, 100.0)
 
 def access_pj(size: float) -> float:
     """Energy of one access of full width to a memory of `size` bytes."""
-    for (low, cheap), (high, dear) in pairwise(ACCESS_PJ):
+    for (low, energy_low), (high, energy_high) in pairwise(ACCESS_PJ):
         if size <= high:
-            return cheap + (dear - cheap) * (size - low) / (high - low)
+            return energy_low + (energy_high - energy_low) * (size - low) / (high - low)
     return ACCESS_PJ[-1][1]
 
 

@@ -42,9 +42,9 @@ What the paper leaves open, or does differently, and what is chosen here:
   `dense_reads="once"` a dense layer reads each weight and each input once an image, the least that any
   accelerator can do.
 * The ANN is charged in 32-bit integers, 3.2 pJ a MAC, not the 4.6 pJ of floating point, in all forms.
-* The 32-bit form (`Words()`) has 32-bit weights, membranes and queues in the spiking network. Its quantised
-  ANN has 8 bits everywhere, accumulators, biases and outputs included, whatever its activations need: as
-  papers print it. Addresses are 32 bits wide everywhere.
+* The 32-bit form (`WordWidths()`) has 32-bit weights, membranes and queues in the spiking network. Its
+  quantised ANN has 8 bits everywhere, accumulators, biases and outputs included, whatever its activations
+  need: as papers print it. Addresses are 32 bits wide everywhere.
 * The 8-bit form (`INT8`) has 8-bit weights and 32-bit accumulators, biases and membranes on both sides, and
   the quantised ANN's activations in the bits that they need. An entry of a queue holds 32 bits of address
   and time, and what the event carries besides (`Run.payload_bits`).
@@ -74,7 +74,7 @@ QUEUE_ENTRIES = 1000  # Lemaire et al. 2022, experiments
 
 
 @dataclass(frozen=True)
-class Words:
+class WordWidths:
     """Widths, in bits, of what a dense layer works on, and what its operations cost."""
 
     weight: int = 32
@@ -85,8 +85,8 @@ class Words:
     add_pj: float = ADD_INT32_PJ
 
 
-BYTES = Words(8, 8, 8, 8, MULTIPLY_INT8_PJ, ADD_INT8_PJ)
-INT8 = Words(8, 32, 8, 32, MULTIPLY_INT8_PJ, ADD_INT32_PJ)
+BYTES = WordWidths(8, 8, 8, 8, MULTIPLY_INT8_PJ, ADD_INT8_PJ)
+INT8 = WordWidths(8, 32, 8, 32, MULTIPLY_INT8_PJ, ADD_INT32_PJ)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,10 @@ class MemoryModel(EnergyModel):
         skipping = self.skip_zeros if skip_zeros is None else skip_zeros
         return {
             layer.name: self._dense(
-                layer, Words(), ann_macs(layer, skipping), _active_inputs(layer, None) if skipping else None
+                layer,
+                WordWidths(),
+                ann_macs(layer, skipping),
+                _active_inputs(layer, None) if skipping else None,
             )
             for layer in network.layers
         }
@@ -133,7 +136,7 @@ class MemoryModel(EnergyModel):
         skipping = self.skip_zeros if skip_zeros is None else skip_zeros
         words = BYTES
         if self.weight_bits == 8:
-            words = Words(8, 32, run.bits, run.bits, multiply_by_8_pj(run.bits), ADD_INT32_PJ)
+            words = WordWidths(8, 32, run.bits, run.bits, multiply_by_8_pj(run.bits), ADD_INT32_PJ)
         return {
             layer.name: self._dense(
                 layer,
@@ -146,7 +149,7 @@ class MemoryModel(EnergyModel):
 
     def spiking(self, network: Network, run: Run) -> Breakdowns:
         """Layers with weights, then layers that send spikes."""
-        words = INT8 if self.weight_bits == 8 else Words()
+        words = INT8 if self.weight_bits == 8 else WordWidths()
         found = {}
         for layer in network.layers:
             synops = run.synops.get(layer.name, 0.0)
@@ -167,7 +170,7 @@ class MemoryModel(EnergyModel):
         return found
 
     def _access(self, values: float, bits: int, *, of: float | None = None) -> float:
-        """One value of `bits` in a memory of so many of them; or of `of` bytes."""
+        """Energy of one value of `bits` in a memory of `values` of them, or of `of` bytes."""
         size = values * bits / 8 if of is None else of
         return access_pj(size) * bits / self.access_bits
 
@@ -176,7 +179,7 @@ class MemoryModel(EnergyModel):
         carried = run.payload_bits if self.weight_bits == 8 or self.skip_zeros else 0
         return self._access(QUEUE_ENTRIES, ADDRESS_BITS + carried)
 
-    def _dense(self, layer: Layer, words: Words, macs: float, active: float | None) -> Breakdown:
+    def _dense(self, layer: Layer, words: WordWidths, macs: float, active: float | None) -> Breakdown:
         """A layer that computes every output once, from every input or from those that are not zero."""
         inputs, outputs = (
             known(layer.inputs, layer.name, "inputs"),
@@ -210,7 +213,7 @@ class MemoryModel(EnergyModel):
             + mask,
         )
 
-    def _events(self, layer: Layer, run: Run, synops: float, words: Words) -> Breakdown:
+    def _events(self, layer: Layer, run: Run, synops: float, words: WordWidths) -> Breakdown:
         """Spikes on their way through the synapses of a layer, without the membranes they end at."""
         weights, owned = (
             known(layer.weights, layer.name, "weights"),

@@ -50,7 +50,7 @@ class EnergyModel(ABC):
         name: how the model is called.
         summary: one line on what it assumes.
         source: where its table and its equations were published.
-        leaves_out: what it does not charge, for anybody.
+        leaves_out: what it charges to no network.
     """
 
     source: ClassVar[str]

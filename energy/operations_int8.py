@@ -7,7 +7,7 @@ levels need. Its accuracy is that of `ptq`; that of the spiking network is measu
 `precision: int8`, and the pair is what this model compares. Counts of a float32 run are charged as if
 rounding the weights had not moved a spike.
 
-The ANN that everything is a multiple of stays the trained one, in 32-bit floating point: 4.6 pJ a
+Ratios compare with the trained ANN, which stays in 32-bit floating point: 4.6 pJ a
 multiply-accumulate.
 
 What is counted is what `energy.operations` counts. A real number that an event carries is taken to have 8

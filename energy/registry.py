@@ -28,7 +28,7 @@ def by_name(name: str) -> EnergyModel:
     """The model of a name, or one with other assumptions, e.g. "memory:access_bits=64,membrane=clocked".
 
     Raises:
-        UnknownModelError: there is none; says what there is.
+        UnknownModelError: there is none; lists the names of all models.
     """
     plain, colon, changes = name.partition(":")
     if plain not in _MODELS:

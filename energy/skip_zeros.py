@@ -1,4 +1,4 @@
-"""The honest opponent: an ANN that skips its own zeros, and reads each weight and each input once.
+"""The strongest opponent: an ANN that skips its own zeros, and reads each weight and each input once.
 
 Dampfhoffer et al. 2023 (IEEE TETCI 7(3):731, doi:10.1109/TETCI.2022.3214509) and Yan, Bai, Tang and Wong
 2024 (arXiv 2409.08290) compare spikes with accelerators that use sparsity and reuse as well as a
@@ -8,7 +8,7 @@ a synapse and image; below 5.7 % of neurons a step at T = 5. The equations here 
 
 * The ANN and the quantised ANN compute the MACs whose input is not zero, counted on the test images, read
   each weight at most once, each input that is not zero once, and one bit for every input that says whether
-  it is. Inputs that are not zero are located as spikes are.
+  it is zero. Inputs that are not zero are located as spikes are.
 * The spiking network is driven by events, its potentials move once a step, and an event pays for the bits
   that it carries.
 """

@@ -34,7 +34,7 @@ from conversion.recipes import Recipe, recipe_from
 from conversion.simulation.backend import Precision
 from lightning_modules.metrics import TaskMetric
 from lightning_modules.results import EvaluationResult, Measurement, Totals
-from lightning_modules.subjects import AnyMetric, ImagesOf, Subject, TaskSubject, Words, subject_of
+from lightning_modules.subjects import AnyMetric, ImagesOf, Overrides, Subject, TaskSubject, subject_of
 
 
 class SpikingEvaluation(pl.Callback):
@@ -102,7 +102,7 @@ class SpikingEvaluation(pl.Callback):
         self._precision = precision
         self._on_readout = on_readout
         self._memory_mib = checked_budget(memory_mib)
-        self._words = Words(metric, images_of, targets_of, network_of)
+        self._overrides = Overrides(metric, images_of, targets_of, network_of)
         self._result: EvaluationResult | None = None
         self._subject: Subject | None = None
 
@@ -137,7 +137,7 @@ class SpikingEvaluation(pl.Callback):
                 f"there are {loaders} test dataloaders, and their images would share one metric; test "
                 "them one by one: trainer.test(module, dataloaders=loader)"
             )
-        subject = subject_of(trainer, pl_module, self._words)
+        subject = subject_of(trainer, pl_module, self._overrides)
         with torch.inference_mode(False):
             self.network = self._converted(subject, pl_module, self._calibration_images(trainer))
         self._metrics: dict[int, TaskMetric] = {}
@@ -179,7 +179,7 @@ class SpikingEvaluation(pl.Callback):
         assert self.network is not None
         assert self._subject is not None
         given, targets = self._subject.split(batch)
-        images = self.network.checked(given)  # before the ANN refuses them in other words
+        images = self.network.checked(given)  # before the ANN refuses them with another message
         reference, targets = self._subject.answer(outputs, given, targets)
         started = time.monotonic()
         self._wiring = self._wiring or self.network.connectivity(images)
@@ -259,7 +259,7 @@ class SpikingEvaluation(pl.Callback):
             given = given()
         elif isinstance(given, Iterator):  # another test would find it used up
             given = self._calibration = list(given)
-        find = self._words.images_of
+        find = self._overrides.images_of
         if find is not None and not isinstance(given, Tensor | np.ndarray):
             batches = [given] if isinstance(given, Mapping) else given
             given = [one if isinstance(one, Tensor | np.ndarray) else find(one) for one in batches]

@@ -1,8 +1,7 @@
 """What `SpikingEvaluation` evaluates: a module's network, its batches, its metric, and what the ANN answers.
 
-Modules of this package say all of that themselves, in the words of `TaskModule`. Of any other
-LightningModule only `forward` is asked, from images to logits; everything else has a default, and a way
-to be named by the user.
+Modules of this package are `TaskModule`s and give all of that themselves. Any other LightningModule only
+needs a `forward` from images to logits; everything else has a default, and the user may name something else.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from lightning_modules.metrics import ClassificationMetric, NamedMetric, TaskMet
 from lightning_modules.task_module import test_images
 
 TARGET_KEYS = ("label", "labels", "target", "targets", "y")
-_TASK_WORDS = ("network", "new_metric", "ann_metric", "inputs_and_targets")
+TASK_ATTRIBUTES = ("network", "new_metric", "ann_metric", "inputs_and_targets")
 AnyMetric = Metric | MetricCollection
 ImagesOf = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
-class Words:
-    """What a user says about a module that is none of ours; None: the module's own word, or the default."""
+class Overrides:
+    """What a user names about a module; None: what the module itself offers, or else the default."""
 
     metric: AnyMetric | Callable[[], AnyMetric] | None = None
     images_of: ImagesOf | None = None
@@ -47,9 +46,9 @@ class Words:
                 raise TypeError(f"{name} must be a function, got {type(value).__name__}")
 
     @property
-    def nothing(self) -> bool:
-        """True where the user says nothing."""
-        return all(word is None for word in vars(self).values())
+    def empty(self) -> bool:
+        """True where the user names nothing."""
+        return all(given is None for given in vars(self).values())
 
 
 class Subject(ABC):
@@ -101,7 +100,7 @@ class Subject(ABC):
 
 
 class TaskSubject(Subject):
-    """A module in the words of `TaskModule`: its own step runs the network and updates its own metric."""
+    """A module with a `TaskModule`'s attributes: its own step runs the network and updates its metric."""
 
     def __init__(self, module: Any) -> None:
         super().__init__(module.network)
@@ -145,20 +144,20 @@ class TaskSubject(Subject):
 class PlainSubject(Subject):
     """Any module: its network runs once more here, so that its own step may do whatever it likes."""
 
-    def __init__(self, trainer: pl.Trainer, module: pl.LightningModule, words: Words) -> None:
-        if words.network_of is not None:
-            network = words.network_of(module)
+    def __init__(self, trainer: pl.Trainer, module: pl.LightningModule, overrides: Overrides) -> None:
+        if overrides.network_of is not None:
+            network = overrides.network_of(module)
             if not isinstance(network, nn.Module):
                 given = type(network).__name__
                 raise TypeError(f"network_of must give a torch.nn.Module, a part of the module, got {given}")
         else:
-            network = module.network if _speaks_of_a_task(module) else module  # type: ignore[assignment]
+            network = module.network if _has_task_attributes(module) else module  # type: ignore[assignment]
         super().__init__(network)
         self._trainer = trainer
         self._module: Any = module
-        self._words = words
+        self._overrides = overrides
         self._ann_metric: TaskMetric | None = None
-        self._by_accuracy = words.metric is None and not hasattr(module, "new_metric")
+        self._by_accuracy = overrides.metric is None and not hasattr(module, "new_metric")
 
     def start(self) -> None:
         """Nothing: only the runs of `answer` are counted."""
@@ -188,7 +187,7 @@ class PlainSubject(Subject):
         if self._by_accuracy:
             images = test_images(self._trainer) if self._trainer.world_size > 1 else None
             return ClassificationMetric(output.shape[1], images).to(self._module.device)
-        given = self._words.metric or self._module.new_metric
+        given = self._overrides.metric or self._module.new_metric
         metric: Any = given if isinstance(given, AnyMetric) else given()
         if not isinstance(metric, AnyMetric):
             raise TypeError(
@@ -231,8 +230,8 @@ class PlainSubject(Subject):
         return labels
 
     def _images(self, batch: Any) -> Any:
-        if self._words.images_of is not None:
-            return self._words.images_of(batch)
+        if self._overrides.images_of is not None:
+            return self._overrides.images_of(batch)
         if hasattr(self._module, "inputs_and_targets"):
             return self._module.inputs_and_targets(batch)[0]
         try:
@@ -243,22 +242,22 @@ class PlainSubject(Subject):
             ) from error
 
     def _targets(self, batch: Any) -> Any:
-        if self._words.targets_of is not None:
-            return self._words.targets_of(batch)
+        if self._overrides.targets_of is not None:
+            return self._overrides.targets_of(batch)
         if hasattr(self._module, "inputs_and_targets"):
             return self._module.inputs_and_targets(batch)[1]
         return targets_in(batch)
 
 
-def subject_of(trainer: pl.Trainer, module: pl.LightningModule, words: Words) -> Subject:
+def subject_of(trainer: pl.Trainer, module: pl.LightningModule, overrides: Overrides) -> Subject:
     """A module under test, and what its user says about it."""
-    if words.nothing and _speaks_of_a_task(module):
+    if overrides.empty and _has_task_attributes(module):
         return TaskSubject(module)
-    return PlainSubject(trainer, module, words)
+    return PlainSubject(trainer, module, overrides)
 
 
-def _speaks_of_a_task(module: Any) -> bool:
-    return all(hasattr(module, word) for word in _TASK_WORDS)
+def _has_task_attributes(module: Any) -> bool:
+    return all(hasattr(module, name) for name in TASK_ATTRIBUTES)
 
 
 def targets_in(batch: Any) -> Any:

@@ -4,11 +4,18 @@
     <results>/claims/<kind>-<id>.progress   how far it is, see `progress_file`
     <results>/claims/.turn.lock             held for the moment in which a claim is taken
 
-A claim outlives its owner when that is killed. On the same machine the dead process is noticed at once, on
-others when the heartbeat has been silent for `SILENCE`; then whoever wants the work takes the claim over.
-A claim that cannot be read, or that another version wrote, is somebody's as long as its heartbeat moves.
-The owner only ever touches its own file, by its descriptor, so an owner that was merely frozen cannot
-disturb its successor: it finds that it is no longer the holder (`Claim.held`) and drops its result.
+When an owner is killed, its claim stays. Processes on the same machine see at once that the owner is dead;
+on other machines it counts as dead after `SILENCE` seconds without a heartbeat. Then the next process that
+wants the work takes the claim over. A claim that cannot be read, or that another version wrote, holds as
+long as its heartbeat moves. The owner only touches its own file, by its descriptor, so an owner that was
+merely frozen cannot disturb its successor: it finds that it is no longer the holder (`Claim.held`) and
+drops its result.
+
+Why no library: the kernel's locks (`filelock.FileLock`) end with their process, but on network disks they may
+hold for one machine alone. The leases of `filelock` (`SoftFileLease`, since 3.30) have a heartbeat, and other
+machines take them over, too. But a process has to watch a lease for its whole duration before it knows that
+the owner is dead; `spikemark status` has to know that from one look. A claim also says what the work is, and
+how far it is.
 """
 
 from __future__ import annotations
@@ -110,7 +117,7 @@ class Claims:
             raise unwritable(path, error) from error
 
     def wait(self, key: str, title: str, on_wait: Callable[[Holding], None]) -> Claim:
-        """Claim a piece of work, after whoever holds it; `on_wait` is called once if that takes time.
+        """Claim a piece of work; while another process holds it, wait. `on_wait` is called once before that.
 
         Raises:
             StoreError: the folder cannot be written.

@@ -1,8 +1,8 @@
 """How long an owner has been silent, by the clock of the disk that everybody shares.
 
-A heartbeat is the modification time of a claim. One that lies in the future, because a clock was wrong then
-or is wrong now, says nothing by itself. Whoever finds it notes it beside the claim; the owner is silent from
-that moment on, unless the heartbeat changes.
+A heartbeat is the modification time of a claim. Where a clock was or is wrong, it may lie in the future, and
+then its age is unknown. The first process that sees such a heartbeat notes it beside the claim. The owner
+counts as silent from that moment on, until the heartbeat changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What processes that were killed have left in a results folder, and nobody needs."""
+"""Files in a results folder that killed processes have left, and that no process needs."""
 
 from __future__ import annotations
 

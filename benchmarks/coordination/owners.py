@@ -97,7 +97,7 @@ def _space() -> str:
 def _look(pid: int) -> tuple[float, str]:
     """When a process started, and its state.
 
-    Not the Unix time that psutil computes from the clock: whoever sets the clock would change it.
+    Not the Unix time that psutil gives: it is computed from the clock, and setting the clock changes it.
     """
     if os.path.exists("/proc/self/stat"):
         words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def read_plain(path: Path, most: int = SMALL) -> bytes:
-    """Content of a plain file; a pipe or a device would make whoever reads it wait for ever.
+    """Content of a plain file; a pipe or a device could make the reader wait for ever.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""How far a piece of work is, in a small file, for whoever watches, in this process or elsewhere."""
+"""How far a piece of work is, in a small file that other processes can read."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class ProgressFile:
         try:
             unfinished.write_text(json.dumps(asdict(self._shown)), encoding="utf-8")
             os.replace(unfinished, self._path)
-        except OSError:  # whoever watches misses this moment; the work goes on
+        except OSError:  # readers miss this moment; the work goes on
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
-"""Imported first by the fork server: it ends when the command does, however that ends.
+"""Ends the fork server when the command ends, even by a kill; the fork server imports this file first.
 
-By itself it notices that only after its imports, which take a while on a busy machine, and not as long as a
-worker lives. This is a matter of Linux; elsewhere it does notice, only later.
+Without it, the fork server notices the end of the command late: after its imports, which take a while on a
+busy machine, and after its last worker. This works on Linux; on other systems the fork server ends later.
 """
 
 from __future__ import annotations

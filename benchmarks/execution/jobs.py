@@ -1,8 +1,8 @@
 """The unit that is submitted: one cell, or the one training that cells wait for.
 
 A job carries everything it needs, so any process that sees the results folder and the data can run it. It
-takes a claim first, so that it may be submitted twice; it writes its record or failure itself, so that a
-runner that dies loses nothing; and it answers with a few words.
+takes a claim first, so submitting it twice does no harm. It writes its record or failure itself, so nothing
+is lost when the runner dies. Its answer to the runner is a few words.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmarks.evaluate import evaluate
 from benchmarks.execution.lost_workers import NotStarted
 from benchmarks.offline import remove_run
 from benchmarks.provenance import package_versions
-from benchmarks.quiet import quieten
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.tracking import start_run
 from benchmarks.user_errors import USER_ERRORS
 from datamodules import DataError, DataModule
@@ -93,7 +93,7 @@ class Answer:
 def run_job(job: Job) -> Answer:
     """Run a job in this process; what goes wrong is in the answer and in the failures of the results."""
     with _ONE_AT_A_TIME:
-        quieten()
+        hide_lightning_hints()
         started = time.monotonic()
         if not job.results.is_dir():
             return Answer("failed", f"{Owner.here()} does not see the results folder {job.results}")
@@ -122,7 +122,7 @@ def fail(job: Job, error: BaseException, worker: str, trace: str | None) -> Fail
         error=type(error).__name__,
         message=str(error),
         traceback=trace,
-        mendable=isinstance(error, OUTSIDE_CAUSES),
+        outside_cause=isinstance(error, OUTSIDE_CAUSES),
         worker=worker,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=package_versions(),

@@ -1,4 +1,4 @@
-"""What a matrix still needs, from its records and failures; and a note of it that others can read.
+"""Which cells of a matrix are still to be run, found from its records and failures; and a note of all cells.
 
     <results>/runs/<matrix>.json   the cells of the latest run of a matrix
 
@@ -60,7 +60,7 @@ def make_plan(cells: Iterable[Cell], results: Path, retry_failed: bool) -> RunPl
         if isinstance(found, str):
             plan.damaged.append((store.path_of(cell.id), found))
         failure = failures.get(cell.id) or failures.get(cell.ann.id)
-        if failure is None or failure.mendable or retry_failed:
+        if failure is None or failure.outside_cause or retry_failed:
             plan.missing.append(cell)
         else:
             plan.failed.append((cell, failure))

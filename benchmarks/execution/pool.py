@@ -1,8 +1,9 @@
 """Worker processes on this machine: a worker that is killed takes one job with it, and nothing else.
 
-Each place has a `ProcessPoolExecutor` of one worker, so that a broken one says which job broke it and the
-others never notice. Workers come from a fork server that has imported what they need and nothing that
-runs; where there is none, they are spawned. Both start clean: no threads, no CUDA, no locks of the runner.
+Each worker has a `ProcessPoolExecutor` of its own. When it breaks, it is known which job broke it, and the
+other workers are not affected. Workers are forked from a server that has imported what they need and runs
+nothing; where there is no fork server, they are spawned. Both ways, a worker starts without threads, CUDA or
+locks of the runner.
 """
 
 from __future__ import annotations

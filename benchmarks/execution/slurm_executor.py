@@ -57,7 +57,7 @@ class SlurmExecutor(Executor):
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
         try:
-            job = self._executor.submit(Again(fn), *args, **kwargs)
+            job = self._executor.submit(Requeued(fn), *args, **kwargs)
         except Exception as error:
             raise ExecutionError(f"Slurm refused a job: {error}") from error
         with self._lock:
@@ -90,7 +90,7 @@ class SlurmExecutor(Executor):
             future.set_exception(lost)
 
 
-class Again:
+class Requeued:
     """Calls a function; a job that Slurm preempts or times out is queued again, and goes on where it was."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:

@@ -1,7 +1,8 @@
-"""The way of every word to a terminal: no command prints past it.
+"""Printing: every command prints through this package.
 
-Names, labels and messages come from files that others wrote. What a terminal would obey is shown as a mark,
-whatever the terminal can show, and whether or not anybody can still read what is printed.
+Names, labels and messages come from files that others wrote, and may hold control codes. Codes that a
+terminal would obey are shown as a mark. Printing works on terminals with few characters, and ends no work
+where the output is full or closed.
 """
 
 from benchmarks.output.screen import Screen, say, screen

@@ -55,7 +55,7 @@ class Lasting(io.RawIOBase):
 
 
 class Spikemark(click.Group):
-    """The command, whose words all go the same way, its complaints and help among them."""
+    """The command; its help and its error messages are printed like everything else."""
 
     def main(
         self,
@@ -93,7 +93,7 @@ class Spikemark(click.Group):
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
-    """Let nothing that happens to standard output or standard error end what is done meanwhile.
+    """Keep the work going when standard output or standard error cannot be written.
 
     Ends with code 1 where something was not printed, and says so on standard error.
     """

@@ -17,7 +17,7 @@ from spikemark_plugins.names import did_you_mean
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LawVerdict:
     """What became of one law."""
 
     kind: str
@@ -25,7 +25,7 @@ class Verdict:
     broken: str | None  # why, or None where it is kept
 
 
-def judge(text: str, data_root: Path | None) -> Iterator[Verdict]:
+def judge(text: str, data_root: Path | None) -> Iterator[LawVerdict]:
     """Run every law that holds for something.
 
     Args:
@@ -48,7 +48,7 @@ def judge(text: str, data_root: Path | None) -> Iterator[Verdict]:
     for kind in kinds:
         arguments = KINDS[kind].arguments(name, options, data_root)
         for law in KINDS[kind].laws:
-            yield Verdict(kind, (law.__doc__ or law.__name__).strip(), _broken(law, arguments))
+            yield LawVerdict(kind, (law.__doc__ or law.__name__).strip(), _broken(law, arguments))
 
 
 def _broken(law: Callable[..., None], arguments: tuple[Any, ...]) -> str | None:

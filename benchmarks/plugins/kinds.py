@@ -17,7 +17,7 @@ Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Kind:
+class PluginKind:
     """Recipes, networks or data sets."""
 
     group: str  # of entry points
@@ -27,14 +27,16 @@ class Kind:
 
 
 KINDS = {
-    "recipe": Kind(
+    "recipe": PluginKind(
         RECIPES,
         recipe_names,
         RECIPE_LAWS,
         lambda name, options, root: ({"preset": name, **options},),
     ),
-    "network": Kind(NETWORKS, networks.names, NETWORK_LAWS, lambda name, options, root: (name, options)),
-    "dataset": Kind(
+    "network": PluginKind(
+        NETWORKS, networks.names, NETWORK_LAWS, lambda name, options, root: (name, options)
+    ),
+    "dataset": PluginKind(
         DATASETS, datasets.names, DATASET_LAWS, lambda name, options, root: (name, options, root)
     ),
 }

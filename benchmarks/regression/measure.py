@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from benchmarks.anns import AnnStore
 from benchmarks.cells import Cell, expand
 from benchmarks.data import evaluation_data, training_data
 from benchmarks.errors import RegressionError
-from benchmarks.quiet import quieten
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
@@ -45,16 +45,17 @@ def measure(matrix: Matrix, results: Path, weights: Path, console: Console) -> B
     kept = weights / "anns"
     if kept.is_dir():
         shutil.copytree(kept, results / "anns")
-    quieten()
+    hide_lightning_hints()
+    cells = _one_cell_each(matrix)
     with _one_thread():
-        _train_in_half_precision(matrix, results, console)
+        _train_in_half_precision(cells, results, console)
         outcome = run(matrix, None, results, console)
         if outcome.interrupted:
             raise KeyboardInterrupt
         if outcome.failures:
             what, why = outcome.failures[0]
             raise RegressionError(f"{len(outcome.failures)} cell(s) failed, first {what}:\n{why}")
-        arithmetic = _arithmetic(matrix, results)
+        arithmetic = _arithmetic(cells, results)
     return Baseline(arithmetic=arithmetic, cells=measured(ResultStore(results).load().records))
 
 
@@ -78,14 +79,14 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _networks(matrix: Matrix) -> list[Cell]:
+def _one_cell_each(matrix: Matrix) -> list[Cell]:
     """One cell for each network."""
     return list({cell.ann.id: cell for cell in expand(matrix, None)}.values())
 
 
-def _train_in_half_precision(matrix: Matrix, results: Path, console: Console) -> None:
+def _train_in_half_precision(cells: Sequence[Cell], results: Path, console: Console) -> None:
     anns = AnnStore(results)
-    for cell in _networks(matrix):
+    for cell in cells:
         spec = cell.ann
         if not spec.network.trained_here or anns.path_of(spec).is_file():
             continue
@@ -96,14 +97,14 @@ def _train_in_half_precision(matrix: Matrix, results: Path, console: Console) ->
         torch.save({"state_dict": network.half().state_dict()}, anns.path_of(spec))
 
 
-def _arithmetic(matrix: Matrix, results: Path) -> dict[str, str]:
+def _arithmetic(cells: Sequence[Cell], results: Path) -> dict[str, str]:
     """What decides how float32 numbers are rounded, and how they were: a hash of what the ANNs answer.
 
     Recipes change none of this, so nothing that goes wrong in a conversion can pass for another machine.
     """
     anns = AnnStore(results)
     digest = hashlib.sha256()
-    for cell in _networks(matrix):
+    for cell in cells:
         spec = cell.ann
         data = evaluation_data(cell.settings.evaluation, spec)
         network = spec.network.chosen.build(len(data.classes), data.image_shape[0]).eval()

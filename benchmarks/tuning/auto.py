@@ -19,7 +19,6 @@ from conversion.search import Choices, Range, declared_ranges
 from spikemark_plugins.names import did_you_mean
 
 SEARCHED = ("scale", "neuron", "initial", "correction", "pooling")
-NEURON_ALPHABETS = ("binary", "burst", "signed", "graded", "weighted", "real")
 
 
 @dataclass(frozen=True)

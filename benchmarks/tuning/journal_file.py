@@ -34,7 +34,7 @@ from leaderboard.files.atomic import unwritable
 MOST = 2**32  # bytes of a journal
 PATIENCE = 60.0  # seconds to wait for the lock that is held for milliseconds
 
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a pipe would make whoever opens it wait
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
 _CHECKED = re.compile(rb'(.*),"check":"([0-9a-f]{8})"\}', re.DOTALL)
 _log = logging.getLogger("spikemark.tuning")
 

@@ -1,7 +1,7 @@
 """What a trial measures: how far a spiking network is from its ANN, or how good it is, read-out by read-out.
 
-Everything that does not depend on the recipe is done once per network: capturing it, observing its
-activations, running the ANN on the images that trials are judged on.
+What does not depend on the recipe is done once for each network: capturing it, observing its activations, and
+running the ANN on the images that trials are judged on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lightning_modules.metrics import TaskMetric, kl_divergence
 
 
 @dataclass(frozen=True)
-class Reading:
+class TrialReading:
     """A network judged at one read-out."""
 
     t: int
@@ -36,7 +36,7 @@ class Reading:
     energy_ratio: float  # operations model, of the ANN's energy
 
 
-class Subject:
+class TuningSubject:
     """A trained network and the images that all its trials share.
 
     Args:
@@ -82,7 +82,7 @@ class Subject:
         """Whether more is better."""
         return self._new_metric is not None
 
-    def readings(self, recipe: Recipe, t: int) -> Generator[Reading, None, None]:
+    def readings(self, recipe: Recipe, t: int) -> Generator[TrialReading, None, None]:
         """Convert with a recipe and judge at t = 1, 2, 4, ... and t; stop iterating to stop early.
 
         All images run side by side, so that the first reading needs one time step of each. A recipe
@@ -97,7 +97,7 @@ class Subject:
         for readouts in zip(*runs, strict=True):
             yield self._read(network, recipe, readouts)
 
-    def _read(self, network: Converted, recipe: Recipe, readouts: Sequence[Readout]) -> Reading:
+    def _read(self, network: Converted, recipe: Recipe, readouts: Sequence[Readout]) -> TrialReading:
         steps = sum(r.t_total * r.activity.images for r in readouts)
         spikes = max(recipe.neuron.max_per_step, 0)
         wiring = network.connectivity(self._batches[0][0])
@@ -106,7 +106,7 @@ class Subject:
             for name, count in readout.activity.synops.items():
                 synops[name] = synops.get(name, 0.0) + count / self.images
         energy = operations_energy_pj(wiring, synops, steps / self.images, recipe.neuron.alphabet)
-        return Reading(
+        return TrialReading(
             readouts[0].t,
             steps / self.images,
             self._value([readout.output for readout in readouts]),

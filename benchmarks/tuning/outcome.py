@@ -18,7 +18,7 @@ from benchmarks.cells import Cell
 from benchmarks.recipe_entries import entry_of
 from benchmarks.spec import Matrix
 from benchmarks.tuning.journal import READ_AT
-from benchmarks.tuning.objective import Subject
+from benchmarks.tuning.objective import TuningSubject
 from benchmarks.tuning.study import FORWARDS, IMAGE_STEPS, REFUSED, REPEATS, SECONDS, Found
 from benchmarks.tuning_spec import TuningSpec
 from leaderboard.files.atomic import write_text_atomically
@@ -67,7 +67,7 @@ def tuned(
     study_id: str,
     found: Found,
     settings: TuningSpec,
-    subject: Subject,
+    subject: TuningSubject,
     label: str = "",
     constraint: str | None = None,
 ) -> Tuned:

@@ -21,9 +21,9 @@ from benchmarks.tuning.space import Refused, Space, Values
 from benchmarks.tuning_spec import TuningSpec
 
 ATTEMPTS = 200  # proposals that may be refused in a row
-GUIDED_ATTEMPTS = 10  # after so many the sampler is not asked any more
+GUIDED_ATTEMPTS = 10  # proposals of the sampler for one trial, before chance takes over
 GUIDED_REPEATS = 2  # proposals of the sampler that repeat a trial, before chance takes over
-MOST_REPEATS = 20  # after so many the trial is repeated
+MOST_REPEATS = 20  # proposals that repeat a trial, before one of them is taken
 SMALLEST = 1e-12  # below which divergences count as equal
 
 
@@ -87,7 +87,7 @@ def propose(
     )
 
 
-def quieten() -> None:
+def hide_optuna_reports() -> None:
     """Optuna reports every trial, and features it would rather have; its errors still come through."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

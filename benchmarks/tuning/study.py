@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.errors import TuningError
 from benchmarks.tuning.journal import GIVEN, READ_AT, Journal
-from benchmarks.tuning.objective import Reading, Subject
+from benchmarks.tuning.objective import TrialReading, TuningSubject
 from benchmarks.tuning.proposals import Proposal, propose
 from benchmarks.tuning.space import Refused, Space, Values
 from benchmarks.tuning_spec import TuningSpec
@@ -64,7 +64,7 @@ def run_study(
     name: str,
     folder: Path,
     space: Space,
-    subject: Subject,
+    subject: TuningSubject,
     settings: TuningSpec,
     t_of: Callable[[Recipe], int],
     report: TrialHook = lambda done, total: None,
@@ -107,7 +107,7 @@ def run_study(
 @dataclass(frozen=True)
 class _StudyRun:
     space: Space
-    subject: Subject
+    subject: TuningSubject
     t_of: Callable[[Recipe], int]
     most_energy: float | None
 
@@ -135,13 +135,13 @@ class _StudyRun:
         else:
             journal.study.tell(trial, last.value)
 
-    def _measure(self, trial: optuna.Trial) -> tuple[Reading, bool]:
+    def _measure(self, trial: optuna.Trial) -> tuple[TrialReading, bool]:
         """The read-out that counts, and whether the trial stopped there because it is behind."""
         recipe = self.space.suggest(trial)
         longest = self.t_of(recipe)
         spent = 0.0
         while True:
-            last: Reading | None = None
+            last: TrialReading | None = None
             for reading in self.subject.readings(recipe, longest):
                 if abs(reading.value) == float("inf"):
                     raise Refused(f"the network's outputs at t = {reading.t} are not finite")

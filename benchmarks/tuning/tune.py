@@ -21,13 +21,13 @@ from benchmarks.coordination.leftovers import sweep_results
 from benchmarks.data import evaluation_data
 from benchmarks.errors import TuningError
 from benchmarks.progress import Display
-from benchmarks.quiet import quieten as quieten_lightning
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.settings import CellSettings
 from benchmarks.spec import Matrix
 from benchmarks.tuning.auto import AutoSpace, Constraint
-from benchmarks.tuning.objective import Subject
+from benchmarks.tuning.objective import TuningSubject
 from benchmarks.tuning.outcome import Tuned, tuned, write_matrix
-from benchmarks.tuning.proposals import quieten as quieten_optuna
+from benchmarks.tuning.proposals import hide_optuna_reports
 from benchmarks.tuning.space import RecipeSpace
 from benchmarks.tuning.study import run_study
 from benchmarks.tuning_spec import TuningSpec
@@ -79,8 +79,8 @@ def tune(matrix: Matrix, request: Request, console: Console) -> TuningOutcome:
         TuningError: a setting does not fit, or a recipe cannot be tuned at all.
         AnnError, ConversionError, DataError, StoreError: as for `benchmarks.runner.run`.
     """
-    quieten_lightning()
-    quieten_optuna()
+    hide_lightning_hints()
+    hide_optuna_reports()
     matrix = matrix.model_copy(update={"also": []})
     sweep_results(request.results)
     everything = expand_one(matrix, request.data_root)
@@ -113,7 +113,7 @@ class _Session:
         self._request = request
         self._recipes = recipes  # that the matrix has for this network
         self._display = display
-        self._subject: Subject | None = None
+        self._subject: TuningSubject | None = None
         settings = request.settings
         constraint = request.constraint
         t = settings.t or of_cells.time_steps[-1]
@@ -197,7 +197,7 @@ class _Session:
             }
         )
 
-    def _ready(self, cell: Cell) -> Subject:
+    def _ready(self, cell: Cell) -> TuningSubject:
         """The trained network, captured, with its images; trained first where nobody has."""
         settings, evaluation = self._settings, self._of_cells.evaluation
         if self._subject is None:
@@ -219,7 +219,7 @@ class _Session:
             size = evaluation.batch_size
             known = evaluation.calibration_images
             judged = slice(known, None) if with_targets else slice(0, settings.images)
-            self._subject = Subject(
+            self._subject = TuningSubject(
                 module.network,
                 images[:known].to(device).split(size),
                 _batches(images[judged].to(device), _moved(targets[judged], device), size),

@@ -26,7 +26,7 @@ class AdaptiveFire(Allocation):
     `least` and that, the network runs with only this layer changed: its divergence from the ANN is
     the layer's sensitivity, the spikes of the layer are its cost. The γ of all layers minimise the
     sum of sensitivities with costs of at most `ratio` times those of γ = `desired` everywhere; then
-    thresholds are fitted anew.
+    thresholds are fitted again.
 
     Parameters:
         desired: γ whose spikes set the budget.
@@ -36,7 +36,7 @@ class AdaptiveFire(Allocation):
             measure with those of the first γ.
         compression: what `SpikeCompression` may lose afterwards, as its `ratio`; 0: leave thresholds.
         images: calibration images to measure on.
-        time_steps: T; 0: the T of each read-out, for which the network is then fitted anew.
+        time_steps: T; 0: the T of each read-out, for which the network is then fitted again.
 
     Source: Wang Z. et al. 2025 (AAAI), arXiv 2412.16219; 8, 4 and 1 for the three γ, and one training
     batch to measure on. For detection the authors take 16, 8 and 2.

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-MOST_CHOICES = 100_000  # kept after each layer; beyond, costs are rounded to so many parts of the budget
+MOST_CHOICES = (
+    100_000  # kept after each layer; if there are more, costs are rounded to this many parts of the budget
+)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class SpikeCompression(Allocation):
         step: between two factors.
         largest: factor. A layer's factors end at the first that takes the whole budget.
         images: calibration images to measure on.
-        time_steps: T; 0: the T of each read-out, for which the network is then fitted anew.
+        time_steps: T; 0: the T of each read-out, for which the network is then fitted again.
 
     Source: Wang Z. et al. 2025 (AAAI), arXiv 2412.16219, with factors 1, 1.5, ..., 10.
     """

@@ -19,7 +19,7 @@ from conversion.plan.layer import SpikingLayer
 @register
 @dataclass(frozen=True)
 class Layerwise(Correction):
-    """Layer by layer, with all earlier layers spiking, take away the difference to the ANN.
+    """Layer by layer, with all earlier layers spiking, remove the mean difference from the ANN.
 
     With a the ANN's activations on the same images and r the rates after T steps, in each round
 
@@ -27,10 +27,10 @@ class Layerwise(Correction):
         potential   v0 <- v0 + (T / θ) mean over images of (a - r), for each neuron
         bias        current of every step <- current + mean over images and places of (a - r)
 
-    in this order, each with r measured anew.
+    in this order, each with r measured again.
 
     Parameters:
-        bias, potential, weights: which of them.
+        bias, potential, weights: which of them are refitted.
         per_channel: one potential for each channel, so that images of any size can be run, in place of
             one for each neuron, which fixes the size of images.
         rounds: how often. One in Li et al.; repeated, the means of rates and activations come closer.
@@ -38,11 +38,11 @@ class Layerwise(Correction):
             5000 steps of 32 images at 4e-5 (Li et al.), 1000 steps at 3e-4 (Wang et al.).
         images: calibration images that take part. Papers: one batch for bias and potential, 1024
             (Li et al.) or 256 (Wang et al.) for weights. Memory and time grow with images times T.
-        time_steps: T; 0: the T of each read-out, for which the network is then fitted anew.
+        time_steps: T; 0: the T of each read-out, for which the network is then fitted again.
 
     Sources: Li et al. 2021 (ICML), arXiv 2106.06984, "light" (bias) and "advanced" (all three);
-    Wang et al. 2022, arXiv 2205.07473, phase II (potential and weights in turn). The papers' scripts
-    differ in the order, the former's text leaves it open.
+    Wang et al. 2022, arXiv 2205.07473, phase II (potential and weights in turn). The authors' scripts
+    use different orders, and the text of Li et al. does not name one.
     """
 
     name: ClassVar[str] = "layerwise"

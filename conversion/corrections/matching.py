@@ -27,9 +27,9 @@ class RateMatching(Correction):
     """Fit every channel to the spike trains that really arrive.
 
     A threshold that is best for the mean input is not best for a spike train: charge comes in bursts,
-    early evidence is wrong, and a neuron that sends one spike at most cannot catch up. So the layers
-    are fitted in the order of computation, with all earlier ones already spiking. Two things are
-    tried for every channel, in turns:
+    early input is a poor estimate of the mean, and a neuron that sends one spike at most cannot catch
+    up. So the layers are fitted in the order of computation, with all earlier ones already spiking. Two
+    things are tried for every channel, in turns:
 
         threshold   m θ, with m from `low` to `high`: above 1 leaves room to catch up, up to the bound
                     of an activation that has one
@@ -43,7 +43,8 @@ class RateMatching(Correction):
 
     Parameters:
         low, high, candidates: multiples of the threshold, evenly spaced.
-        haste, caution, cautions: d in thresholds goes from -haste to caution, evenly spaced.
+        haste, caution, cautions: number and range of d, in thresholds, evenly spaced from -haste (a
+            higher start) to caution.
         rounds: how often each of the two is tried after the other.
         images: calibration images that take part; fewer where the currents of one layer over T steps
             would fill more than 512 MiB, but at least 8.
@@ -51,7 +52,7 @@ class RateMatching(Correction):
         iterations: steps of Adam that refit each layer's weights to the spikes that arrive, before
             anything else is tried; see `fit_weights`. 0: weights stay as they are.
         batch, learning_rate: of these steps, as in correction "layerwise".
-        time_steps: T; 0: the T of each read-out, for which the network is then fitted anew.
+        time_steps: T; 0: the T of each read-out, for which the network is then fitted again.
 
     Source: this project; docs/spikemark.md. The bias is that of Li et al. 2021, arXiv 2106.06984,
     and so are the weights' steps.

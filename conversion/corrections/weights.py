@@ -19,7 +19,7 @@ def fit_weights(arrival: Arrival, iterations: int, batch: int, learning_rate: fl
     with which the error over all images is no less than before are put back.
 
     Args:
-        arrival: the layer; its current is computed anew afterwards.
+        arrival: the layer; its current is computed again afterwards.
         iterations: steps of Adam.
         batch: images in each step.
         learning_rate: of the first step.

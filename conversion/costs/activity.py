@@ -72,7 +72,7 @@ class ActiveInputs:
         self._handles = []
 
     def begin(self) -> None:
-        """Say that a new pass through the network begins."""
+        """Begin a new pass through the network."""
         self._calls = {}
 
     def counts(self) -> Mapping[str, Active]:

@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 
 
 @dataclass(frozen=True)
-class Layer:
+class WeightedLayer:
     """A layer with weights."""
 
     weight: Tensor = field(repr=False)  # of a linear layer: [..., inputs, outputs]
@@ -65,7 +65,7 @@ _TRANSPOSED_ARGUMENTS = (
 )
 
 
-def layer_of(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> Layer:
+def layer_of(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> WeightedLayer:
     """The layer that a node runs."""
     if node.op == "call_module":
         return layer_of_module(captured.get_submodule(str(node.target)), args, kwargs)
@@ -82,7 +82,7 @@ def layer_of(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) ->
     settings = {k: values[k] for k in ("stride", "padding", "dilation", "output_padding") if k in values}
     outputs = weight.shape[1] * groups if transposed else weight.shape[0]
     inputs = weight.shape[0] if transposed else weight.shape[1] * groups
-    return Layer(
+    return WeightedLayer(
         weight,
         dimensions,
         outputs,
@@ -96,13 +96,13 @@ def layer_of(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) ->
     )
 
 
-def _of_matrix(weight: Tensor, bias: bool = False) -> Layer:
+def _of_matrix(weight: Tensor, bias: bool = False) -> WeightedLayer:
     """A signal times a constant matrix [..., inputs, outputs] or vector [inputs]."""
     matrix = weight if weight.ndim > 1 else weight[:, None]
-    return Layer(matrix, 0, matrix.shape[-1], inputs=matrix.shape[-2], bias=bias)
+    return WeightedLayer(matrix, 0, matrix.shape[-1], inputs=matrix.shape[-2], bias=bias)
 
 
-def layer_of_module(module: nn.Module, args: Any, kwargs: Any) -> Layer:
+def layer_of_module(module: nn.Module, args: Any, kwargs: Any) -> WeightedLayer:
     """The layer that a module is, called with these arguments."""
     if isinstance(module, nn.Linear):
         return _of_matrix(module.weight.T, module.bias is not None)
@@ -126,7 +126,7 @@ def layer_of_module(module: nn.Module, args: Any, kwargs: Any) -> Layer:
     if conv.padding_mode != "zeros":
         border = (conv.padding_mode, tuple(conv._reversed_padding_repeated_twice))
         settings["padding"] = 0
-    return Layer(
+    return WeightedLayer(
         conv.weight,
         len(conv.kernel_size),
         conv.out_channels,
@@ -140,7 +140,7 @@ def layer_of_module(module: nn.Module, args: Any, kwargs: Any) -> Layer:
     )
 
 
-def output_shape(layer: Layer, counts: Tensor) -> torch.Size:
+def output_shape(layer: WeightedLayer, counts: Tensor) -> torch.Size:
     """Shape of what a convolution gives for spikes `counts` at its input."""
     ones = counts.new_ones(1, 1, *layer.kernel)
     with torch.no_grad():
@@ -148,7 +148,7 @@ def output_shape(layer: Layer, counts: Tensor) -> torch.Size:
     return torch.Size((len(counts), layer.outputs, *sides))
 
 
-def products(layer: Layer, counts: Tensor) -> Tensor:
+def products(layer: WeightedLayer, counts: Tensor) -> Tensor:
     """Synaptic operations that spikes cause: each meets every weight that is not 0 at its place.
 
     Args:
@@ -176,18 +176,18 @@ def products(layer: Layer, counts: Tensor) -> Tensor:
     return _convolve(layer, _border(layer, counts), met[:, None], len(met)).sum()
 
 
-def _border(layer: Layer, counts: Tensor) -> Tensor:
+def _border(layer: WeightedLayer, counts: Tensor) -> Tensor:
     return counts if layer.border is None else F.pad(counts, layer.border[1], mode=layer.border[0])
 
 
-def _convolve(layer: Layer, counts: Tensor, kernel: Tensor, groups: int) -> Tensor:
+def _convolve(layer: WeightedLayer, counts: Tensor, kernel: Tensor, groups: int) -> Tensor:
     """Convolution of counts [F, groups, ...] with kernels [groups, 1, ...], group by group."""
     name = f"conv_transpose{layer.dimensions}d" if layer.transposed else f"conv{layer.dimensions}d"
     result: Tensor = getattr(F, name)(counts, kernel, groups=groups, **dict(layer.settings))
     return result
 
 
-def dense_macs(layer: Layer, inputs: Tensor, outputs: int) -> float:
+def dense_macs(layer: WeightedLayer, inputs: Tensor, outputs: int) -> float:
     """Multiply-accumulates of the dense layer for one image, padding and weights of 0 included, as is usual.
 
     Args:

@@ -25,7 +25,7 @@ class Paths:
     Args:
         parents: values that it is computed from, and how: a function that makes a matrix.
         source: name of the layer that sends spikes, if this is what it sends.
-        size: number of its units.
+        size: number of its neurons.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Paths:
         self._found: dict[str, Matrix | None] = {}
 
     def of(self, source: str) -> Matrix | None:
-        """What one spike of each unit of a layer makes of each value [values, units]; None for nothing."""
+        """What a spike of each neuron of a layer makes of each value [values, neurons]; None for nothing."""
         if source not in self._found:
             self._found[source] = self._made(source)
         return self._found[source]
@@ -55,7 +55,7 @@ class Paths:
         return total
 
     def reached(self, source: str, operations: Tensor) -> np.ndarray:
-        """Operations that a spike of each unit causes, where each value that it reaches causes so many.
+        """Operations that a spike of each neuron causes, from the operations of each value that it reaches.
 
         Args:
             source: the layer.

@@ -1,6 +1,7 @@
 """Averages, sums and interpolations as fixed weights: which outputs an input value has a weight in.
 
-Windows and interpolations treat the axes of space one by one, so one small matrix an axis says all.
+Windows and interpolations treat the axes of space one by one, so one small matrix for each axis
+describes them.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Sum:
 
     @classmethod
     def of(cls, name: str, shape: torch.Size, args: Any, kwargs: Any) -> Sum:
-        """What a call of `mean` or `sum` says."""
+        """The sum or mean that a call computes."""
         given = dict(zip(("dim", "keepdim"), args, strict=False)) | kwargs
         axes = given.get("dim", given.get("axis"))
         if axes is None or axes == ():

@@ -1,4 +1,4 @@
-"""Who is connected to whom: exact fan-out of every spike, dense operations of every layer.
+"""Which neurons are connected to which: exact fan-out of every spike, dense operations of every layer.
 
 What a layer with weights receives is decided by its place in the graph, never by looking at values:
 
@@ -46,14 +46,14 @@ from conversion.costs.wires import (
     summed,
 )
 from conversion.graph.nodes import attribute, operation_of, shape_answer
-from conversion.graph.operations import Kind
+from conversion.graph.operations import PRODUCTS, Kind
 from conversion.plan.plan import Plan
 from conversion.signals.signals import map_structure
 
 
 @dataclass(frozen=True)
-class SynapticLayer:
-    """One layer with weights."""
+class LayerSynapses:
+    """Synapses of one layer with weights."""
 
     name: str
     macs: float  # dense multiply-accumulates for one image
@@ -78,7 +78,7 @@ class SynapticLayer:
 class Connectivity:
     """Synapses of a whole network for one image size."""
 
-    layers: tuple[SynapticLayer, ...]
+    layers: tuple[LayerSynapses, ...]
     units: Mapping[str, int]  # source layer -> units that can spike, for one image
     # source layer -> group of each channel, int64 [C], or [F, C] where the F frames of an image differ;
     # channels of a group have the same fan-outs
@@ -87,8 +87,8 @@ class Connectivity:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Source layer -> number of its groups, told without looking at values."""
-        found = dict.fromkeys(self.groups, 1)  # one group where nobody listens
+        """Source layer -> number of its groups; does not read values of tensors."""
+        found = dict.fromkeys(self.groups, 1)  # one group where no layer with weights reads them
         for layer in self.layers:
             found |= {source: len(fan) for source, fan in layer.fanout.items()}
         return found
@@ -98,7 +98,7 @@ class Connectivity:
         """Dense multiply-accumulates of the ANN for one image."""
         return sum(layer.macs for layer in self.layers)
 
-    def reached(self, layer: SynapticLayer, source: str) -> Tensor:
+    def reached(self, layer: LayerSynapses, source: str) -> Tensor:
         """Synapses of `layer` that one spike of each unit of `source` reaches, float64, as `groups`."""
         return layer.fanout[source][self.groups[source]]
 
@@ -115,7 +115,7 @@ class _Survey:
         self._plan = plan
         self._image = image
         self._leaves: dict[str, Tensor] = {}
-        self._layers: list[tuple[SynapticLayer, dict[str, FanOut]]] = []
+        self._layers: list[tuple[LayerSynapses, dict[str, FanOut]]] = []
         self._counted: set[str] = set()  # products that turned out to be layers
 
     def run(self) -> Connectivity:
@@ -154,6 +154,8 @@ class _Survey:
             return operation(*bare_args, **bare_kwargs)
         if role.kind is Kind.NEURON:
             return self._source(role.name, carried[0].counts.shape)
+        if role.kind is Kind.FUNCTION:
+            return self._function(role.name, node, operation, args, kwargs)
         if role.kind in (Kind.POOLING, Kind.UNPOOLING):
             shape = operation(*bare_args, **bare_kwargs).shape
             wire = carried[0]
@@ -190,6 +192,47 @@ class _Survey:
         self._leaves[name] = leaf
         return Wire.of_source(name, leaf)
 
+    def _function(self, name: str, node: fx.Node, operation: Any, args: Any, kwargs: Any) -> Any:
+        """What a function sends: real numbers. Spikes at a product meet what the other factor has sent."""
+        carried = carried_by([args, kwargs])
+        bare_args, bare_kwargs = map_structure(self._silent, Wire, (args, kwargs))
+        with torch.no_grad():
+            shapes = operation(*bare_args, **bare_kwargs)
+        if node.target in PRODUCTS and len(carried) == 2:
+            self._multiplied(name, operation, args, kwargs, shapes)
+        moving = any(wire.spikes or wire.current for wire in carried)
+
+        def sent(result: Tensor) -> Wire:
+            return Wire(silence(self._image, result.shape), analog=not moving, current=moving)
+
+        return map_structure(sent, Tensor, shapes)
+
+    def _multiplied(self, name: str, operation: Any, args: Any, kwargs: Any, result: Tensor) -> None:
+        """A product of two signals as two layers: spikes of each side meet the stored values of the other."""
+        ones = map_structure(lambda wire: torch.ones_like(wire.counts), Wire, (args, kwargs))
+        macs = float(operation(*ones[0], **ones[1]).sum())
+        for side, wire in enumerate(carried_by([args, kwargs])):
+
+            def meets(counts: Tensor, side: int = side) -> Tensor:
+                places = iter(range(2))
+                given = map_structure(
+                    lambda one: counts if next(places) == side else torch.ones_like(one.counts),
+                    Wire,
+                    (args, kwargs),
+                )
+                total: Tensor = operation(*given[0], **given[1]).sum()
+                return total
+
+            found = LayerSynapses(
+                name if side == 0 else f"{name} (second factor)",
+                macs if side == 0 else 0.0,
+                wire.drive(),
+                {},
+                inputs=wire.counts.numel(),
+                outputs=result.numel(),
+            )
+            self._layers.append((found, self._fanout(wire, meets)))
+
     def _weighted(self, name: str, node: fx.Node, wire: Wire, operation: Any, args: Any, kwargs: Any) -> Wire:
         layer = layer_of(self._plan.captured, node, args, kwargs)
         if layer.dimensions:
@@ -197,7 +240,7 @@ class _Survey:
         else:
             with torch.no_grad():
                 shape = operation(*args, **kwargs).shape
-        found = SynapticLayer(
+        found = LayerSynapses(
             name,
             dense_macs(layer, wire.counts, shape.numel()),
             wire.drive(),
@@ -217,7 +260,7 @@ class _Survey:
             if product.name in self._counted:
                 continue
             self._counted.add(product.name)
-            layer = SynapticLayer(
+            layer = LayerSynapses(
                 product.name,
                 float(product.factor.numel()),
                 product.wire.drive(),
@@ -264,7 +307,7 @@ class _Survey:
 
 
 def _may_copy(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> bool:
-    """True where an operation may repeat some values and drop others, so that its size does not tell."""
+    """True where an operation may repeat values and drop others: the size of its result does not show it."""
     if node.op == "call_module":
         name = type(captured.get_submodule(str(node.target))).__name__
     else:

@@ -1,4 +1,4 @@
-"""Spikes counted as finely as their cost differs: by position, and by group of channels of equal fan-out."""
+"""Counts of spikes, by position and by group of channels of equal fan-out: no finer than costs differ."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ class SpikeTally:
     Args:
         groups: source layer -> group of each channel, int64 [C] or [F, C], as `Connectivity.groups`; spikes
             of other layers are not counted.
-        sizes: source layer -> number of its groups, as `Connectivity.sizes`; of others the groups are asked.
+        sizes: source layer -> number of its groups, as `Connectivity.sizes`; where a layer
+            is missing, `groups` give it.
 
     Attributes:
         maps: source layer -> spikes so far, summed over images and channels of a group, float64 [G, ...].
@@ -81,7 +82,7 @@ class SpikeTally:
         return len(groups) if groups is not None and groups.ndim > 1 else 1
 
     def add_steps(self, name: str, spikes: Tensor) -> None:
-        """Add what one layer sends in some steps [T, B, C, ...]; a negative spike counts as one, too."""
+        """Add what one layer sends in T steps [T, B, C, ...]; a negative spike counts as one, too."""
         by_frame = spikes.abs().unflatten(1, (-1, self.frames(name)))
         self.add(name, by_frame.sum((0, 1)).flatten(0, 1))
 

@@ -1,4 +1,4 @@
-"""Numbers that an accelerator has still to work out: nobody waits for them before they are read."""
+"""Numbers that an accelerator still computes: the program waits for them only when they are read."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Waiting(Mapping[str, T]):
 
 
 def numbers(values: Mapping[str, Any], number: Callable[[Any], T]) -> Mapping[str, T]:
-    """Values read from tensors: at once where these are on a CPU, else when somebody reads them.
+    """Values read from tensors: at once where these are on a CPU, else when they are first used.
 
     Args:
         values: tensors, tuples of them, or numbers.

@@ -2,7 +2,7 @@
 
 A wire holds spike counts, through which derivatives run back to the neurons that spiked. Constant factors
 count as 1, or as 0 where they are 0. Counts are right as long as a spike reaches each value in one way;
-wires know the sources for which that is not sure (`merged`), and the exact ways (`paths`).
+wires know the sources for which that may be wrong (`merged`), and the exact ways (`paths`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Wire:
         paths: the ways.
         products: products with constants that differ, of which this value is made; none yet in a layer.
         pair: factor of each value, and number of what it is a multiple of; where there are products.
-        serial: tells values of different wires apart.
+        serial: number of the wire, unlike that of every other wire.
     """
 
     counts: Tensor
@@ -239,8 +239,8 @@ def _joined(
     """What is made of several wires.
 
     Args:
-        wires: they.
-        counts: its spikes.
+        wires: the wires.
+        counts: spikes of the result.
         steps: for each wire, what makes the matrix from its values to the result's.
         apart: each value of the result comes from one wire.
     """

@@ -33,7 +33,7 @@ from conversion.plan.layer import SpikingLayer
 from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal
 from conversion.simulation.pytorch.layers import TorchLayers
-from conversion.simulation.walk import Progress, Walk
+from conversion.simulation.walk import Walk, WalkState
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def diagnose(
     sample = images[:2].to(device)
     if snn.recipe.pooling.takes_currents:
         pools_first(captured, sample)
-    observer = _Observer(captured, sample)
+    observer = _AnnRun(captured, sample)
     if observer.layers != list(thresholds):
         raise ConversionError(
             f"neuron layers of the two networks differ: {_first_difference(observer.layers, thresholds)}; "
@@ -151,7 +151,7 @@ def _first_difference(ann: list[str], snn: Iterable[str]) -> str:
     return f"{len(ann)} in the ANN, {len(theirs)} in the spiking network"
 
 
-class _Observer(fx.Interpreter):
+class _AnnRun(fx.Interpreter):
     """Runs the ANN and keeps input and output of every neuron layer."""
 
     def __init__(self, captured: fx.GraphModule, images: Tensor) -> None:
@@ -173,10 +173,10 @@ class _Observer(fx.Interpreter):
 
 
 class _Recorder(TorchLayers):
-    """Layers that remember, neuron by neuron, what came in and what went out."""
+    """Layers that record, neuron by neuron, what came in and what went out."""
 
     def __init__(self, fitted: Fitted, images: Tensor) -> None:
-        progress = Progress()
+        progress = WalkState()
         super().__init__(fitted, images, progress)
         self._totals: dict[str, Tensor] = {}  # layer -> charge, net spikes, spikes: [3, B, ...]
         self._walk = Walk(fitted.plan, self, progress)
@@ -184,7 +184,7 @@ class _Recorder(TorchLayers):
         self._totals.clear()  # of the steps before the read-out
 
     def advance(self, steps: int) -> None:
-        """Run some more steps."""
+        """Run more steps."""
         self._walk.advance(steps)
 
     def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:

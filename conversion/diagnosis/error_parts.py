@@ -10,7 +10,7 @@ be the rate at constant input x. It is exact for integrate-and-fire and burst ne
 neurons with another closed form bring it along (`Neuron.constant`).
 The error r - a then is the sum of
 
-    clipping      min(a, γθ) - a       what no spike train can reach; never positive
+    clipping      min(a, γθ) - a       activations above what any spike train can send; never positive
     quantisation  q(z) - min(a, γθ)    rates are multiples of θ / t, even with perfect input
     input         q(z̄) - q(z)          the mean input is wrong: errors of the layers before, pooling
     unevenness    r - q(z̄)             the mean input comes at the wrong times: spikes that came too
@@ -38,7 +38,7 @@ from conversion.neurons import Neuron
 
 
 @dataclass(frozen=True)
-class Parts:
+class ErrorParts:
     """One number for each part of the error, in units of the layer's activation."""
 
     clipping: float
@@ -67,8 +67,8 @@ class LayerError:
     relative_error: float  # ||r - a|| / ||a||; infinite where only the ANN is silent
     mean_error: float  # r - a, signed
     absolute_error: float  # |r - a|
-    signed: Parts  # means that add up to mean_error
-    absolute: Parts  # means of absolute values
+    signed: ErrorParts  # means that add up to mean_error
+    absolute: ErrorParts  # means of absolute values
     sin_neurons: float  # of the neurons with a <= 0, the share whose net output is positive
     sin_spikes: float  # of all spikes, the share sent by neurons with a <= 0
     rate: float  # spikes per neuron and step; a negative spike counts as one
@@ -174,8 +174,8 @@ class Tally:
             saturated=sums["saturated"] / count,
         )
 
-    def _parts(self, kind: str) -> Parts:
+    def _parts(self, kind: str) -> ErrorParts:
         count = self._sums["count"]
-        return Parts(
+        return ErrorParts(
             *(self._sums[name + kind] / count for name in ("clipping", "quantisation", "input", "unevenness"))
         )

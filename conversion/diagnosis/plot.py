@@ -1,4 +1,4 @@
-"""Draw a diagnosis: how the error grows over depth, what it is made of, who should have been silent."""
+"""Draw a diagnosis: the error over depth, its parts, and spikes of neurons that should have been silent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conversion.diagnosis.error_parts import LayerError, Parts
+from conversion.diagnosis.error_parts import ErrorParts, LayerError
 
 # Told apart with any colour vision (Okabe and Ito).
 _COLOURS = {"clipping": "#0072B2", "quantisation": "#E69F00", "input": "#999999", "unevenness": "#D55E00"}
@@ -78,7 +78,7 @@ def draw(rows_at: Mapping[int, list[LayerError]], title: str, path: str | Path) 
 def _stack(axes: Any, rows: list[LayerError]) -> None:
     depth = [row.depth for row in rows]
     below = [0.0] * len(rows)
-    for name in Parts.__dataclass_fields__:
+    for name in ErrorParts.__dataclass_fields__:
         # A layer that is silent in the ANN has nothing to relate its error to.
         heights = [getattr(row.absolute, name) / row.ann_mean if row.ann_mean else 0.0 for row in rows]
         axes.bar(depth, heights, bottom=below, width=0.8, color=_COLOURS[name], label=name)

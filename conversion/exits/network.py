@@ -1,4 +1,4 @@
-"""A converted network whose images are read out for good as soon as it is sure of them.
+"""A converted network that ends an image as soon as it is confident of its answer.
 
 Nothing about the simulation itself changes: a first pass finds the step at which each image ends,
 and a second one runs the images that end together to that step, so that spikes, synaptic operations
@@ -25,7 +25,7 @@ from conversion.simulation.backend import Precision
 class EarlyExit(Converted):
     """A converted network with exits.
 
-    Where the network is fitted for one number of time steps, it is the largest that is asked for.
+    Where the network is fitted for one T, that T is the last time step that is asked for.
 
     Args:
         network: runs the images.
@@ -191,7 +191,7 @@ def _where(running: Tensor, new: Any, old: Any, of_images: Any) -> Any:
     """Outputs of images that still run from `new`, of the others from `old`; `of_images` as for `joined`."""
     if isinstance(new, Tensor):
         if not of_images or not new.ndim:
-            return new  # says nothing of single images
+            return new  # holds nothing of single images
         rows = running.repeat_interleave(len(new) // len(running))
         return torch.where(rows.view(-1, *[1] * (new.ndim - 1)), new, old)
     if isinstance(new, dict):

@@ -1,4 +1,4 @@
-"""When a single image is read out for good, before the last time step."""
+"""When a single image ends, before the last time step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Exit(Part):
 @register
 @dataclass(frozen=True)
 class NoExit(Exit):
-    """Every image runs for as long as it is asked to."""
+    """Every image runs to the last time step."""
 
     name: ClassVar[str] = "none"
 

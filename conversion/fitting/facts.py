@@ -66,13 +66,13 @@ class Calibration:
         )
 
     def layer(self, role: Role, threshold: Tensor, ndim: int) -> SpikingLayer:
-        """A layer with these thresholds [C] or [1], made usable, for activations of `ndim` axes.
+        """A layer with these thresholds [C] or [1], see `usable_threshold`, for activations of `ndim` axes.
 
         Raises:
             CalibrationError: a threshold is not finite.
         """
         initial, facts = self.plan.method.initial, self.facts(role)
-        threshold = per_channel(usable_threshold(facts, threshold), ndim)
+        threshold = per_channel(usable_threshold(facts, threshold), ndim, role.axis)
         start = per_channel(initial.value, ndim).to(threshold.device)
         shift = initial.shift(self.time_steps) if self.time_steps is not None else 0.0
         offset = shift * threshold if shift else None

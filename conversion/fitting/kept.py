@@ -1,4 +1,4 @@
-"""What a network keeps of its calibration, where its recipe fits later, for a T that nobody knew."""
+"""What a network keeps of its calibration, where its recipe is fitted later, for a T that was not known."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class KeptCalibration(nn.Module):
         """The images.
 
         Raises:
-            CalibrationError: there are none; says for what.
+            CalibrationError: there are none; names what needs them.
         """
         if not self.batches:
             raise CalibrationError(

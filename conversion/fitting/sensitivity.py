@@ -15,7 +15,7 @@ from conversion.signals.signals import map_structure
 
 
 @dataclass(frozen=True)
-class Measured:
+class Effect:
     """A spiking network after T steps, on the images that it was measured on."""
 
     divergence: float  # from the ANN, per image and location
@@ -37,7 +37,7 @@ class Sensitivity:
         self._batches = list(_first(calibration.batches, images))
         self._ann = [_tensors(calibration.plan.captured(batch)) for batch in self._batches]
 
-    def measure(self, layers: Mapping[str, SpikingLayer]) -> Measured:
+    def measure(self, layers: Mapping[str, SpikingLayer]) -> Effect:
         """Run these layers for T steps."""
         from conversion.network import SpikingNetwork  # which knows recipes, and through them this module
 
@@ -51,7 +51,7 @@ class Sensitivity:
             count += len(batch)
             for name in spikes:
                 spikes[name] += readout.activity.spikes[name]
-        return Measured(divergence / count, spikes)
+        return Effect(divergence / count, spikes)
 
 
 def symmetric_divergence(p: Tensor, q: Tensor) -> float:

@@ -1,9 +1,9 @@
 """Fit a network layer by layer, in the order of computation, with all earlier layers already spiking.
 
-One simulation of some calibration images, all T steps in one chunk: each layer of neurons sees its
-whole current before it fires, and a rule may change the layer until it is content. The ANN runs
-alongside, so that the rule can compare. Memory grows with the number of images times T, and holds
-no more than the values that later operations still need.
+One simulation of calibration images, all T steps in one chunk: each layer of neurons receives its
+whole current before it fires, and a rule may change the layer first. The ANN runs at the same time, so
+that the rule can compare. Memory grows with the number of images times T, and holds no more than the
+values that later operations still need.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
 from conversion.signals.signals import Signal, map_structure, signals_in
 from conversion.simulation.pytorch.layers import TorchLayers
-from conversion.simulation.walk import Progress, Walk
+from conversion.simulation.walk import Walk, WalkState
 
 
 class Arrival:
@@ -53,7 +53,7 @@ class Arrival:
 
     @property
     def current(self) -> Tensor:
-        """The same as [T, B, ...], or [1, B, ...] if constant."""
+        """The input current as [T, B, ...], or [1, B, ...] if constant."""
         return self.signal.timed
 
     @property
@@ -73,12 +73,12 @@ class Arrival:
         return self._owner.parameters_of(self._node)
 
     def weights_changed(self) -> None:
-        """Compute the current anew when it is next asked for."""
+        """Compute the current again when it is next read."""
         self._signal = None
 
     @property
     def splits(self) -> bool:
-        """True where the current of some images can be computed without the others."""
+        """True where the current of one image can be computed without the other images."""
         inputs, images = list(self._inputs.values()), len(self._owner.images)
         if any(isinstance(value, int | torch.Size) for value in inputs):
             return False
@@ -114,7 +114,7 @@ Rule = Callable[[Arrival], None]
 
 
 class SpikingPass:
-    """A simulation of calibration images in which a rule settles each layer before it fires.
+    """A simulation of calibration images in which a rule fits each layer before it fires.
 
     Args:
         plan: captured network; a rule may change its weights.
@@ -129,7 +129,7 @@ class SpikingPass:
     ) -> None:
         self.layers = dict(layers)
         self._plan = plan
-        self._progress = Progress()
+        self._progress = WalkState()
         self._operations = TorchLayers(Fitted(plan, self.layers), images, self._progress)
         self.steps = steps
         self.images = images
@@ -167,7 +167,7 @@ class SpikingPass:
         return [parameter for parameter, mine in users.items() if mine and parameter.is_floating_point()]
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
-        """Value of a node; a layer of neurons fires as soon as the rule has settled it."""
+        """Value of a node; a layer of neurons fires as soon as the rule has fitted it."""
         if node not in self._segments:
             return self._operations.evaluate(node, values, steps)
         name = self._plan.roles[node].name
@@ -180,7 +180,7 @@ class SpikingPass:
 
 
 class _Alongside:
-    """The ANN, run as far as somebody asks, on a copy of the weights as they are now."""
+    """The ANN, run as far as its values are needed, on a copy of the weights as they are now."""
 
     def __init__(self, plan: Plan, images: Tensor) -> None:
         captured = copy.deepcopy(plan.captured)
@@ -193,7 +193,7 @@ class _Alongside:
 
     @torch.no_grad()
     def at(self, node: fx.Node) -> Tensor:
-        """Value of a node of the plan; asked in the order of computation."""
+        """Value of a node of the plan; nodes must come in the order of computation."""
         twin, env = self._twin[node], self._interpreter.env
         if self._kept is None or self._kept[0] is not twin:
             for waiting in self._waiting:

@@ -116,7 +116,7 @@ class ActivationStatistics:
 
         Returns:
             [C] if per channel, else [1]; 0 where the quantile lies in the histogram's first bin, so
-            that mostly silent channels are told from quiet ones.
+            that channels which are mostly silent differ from those with small activations.
         """
         if p >= 1:
             return self.maximum if per_channel else self.maximum.max()[None]

@@ -18,9 +18,12 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
+from conversion.functions.attention import written_out
 from conversion.graph.operations import OUT_OF_PLACE
-from conversion.graph.records import Captured
+from conversion.graph.plain_nodes import Captured
+from conversion.graph.relays import insert_relays
 from conversion.graph.rewriting import rewrite, shapes_of
+from conversion.graph.roles import kinds_of
 from conversion.graph.tracing import IMAGE_SIZE, PlainTracer, SizedTracer
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -35,7 +38,8 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
     """Graph of a copy of `network` in eval mode, equal to it in function.
 
     Batch norms that directly follow a convolution or linear layer are folded into it. In-place
-    operations become functional, so that every value in the graph is written once.
+    operations become functional, so that every value in the graph is written once. Attention is written out,
+    and relays stand where real numbers would meet weights.
 
     Args:
         network: trained network; left untouched, in its mode and its values.
@@ -49,11 +53,12 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
     Raises:
         CaptureError: the network's Python code depends on tensor values; names the statement.
     """
-    twin = _plain(copy.deepcopy(network).eval().requires_grad_(False))
+    twin = written_out(_plain(copy.deepcopy(network).eval().requires_grad_(False)))
     captured = _traced(twin, path, images)
     _remove_in_place_effects(captured)
     _fold_batch_norms(captured, images)
     rewrite(captured, images)
+    insert_relays(captured, kinds_of(captured))
     captured.graph.eliminate_dead_code()
     captured.delete_all_unused_submodules()
     captured.recompile()
@@ -168,7 +173,7 @@ def _is_in_place(captured: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _remove_in_place_effects(captured: fx.GraphModule) -> None:
-    """Whoever reads the input after an in-place operation means its result."""
+    """Let operations that read the input after an in-place operation read its result."""
     for node in list(captured.graph.nodes):
         if node.op not in ("call_module", "call_function", "call_method") or not _is_in_place(captured, node):
             continue
@@ -197,7 +202,7 @@ def _make_functional(captured: fx.GraphModule, node: fx.Node) -> None:
 
 
 def _fold_batch_norms(captured: fx.GraphModule, images: Tensor | None) -> None:
-    """Fold conv/linear -> batch norm pairs where nobody else reads the layer or uses its weights."""
+    """Fold conv/linear -> batch norm pairs where no other operation reads the layer or uses its weights."""
     calls: dict[str, int] = {}
     shapes: dict[fx.Node, torch.Size] | None = None
     for node in captured.graph.nodes:
@@ -247,21 +252,3 @@ def _fuse(layer: nn.Module, norm: Any) -> nn.Module | None:
 def _replace_submodule(captured: fx.GraphModule, path: str, module: nn.Module) -> None:
     parent, _, name = path.rpartition(".")
     setattr(captured.get_submodule(parent), name, module)
-
-
-def source_line(node: fx.Node) -> str:
-    """Last line of user code that created `node`, as "file:line: statement", or ""."""
-    frames = [line.strip() for line in (node.stack_trace or "").splitlines() if line.strip()]
-    for place, statement in zip(reversed(frames[:-1]), reversed(frames[1:]), strict=True):
-        if place.startswith("File ") and not place.startswith(f'File "{_TORCH}'):
-            file, line = place.split(",")[:2]
-            return f"{file[6:-1]}:{line.strip().removeprefix('line ')}: {statement}"
-    return ""
-
-
-def module_path(node: fx.Node) -> str:
-    """Path of the module whose code created `node`; for a module call, the module itself."""
-    if node.op == "call_module":
-        return str(node.target)
-    stack: dict[str, Any] = node.meta.get("nn_module_stack") or {}
-    return list(stack)[-1] if stack else ""

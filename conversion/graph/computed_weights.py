@@ -1,7 +1,7 @@
 """Weights that hooks compute before every forward pass, as torch.nn.utils did before parametrisations.
 
-`weight_norm`, `spectral_norm` and pruning keep what they compute beside the parameters. It is no leaf, so
-it cannot be copied, and the hooks would undo whatever is folded into it.
+`weight_norm`, `spectral_norm` and pruning keep what they compute beside the parameters. Such a
+weight is no leaf tensor, so it cannot be copied, and the hooks would undo whatever is folded into it.
 """
 
 from __future__ import annotations

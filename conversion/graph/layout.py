@@ -2,8 +2,8 @@
 
 The simulator folds time into the first axis, so it has to know which values hold image after image
 there. Nearly all do. Some networks move the images to another axis for a while, as channel shuffles
-through the batch axis do, and some make constants as large as the batch. Nothing in the code says so
-for certain; the graph is run on two images, alone and together, and the values are compared.
+through the batch axis do, and some make constants as large as the batch. The code does not show this
+for certain, so the graph is run on two images, alone and together, and the values are compared.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Names for what the operations of a graph call, so that a graph can be written down and read again.
 
 A name stands for a function, a method, an attribute or a class of modules only if it is in a table that is
-made here, from what PyTorch offers and from the tables of `conversion.graph.operations`. So whoever reads a
-graph calls nothing but computations on tensors, whatever the file says.
+made here, from what PyTorch offers and from the tables of `conversion.graph.operations`. So reading a
+graph calls nothing but computations on tensors, whatever the file holds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from conversion.graph import activations
 from conversion.graph.operations import ATTRIBUTES, FUNCTIONS, METHODS, OUT_OF_PLACE
 from conversion.graph.tracing import FACTORIES
 
-# Of what is no computation on tensors, or works on memory that nobody asked for.
+# Functions that compute no tensor, or read and write other memory than that of tensors.
 _NOT_FUNCTIONS = frozenset({"from_file", "save", "load", "compile"})
 _OPERATOR = (
     *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "neg", "pos", "abs", "invert"),

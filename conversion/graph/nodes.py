@@ -1,12 +1,15 @@
-"""Small questions about single operations of a captured graph."""
+"""Helpers for single operations of a captured graph."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+
+_TORCH = os.path.dirname(torch.__file__) + os.sep
 
 
 def last_uses(
@@ -73,3 +76,21 @@ def shape_answer(
     if not (args or kwargs):
         return shape
     return shape[args[0] if args else kwargs["dim"]]
+
+
+def source_line(node: fx.Node) -> str:
+    """Last line of user code that created `node`, as "file:line: statement", or ""."""
+    frames = [line.strip() for line in (node.stack_trace or "").splitlines() if line.strip()]
+    for place, statement in zip(reversed(frames[:-1]), reversed(frames[1:]), strict=True):
+        if place.startswith("File ") and not place.startswith(f'File "{_TORCH}'):
+            file, line = place.split(",")[:2]
+            return f"{file[6:-1]}:{line.strip().removeprefix('line ')}: {statement}"
+    return ""
+
+
+def module_path(node: fx.Node) -> str:
+    """Path of the module whose code created `node`; for a module call, the module itself."""
+    if node.op == "call_module":
+        return str(node.target)
+    stack: dict[str, Any] = node.meta.get("nn_module_stack") or {}
+    return list(stack)[-1] if stack else ""

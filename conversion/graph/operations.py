@@ -1,8 +1,8 @@
 """What each operation of a network means for conversion: the tables.
 
-A converted network is correct when everything between two spiking neurons is affine in its
-input, because only affine operations commute with averaging over time. Every operation is
-therefore one of `Kind`; what is in no table is unsupported.
+Between two spiking neurons, affine operations commute with averaging over time and run as they are. Other
+stateless operations do not: they are telescoped, so that what they send is right on average over time (see
+`conversion.functions`). Every operation is therefore one of `Kind`; what is in no table is unsupported.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from conversion.functions import elementwise
+from conversion.functions.relay import relay
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.unpooling import max_unpool
 
 
 class Kind(Enum):
-    """The part an operation plays in a spiking network."""
+    """What an operation becomes in a spiking network."""
 
     NEURON = "neuron"  # ReLU and its bounded and leaky relatives: becomes a spiking neuron
     POOLING = "pooling"  # max pooling: becomes a stateful spiking pool
@@ -31,7 +33,8 @@ class Kind(Enum):
     SUM = "sum"  # addition and subtraction of signals
     ROUTING = "routing"  # moves values, weights 0 and 1: reshape, slice, pad, concatenate
     SPREAD = "spread"  # fixed weights: average pooling, interpolation, means
-    SHAPE = "shape"  # asks a signal for its size
+    SHAPE = "shape"  # the size of a signal
+    FUNCTION = "function"  # any other stateless operation of signals: telescoped
     CONSTANT = "constant"  # makes a tensor as large as a signal or a batch, the same in every time step
 
 
@@ -45,6 +48,7 @@ NEURON_MODULES: tuple[type[nn.Module], ...] = (
     nn.PReLU,
     nn.RReLU,
     TrainedActivation,
+    *elementwise.MODULES,
 )
 
 MODULES: dict[type[nn.Module], Kind] = {
@@ -65,6 +69,10 @@ MODULES: dict[type[nn.Module], Kind] = {
     **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), Kind.SPREAD),
     **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), Kind.SPREAD),
     **dict.fromkeys((nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d), Kind.SPREAD),
+    **dict.fromkeys((nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm), Kind.FUNCTION),
+    **dict.fromkeys((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), Kind.FUNCTION),
+    **dict.fromkeys((nn.Softmax, nn.Softmin, nn.Softmax2d, nn.LogSoftmax), Kind.FUNCTION),
+    **dict.fromkeys((nn.Bilinear, nn.GLU, nn.LPPool1d, nn.LPPool2d, nn.CosineSimilarity), Kind.FUNCTION),
 }
 
 FUNCTIONS: dict[Callable[..., Any], Kind] = {
@@ -76,6 +84,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((torch.max_pool1d, torch.max_pool2d, torch.max_pool3d), Kind.POOLING),
     **dict.fromkeys((F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d), Kind.POOLING),
     max_unpool: Kind.UNPOOLING,
+    **dict.fromkeys((*(call for call in elementwise.CALLS if callable(call)), relay), Kind.NEURON),
     **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d, F.linear), Kind.WEIGHTED),
     **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d), Kind.WEIGHTED),
     **dict.fromkeys((operator.matmul, torch.matmul), Kind.WEIGHTED),
@@ -100,6 +109,17 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d), Kind.SPREAD),
     **dict.fromkeys((torch.mean, torch.sum), Kind.SPREAD),
     **dict.fromkeys((torch.zeros_like, torch.ones_like, torch.full_like), Kind.CONSTANT),
+    **dict.fromkeys((F.layer_norm, torch.layer_norm, F.group_norm, torch.group_norm), Kind.FUNCTION),
+    **dict.fromkeys((F.instance_norm, F.rms_norm, F.local_response_norm, F.normalize), Kind.FUNCTION),
+    **dict.fromkeys((F.softmax, torch.softmax, F.softmin, F.log_softmax, torch.log_softmax), Kind.FUNCTION),
+    **dict.fromkeys((torch.bmm, torch.einsum, torch.functional.einsum, torch.cdist, F.glu), Kind.FUNCTION),
+    **dict.fromkeys((F.cosine_similarity, F.lp_pool1d, F.lp_pool2d), Kind.FUNCTION),
+    **dict.fromkeys((operator.pow, torch.pow, torch.square, torch.sqrt, torch.rsqrt), Kind.FUNCTION),
+    **dict.fromkeys((torch.exp, torch.expm1, torch.log, torch.log1p, torch.log2, torch.erf), Kind.FUNCTION),
+    **dict.fromkeys((torch.sin, torch.cos, torch.reciprocal, torch.abs, operator.abs), Kind.FUNCTION),
+    **dict.fromkeys((torch.maximum, torch.minimum, torch.fmax, torch.fmin), Kind.FUNCTION),
+    **dict.fromkeys((torch.amin, torch.norm, torch.linalg.norm, torch.linalg.vector_norm), Kind.FUNCTION),
+    **dict.fromkeys((torch.std, torch.var, torch.logsumexp, torch.prod), Kind.FUNCTION),
 }
 
 METHODS: dict[str, Kind] = {
@@ -117,12 +137,26 @@ METHODS: dict[str, Kind] = {
     **dict.fromkeys(("mean", "sum"), Kind.SPREAD),
     **dict.fromkeys(("size", "dim", "ndimension", "numel", "nelement"), Kind.SHAPE),
     **dict.fromkeys(("new_zeros", "new_ones", "new_full"), Kind.CONSTANT),
+    **dict.fromkeys((call for call in elementwise.CALLS if isinstance(call, str)), Kind.NEURON),
+    **dict.fromkeys(("softmax", "log_softmax", "bmm", "pow", "square", "sqrt", "rsqrt"), Kind.FUNCTION),
+    **dict.fromkeys(("exp", "expm1", "log", "log1p", "erf", "sin", "cos", "reciprocal"), Kind.FUNCTION),
+    **dict.fromkeys(("abs", "maximum", "minimum", "amin", "norm", "std", "var"), Kind.FUNCTION),
+    **dict.fromkeys(("logsumexp", "prod"), Kind.FUNCTION),
 }
+
+# Functions of two signals that are linear in each: what one sends meets what the other has sent so far.
+PRODUCTS: frozenset[Any] = frozenset(
+    {
+        *(operator.mul, torch.mul, torch.multiply, "mul", "multiply"),
+        *(operator.matmul, torch.matmul, "matmul", torch.bmm, "bmm"),
+        *(torch.einsum, torch.functional.einsum),
+    }
+)
 
 # Attributes of a signal that a network may ask for: they do not depend on its values.
 ATTRIBUTES = frozenset({"shape", "ndim", "device", "dtype"})
 
-# In-place operations have a functional twin: a signal is shared by everyone who reads it.
+# In-place operations and their functional forms: all readers of a signal share it.
 OUT_OF_PLACE: dict[Any, Any] = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,
@@ -143,32 +177,13 @@ OUT_OF_PLACE: dict[Any, Any] = {
 # Functions and methods whose integer arguments after the signal are a new shape, batch size first.
 SHAPE_ARGUMENTS: frozenset[Any] = frozenset({"view", "reshape", "expand", torch.reshape})
 
-_TRAIN_WITH_RELU = "train the network with ReLU"
-_READ_OUT = (
-    "leave it out of the network and apply it to the read-out; inside the network, a gate such as "
-    "squeeze-and-excitation has to go, because it multiplies two signals"
-)
-_PRODUCT = "a product of two signals is not affine; only constant factors convert"
-_BATCH_NORM = "use batch norm, which is affine in eval mode"
-_ATTENTION = "attention multiplies signals; use a convolutional network"
 _SUBMODULE = 'convert a submodule without it, convert(..., submodule="path")'
+_READ_OUT = "leave it out of the network and apply it to the read-out"
 
 ADVICE: dict[str, str] = {
-    **dict.fromkeys(("silu", "hardswish", "gelu", "mish", "elu", "celu", "selu"), _TRAIN_WITH_RELU),
-    **dict.fromkeys(("rrelu", "softplus", "tanh", "hardtanh", "tanhshrink"), _TRAIN_WITH_RELU),
-    **dict.fromkeys(("sigmoid", "hardsigmoid", "softmax", "softmax2d"), _READ_OUT),
-    **dict.fromkeys(("log_softmax", "logsoftmax", "logsigmoid"), _READ_OUT),
-    **dict.fromkeys(("mul", "imul", "multiply"), _PRODUCT),
-    **dict.fromkeys(
-        ("matmul", "bmm", "einsum"), "a product of two signals is not affine; only x @ weight converts"
-    ),
-    **dict.fromkeys(("multiheadattention", "scaled_dot_product_attention"), _ATTENTION),
-    "shifted_window_attention": _ATTENTION,
-    **dict.fromkeys(("layernorm", "layer_norm", "groupnorm", "group_norm"), _BATCH_NORM),
-    **dict.fromkeys(("instancenorm1d", "instancenorm2d", "instancenorm3d", "instance_norm"), _BATCH_NORM),
-    **dict.fromkeys(("localresponsenorm", "local_response_norm", "rmsnorm", "rms_norm"), _BATCH_NORM),
+    **dict.fromkeys(("argmax", "argmin", "argsort", "sort", "topk"), _READ_OUT),
 }
-DEFAULT_ADVICE = f"use an affine operation, ReLU or max pooling, or {_SUBMODULE}"
+DEFAULT_ADVICE = f"use operations that depend on the signals of one time step alone, or {_SUBMODULE}"
 
 
 def advice_for(operation: str) -> str:

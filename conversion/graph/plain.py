@@ -1,8 +1,9 @@
 """Values as plain data: numbers, words, lists and dictionaries with words as keys, as JSON has them.
 
-What JSON does not have is a dictionary of one entry whose key says what it is, such as {"$tuple": [1, 2]}.
-Tensors are put aside in a table. Dataclasses of this package and parts of recipes go by their names and
-fields. Reading such data calls nothing but what is in `conversion.graph.names`, or makes these classes.
+A value that JSON does not have becomes a dictionary of one entry whose key names its type, such as
+{"$tuple": [1, 2]}. Tensors are kept in a table of their own. Dataclasses of this package and parts of
+recipes are written as their names and fields. Reading such data calls nothing but what is in
+`conversion.graph.names`, or makes these classes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from conversion.graph.names import functions, name_of_function
-from conversion.graph.records import Named, Ref
+from conversion.graph.plain_nodes import Named, Ref
 from conversion.parts import Part, build_part
 
 _FORMATS = ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")
@@ -133,7 +134,7 @@ class Reader:
         """The value of plain data.
 
         Raises:
-            ValueError: the data are none that a writer writes.
+            ValueError: no writer writes such data.
         """
         if data is None or isinstance(data, bool | int | float | str):
             return data
@@ -248,7 +249,7 @@ def noted(bytes_: Tensor) -> dict[str, Any]:
     """What `note` was given.
 
     Raises:
-        ValueError: it is none of its tensors.
+        ValueError: `note` did not make this tensor.
     """
     found = Reader([]).value(json.loads(bytes(bytes_.cpu().tolist())))
     if not isinstance(found, dict):

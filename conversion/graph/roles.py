@@ -7,19 +7,22 @@ sizes) are left as they are; every operation on a dynamic value must be in the t
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from conversion.errors import Unsupported, UnsupportedOperations
+from conversion.functions.elementwise import CALLS, IDENTITY, Elementwise, of_call, of_module
+from conversion.functions.relay import relay
 from conversion.graph.activations import TrainedActivation
-from conversion.graph.capture import module_path, source_line
 from conversion.graph.layout import find_layout
-from conversion.graph.nodes import attribute
+from conversion.graph.nodes import attribute, module_path, source_line
 from conversion.graph.operations import (
     ATTRIBUTES,
     FUNCTIONS,
@@ -42,6 +45,9 @@ class Role:
     # Of a neuron's activation below 0, e.g. 0.1 for a leaky ReLU; of each channel for PReLU.
     slope: float | tuple[float, ...] = 0.0
     levels: int | None = None  # steps up to the ceiling of an activation trained for conversion
+    # Of neurons for anything else than a ReLU between 0 and a bound, or a leaky one.
+    function: Elementwise | None = None
+    axis: int = 1  # of channels in what a layer of neurons gives: 1, or -1 before linear layers
     moved: bool = False  # images are not in the first axis of what it reads or gives: runs step by step
 
     @property
@@ -52,7 +58,18 @@ class Role:
     @property
     def signed(self) -> bool:
         """True where an activation can be negative."""
-        return any(slope > 0 for slope in self.slopes)
+        return any(slope > 0 for slope in self.slopes) or (self.function is not None and self.function.signed)
+
+    @property
+    def activation(self) -> Elementwise:
+        """What a layer of neurons computes in the ANN; a trained staircase counts as the slope under it."""
+        if self.function is not None:
+            return self.function
+        if isinstance(self.slope, tuple):
+            return Elementwise("prelu", (self.slope,))
+        if self.slope:
+            return Elementwise("leaky_relu", (self.slope,))
+        return Elementwise("relu") if self.ceiling is None else Elementwise("hardtanh", (0.0, self.ceiling))
 
 
 class _Refusal(Exception):
@@ -109,8 +126,10 @@ def sort_into_roles(captured: fx.GraphModule, images: Tensor | None = None) -> d
                 refused.append(_Refusal(f"{_function_name(node.target)} of the batch size", advice).at(node))
             continue
         try:
-            kind, operation, ceiling = _role_of(captured, node, inputs)
-            slope = _slope(captured, node, operation)
+            kind, operation = _role_of(captured, node, inputs)
+            activation: Activation = (None, None, 0.0)
+            if kind is Kind.NEURON:
+                activation = _activation(captured, node, operation)
             levels = _levels(captured, node)
             _check_constants(kind, operation, node, roles)
             try:
@@ -133,14 +152,58 @@ def sort_into_roles(captured: fx.GraphModule, images: Tensor | None = None) -> d
             dynamic.add(node)
         elsewhere = kind is not Kind.SHAPE and (node in along or node in moved or bool(sources))
         name = _unique(_name_of(node), used)
-        roles[node] = Role(kind, name, operation, ceiling, slope, levels, elsewhere)
+        function, ceiling, slope = activation
+        roles[node] = Role(kind, name, operation, ceiling, slope, levels, function, moved=elsewhere)
     if refused:
         raise UnsupportedOperations(list(dict.fromkeys(refused)))
+    for node, role in roles.items():
+        if role.function is not None and _feeds_last_axis(node, roles):
+            roles[node] = replace(role, axis=-1)
     return roles
 
 
+_SAME_PLACE = ("Dropout", "Identity", "dropout", "contiguous", "clone", "detach", "float")
+
+
+def _feeds_last_axis(node: fx.Node, roles: Mapping[fx.Node, Role]) -> bool:
+    """True where layers with weights, or products of matrices, sum what neurons send over its last axis."""
+    pending, found = list(node.users), False
+    while pending:
+        user = pending.pop()
+        role = roles.get(user)
+        if role is None:
+            continue
+        name = role.operation.rpartition(".")[2]
+        if role.kind is Kind.WEIGHTED:
+            if name not in ("Linear", "linear", "matmul"):
+                return False
+            found = True
+        elif role.kind is Kind.FUNCTION and name in ("matmul", "bmm", "einsum"):
+            found = True
+        elif role.kind in (Kind.SCALE, Kind.SUM) or name in _SAME_PLACE:
+            pending += list(user.users)
+    return found
+
+
+def kinds_of(captured: fx.GraphModule) -> dict[fx.Node, Kind]:
+    """Part of every operation on a dynamic value; those that have none are left out."""
+    found: dict[fx.Node, Kind] = {}
+    dynamic: set[fx.Node] = set()
+    for node in captured.graph.nodes:
+        inputs = [source for source in node.all_input_nodes if source in dynamic]
+        if node.op == "placeholder":
+            dynamic.add(node)
+        if node.op in ("placeholder", "get_attr", "output") or not inputs:
+            continue
+        with suppress(_Refusal):
+            found[node], _ = _role_of(captured, node, inputs)
+        if found.get(node) not in (Kind.SHAPE, Kind.CONSTANT):
+            dynamic.add(node)
+    return found
+
+
 # What may work on values whose first axis does not hold image after image.
-_MOVABLE = frozenset({Kind.ROUTING, Kind.SCALE, Kind.SUM, Kind.SPREAD})
+_MOVABLE = frozenset({Kind.ROUTING, Kind.SCALE, Kind.SUM, Kind.SPREAD, Kind.FUNCTION})
 
 
 def _blamed(
@@ -185,9 +248,7 @@ def _unique(name: str, used: dict[str, int]) -> str:
     return name if used[name] == 1 else f"{name}#{used[name]}"
 
 
-def _role_of(
-    captured: fx.GraphModule, node: fx.Node, signals: list[fx.Node]
-) -> tuple[Kind, str, float | None]:
+def _role_of(captured: fx.GraphModule, node: fx.Node, signals: list[fx.Node]) -> tuple[Kind, str]:
     if node.op == "call_module":
         module = captured.get_submodule(str(node.target))
         return _module_role(module)
@@ -203,33 +264,42 @@ def _role_of(
         raise _Refusal(f"attribute .{node.args[1]}", "use .shape or .size()")
     if kind is None:
         raise _Refusal(operation)
-    if kind is Kind.NEURON:
-        return kind, operation, _ceiling_of_call(node, operation)
     if kind in (Kind.SCALE, Kind.WEIGHTED):
-        _check_product(node, kind, operation, signals)
+        kind = _kind_of_product(node, kind, operation, signals)
+    if kind is Kind.FUNCTION:
+        _check_function(node, operation)
     if kind is Kind.POOLING and _argument(node, "return_indices", None):
         raise _Refusal(f"{operation} with return_indices", "pool without indices")
     if "dropout" in operation and _argument(node, "training", 2, "alpha" not in operation) is not False:
         raise _Refusal(f"{operation} in eval mode", "pass training=self.training")
     if node.target == "to":
         _check_float(node, operation)
-    return kind, operation, None
+    return kind, operation
 
 
-def _check_product(node: fx.Node, kind: Kind, operation: str, signals: list[fx.Node]) -> None:
-    """Refuse products that are not affine, or whose weights come before the signal."""
+def _kind_of_product(node: fx.Node, kind: Kind, operation: str, signals: list[fx.Node]) -> Kind:
+    """Affine with a constant, a function of two signals; refuse weights that come before the signal."""
     factors: list[fx.Node] = []  # with repetition: x * x is a product of two signals
     fx.map_arg((node.args, node.kwargs), factors.append)
-    if sum(factor in signals for factor in factors) > 1:
-        raise _Refusal(operation, "a product of two signals is not affine; only constant factors convert")
     first = _argument(node, "input", 0)
+    if "div" in operation and node.kwargs.get("rounding_mode"):
+        raise _Refusal(f"{operation} with rounding", "divide without rounding")
+    several = sum(factor in signals for factor in factors) > 1
+    if several and kind is Kind.WEIGHTED and "matmul" not in operation:
+        raise _Refusal(f"{operation} with a signal as weights", "a layer's weights must be constant")
+    if several or ("div" in operation and first not in signals):
+        return Kind.FUNCTION
     if kind is Kind.WEIGHTED and first not in signals:
         raise _Refusal(f"{operation} with a signal as weights", "pass the signal first, then the weights")
-    if "div" in operation:
-        if node.kwargs.get("rounding_mode"):
-            raise _Refusal(f"{operation} with rounding", "divide without rounding")
-        if first not in signals:
-            raise _Refusal(operation, "a constant divided by a signal is not affine")
+    return kind
+
+
+def _check_function(node: fx.Node, operation: str) -> None:
+    """Refuse what is not stateless, or gives something else than tensors of the same kind."""
+    if _argument(node, "use_input_stats", None) is False:
+        raise _Refusal(f"{operation} with running statistics", "use batch norm")
+    if any(isinstance(value, torch.dtype) and not value.is_floating_point for value in node.kwargs.values()):
+        raise _Refusal(f"{operation} in whole numbers", "keep signals in floating point")
 
 
 def _check_float(node: fx.Node, operation: str) -> None:
@@ -245,11 +315,11 @@ def _function_name(target: Any) -> str:
     return f"{module}.{name}" if module else f"torch.{name}"
 
 
-def _module_role(module: nn.Module) -> tuple[Kind, str, float | None]:
+def _module_role(module: nn.Module) -> tuple[Kind, str]:
     room = "conversion.graph.activations" if isinstance(module, TrainedActivation) else "torch.nn"
     operation = f"{room}.{type(module).__name__}"
     if isinstance(module, NEURON_MODULES):
-        return Kind.NEURON, operation, _ceiling_of_module(module, operation)
+        return Kind.NEURON, operation
     for parent in type(module).__mro__:
         if parent in MODULES:
             break
@@ -259,29 +329,40 @@ def _module_role(module: nn.Module) -> tuple[Kind, str, float | None]:
         raise _Refusal(f"{operation} with return_indices", "pool without indices")
     if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is None:
         raise _Refusal(f"{operation} without running statistics", "track running statistics in training")
-    return MODULES[parent], operation, None
+    return MODULES[parent], operation
 
 
-def _ceiling_of_module(module: nn.Module, operation: str) -> float | None:
-    if isinstance(module, nn.Hardtanh):  # ReLU6 is one
-        return _bounds(float(module.min_val), float(module.max_val), operation)
+# Function of an activation beyond the ReLU family; else its upper bound, and its slope below 0.
+Activation = tuple[Elementwise | None, float | None, float | tuple[float, ...]]
+
+
+def _activation(captured: fx.GraphModule, node: fx.Node, operation: str) -> Activation:
+    """What a layer of neurons stands for."""
+    module = captured.get_submodule(str(node.target)) if node.op == "call_module" else None
+    if node.target is relay:
+        return IDENTITY, None, 0.0
     if isinstance(module, TrainedActivation):
-        return float(module.ceiling)
-    return None
-
-
-def _ceiling_of_call(node: fx.Node, operation: str) -> float | None:
+        return None, float(module.ceiling), 0.0
+    if isinstance(module, nn.Hardtanh):  # ReLU6 is one
+        return *_bounded(float(module.min_val), float(module.max_val), operation), 0.0
+    found = of_call(node.target, node.args[1:], dict(node.kwargs)) if module is None else of_module(module)
+    if found is not None:
+        return found, None, 0.0
     name = operation.rsplit(".", 1)[-1].rstrip("_")
-    if name in ("relu", "leaky_relu", "prelu"):
-        return None
     if name == "relu6":
-        return 6.0
+        return None, 6.0, 0.0
     if name == "hardtanh":
         low, high = _argument(node, "min_val", 1, -1.0), _argument(node, "max_val", 2, 1.0)
-    else:  # clamp and its forms
-        low = _argument(node, "min", 1)
+        return *_bounded(low, high, operation), 0.0
+    if name.startswith("cl"):  # clamp and its forms
         high = None if "clamp_min" in name else _argument(node, "max", 2)
-    return _bounds(low, high, operation)
+        return *_bounded(_argument(node, "min", 1), high, operation), 0.0
+    if node.target in CALLS:
+        raise _Refusal(f"{operation} with parameters that are no numbers", "use constant parameters")
+    slope = _slope(captured, node, operation)
+    if isinstance(slope, float) and not 0 <= slope < 1:
+        return Elementwise("leaky_relu", (slope,)), None, 0.0
+    return None, None, slope
 
 
 def _slope(captured: fx.GraphModule, node: fx.Node, operation: str) -> float | tuple[float, ...]:
@@ -300,8 +381,8 @@ def _slope(captured: fx.GraphModule, node: fx.Node, operation: str) -> float | t
         return _learned(attribute(captured, str(weight.target)))
     else:
         slope = _argument(node, "negative_slope", 1, 0.01) if "leaky_relu" in operation else 0.0
-    if not (isinstance(slope, int | float) and 0 <= slope < 1):
-        raise _Refusal(f"{operation} with slope {slope}", "use a constant slope of at least 0 and below 1")
+    if not isinstance(slope, int | float):
+        raise _Refusal(f"{operation} with a slope that is computed", "use a constant slope")
     return float(slope)
 
 
@@ -318,12 +399,14 @@ def _levels(captured: fx.GraphModule, node: fx.Node) -> int | None:
     return int(module.levels) if isinstance(module, TrainedActivation) else None
 
 
-def _bounds(low: Any, high: Any, operation: str) -> float | None:
-    floor_is_zero = isinstance(low, int | float) and low == 0
-    top_is_positive = high is None or (isinstance(high, int | float) and high > 0)
-    if not (floor_is_zero and top_is_positive):
-        raise _Refusal(f"{operation} between {low} and {high}", "clamp between 0 and a positive constant")
-    return None if high is None else float(high)
+def _bounded(low: Any, high: Any, operation: str) -> tuple[Elementwise | None, float | None]:
+    """Clipping: a ReLU with an upper bound where the lower one is 0, else a function of its own."""
+    if not all(bound is None or isinstance(bound, int | float) for bound in (low, high)):
+        raise _Refusal(f"{operation} between bounds that are computed", "clamp between constants")
+    if low == 0 and (high is None or high > 0):
+        return None, None if high is None else float(high)
+    bounds = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
+    return Elementwise("hardtanh", bounds), None
 
 
 def _argument(node: fx.Node, name: str, position: int | None, default: Any = None) -> Any:
@@ -341,6 +424,11 @@ _AXES: dict[str, tuple[str, int, Any]] = {
     **dict.fromkeys(("chunk", "split", "tensor_split"), ("dim", 2, 0)),
     **dict.fromkeys(("unbind", "unsqueeze", "squeeze", "unflatten"), ("dim", 1, 0)),
     **dict.fromkeys(("select", "index_select", "narrow"), ("dim", 1, 0)),
+    **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp"), ("dim", 1, None)),
+    **dict.fromkeys(("amin", "std", "var", "prod"), ("dim", 1, None)),
+    "norm": ("dim", 2, None),
+    "normalize": ("dim", 2, 1),
+    "glu": ("dim", 1, -1),
     "flatten": ("start_dim", 1, 0),
     "roll": ("dims", 2, 0),
 }

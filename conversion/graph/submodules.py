@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from conversion.errors import SubmoduleError
+from conversion.nearest import did_you_mean
 
 _CHOICES_NAMED = 10  # paths that an error lists
 
@@ -22,9 +22,8 @@ def find_submodule(network: nn.Module, path: str) -> nn.Module:
     """
     modules = dict(network.named_modules(remove_duplicate=False))
     if path not in modules:
-        near = difflib.get_close_matches(path, modules, n=1, cutoff=0.5)
         top = [name for name, _ in network.named_children()][:_CHOICES_NAMED]
-        hint = f"did you mean '{near[0]}'? " if near else ""
+        hint = did_you_mean(path, modules)
         raise SubmoduleError(
             f"{type(network).__name__} has no submodule '{path}'; {hint}at the top: {', '.join(top)}"
         )

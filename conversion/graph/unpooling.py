@@ -1,7 +1,7 @@
 """Max unpooling: values go to the places where a max pooling found its maxima.
 
 In the graph a pool with indices and an unpooling become a plain pool and one function of two signals,
-`max_unpool(values, source)`, which finds the places anew. A simulation can then run it on sums over
+`max_unpool(values, source)`, which finds the places again. A simulation can then run it on sums over
 time: the places are those of the running maximum.
 """
 

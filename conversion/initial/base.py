@@ -41,7 +41,7 @@ class Initial(Part):
         """Steps before the read-out as latency counts them; more than `steps` where a layer repeats them."""
         return self.steps
 
-    def fits(self, neuron: Neuron) -> bool:
+    def accepts(self, neuron: Neuron) -> bool:
         """False where the rule makes no sense for these neurons."""
         return True
 

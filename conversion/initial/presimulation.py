@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from conversion.initial.base import Initial
-from conversion.neurons import Burst, IntegrateAndFire, Neuron, Signed, SpikeCalibrated, State
+from conversion.neurons import Neuron, State
 from conversion.parts import check, register, searched
 
 
@@ -21,9 +21,9 @@ from conversion.parts import check, register, searched
 class Presimulation(Initial):
     """Base: judges a neuron by the charge that its membrane is left with after some steps."""
 
-    def fits(self, neuron: Neuron) -> bool:
-        """True for neurons that send whole spikes as soon as their membrane reaches the threshold."""
-        return isinstance(neuron, IntegrateAndFire | Burst | Signed | SpikeCalibrated)
+    def accepts(self, neuron: Neuron) -> bool:
+        """True for neurons whose membranes can be judged."""
+        return neuron.judged_by_membrane
 
 
 @register
@@ -80,7 +80,7 @@ class Residual(Presimulation):
 @register
 @dataclass(frozen=True)
 class Offset(Presimulation):
-    """Run rho steps, and move the initial membrane by so much that a neuron sends one spike more or less.
+    """Run rho steps, and move the initial membrane until a neuron sends one spike more or less.
 
     With v the membrane before rho steps of recorded input, and v' after them:
 

@@ -11,6 +11,7 @@ from conversion.neurons.integrate_and_fire import Burst, IntegrateAndFire
 from conversion.neurons.multi_threshold import MultiThreshold
 from conversion.neurons.signed import Signed
 from conversion.neurons.spike_calibrated import SpikeCalibrated
+from conversion.neurons.tracking import SignedMultiThreshold, Tracking
 from conversion.neurons.weighted import TemporalWeight
 
 __all__ = [
@@ -25,9 +26,11 @@ __all__ = [
     "MultiThreshold",
     "Neuron",
     "Signed",
+    "SignedMultiThreshold",
     "SpikeCalibrated",
     "State",
     "TemporalWeight",
     "TimestepCompression",
+    "Tracking",
     "fire",
 ]

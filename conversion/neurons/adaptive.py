@@ -16,7 +16,7 @@ from conversion.parts import check, register, searched
 @register
 @dataclass(frozen=True)
 class AdaptiveThreshold(Neuron):
-    """Multi-stage adaptive threshold: lower for neurons that are far below their habit.
+    """Multi-stage adaptive threshold: lower for neurons whose membrane is far below its own mean.
 
     With x the current, u the membrane potential before the step less its mean over all steps so far,
     in thresholds, the threshold of a step is

@@ -35,6 +35,7 @@ class Neuron(Part):
     coding: ClassVar[Coding] = RATE  # how the receiver decodes its spikes
     whole_window: ClassVar[bool] = False  # fires only when all input has arrived: T must be known
     leaky: ClassVar[bool] = False  # can send the negative values of a leaky ReLU
+    rectifies: ClassVar[bool] = True  # what it sends is never negative on average, as after a ReLU
     integral: ClassVar[bool] = True  # what it sends is a whole number of thresholds
     bounded: ClassVar[bool] = True  # sends `max_per_step` thresholds a step on average at most
     most_time_steps: ClassVar[int | None] = None  # largest T that it can run; None: any
@@ -48,6 +49,23 @@ class Neuron(Part):
     def max_per_step(self) -> int:
         """Largest value sent in a step, in thresholds; of a whole window, the largest mean of one."""
         return 1
+
+    @property
+    def is_integrate_and_fire(self) -> bool:
+        """True for the plain integrate-and-fire neuron: soft reset, and one spike a step at most.
+
+        Export writes no other neuron in NIR.
+        """
+        return False
+
+    @property
+    def judged_by_membrane(self) -> bool:
+        """True where the charge left in the membrane says how many spikes are missing or too many.
+
+        Initial potentials that are found by a presimulation need it. It holds for neurons that send whole
+        spikes as soon as their membrane reaches the threshold.
+        """
+        return False
 
     @property
     def steady_per_step(self) -> float:
@@ -101,7 +119,7 @@ class Neuron(Part):
         return state
 
     def at_rest(self, current: Tensor, state: State) -> State:
-        """State after a step in which nobody sent anything; differential coding starts from it."""
+        """State after a step in which no layer sent anything; differential coding starts from it."""
         return state
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:

@@ -21,11 +21,11 @@ class TimestepCompression(Neuron):
 
     The thresholds w_t of the steps t = 0, ..., T - 1 of a window are a geometric sequence of mean 1: the
     neuron sends w_t clamp(floor(v / w_t), 0, micro_steps), what an integrate-and-fire neuron with that
-    threshold sends in so many micro steps at once. Early spikes move much, late ones settle the rest.
-    With equal thresholds this is a burst neuron; where each is half the one before and there is one
-    micro step, it spells `TemporalWeight`'s digits, but while the input still arrives. Input that
+    threshold sends in `micro_steps` steps, all at once. Early spikes are large, late ones send the
+    small rest. With equal thresholds this is a burst neuron; where each is half the one before and there
+    is one micro step, it sends the digits of `TemporalWeight`, but while the input still arrives. Input that
     arrives late can only leave if micro_steps w_{T-1} is large enough, which bounds `last` from below; and
-    what is sent early cannot be unsent, so an ANN that was not trained for it wants `last` near 1.
+    what is sent early cannot be taken back, so an ANN that was not trained for it needs `last` near 1.
 
     The initial membrane counts in thresholds of the last step, the finest, so that 1/2 rounds to the
     nearest.
@@ -108,6 +108,6 @@ class TimestepCompression(Neuron):
 
 @cache
 def _thresholds(last: float, time_steps: int) -> tuple[float, ...]:
-    """Numbers of `TimestepCompression.thresholds`, so that no simulation waits for them."""
+    """Numbers of `TimestepCompression.thresholds`, computed once for each T."""
     weights = last ** (torch.arange(time_steps, dtype=torch.float64) / max(time_steps - 1, 1))
     return tuple((weights / weights.mean()).tolist())

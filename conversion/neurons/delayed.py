@@ -1,4 +1,4 @@
-"""Neurons that listen before they speak."""
+"""Neurons that receive input for some steps before they fire for the first time."""
 
 from __future__ import annotations
 

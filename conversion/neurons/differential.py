@@ -1,4 +1,4 @@
-"""Neurons that send changes of what they have said, with a threshold for every power of two."""
+"""Neurons that send changes of the value that they sent before, with a threshold for every power of two."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ class DifferentialMultiThreshold(Neuron):
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         """One step as above."""
-        step, told, said = state["step"] + 1, state["input"], state["output"]
+        step, received, sent = state["step"] + 1, state["input"], state["output"]
         change = current - state["rest"]
-        v = state["v"] + change + told - said
-        room = step * (state["most"] - said) if "most" in state else None
-        spikes = self._fire(v, step * said, room)
-        following = {"input": told + change / step, "output": said + spikes / step}
+        v = state["v"] + change + received - sent
+        room = step * (state["most"] - sent) if "most" in state else None
+        spikes = self._fire(v, step * sent, room)
+        following = {"input": received + change / step, "output": sent + spikes / step}
         return spikes, state | following | {"v": v - spikes, "step": step}
 
     def _fire(self, v: Tensor, most: Tensor, room: Tensor | None) -> Tensor:

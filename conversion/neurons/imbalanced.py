@@ -25,8 +25,8 @@ class ImbalancedThreshold(Neuron):
 
         sum of currents = n+ - n- / slope + change of the membrane potential      (conservation)
 
-    with n+ spikes and n- negative spikes. Where a slope is itself negative, as PReLU may learn it, what
-    answers negative input is a spike, not a negative one.
+    with n+ spikes and n- negative spikes. Where a slope is itself negative, as PReLU may learn it,
+    negative input causes positive spikes.
 
     Parameters:
         slope: negative slope of the activation, or one for each channel; conversion sets it for each

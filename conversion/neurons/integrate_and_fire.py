@@ -26,6 +26,16 @@ class IntegrateAndFire(Neuron):
         """One spike or none."""
         return "binary"
 
+    @property
+    def is_integrate_and_fire(self) -> bool:
+        """It is."""
+        return True
+
+    @property
+    def judged_by_membrane(self) -> bool:
+        """What is left is charge that has not been sent."""
+        return True
+
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         """v += x; s = [v >= 1]; v -= s."""
         v = state["v"] + current
@@ -56,6 +66,16 @@ class Burst(Neuron):
     def max_per_step(self) -> int:
         """Gamma."""
         return self.gamma
+
+    @property
+    def is_integrate_and_fire(self) -> bool:
+        """With bursts of one spike."""
+        return self.gamma == 1
+
+    @property
+    def judged_by_membrane(self) -> bool:
+        """What is left is charge that has not been sent."""
+        return True
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         """v += x; s = clamp(floor(v), 0, gamma); v -= s."""

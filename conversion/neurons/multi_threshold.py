@@ -15,10 +15,10 @@ from conversion.parts import check, register, searched
 @register
 @dataclass(frozen=True)
 class MultiThreshold(Neuron):
-    """Multi-threshold neuron: every threshold that fits fires in the same step, largest first.
+    """Multi-threshold neuron: every threshold that is reached fires in the same step, largest first.
 
-    Thresholds are 1, 2, 4, ..., 2^(n - 1) smallest levels. Taking the largest that fits, then the next,
-    spells the membrane out in binary: what is sent is what a burst neuron with gamma = 2^n - 1 sends,
+    Thresholds are 1, 2, 4, ..., 2^(n - 1) smallest levels. Taking the largest that is reached, then the next,
+    writes the membrane in binary: what is sent is what a burst neuron with gamma = 2^n - 1 sends,
     in at most n events instead of up to gamma spikes. The threshold of the layer is the smallest
     level; a spike says which power of two it stands for.
 

@@ -1,4 +1,4 @@
-"""Neurons that take a spike back when their membrane says that it was one too many."""
+"""Neurons that take a spike back when their membrane shows that it was one too many."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Signed(Neuron):
     Parameters:
         gamma: most spikes sent in one step.
         lower: membrane potential, in thresholds, at or below which spikes are taken back. At 0 it
-            means strictly below: a neuron whose membrane is exactly 0 owes nothing. -1 is Wang et
-            al.'s, whose neuron owes a whole spike before it takes one back; just below 0 is Hu et
-            al.'s (-0.001 in their code), whose neuron takes the spike back at once.
+            means strictly below: a neuron whose membrane is exactly 0 takes nothing back. Wang et
+            al. use -1: the neuron has sent a whole spike too much before it takes one back. Hu et al.
+            use a value just below 0 (-0.001 in their code): it takes the spike back at once.
         back: most spikes taken back in one step; each only while the membrane, raised by those
             before it, is still at or below `lower`.
 
@@ -54,6 +54,11 @@ class Signed(Neuron):
     def max_per_step(self) -> int:
         """Gamma."""
         return self.gamma
+
+    @property
+    def judged_by_membrane(self) -> bool:
+        """What is left is charge that has not been sent."""
+        return True
 
     def start(self, membrane: Tensor) -> State:
         """Membrane v, and sent: spikes sent so far, less those taken back."""

@@ -56,6 +56,11 @@ class SpikeCalibrated(Neuron):
         """Gamma."""
         return self.gamma
 
+    @property
+    def judged_by_membrane(self) -> bool:
+        """What is left is charge that has not been sent."""
+        return True
+
     def start(self, membrane: Tensor) -> State:
         """Membrane v, number of firing steps n, step of the last one, balance sent, present step."""
         zero = torch.zeros_like(membrane)
@@ -63,10 +68,10 @@ class SpikeCalibrated(Neuron):
         return {"v": membrane, "n": zero, "last": zero, "balance": zero, "step": step}
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """Fire as a burst neuron, then update the habit and take back one spike where it is broken.
+        """Fire as a burst neuron, then take back one spike where the neuron has been silent for too long.
 
-        Intervals between firing steps add up to the step of the last one, so their mean is last / n;
-        that silence is longer than allowance + last / n is told without dividing.
+        Intervals between firing steps add up to the step of the last one, so their mean is last / n. The test
+        whether silence is longer than allowance + last / n is multiplied by n, to avoid a division.
         """
         v = state["v"] + current
         spikes = fire(v, self.gamma)

@@ -1,4 +1,4 @@
-"""Neurons that spell their activation out in binary, one digit a step."""
+"""Neurons that send their activation in binary, one digit a step."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class TemporalWeight(Neuron):
         clip(floor(z (2^T - 1) + v0), 0, 2^T - 1),
 
     where v0 counts in lowest digits, so that 1/2 rounds to the nearest. A spike in step t transmits
-    T R_t / (2^T - 1) thresholds, so that the mean over the window is what the digits say, and layers in
-    between need not know of the code; hardware shifts, and scales once.
+    T R_t / (2^T - 1) thresholds, so that the mean over the window is the number that the digits mean, and
+    layers in between need not know the code; hardware shifts, and scales once.
 
     Every layer adds a window of latency. Source: Zhang C. et al. 2025, arXiv 2508.20392 (tdIF), with
     a delay of T; the paper trains with as many levels, here any network is converted.

@@ -26,7 +26,7 @@ from torch import Tensor, fx, nn
 
 from conversion.errors import NirExportError
 from conversion.graph.operations import Kind
-from conversion.neurons import Burst, IntegrateAndFire
+from conversion.neurons import Neuron
 from conversion.nir.layers import Refusal, average_window, convolution_of, factor_of, is_identity, linear_of
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
@@ -105,7 +105,7 @@ class _Exporter:
         neuron = self._plan.method.neuron
         if not self._plan.nodes_of(Kind.NEURON):
             return
-        if not isinstance(neuron, IntegrateAndFire | Burst) or neuron.max_per_step > 1:
+        if not isinstance(neuron, Neuron) or not neuron.is_integrate_and_fire:
             self._problems.append(
                 f"neurons '{neuron.name}' (alphabet {neuron.alphabet}): NIR's IF sends one spike at most"
             )
@@ -137,7 +137,7 @@ class _Exporter:
             return None
 
     def _translate(self, node: fx.Node, source: fx.Node, wire: Wire | None) -> Wire | None:
-        """One operation on one signal; refuses before it looks at the wire, so that all are listed."""
+        """One operation on one signal; refuses before it reads the wire, so that errors list all."""
         captured, role = self._plan.captured, self._plan.roles[node]
         shape, size = self._shape(node), self._shape(source)
         if role.kind is Kind.NEURON:

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from conversion.neurons import Neuron
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
-from conversion.plan.units import units
+from conversion.plan.spike_values import spike_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +22,9 @@ class Fitted:
     layers: Mapping[str, SpikingLayer]
 
     @cached_property
-    def units(self) -> dict[fx.Node, Tensor | None]:
-        """Value of one spike on every wire; see `conversion.plan.units`."""
-        return units(self.plan, {name: layer.threshold for name, layer in self.layers.items()})
+    def spike_values(self) -> dict[fx.Node, Tensor | None]:
+        """Value of one spike on every wire; see `conversion.plan.spike_values`."""
+        return spike_values(self.plan, {name: layer.threshold for name, layer in self.layers.items()})
 
     @property
     def neurons(self) -> list[Neuron]:

@@ -50,12 +50,12 @@ class SpikingLayer:
         """Initial membrane potential in the shape of one step of the current, [B, C, ...]."""
         return self.initial.to(current.dtype).expand_as(current).clone()
 
-    @property
-    def uniform_initial(self) -> float | None:
-        """The initial potential where it is the same for every neuron, else None."""
-        return float(self.initial) if self.initial.numel() == 1 else None
 
+def per_channel(values: Tensor | float, ndim: int, axis: int = 1) -> Tensor:
+    """Values [C], [1] or a number, broadcastable to activations of `ndim` axes with channels along one.
 
-def per_channel(values: Tensor | float, ndim: int) -> Tensor:
-    """Values [C], [1] or a number as [1, C, 1, ...], broadcastable to activations of `ndim` axes."""
-    return torch.as_tensor(values).float().reshape(1, -1, *[1] * (ndim - 2))
+    Returns:
+        [1, C, 1, ...], or [1, 1, ..., C] where the axis is -1.
+    """
+    after = ndim - 2 if axis == 1 else 0
+    return torch.as_tensor(values).float().reshape(*[1] * (ndim - 1 - after), -1, *[1] * after)

@@ -43,7 +43,7 @@ class Method:
 
     @property
     def needs_time_steps(self) -> bool:
-        """True where T must be known: the network is fitted anew for every t it is read out at."""
+        """True where T must be known: the network is fitted again for every t it is read out at."""
         return self.initial.needs_time_steps
 
     @property

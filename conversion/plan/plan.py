@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.errors import ConversionError
+from conversion.functions.elementwise import IDENTITY, Elementwise
 from conversion.graph.nodes import last_uses
 from conversion.graph.operations import SOURCES, Kind
 from conversion.graph.roles import Role
@@ -28,7 +29,7 @@ class Plan:
     roles: dict[fx.Node, Role]
     method: Method
     shapes: dict[fx.Node, torch.Size]  # per node, on one calibration batch
-    last_use: dict[fx.Node, list[fx.Node]]  # node -> values nobody needs after it
+    last_use: dict[fx.Node, list[fx.Node]]  # node -> values that no later operation reads
 
     def on(self, captured: fx.GraphModule) -> Plan:
         """The same plan for a graph of the same operations."""
@@ -87,6 +88,25 @@ class Plan:
             seen.add(source)
             pending += source.all_input_nodes
         return self.method.pooling.rule(spikes=False)
+
+    def telescoped(self, node: fx.Node) -> Elementwise | None:
+        """Function by which the current of a layer of neurons is telescoped; None: its neurons need none.
+
+        Neurons that rectify do a ReLU and its relatives by themselves. The identity commutes with means.
+        """
+        role = self.roles[node]
+        if role.function is None and self.neuron.rectifies:
+            return None
+        return None if role.activation == IDENTITY else role.activation
+
+    @property
+    def functions(self) -> list[fx.Node]:
+        """Operations that evaluate a function of real numbers in every step, in graph order."""
+        return [
+            node
+            for node, role in self.roles.items()
+            if role.kind is Kind.FUNCTION or (role.kind is Kind.NEURON and self.telescoped(node) is not None)
+        ]
 
     def check_size(self, images: Tensor) -> None:
         """Refuse images of a size that the graph was not traced for.

@@ -10,7 +10,7 @@ class Window:
     """A read-out at t averages the output of steps start(t) + 1 to t."""
 
     delay: float = 0.0  # steps until the output settles
-    least: int = 0  # before the delay has passed by so much, the last `least` steps count
+    least: int = 0  # at fewer than delay + least steps, the last `least` steps count
 
     def start(self, t: int) -> int:
         """Steps left out at a read-out at t."""

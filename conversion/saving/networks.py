@@ -16,7 +16,7 @@ from conversion.fitting.kept import KeptCalibration
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
 from conversion.graph.plain import CannotStore, Reader, Writer
-from conversion.graph.records import Captured
+from conversion.graph.plain_nodes import Captured
 from conversion.network import SpikingNetwork
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan, plan_of

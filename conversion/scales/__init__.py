@@ -1,7 +1,7 @@
 """The threshold of each layer or channel: which activation one spike per step stands for."""
 
 from conversion.scales.balance import Balance
-from conversion.scales.base import Maximum, Percentile, Scale
+from conversion.scales.base import FullRange, Maximum, Percentile, Scale
 from conversion.scales.iteration import ThresholdIteration
 from conversion.scales.learned import Learned
 from conversion.scales.least_squares import LeastSquares, least_squares_thresholds
@@ -10,6 +10,7 @@ from conversion.scales.local import ClipClimb
 __all__ = [
     "Balance",
     "ClipClimb",
+    "FullRange",
     "Learned",
     "LeastSquares",
     "Maximum",

@@ -81,3 +81,27 @@ class Percentile(Scale):
     def thresholds(self, layer: LayerFacts) -> Tensor:
         """Quantile of the layer or of each channel."""
         return layer.statistics.quantile(self.p, self.per_channel)
+
+
+@register
+@dataclass(frozen=True)
+class FullRange(Scale):
+    """Quantile `p` of the magnitudes of activations, divided by the largest value that a step can send.
+
+    One step then says everything up to the quantile, in as many levels as the neuron has.
+    """
+
+    name: ClassVar[str] = "full-range"
+    p: float = searched(1.0, 0.99, 1.0)
+    per_channel: bool = True
+
+    def __post_init__(self) -> None:
+        check(0 < self.p <= 1, f"p is a share in (0, 1], got {self.p}")
+
+    def clips(self, most: int) -> str:
+        """What is above the quantile."""
+        return f"clips activations above their quantile {self.p:g}" if self.p < 1 else ""
+
+    def thresholds(self, layer: LayerFacts) -> Tensor:
+        """Quantile over the neuron's largest value in a step, for the layer or for each channel."""
+        return layer.statistics.quantile(self.p, self.per_channel) / layer.neuron.max_per_step

@@ -30,5 +30,5 @@ class Learned(Scale):
 
     def thresholds(self, layer: LayerFacts) -> Tensor:
         """Ceiling / most spikes, [1]."""
-        assert layer.ceiling is not None  # check_combination has seen to it
+        assert layer.ceiling is not None  # check_combination refuses layers without one
         return layer.statistics.maximum.new_full((1,), layer.ceiling / layer.neuron.max_per_step)

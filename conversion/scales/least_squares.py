@@ -31,7 +31,7 @@ class LeastSquares(Scale):
         rounding: "floor" or "nearest" multiple of θ / T; "initial": what v0, and all that a constant
             current adds to it over T steps, makes of it. Initial potentials that are fitted later
             (correction "layerwise") do not count.
-        time_steps: T; 0: the T of each read-out, for which the network is then fitted anew.
+        time_steps: T; 0: the T of each read-out, for which the network is then fitted again.
         per_channel: one threshold for each channel, or one for the layer.
         candidates: size of the grid that is searched, from the largest activation down; around its
             best value a second grid ten times finer follows.

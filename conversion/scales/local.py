@@ -1,4 +1,4 @@
-"""Thresholds that climb from zero until little is cut off, all layers at the same time."""
+"""Thresholds that climb from zero until few activations are clipped, in all layers at the same time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from conversion.scales.base import Scale
 @register
 @dataclass(frozen=True)
 class ClipClimb(Scale):
-    """Local threshold balancing: each threshold learns from what its own layer cuts off.
+    """Local threshold balancing: each threshold learns from the activations that its own layer clips.
 
     Every ReLU is clipped at its threshold θ, which starts at 0. Each batch runs through the clipped
     network, and each layer, on what it really receives there, moves

@@ -16,7 +16,7 @@ class Coding(Protocol):
     """A linear decoding of values x_1, x_2, ... that arrive in steps 1, 2, ..."""
 
     name: str
-    needs_rest: bool  # a step in which nobody sends anything has to come first
+    needs_rest: bool  # a step in which no layer sends anything has to come first
 
     def weights(self, done: int, steps: int) -> Tensor | None:
         """Weight [T] of each of the `steps` values after the first `done`; None: all 1."""

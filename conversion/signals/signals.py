@@ -42,26 +42,26 @@ class Signal:
 
 
 class Spikes(Signal):
-    """A signal of spikes that all stand for the same value: small integers times their unit.
+    """A signal of spikes that all stand for the same value: small integers times this value.
 
-    `data` gives the values themselves; whoever can work on the integers does that instead.
+    `data` gives the values themselves; operations that can work on the integers read `counts`.
     """
 
     counts: Tensor
-    unit: Tensor
+    spike_value: Tensor
     signed: bool
 
-    def __init__(self, counts: Tensor, steps: int, unit: Tensor, signed: bool) -> None:
+    def __init__(self, counts: Tensor, steps: int, spike_value: Tensor, signed: bool) -> None:
         object.__setattr__(self, "signed", signed)  # some counts may be negative
         object.__setattr__(self, "counts", counts)  # int8, [T * B, C, ...]
-        object.__setattr__(self, "unit", unit)  # [1, C, 1, ...] or [1, 1, ...]
+        object.__setattr__(self, "spike_value", spike_value)  # [1, C, 1, ...] or [1, 1, ...]
         object.__setattr__(self, "steps", steps)
 
     @property
     def data(self) -> Tensor:
         """Transmitted values, float32."""
-        unit = self.unit.flatten()[0] if self.unit.numel() == 1 else self.unit
-        return self.counts.float() * unit
+        spike_value = self.spike_value.flatten()[0] if self.spike_value.numel() == 1 else self.spike_value
+        return self.counts.float() * spike_value
 
     @property
     def shape(self) -> torch.Size:
@@ -73,9 +73,9 @@ class Spikes(Signal):
         """What an operation that only moves spikes is run on, [N, C, ...]."""
         return self.counts
 
-    def moved(self, carrier: Tensor, unit: Tensor) -> Spikes:
+    def moved(self, carrier: Tensor, spike_value: Tensor) -> Spikes:
         """These spikes after such an operation."""
-        return Spikes(carrier, self.steps, unit, self.signed)
+        return Spikes(carrier, self.steps, spike_value, self.signed)
 
     def travels_with(self, other: Spikes) -> bool:
         """True where carriers can be joined into one."""

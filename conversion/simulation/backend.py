@@ -1,7 +1,7 @@
-"""The interface of simulation backends, and the words that all of them share.
+"""The interface of simulation backends, and what all of them share.
 
-A backend runs fitted layers on a batch of images, some steps at a time. Which one runs is chosen in
-`conversion.simulation.choice`, and nothing else knows a backend by name. What neurons send does not
+A backend runs fitted layers on a batch of images, a chunk of time steps at a time. Which one runs is chosen
+in `conversion.simulation.choice`, and nothing else knows a backend by name. What neurons send does not
 depend on the backend, up to the rounding of sums.
 """
 
@@ -35,7 +35,7 @@ class Schedule:
 
 
 class Running(Protocol):
-    """Some images on their way through the network."""
+    """A part of a batch on its way through the network."""
 
     def begin(self) -> Any:
         """Run the steps before the read-out; the output at rest where the coding needs it, else None."""
@@ -109,7 +109,7 @@ class Backend(ABC):
 
 
 def images_in_cache(plan: Plan, images: Tensor, chunk: int, value_bytes: float, cache_bytes: int) -> int:
-    """How many images leave behind, in one layer and one chunk, what a cache of so many bytes holds."""
+    """How many images a cache of `cache_bytes` holds, by what one layer gives for them in one chunk."""
     return max(1, int(cache_bytes / (largest_layer(plan, images) * chunk * value_bytes)))
 
 
@@ -122,7 +122,7 @@ def largest_layer(plan: Plan, images: Tensor) -> float:
 
 
 def neighbours(rule: Schedule, batch: int, longest: int) -> list[Schedule]:
-    """The schedule itself and others beside it, of twice or half the images or steps.
+    """The schedule itself and others near it, of twice or half the images or steps.
 
     Args:
         rule: where to begin.

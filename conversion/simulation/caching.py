@@ -1,4 +1,4 @@
-"""Where results of work that depends only on the machine are kept between runs."""
+"""The folder for results that depend only on the machine, kept between runs."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def use(backend: str, schedule: Schedule | None = None) -> Iterator[None]:
 
 
 def names() -> list[str]:
-    """Names of all backends, the one that is asked first at the front."""
+    """Names of all backends, in the order in which they are tried."""
     return [backend.name for backend in BACKENDS]
 
 
@@ -61,7 +61,7 @@ def wanted_schedule() -> Schedule | None:
 def effective_precision(images: Tensor, precision: Precision) -> Precision:
     """Precision that `simulate` really uses: integers need the compiled kernel with synapses.
 
-    Says so once where a faster precision is asked for in vain.
+    Warns once where a faster precision is not available.
 
     Raises:
         ValueError: there is no such precision.

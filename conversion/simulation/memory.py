@@ -41,12 +41,12 @@ class Footprint:
     least_steps: int = 1
 
     def passing(self, chunk: int) -> float:
-        """Most bytes that pass through at once, in a chunk of so many steps."""
+        """Most bytes that pass through at once, in a chunk of this many steps."""
         steps = max(chunk, self.least_steps)
         return max((fixed + steps * step for fixed, step in self.moments), default=0.0)
 
     def total(self, images: int, at_once: int, chunk: int) -> float:
-        """Bytes for so many images, of which `at_once` go through a layer together."""
+        """Bytes for `images` images, of which `at_once` go through a layer together."""
         return images * self.kept + min(images, at_once) * self.passing(chunk)
 
 
@@ -167,7 +167,7 @@ class _Walk:
         return [source for source in dict.fromkeys(inputs) if source in self._bytes]
 
     def _enter(self, node: fx.Node, sources: list[fx.Node]) -> None:
-        """Find out how a value is held: constant, spikes as bytes, or floats."""
+        """Note how a value is held: constant, spikes as bytes, or floats."""
         role = self._plan.roles.get(node)
         kind = role.kind if role is not None else None
         constant = all(source in self._constant for source in sources) and kind is not Kind.NEURON
@@ -176,7 +176,7 @@ class _Walk:
         in_bytes = False
         if kind is Kind.NEURON:
             in_bytes = node in self._fused and self._fused[node].in_bytes
-        elif kind in (Kind.POOLING, Kind.ROUTING) and self._fitted.units.get(node) is not None:
+        elif kind in (Kind.POOLING, Kind.ROUTING) and self._fitted.spike_values.get(node) is not None:
             in_bytes = all(self._bytes[source] == 1 for source in sources)
         rate = self._plan.neuron.coding is RATE
         self._bytes[node] = 1 if in_bytes and (rate or kind is Kind.NEURON) else FLOAT

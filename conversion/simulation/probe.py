@@ -1,6 +1,6 @@
 """Finds the fastest schedule of a network on this machine by trying a few, once.
 
-A choice never changes what neurons send (see `backend`), so it may be stale, shared or missing. The
+A choice never changes what neurons send (see `backend`), so an old, shared or missing one does no harm. The
 probe runs when the work ahead would take about a hundred times as long; the choice is kept in
 the user's cache folder, one small file for each machine, network and way of simulating.
 SPIKEMARK_PROBE=0 switches it off, and the rule decides.
@@ -33,7 +33,7 @@ GAIN = 0.95  # time, relative to the rule's, from which on another candidate is 
 LEAST_CHUNKS = 2  # simulated for each candidate: the first also computes what is constant
 MACS_PER_SECOND = 1e11  # of one thread, before anything was timed
 
-Measure = Callable[[Schedule, float], float]  # (candidate, seconds to spend) -> seconds an image and step
+Timing = Callable[[Schedule, float], float]  # (candidate, seconds to spend) -> seconds an image and step
 
 
 class Probe:
@@ -53,7 +53,7 @@ class Probe:
         self._operations = 0.0
 
     def note(self, seconds: float, operations: float) -> None:
-        """Simulating so many multiply-accumulates of the ANN, times steps, took so long."""
+        """Record how long it took to simulate `operations` multiply-accumulates of the ANN, times steps."""
         self._seconds += seconds
         self._operations += operations
 
@@ -69,16 +69,16 @@ class Probe:
         options: Sequence[Schedule],
         operations: float,
         situation: Sequence[Any],
-        measure: Measure,
+        timing: Timing,
     ) -> Schedule:
-        """The fastest of several schedules, as far as it is known or worth finding out.
+        """The fastest of several schedules, where it is known, or worth a measurement.
 
         Args:
             backend: that runs the schedules.
             options: the first is the rule's, which is taken where nothing better is known.
             operations: multiply-accumulates of the ANN times steps that are ahead.
             situation: what else the choice depends on: size of images, precision.
-            measure: times a schedule.
+            timing: times a schedule.
         """
         if os.environ.get("SPIKEMARK_PROBE", "1") == "0" or len(options) < 2:
             return options[0]
@@ -93,7 +93,7 @@ class Probe:
         key = self._key(backend, asked)
         found = _read(key, options)
         if found is None and worth:
-            found = _fastest(options, min(seconds, MOST_SECONDS), measure)
+            found = _fastest(options, min(seconds, MOST_SECONDS), timing)
             _write(key, found)
         if found is None:
             self._unknown.add(asked)
@@ -124,7 +124,7 @@ class Probe:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _fastest(options: Sequence[Schedule], budget: float, measure: Measure) -> Schedule:
+def _fastest(options: Sequence[Schedule], budget: float, timing: Timing) -> Schedule:
     """Time the options one after another until the budget is spent."""
     started = time.perf_counter()
     best, least, rules = options[0], 0.0, 0.0
@@ -132,7 +132,7 @@ def _fastest(options: Sequence[Schedule], budget: float, measure: Measure) -> Sc
         left = budget - (time.perf_counter() - started)
         if rules * option.images * option.chunk * LEAST_CHUNKS > left:
             continue  # would take too long, even if it were as fast as the rule
-        seconds = measure(option, budget / len(options))
+        seconds = timing(option, budget / len(options))
         if option is options[0]:
             rules, least = seconds, seconds * GAIN
         elif seconds < least:

@@ -1,4 +1,4 @@
-"""What the operating system says of the processor; read once."""
+"""What the operating system tells about the processor; read once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @cache
 def facts() -> Mapping[str, str]:
-    """Facts of the first core, such as "model name" and "flags"; none where nothing is told."""
+    """Facts of the first core, such as "model name" and "flags"; none where there is no /proc/cpuinfo."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""The loop over time: a batch is cut into parts, which take turns, and read out at some steps."""
+"""The loop over time: a batch is cut into parts, which take turns, and is read out at given steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from conversion.costs.synapses import Connectivity
 from conversion.costs.tally import SpikeTally
-from conversion.outputs import Ran, Readout, added, decoded, joined, measure, of_all_images, summed
+from conversion.outputs import Ran, Readout, activity_of, added, decoded, joined, of_all_images, summed
 from conversion.plan.fitted import Fitted
 from conversion.plan.window import Window
 from conversion.signals.signals import Signal, map_structure
@@ -25,7 +25,7 @@ from conversion.simulation.probe import LEAST_CHUNKS, Probe
 
 
 @dataclass
-class RunCache:
+class SimulationCache:
     """What simulations of one network keep between calls: choices of schedules, and packed weights.
 
     Attributes:
@@ -38,7 +38,7 @@ class RunCache:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Simulation:
     """One call of `simulate`: a network as it is now, a backend, a precision.
 
     Attributes:
@@ -60,17 +60,17 @@ class Run:
     precision: Precision
     chunk: int
     memory_mib: float | None
-    cache: RunCache
+    cache: SimulationCache
     weights: Sequence[Tensor]
 
     @classmethod
-    def of(cls, images: Tensor, precision: Precision, **settings: Any) -> Run:
+    def of(cls, images: Tensor, precision: Precision, **settings: Any) -> Simulation:
         """A run by the backend that suits these images, in the precision that it has."""
         precision = effective_precision(images, precision)
         return cls(backend=backend_for(images), precision=precision, **settings)
 
     def readouts(self, images: Tensor, steps: list[int]) -> Generator[Readout, None, None]:
-        """Read-outs at the given steps, in order; whole windows are run anew for each of them."""
+        """Read-outs at the given steps, in order; whole windows are run again for each of them."""
         if self.fitted.whole_window:
             for t in steps:
                 yield from self._within_budget(images, [t], t)
@@ -134,7 +134,7 @@ class Run:
                 if start:
                     total = added(total, map_structure(torch.neg, Tensor, at[start]))
                 mean = decoded(coding, total, rest, stop - start)
-                activity = measure(tally.maps, self.wiring, len(images))
+                activity = activity_of(tally.maps, self.wiring, len(images))
                 yield Readout(stop, stop - start, plan.steps_run(stop), mean, activity, self._ran(running))
 
     def _ran(self, running: Sequence[Running]) -> Ran:
@@ -143,7 +143,7 @@ class Run:
         return Ran(self.backend.name, self.precision, dict(kernels))
 
     def _start(self, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally) -> list[Running]:
-        """Parts of one batch at their beginning; weights are packed anew where somebody changed one."""
+        """Parts of one batch at their beginning; weights are packed again where one has changed."""
         found = tuple((tensor.data_ptr(), tensor._version) for tensor in self.weights)
         state = (self.backend.name, self.precision, found)
         if self.cache.prepared is None or self.cache.prepared[0] != state:
@@ -166,8 +166,8 @@ class Run:
             return options[0]
         operations = self.wiring.macs * len(images) * last
         situation = (tuple(images.shape[1:]), images.dtype, self.precision)
-        measure = partial(self._timed, images)
-        return self.cache.probe.choose(self.backend, options, operations, situation, measure)
+        timing = partial(self._timed, images)
+        return self.cache.probe.choose(self.backend, options, operations, situation, timing)
 
     def _timed(self, images: Tensor, schedule: Schedule, budget: float) -> float:
         """Seconds for one image and step; nothing of this simulation is kept."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, fx
 
+from conversion.functions.telescope import Telescope
 from conversion.graph.operations import Kind
 from conversion.neurons import Neuron, State
 from conversion.plan.plan import Plan
@@ -23,7 +24,7 @@ Before = Callable[[Neuron, Tensor, int, State], tuple[Tensor, State, Tensor | No
 
 
 @dataclass
-class Progress:
+class WalkState:
     """How far a batch has come: what the walk and all runners of its layers share.
 
     Attributes:
@@ -31,6 +32,8 @@ class Progress:
         before: what neurons do in steps before the read-out; None in all others.
         constant: values that do not change over time.
         states: of neurons and pools.
+        functions: of elementwise functions before neurons.
+        telescopes: of all other functions.
         ran: which kernel ran each layer, by the layer's name.
     """
 
@@ -38,6 +41,8 @@ class Progress:
     before: Before | None = None
     constant: dict[fx.Node, Any] = field(default_factory=dict)
     states: dict[fx.Node, State] = field(default_factory=dict)
+    functions: dict[fx.Node, dict[str, Any]] = field(default_factory=dict)
+    telescopes: dict[fx.Node, Telescope] = field(default_factory=dict)
     ran: dict[str, str] = field(default_factory=dict)
 
 
@@ -51,11 +56,11 @@ class LayerRunner(Protocol):
 
     @property
     def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
-        """Operation -> values nobody needs after it."""
+        """Operation -> values that no later operation reads."""
         ...
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
-        """Value of a node over some steps, from the values of the nodes before it."""
+        """Value of a node over `steps` time steps, from the values of the nodes before it."""
         ...
 
 
@@ -68,7 +73,7 @@ class Walk:
         progress: shared with the runner.
     """
 
-    def __init__(self, plan: Plan, runner: LayerRunner, progress: Progress) -> None:
+    def __init__(self, plan: Plan, runner: LayerRunner, progress: WalkState) -> None:
         self._plan = plan
         self._runner = runner
         self._progress = progress
@@ -113,7 +118,7 @@ class Walk:
         return output
 
     def run(self, steps: int) -> Any:
-        """Run all operations over some steps, which do not count as steps of the read-out."""
+        """Run all operations over `steps` time steps, which do not count as steps of the read-out."""
         constant, absorbed = self._progress.constant, self._runner.absorbed
         values: dict[fx.Node, Any] = dict(constant)
         output: Any = None
@@ -144,6 +149,6 @@ class Walk:
 
 
 def _rest(neuron: Neuron, current: Tensor, steps: int, state: State) -> tuple[Tensor, State, None]:
-    """A step in which nobody sends anything."""
+    """A step in which no layer sends anything."""
     silence = current.new_zeros((steps, *current.shape[1:]))
     return silence, neuron.at_rest(current[0], state), None

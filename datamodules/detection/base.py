@@ -13,12 +13,12 @@ from torch import Tensor
 from datamodules.base import DataModule, LoaderConfig, Split
 from datamodules.detection.annotations import AnnotatedImage
 from datamodules.detection.samples import DetectionSamples
-from datamodules.detection.transforms import TrainingTransform
+from datamodules.detection.transforms import DetectionTransform
 from datamodules.errors import DataError
 from datamodules.imagenet import MEAN, STD
 from datamodules.options import check_augmentation, check_channels, check_flag
 
-SIZE_STEP = 32  # pixels: the coarsest map of common detectors has one position for so many
+SIZE_STEP = 32  # pixels: the stride of the coarsest map of common detectors
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,10 @@ class DetectionData(DataModule):
         """Folder that fingerprints are relative to; None for images in memory."""
         return self.root
 
-    @property
-    def num_classes(self) -> int:
-        """Number of classes; see `classes` for when files are read."""
-        return len(self.classes)
-
     def _samples(self, split: Split, *, training: bool) -> DetectionSamples:
         images, read = self._annotated(split)
         chosen = self.options
-        transform = TrainingTransform(
+        transform = DetectionTransform(
             chosen.image_size,
             chosen.scales,
             chosen.horizontal_flip,

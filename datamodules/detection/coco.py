@@ -30,7 +30,7 @@ from torchvision.datasets import CocoDetection
 from datamodules.base import LoaderConfig, Split
 from datamodules.detection.annotations import AnnotatedImage, BoxChecks, check_objects
 from datamodules.detection.base import DetectionData, DetectionOptions
-from datamodules.detection.samples import FileReader, check_headers
+from datamodules.detection.samples import DetectionReader, check_headers
 from datamodules.errors import DataError, missing_data
 from datamodules.image_lists import is_inside
 from datamodules.options import check_relative_path
@@ -127,7 +127,7 @@ class Coco(DetectionData):
         self._classes = tuple(categories["train"].values())
 
     def _annotated(self, split: Split) -> tuple[Sequence[AnnotatedImage], Callable[[int], Tensor]]:
-        return self._images[split], FileReader(self._images[split])
+        return self._images[split], DetectionReader(self._images[split])
 
     def _content(self, file: Path, images: Path) -> dict[str, Any]:
         if not file.is_file() or not images.is_dir():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from datamodules.detection.annotations import AnnotatedImage
-from datamodules.detection.transforms import Letterbox, TrainingTransform, scaled
+from datamodules.detection.transforms import DetectionTransform, Letterbox, scaled
 from datamodules.errors import DataError
 from datamodules.images import check_image, read_image, stored_size
 from datamodules.samples import Samples, file_content, file_key
@@ -58,7 +58,7 @@ class DetectionSamples(Samples):
         size: tuple[int, int],
         mean: Sequence[float],
         std: Sequence[float],
-        transform: TrainingTransform | None = None,
+        transform: DetectionTransform | None = None,
         train_difficult: bool = False,
         folder: Path | None = None,
     ) -> None:
@@ -126,7 +126,7 @@ class DetectionSamples(Samples):
         return view, target
 
 
-class FileReader:
+class DetectionReader:
     """Decodes image files to uint8 [3, H, W]; names a file that does not decode.
 
     Args:

@@ -66,7 +66,7 @@ class Letterbox:
         return boxes * boxes.new_tensor([*self.scale] * 2) + boxes.new_tensor([*self.offset] * 2)
 
 
-class TrainingTransform:
+class DetectionTransform:
     """Random view of an image with boxes.
 
     Args:

@@ -27,7 +27,7 @@ from torch import Tensor
 from datamodules.base import LoaderConfig, Split
 from datamodules.detection.annotations import AnnotatedImage, BoxChecks, check_objects
 from datamodules.detection.base import DetectionData, DetectionOptions
-from datamodules.detection.samples import FileReader, check_headers
+from datamodules.detection.samples import DetectionReader, check_headers
 from datamodules.errors import DataError, missing_data
 from datamodules.image_lists import listed_names
 from datamodules.options import check_flag, check_relative_path
@@ -96,7 +96,7 @@ class Voc(DetectionData):
     def __init__(self, options: VocOptions, loader: LoaderConfig) -> None:
         super().__init__(options, loader)
         self._images: dict[Split, list[AnnotatedImage]] = {}
-        self._readers: dict[Split, FileReader] = {}
+        self._readers: dict[Split, DetectionReader] = {}
 
     @property
     def folder(self) -> Path:
@@ -117,7 +117,7 @@ class Voc(DetectionData):
             self._images[split] = [_checked(one, labels, checks) for one in files]
             check_objects(self._images[split], f"{split} images of {self.folder}")
             kept = self.options.in_memory and split == "train"
-            self._readers[split] = FileReader(self._images[split], kept)
+            self._readers[split] = DetectionReader(self._images[split], kept)
         check_headers(self._images["test"])
         checks.report()
         self._classes = tuple(classes)

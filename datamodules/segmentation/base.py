@@ -17,7 +17,7 @@ from datamodules.imagenet import MEAN, STD
 from datamodules.options import check_augmentation, check_channels, check_flag
 from datamodules.segmentation.labels import IGNORE, LabelledImage
 from datamodules.segmentation.samples import Read, SegmentationSamples
-from datamodules.segmentation.transforms import TrainingTransform
+from datamodules.segmentation.transforms import SegmentationTransform
 
 Colour = tuple[int, int, int]
 SMALLEST_SIDE = 16  # pixels of an input
@@ -72,11 +72,6 @@ class SegmentationData(DataModule):
         """Folder that fingerprints are relative to; None for images in memory."""
         return self.root
 
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.classes)
-
     def class_pixels(self) -> Tensor:
         """Count the pixels of each class in the training split: [K] int64. Reads every label file."""
         self._ready()
@@ -84,12 +79,12 @@ class SegmentationData(DataModule):
         counts = torch.zeros(IGNORE + 1, dtype=torch.int64)
         for index in range(len(files)):
             counts += torch.bincount(read(index)[1].flatten().long(), minlength=IGNORE + 1)
-        return counts[: self.num_classes]
+        return counts[: len(self.classes)]
 
     def _samples(self, split: Split, *, training: bool) -> SegmentationSamples:
         files, read = self._labelled(split)
         chosen = self.options
-        transform = TrainingTransform(
+        transform = SegmentationTransform(
             chosen.image_size,
             chosen.scales,
             chosen.horizontal_flip,

@@ -23,7 +23,7 @@ from datamodules.errors import DataError, missing_data
 from datamodules.options import check_relative_path
 from datamodules.segmentation.base import SegmentationData, SegmentationOptions
 from datamodules.segmentation.labels import IGNORE, LabelIds, LabelledImage, check_files
-from datamodules.segmentation.samples import FileReader, Read
+from datamodules.segmentation.samples import Read, SegmentationReader
 
 LAYOUT = """
 DATA_ROOT/
@@ -69,7 +69,7 @@ class Cityscapes(SegmentationData):
         super().__init__(options, loader)
         self._classes = tuple(one.name for one in _SCORED)
         self._files: dict[Split, list[LabelledImage]] = {}
-        self._readers: dict[Split, FileReader] = {}
+        self._readers: dict[Split, SegmentationReader] = {}
 
     @property
     def folder(self) -> Path:
@@ -81,7 +81,7 @@ class Cityscapes(SegmentationData):
             pairs = self._pairs(part)
             check_files(pairs, IDS)
             self._files[split] = pairs
-            self._readers[split] = FileReader(pairs, IDS, self.options.in_memory)
+            self._readers[split] = SegmentationReader(pairs, IDS, self.options.in_memory)
 
     def _pairs(self, part: str) -> list[LabelledImage]:
         for kind in ("leftImg8bit", "gtFine"):

@@ -14,7 +14,7 @@ from datamodules.detection.samples import decode
 from datamodules.detection.transforms import Letterbox, scaled
 from datamodules.samples import Samples, file_content, file_key
 from datamodules.segmentation.labels import LabelIds, LabelledImage, check_size
-from datamodules.segmentation.transforms import TrainingTransform
+from datamodules.segmentation.transforms import SegmentationTransform
 
 Read = Callable[[int], tuple[Tensor, Tensor]]  # position -> image [C, H, W], labels [H, W], both uint8
 
@@ -52,7 +52,7 @@ class SegmentationSamples(Samples):
         size: tuple[int, int],
         mean: Sequence[float],
         std: Sequence[float],
-        transform: TrainingTransform | None = None,
+        transform: SegmentationTransform | None = None,
         folder: Path | None = None,
     ) -> None:
         self.files = files
@@ -109,7 +109,7 @@ class SegmentationSamples(Samples):
         return view, target
 
 
-class FileReader:
+class SegmentationReader:
     """Decodes images and label maps; names a file that does not decode or does not fit.
 
     Args:

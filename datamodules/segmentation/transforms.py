@@ -16,7 +16,7 @@ from datamodules.segmentation.labels import IGNORE
 from datamodules.transforms import colour_jitter
 
 
-class TrainingTransform:
+class SegmentationTransform:
     """Scale jitter, random crop, flip, photometric distortion.
 
     Labels are resized by their nearest neighbour; what a crop shows beyond the image is grey, and ignored.

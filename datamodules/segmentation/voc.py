@@ -23,7 +23,7 @@ from datamodules.image_lists import listed_names, read_lines
 from datamodules.options import check_relative_path
 from datamodules.segmentation.base import Colour, SegmentationData, SegmentationOptions
 from datamodules.segmentation.labels import IGNORE, LabelIds, LabelledImage, check_files
-from datamodules.segmentation.samples import FileReader, Read
+from datamodules.segmentation.samples import Read, SegmentationReader
 
 CLASSES = (
     "background",
@@ -41,7 +41,7 @@ DATA_ROOT/
       SegmentationClass/*.png
       ImageSets/Segmentation/{train,val}.txt
       SegmentationClassAug/*.png                    (for train: trainaug)
-      ImageSets/Segmentation/trainaug.txt           (likewise)
+      ImageSets/Segmentation/trainaug.txt           (if it is asked for)
 """
 
 
@@ -83,7 +83,7 @@ class VocSegmentation(SegmentationData):
         super().__init__(options, loader)
         self._classes = CLASSES
         self._files: dict[Split, list[LabelledImage]] = {}
-        self._readers: dict[Split, FileReader] = {}
+        self._readers: dict[Split, SegmentationReader] = {}
 
     @property
     def folder(self) -> Path:
@@ -98,7 +98,7 @@ class VocSegmentation(SegmentationData):
         for split, pairs in parts.items():
             check_files(pairs, IDS)
             self._files[split] = pairs
-            self._readers[split] = FileReader(pairs, IDS, self.options.in_memory)
+            self._readers[split] = SegmentationReader(pairs, IDS, self.options.in_memory)
 
     def _listed(self, part: TrainList | Literal["val"]) -> list[LabelledImage]:
         base = self.folder / "VOCdevkit" / "VOC2012"

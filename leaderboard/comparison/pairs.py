@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.ranking.boards import Board
-from leaderboard.ranking.rows import Row, curve_of
+from leaderboard.ranking.rows import Row
 from leaderboard.records.record import Record
 from leaderboard.statistics.figures import snn_minus_snn
 from leaderboard.statistics.intervals import Difference
@@ -27,10 +27,10 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PointPair:
     """Both at one read-out."""
 
-    readout: int
+    t: int
     first: float  # metric, fraction
     second: float
     difference: Difference | None  # second minus first, fractions; None: not the same test images
@@ -45,7 +45,7 @@ class Pair:
     first: Row
     second: Row
     changes: tuple[Change, ...]
-    readings: tuple[Reading, ...]  # at every read-out that both have
+    readings: tuple[PointPair, ...]  # at every read-out that both have
 
     @property
     def final(self) -> Difference | None:
@@ -95,9 +95,11 @@ def compare_folders(
 
 def pair(title: str, metric: str, first: Row, second: Row) -> Pair:
     """Compare two rows of the same metric."""
-    left, right = ({point.readout: point for point in curve_of(row)} for row in (first, second))
+    left, right = ({point.t: point for point in row.curve} for row in (first, second))
     readings = tuple(
-        Reading(t, left[t].metric, right[t].metric, _difference(first, second, t)) for t in left if t in right
+        PointPair(t, left[t].metric, right[t].metric, _difference(first, second, t))
+        for t in left
+        if t in right
     )
     return Pair(title, metric, first, second, changes(first.records[0], second.records[0]), readings)
 

@@ -31,7 +31,7 @@ def render_pair(pair: Pair, console: Console) -> None:
     readings = _table("t", *heads, "second − first", "95 %", "")
     for each in pair.readings:
         readings.add_row(
-            str(each.readout),
+            str(each.t),
             f"{wording.percent(each.first)} %",
             f"{wording.percent(each.second)} %",
             *_difference_cells(each.difference, each.second - each.first),
@@ -93,7 +93,7 @@ def verdict(pair: Pair) -> str:
 def _costs(first: Row, second: Row) -> list[tuple[str, list[str]]]:
     rows = (first, second)
     lines = [
-        ("last T", [wording.total_steps(row.final_t, row.final_averaged) for row in rows]),
+        ("last T", [wording.total_steps(row.final_t_total, row.final_averaged) for row in rows]),
         ("T to 1 point", [wording.steps(row, row.steps_within_1_point) for row in rows]),
         ("T to ½ point", [wording.steps(row, row.steps_within_half_point) for row in rows]),
     ]

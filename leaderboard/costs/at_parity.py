@@ -37,7 +37,7 @@ def _line(row: Row, models: Sequence[str]) -> list[str]:
     for points, steps_of in STEPS.items():
         steps = steps_of(row)
         if steps is None:
-            never = f"not by T={wording.time_steps(row.final_t)}"
+            never = f"not by T={wording.time_steps(row.final_t_total)}"
             cells += [wording.UNKNOWN if row.alphabet == "none" else never, *[wording.NEVER] * len(models)]
         else:
             found = [

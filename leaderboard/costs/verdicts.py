@@ -23,7 +23,7 @@ EXPLANATION = (
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EnergyVerdict:
     """Models under which something costs less than an opponent, and the others that were measured."""
 
     cheaper: tuple[str, ...]
@@ -48,7 +48,7 @@ def quantised_ann(board: Board) -> Row | None:
     return max(found, key=lambda row: row.metric, default=None)
 
 
-def verdict(row: Row, models: Sequence[str], opponent: Row | None = None) -> Verdict:
+def verdict(row: Row, models: Sequence[str], opponent: Row | None = None) -> EnergyVerdict:
     """Judge a row at parity.
 
     Args:
@@ -63,7 +63,7 @@ def verdict(row: Row, models: Sequence[str], opponent: Row | None = None) -> Ver
         ours = row.energy_at_parity.get(model)
         if ours is not None and theirs is not None:
             (cheaper if ours < theirs else dearer).append(model)
-    return Verdict(tuple(cheaper), tuple(dearer))
+    return EnergyVerdict(tuple(cheaper), tuple(dearer))
 
 
 def at_parity(board: Board) -> list[Row]:

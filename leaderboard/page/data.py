@@ -1,17 +1,17 @@
 """What the page knows, as plain data for its script: one table of rows, and what a cell shows when opened.
 
-Figures are rounded to what the page can show. Rows carry their curves, and where they stand under each
-limit of T, so that nothing is computed anew in the browser. What only an opened cell shows (configuration,
-provenance, layers) is in `details`.
+Figures are rounded to what the page can show, and listed as `shapes` says. Rows carry their curves, and where
+they stand under each limit of T, so that nothing is computed anew in the browser. What only an opened cell
+shows (configuration, provenance, layers) is in `details`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from leaderboard.costs.order import models_of
+from leaderboard.costs.order import MATCHED, models_of
 from leaderboard.page.details import Attached, Data, details_of, packed, rounded
+from leaderboard.page.shapes import SHAPES, PagePoint, PageStanding
 from leaderboard.published import PublishedCurve, beside
 from leaderboard.published.pairing import Comparison
 from leaderboard.published.table import published_steps
@@ -22,15 +22,13 @@ from leaderboard.ranking.parity_ratios import parity_ratios
 from leaderboard.ranking.rows import (
     CLOSE_PARITY_POINTS,
     PARITY_POINTS,
-    CurvePoint,
+    PooledPoint,
     Row,
-    curve_of,
     pooled_interval,
 )
 from leaderboard.statistics.energies import layer_energies
 from leaderboard.statistics.figures import (
     final_point,
-    mean_firing_rate,
     parity_point,
     snn_minus_ann,
 )
@@ -47,7 +45,7 @@ def page_data(
     pictures: Pictures | None = None,
     diagnoses: Diagnoses | None = None,
 ) -> tuple[Data, list[str]]:
-    """Return the table of the page, and the blocks that rows refer to as [block, position].
+    """Return the table of the page, and the blocks that rows refer to by block and place in it.
 
     Args:
         boards: from `leaderboard.ranking.boards.rank`.
@@ -61,12 +59,14 @@ def page_data(
     listed = [_board(board, models, published, beside_records, details) for board in boards]
     blocks = [packed(details[i : i + ROWS_A_BLOCK]) for i in range(0, len(details), ROWS_A_BLOCK)]
     groups = {group: wording.GROUP_TITLES[group].capitalize() for group in GROUPS}
-    return {"models": models, "groups": groups, "boards": listed}, blocks
+    beside = MATCHED if MATCHED in models else models[min(1, len(models) - 1)]
+    table = {"models": models, "beside": beside, "groups": groups, "shapes": SHAPES, "boards": listed}
+    return table, blocks
 
 
 def limits_of(board: Board) -> list[int]:
     """Powers of two below the longest run of a board: the limits of T that make a difference."""
-    times = [point.t for row in board.rows for point in curve_of(row)]
+    times = [point.t_total for row in board.rows for point in row.curve]
     return [2**k for k in range(31) if min(times, default=1) <= 2**k < max(times, default=1)]
 
 
@@ -80,15 +80,15 @@ def _board(
     limits = limits_of(board)
     stages = [{_key(row): row for row in at_limit([board], limit)[0].rows} for limit in limits]
     stages.append({_key(row): row for row in board.rows})
-    sooner = {each.label: wording.sooner(each) for each in parity_ratios(board)}
+    ratios = {each.label: wording.parity_ratio(each) for each in parity_ratios(board)}
     ties = ties_of(board)
     rows = []
     for row in board.rows:
-        where = [len(details) // ROWS_A_BLOCK, len(details) % ROWS_A_BLOCK]
+        block, place = divmod(len(details), ROWS_A_BLOCK)
         details.append(details_of(row, attached) | {"ties": ties[row.label]})
         rows.append(
             _row(row, [stage.get(_key(row)) for stage in stages], models)
-            | {"details": where, "sooner": sooner.get(row.label)}
+            | {"details": {"block": block, "place": place}, "parityRatio": ratios.get(row.label)}
         )
     return {
         "title": wording.plain(board.title),
@@ -99,7 +99,7 @@ def _board(
         "metric": wording.metric_name(board.metric),
         "heading": wording.heading(board, in_full=True),
         "ann": None if board.ann_metric is None else rounded(100 * board.ann_metric, 6),
-        "annEnergy": [_micro(board.ann_energy_pj.get(model)) for model in models],
+        "annEnergy": {model: _micro(board.ann_energy_pj.get(model)) for model in models},
         "limits": limits,
         "rows": rows,
         "published": [_published(each) for each in beside(board, published)],
@@ -107,11 +107,9 @@ def _board(
 
 
 def _row(row: Row, stages: Sequence[Row | None], models: Sequence[str]) -> Data:
-    curve = curve_of(row)
     cheap = is_cheap(row.records)
     parity = ResampledParity(row.records)
-    position = {point.readout: index for index, point in enumerate(curve)}
-    ann = [record.ann.energy_pj for record in row.records]
+    last = row.curve[-1]
     return {
         "id": _key(row),
         "label": wording.plain(row.label),
@@ -124,56 +122,48 @@ def _row(row: Row, stages: Sequence[Row | None], models: Sequence[str]) -> Data:
         "std": None if row.metric_std is None else rounded(100 * row.metric_std),
         "ann": rounded(100 * row.ann_metric, 6),
         "ownAnn": row.own_ann,
-        "annEnergy": [_micro(_mean([each.get(model) for each in ann])) for model in models],
-        "curve": [
-            _point(row, point, models, bounded=cheap or index == len(curve) - 1)
-            for index, point in enumerate(curve)
-        ],
-        "at": [None if stage is None else _stage(stage, position, models, parity) for stage in stages],
+        "curve": [_point(row, point, models, bounded=cheap or point is last).listed() for point in row.curve],
+        "at": [None if stage is None else _standing(stage, models, parity).listed() for stage in stages],
         "layers": _energy_of_layers(row, models),
     }
 
 
-def _point(row: Row, point: CurvePoint, models: Sequence[str], *, bounded: bool) -> list[Any]:
-    """Figures at one read-out, in the order that curve.js names them."""
-    interval = pooled_interval(row.records, point.readout) if bounded else None
-    gap = snn_minus_ann(row.records, point.readout) if bounded else None
-    return [
-        point.readout,
-        rounded(point.t),
-        rounded(point.averaged),
-        rounded(100 * point.metric, 6),
-        *([None] * 2 if interval is None else [rounded(100 * interval.low), rounded(100 * interval.high)]),
-        rounded(100 * (point.metric - row.ann_metric), 6),
-        *([None] * 2 if gap is None else [rounded(100 * gap.low), rounded(100 * gap.high)]),
-        rounded(point.kl),
-        rounded(point.synops),
-        rounded(_rate_at(row, point.readout)),
-        [_micro(point.energy_pj.get(model)) for model in models],
-    ]
+def _point(row: Row, point: PooledPoint, models: Sequence[str], *, bounded: bool) -> PagePoint:
+    """Figures at one read-out."""
+    interval = pooled_interval(row.records, point.t) if bounded else None
+    gap = snn_minus_ann(row.records, point.t) if bounded else None
+    return PagePoint(
+        t=point.t,
+        t_total=rounded(point.t_total),
+        averaged=rounded(point.averaged),
+        metric=rounded(100 * point.metric, 6),
+        low=None if interval is None else rounded(100 * interval.low, 6),
+        high=None if interval is None else rounded(100 * interval.high, 6),
+        gap=rounded(100 * (point.metric - row.ann_metric), 6),
+        gap_low=None if gap is None else rounded(100 * gap.low, 6),
+        gap_high=None if gap is None else rounded(100 * gap.high, 6),
+        kl=rounded(point.kl),
+        synops=rounded(point.synops),
+        rate=rounded(point.rate),
+        energy=[_micro(point.energy_pj.get(model)) for model in models],
+    )
 
 
-def _stage(
-    stage: Row, position: Mapping[int, int], models: Sequence[str], parity: ResampledParity
-) -> list[Any]:
-    """Where a row stands under one limit: point of its curve, rank, tie, T to parity, energy at parity.
-
-    And last, the bounds of these: of T to both parities, and of the energy under each model.
-    """
+def _standing(stage: Row, models: Sequence[str], parity: ResampledParity) -> PageStanding:
+    """Where a row stands under one limit."""
     one, half = (parity.interval(points, stage.until) for points in (PARITY_POINTS, CLOSE_PARITY_POINTS))
     energies = {} if one is None else one.energy
-    return [
-        len(position) - 1 if stage.until is None else position[stage.until],
-        stage.rank,
-        int(stage.ties_first),
-        rounded(stage.steps_within_1_point),
-        rounded(stage.steps_within_half_point),
-        [rounded(stage.energy_at_parity.get(model), 3) for model in models],
-        [
-            *(None if found is None else _bounds(found.steps) for found in (one, half)),
-            [_bounds(energies[model]) if model in energies else None for model in models],
-        ],
-    ]
+    return PageStanding(
+        t=stage.curve[-1].t if stage.until is None else stage.until,
+        rank=stage.rank,
+        tied=stage.ties_first,
+        steps_one=rounded(stage.steps_within_1_point),
+        steps_one_bounds=None if one is None else _bounds(one.steps),
+        steps_half=rounded(stage.steps_within_half_point),
+        steps_half_bounds=None if half is None else _bounds(half.steps),
+        energy=[rounded(stage.energy_at_parity.get(model), 3) for model in models],
+        energy_bounds=[_bounds(energies[model]) if model in energies else None for model in models],
+    )
 
 
 def _bounds(bounds: Bounds) -> list[float | None]:
@@ -195,12 +185,11 @@ def _energy_of_layers(row: Row, models: Sequence[str]) -> Data | None:
         "t": rounded(_mean([float(point.t_total) for point in points])),
         "parity": all(parity_point(r, PARITY_POINTS) is not None for r in row.records),
         "names": [wording.plain(name) for name in names],
-        "energy": [
-            [_micro(_mean([each.get(name, 0.0) for each in known[model]])) for name in names]
-            if len(known[model]) == len(runs)
-            else None
+        "energy": {
+            model: [_micro(_mean([each.get(name, 0.0) for each in known[model]])) for name in names]
             for model in models
-        ],
+            if len(known[model]) == len(runs)
+        },
     }
 
 
@@ -220,14 +209,6 @@ def _published(each: Comparison) -> Data:
         "paper": curve.paper,
         "source": "; ".join(filter(None, [curve.source, curve.note])),
     }
-
-
-def _rate_at(row: Row, readout: int) -> float | None:
-    rates = []
-    for record in row.records:
-        point = next(point for point in record.curve if point.t == readout)
-        rates.append(mean_firing_rate(record, point))
-    return _mean(rates)
 
 
 def _key(row: Row) -> str:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.page.reproduce import reproduction
+from leaderboard.page.shapes import PageError, PageLayer, PageReading, PageSource
 from leaderboard.ranking.rows import Row
-from leaderboard.records.record import Point, Record
+from leaderboard.records.record import Record
 from leaderboard.statistics.figures import final_point
 from leaderboard.store.diagnoses import CellDiagnosis, Diagnoses
 from leaderboard.store.pictures import Picture, Pictures
@@ -47,10 +48,24 @@ def details_of(row: Row, attached: Attached) -> Data:
         "conversion": first.provenance.conversion,
         "runs": [_run(record) for record in row.records],
         "sources": [
-            [s.name, s.kind, s.units, rounded(last.rates.get(s.name)), rounded(last.spikes.get(s.name))]
-            for s in first.sources
+            PageSource(
+                name=source.name,
+                kind=source.kind,
+                units=source.units,
+                rate=rounded(last.rates.get(source.name)),
+                spikes=rounded(last.spikes.get(source.name)),
+            ).listed()
+            for source in first.sources
         ],
-        "synapses": [[s.name, s.drive, s.macs, rounded(last.synops.get(s.name))] for s in first.layers],
+        "layers": [
+            PageLayer(
+                name=layer.name,
+                drive=layer.drive,
+                macs=layer.macs,
+                synops=rounded(last.synops.get(layer.name)),
+            ).listed()
+            for layer in first.layers
+        ],
         "reproduce": reproduction(first),
         "pictures": [_picture(each) for r in row.records for each in attached.pictures.get(r.cell_id, [])],
         "diagnosis": next(
@@ -66,14 +81,17 @@ def details_of(row: Row, attached: Attached) -> Data:
 
 def _run(record: Record) -> Data:
     origin = record.provenance.model_dump(exclude={"conversion"})
-    metrics = [[point.t, rounded(100 * point.metrics[record.metric], 6)] for point in _by_t(record)]
+    readings = [
+        PageReading(t=point.t, metric=rounded(100 * point.metrics[record.metric], 6))
+        for point in sorted(record.curve, key=lambda point: point.t)
+    ]
     return {
         "cell": record.cell_id,
         "seed": record.seed,
         "matrix": record.matrix,
         "checkpoint": record.ann.checkpoint_sha256,
         "ann": record.ann.metrics,
-        "metrics": metrics,
+        "readings": [reading.listed() for reading in readings],
         "origin": origin,
     }
 
@@ -83,19 +101,29 @@ def _picture(picture: Picture) -> Data:
 
 
 def _diagnosis(found: CellDiagnosis) -> Data:
-    """Layers at each time step, figures in the order that cell.js names them."""
+    """Layers at each time step."""
     at: dict[int, list[list[Any]]] = {}
     for row in found.layers:
-        shares = (row.error, row.clipping, row.quantisation, row.input, row.unevenness)
-        percentages = [None if share is None else rounded(100 * share, 3) for share in shares]
-        at.setdefault(row.t, []).append(
-            [row.layer, rounded(row.threshold, 3), rounded(row.rate, 3), *percentages]
+        error = PageError(
+            layer=row.layer,
+            threshold=rounded(row.threshold, 3),
+            rate=rounded(row.rate, 3),
+            error=_percentage(row.error),
+            clipping=_percentage(row.clipping),
+            quantisation=_percentage(row.quantisation),
+            input=_percentage(row.input),
+            unevenness=_percentage(row.unevenness),
         )
-    return {"images": found.images, "whyNot": found.why_not, "at": sorted(at.items())}
+        at.setdefault(row.t, []).append(error.listed())
+    return {
+        "images": found.images,
+        "whyNot": found.why_not,
+        "at": [{"t": t, "errors": errors} for t, errors in sorted(at.items())],
+    }
 
 
-def _by_t(record: Record) -> list[Point]:
-    return sorted(record.curve, key=lambda point: point.t)
+def _percentage(share: float | None) -> float | None:
+    return None if share is None else rounded(100 * share, 3)
 
 
 def rounded(value: float | None, digits: int = 4) -> float | None:

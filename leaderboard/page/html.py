@@ -1,6 +1,6 @@
 """The leaderboard as one HTML file that needs nothing else.
 
-The page's own scripts and styles (templates/script, templates/style) and plotly's JavaScript are written
+The page's own script (see `bundle`), its styles (templates/style) and plotly's JavaScript are written
 into it, so the file works from a disk without a network; a content security policy forbids it to load
 anything. The data block is JSON that escapes "<", ">", "&" and "'", so that no text can end it, and the
 scripts show text of records as text nodes alone. plotly comes last: the table stands before it is read.
@@ -22,6 +22,7 @@ from leaderboard.costs import break_even, verdicts
 from leaderboard.costs.at_parity import EXPLANATION, HEADING, parity_energy_table
 from leaderboard.costs.order import models_of
 from leaderboard.files.atomic import StoreError, write_text_atomically
+from leaderboard.page.bundle import bundled
 from leaderboard.page.data import page_data
 from leaderboard.page.study_views import history, views
 from leaderboard.published import PublishedCurve
@@ -35,19 +36,6 @@ from leaderboard.store.studies import Study
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("colours", "base", "controls", "tables", "plots", "cell", "print")
-SCRIPTS = (
-    "dom",
-    "numbers",
-    "state",
-    "view",
-    "looks",
-    "ranking",
-    "plot",
-    "curves",
-    "studies",
-    "cell",
-    "main",
-)
 
 
 def write_page(
@@ -119,9 +107,9 @@ def page_html(
             data=data | {"studies": [history(study) for study in studies], "chosen": model},
             blocks=blocks,
             models=data["models"],
-            parity=[(board, *parity_energy_table(board)) for board in boards],
+            parity=[_parity(board) for board in boards],
             verdicts=[_verdicts(board) for board in boards],
-            break_even=[(board, list(break_even.break_even_tables(board))) for board in boards],
+            break_even=[_break_even(board) for board in boards],
             break_even_heading=break_even.HEADING,
             break_even_explanation=break_even.EXPLANATION,
             verdict_heading=verdicts.HEADING,
@@ -136,7 +124,7 @@ def page_html(
             newest=max((record.provenance.created for record in records), default=""),
             w=wording,
             styles=[f"style/{name}.css" for name in STYLES],
-            scripts=[f"script/{name}.js" for name in SCRIPTS],
+            script=Markup(bundled()),
             plotly=Markup(plotly_javascript()) if boards else "",
         )
     )
@@ -153,23 +141,34 @@ def _verdicts(board: Board) -> dict[str, Any]:
         "rows": [
             {
                 "label": row.label,
-                "cells": [_verdict_cell(row.energy_at_parity.get(model)) for model in models],
-                "against": ["", ""]
-                if row is opponent
-                else [
-                    str(verdicts.verdict(row, models)),
-                    "" if opponent is None else str(verdicts.verdict(row, models, opponent)),
-                ],
+                "energies": [_verdict_cell(row.energy_at_parity.get(model)) for model in models],
+                "under_ann": "" if row is opponent else str(verdicts.verdict(row, models)),
+                "under_opponent": ""
+                if row is opponent or opponent is None
+                else str(verdicts.verdict(row, models, opponent)),
             }
             for row in rows
         ],
     }
 
 
-def _verdict_cell(value: float | None) -> tuple[str, str]:
+def _parity(board: Board) -> dict[str, Any]:
+    header, lines = parity_energy_table(board)
+    return {"board": board, "header": header, "lines": lines}
+
+
+def _break_even(board: Board) -> dict[str, Any]:
+    tables = [
+        {"model": model, "header": header, "lines": lines}
+        for model, header, lines in break_even.break_even_tables(board)
+    ]
+    return {"board": board, "tables": tables}
+
+
+def _verdict_cell(value: float | None) -> dict[str, str]:
     """What stands in a cell, and its class: cheaper than the ANN or dearer."""
     kind = "" if value is None else "cheaper" if value < 1 else "dearer"
-    return wording.times(value), kind
+    return {"text": wording.times(value), "kind": kind}
 
 
 @cache

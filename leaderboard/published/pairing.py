@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from leaderboard.published.curves import PublishedCurve, same_name
 from leaderboard.ranking.boards import Board
-from leaderboard.ranking.rows import CurvePoint, curve_of
+from leaderboard.ranking.rows import PooledPoint
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Comparison:
 
     curve: PublishedCurve
     t: int | None  # as the paper counts; None: not stated
-    measured: CurvePoint | None  # None: the recipe was not measured here at this T
+    measured: PooledPoint | None  # None: the recipe was not measured here at this T
     measured_gap: float | None  # percentage points from the ANN that it started from here
 
     @property
@@ -48,8 +48,8 @@ def beside(board: Board, curves: Iterable[PublishedCurve]) -> list[Comparison]:
 def _compared(curve: PublishedCurve, t: int | None, board: Board) -> Comparison:
     for row in board.rows:
         if row.method == curve.recipe == row.label:
-            for point in curve_of(row):
-                if point.readout == t:
+            for point in row.curve:
+                if point.t == t:
                     return Comparison(curve, t, point, 100 * (point.metric - row.ann_metric))
     return Comparison(curve, t, None, None)
 

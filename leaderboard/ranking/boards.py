@@ -60,7 +60,7 @@ def rank(records: Iterable[Record]) -> list[Board]:
 
     Returns:
         Boards by task, data set, network. Rows by group (binary, multi-level, retrained, baseline),
-        then metric at the final readout, then time steps to parity within 1 point, then label.
+        then metric at the final read-out, then time steps to parity within 1 point, then label.
     """
     newest: dict[str, Record] = {}
     for record in sorted(records, key=lambda r: r.provenance.created):

@@ -1,4 +1,4 @@
-"""How many times sooner a recipe reaches parity than the slowest on its board.
+"""How many times fewer steps a recipe needs to parity than the slowest on its board.
 
 Papers claim such ratios ("1/50 of the inference time"); here they come from records of the same network
 on the same images. A recipe that never reached parity has no time, only a bound: the longest it was run.
@@ -26,7 +26,7 @@ class ParityRatio:
     label: str
     steps: float | None  # every step run; None: parity was not reached
     ratio: float | None  # None likewise
-    at_least: bool  # somebody was not at parity when its run ended, so the slowest is slower than known
+    at_least: bool  # a run ended before parity, so the slowest is slower than known
 
 
 def parity_ratios(board: Board, points: float = PARITY_POINTS) -> list[ParityRatio]:
@@ -48,7 +48,7 @@ def parity_ratios(board: Board, points: float = PARITY_POINTS) -> list[ParityRat
     steps = [STEPS[points](row) for row in rows]
     if all(own is None for own in steps):
         return []
-    slowest = max(row.final_t if own is None else own for row, own in zip(rows, steps, strict=True))
+    slowest = max(row.final_t_total if own is None else own for row, own in zip(rows, steps, strict=True))
     open_ended = any(own is None for own in steps)
     return [
         ParityRatio(row.label, own, None if own is None else slowest / own, own is not None and open_ended)

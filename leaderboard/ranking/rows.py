@@ -45,16 +45,17 @@ _NUMBER = re.compile(r"-?\d+(?![\d.eE])(, )?")
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """One readout of a row, averaged over its runs."""
+class PooledPoint:
+    """One read-out of a row, averaged over its runs; names are those of a record's points."""
 
-    readout: int  # what the records call t
-    t: float  # every step run, t_total
+    t: int  # the read-out
+    t_total: float  # every step run
     averaged: float  # output steps averaged
     metric: float  # fraction
     kl: float | None  # divergence from the ANN's outputs, nats
     energy_pj: dict[str, float]  # energy model -> picojoules an image
     synops: float  # synaptic operations an image
+    rate: float | None  # spikes per neuron and step
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Row:
     alphabet: Alphabet
     max_per_step: int
     seeds: tuple[int, ...]
-    final_t: float  # every step run, t_total
+    final_t_total: float  # every step run up to the final read-out
     final_averaged: float  # output steps averaged there, T of most papers
     metric: float
     metric_std: float | None  # None for a single run
@@ -77,9 +78,9 @@ class Row:
     steps_within_1_point: float | None
     steps_within_half_point: float | None
     energy_at_parity: dict[str, float | None]  # energy model -> multiple of the ANN's, at 1 point
-    final_energy: dict[str, float | None]  # energy model -> multiple of the ANN's, at the final readout
-    firing_rate: float | None  # spikes per neuron and step at the final readout
-    synops: float  # synaptic operations an image up to the final readout
+    final_energy: dict[str, float | None]  # energy model -> multiple of the ANN's, at the final read-out
+    firing_rate: float | None  # spikes per neuron and step at the final read-out
+    synops: float  # synaptic operations an image up to the final read-out
     records: tuple[Record, ...]
     rank: int | None = None  # within the group, from 1; None for a baseline
     ties_first: bool = False  # the test set does not tell it from the first of its group
@@ -93,8 +94,8 @@ class Row:
         return None if gap is None else Interval(100 * gap.low, 100 * gap.high)
 
     @cached_property
-    def curve(self) -> list[CurvePoint]:
-        """See `curve_of`."""
+    def curve(self) -> list[PooledPoint]:
+        """Every read-out that all runs of the row share, fewest steps first."""
         return _curve(self.records)
 
 
@@ -134,7 +135,7 @@ def row_of(pool: Sequence[Record], until: int | None = None) -> Row:
         alphabet=first.method.alphabet,
         max_per_step=first.method.max_per_step,
         seeds=tuple(sorted({record.seed for record in pool})),
-        final_t=_mean([point.t_total for point in finals]),
+        final_t_total=_mean([point.t_total for point in finals]),
         final_averaged=_mean([output_steps(point) for point in finals]),
         metric=metric,
         metric_std=float(np.std(metrics, ddof=1)) if len(pool) > 1 else None,
@@ -155,35 +156,31 @@ def row_of(pool: Sequence[Record], until: int | None = None) -> Row:
     )
 
 
-def curve_of(row: Row) -> list[CurvePoint]:
-    """Metric and energy at every readout that all runs of the row share, fewest steps first."""
-    return row.curve
-
-
-def _curve(records: Sequence[Record]) -> list[CurvePoint]:
+def _curve(records: Sequence[Record]) -> list[PooledPoint]:
     runs = [{point.t: point for point in record.curve} for record in records]
     metric = records[0].metric
     curve = []
-    for readout in set(runs[0]).intersection(*runs[1:]):
-        points = [run[readout] for run in runs]
+    for t in set(runs[0]).intersection(*runs[1:]):
+        points = [run[t] for run in runs]
         models = set.intersection(*(set(point.energy_pj) for point in points))
         curve.append(
-            CurvePoint(
-                readout=readout,
-                t=_mean([point.t_total for point in points]),
+            PooledPoint(
+                t=t,
+                t_total=_mean([point.t_total for point in points]),
                 averaged=_mean([output_steps(point) for point in points]),
                 metric=_mean([point.metrics[metric] for point in points]),
                 kl=_mean_or_none([point.metrics.get(DIVERGENCE) for point in points]),
                 energy_pj={m: _mean([point.energy_pj[m] for point in points]) for m in sorted(models)},
                 synops=_mean([sum(point.synops.values()) for point in points]),
+                rate=_mean_or_none([mean_firing_rate(*each) for each in zip(records, points, strict=True)]),
             )
         )
-    return sorted(curve, key=lambda point: (point.t, point.readout))
+    return sorted(curve, key=lambda point: (point.t_total, point.t))
 
 
 def last_within(row: Row, limit: float) -> int | None:
     """The last read-out for which no more than `limit` steps were run, in the mean over runs."""
-    return max(((p.t, p.readout) for p in curve_of(row) if p.t <= limit), default=(0.0, None))[1]
+    return max(((p.t_total, p.t) for p in row.curve if p.t_total <= limit), default=(0.0, None))[1]
 
 
 def pooled_interval(pool: Sequence[Record], until: int | None = None) -> Interval | None:

@@ -1,4 +1,7 @@
-"""How figures are said, the same in the terminal and on the page."""
+"""How figures are said, the same in the terminal and on the page.
+
+The page's script writes numbers by the same rules (script/numbers.mjs); tests of both read the same cases.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,7 @@ def points_range(interval: Interval | None) -> str:
 
 def time_steps(value: float) -> str:
     """A number of time steps: "16", or "5.4" where it is a mean over images or runs."""
-    return f"{round(value)}" if round(value, 1) == round(value) else f"{value:.1f}"
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def total_steps(total: float, averaged: float) -> str:
@@ -87,8 +90,8 @@ def steps(row: Row, value: float | None) -> str:
     return NEVER if value is None else time_steps(value)
 
 
-def sooner(ratio: ParityRatio) -> str:
-    """How many times sooner than the slowest parity was reached, e.g. "≥ 16.0×"."""
+def parity_ratio(ratio: ParityRatio) -> str:
+    """How many times fewer steps to parity than the slowest needs, e.g. "≥ 16.0×"."""
     return NEVER if ratio.ratio is None else f"{'≥ ' if ratio.at_least else ''}{times(ratio.ratio)}"
 
 
@@ -106,8 +109,13 @@ def parity_energies(row: Row, models: Sequence[str]) -> str:
 
 
 def times(ratio: float | None) -> str:
-    """A multiple with three significant digits, e.g. "0.123×"."""
-    return UNKNOWN if ratio is None else f"{ratio:#.3g}".rstrip(".") + "×"
+    """A multiple with three significant digits and all of whole numbers, e.g. "0.123×", "1,234×"."""
+    if ratio is None:
+        return UNKNOWN
+    if ratio >= 999.5:
+        return f"{ratio:,.0f}×"
+    exponent = int(f"{ratio:.2e}".partition("e")[2]) if ratio else 0
+    return f"{ratio:.{2 - exponent}f}×"
 
 
 def rate(value: float | None) -> str:

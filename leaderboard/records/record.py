@@ -30,7 +30,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
-class Method(Frozen):
+class RecipeSummary(Frozen):
     """The recipe of a cell, as far as rankings need to know it."""
 
     name: str  # preset the recipe started from, e.g. "spicalib"
@@ -73,7 +73,7 @@ class SourceLayer(Frozen):
     units: int  # per image
 
 
-class SynapticLayer(Frozen):
+class LayerCounts(Frozen):
     """A layer with weights, and what reaches it."""
 
     name: str
@@ -92,7 +92,7 @@ class SynapticLayer(Frozen):
 
 
 class Point(Frozen):
-    """Everything measured at one readout."""
+    """Everything measured at one read-out."""
 
     t: int = Field(ge=1)  # the read-out, in steps from the end of phases that come before it
     averaged: int | None = Field(None, ge=1)  # output steps averaged, at most t; None: t
@@ -190,11 +190,11 @@ class Record(Frozen):
     seed: int
     metric: str  # the metric that ranks, higher is better, e.g. "top1"
     config: dict[str, Any]  # resolved configuration whose hash is the cell id
-    method: Method
+    method: RecipeSummary
     tuning: Tuning | None = None  # None: the recipe was run as it is
     ann: Ann
     sources: list[SourceLayer]
-    layers: list[SynapticLayer]
+    layers: list[LayerCounts]
     curve: list[Point] = Field(min_length=1)
     outcomes: Outcomes | None = None
     provenance: Provenance

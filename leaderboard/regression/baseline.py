@@ -28,7 +28,7 @@ class Tolerance(Frozen):
     why: str
 
 
-class Reading(Frozen):
+class MeasuredPoint(Frozen):
     """What was measured at one read-out; counts and energies are averages per image."""
 
     averaged: int
@@ -39,7 +39,7 @@ class Reading(Frozen):
     energy_pj: dict[str, float]
 
 
-class Measured(Frozen):
+class MeasuredCell(Frozen):
     """What was measured in one cell."""
 
     data: dict[str, str]  # split -> fingerprint
@@ -48,10 +48,10 @@ class Measured(Frozen):
     macs: float
     sources: list[str]  # layers that send spikes, in the order of computation
     pools: list[str]  # those of them that are pooling layers
-    readings: dict[int, Reading]  # t -> what was measured there
+    readings: dict[int, MeasuredPoint]  # t -> what was measured there
 
     @classmethod
-    def of(cls, record: Record) -> Measured:
+    def of(cls, record: Record) -> MeasuredCell:
         """The part of a record that a change of the code may move."""
         return cls(
             data=record.provenance.data,
@@ -61,7 +61,7 @@ class Measured(Frozen):
             sources=[source.name for source in record.sources],
             pools=[source.name for source in record.sources if source.kind == "pooling"],
             readings={
-                point.t: Reading(
+                point.t: MeasuredPoint(
                     averaged=point.averaged or point.t,
                     t_total=point.t_total,
                     metrics=point.metrics,
@@ -102,7 +102,7 @@ class Baseline(Frozen):
     other: Tolerance = OTHER
     # Label of a recipe, or name of a cell -> why other arithmetic tells nothing about it.
     only_same: dict[str, str] = Field(default={})
-    cells: dict[str, Measured]
+    cells: dict[str, MeasuredCell]
 
     def tolerance(self, arithmetic: Mapping[str, str]) -> Tolerance:
         """The tolerances for a measurement with this arithmetic."""
@@ -112,7 +112,9 @@ class Baseline(Frozen):
         """Whether numbers are rounded as they were."""
         return dict(arithmetic) == self.arithmetic
 
-    def comparable(self, cells: Mapping[str, Measured], arithmetic: Mapping[str, str]) -> dict[str, Measured]:
+    def comparable(
+        self, cells: Mapping[str, MeasuredCell], arithmetic: Mapping[str, str]
+    ) -> dict[str, MeasuredCell]:
         """Those of some cells that can be compared where this is the arithmetic."""
         if self.is_same(arithmetic):
             return dict(cells)
@@ -128,18 +130,18 @@ def cell_name(record: Record) -> str:
     return f"{record.task} / {record.dataset} / {record.network} / {record.method.label} / seed {record.seed}"
 
 
-def measured(records: Iterable[Record]) -> dict[str, Measured]:
+def measured(records: Iterable[Record]) -> dict[str, MeasuredCell]:
     """What each cell has measured, in the order of their names.
 
     Raises:
         StoreError: two records have the same name.
     """
-    found: dict[str, Measured] = {}
+    found: dict[str, MeasuredCell] = {}
     for record in records:
         name = cell_name(record)
         if name in found:
             raise StoreError(f"two cells are called '{name}'; give one of them a label of its own")
-        found[name] = Measured.of(record)
+        found[name] = MeasuredCell.of(record)
     return dict(sorted(found.items()))
 
 

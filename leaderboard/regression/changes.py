@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from leaderboard.regression.baseline import Measured, Reading, Tolerance
+from leaderboard.regression.baseline import MeasuredCell, MeasuredPoint, Tolerance
 
 # Where to look, by what has moved first.
 DATA = "datamodules"
@@ -20,7 +20,7 @@ WIRING = "conversion/costs (MACs), energy, or the network's layers"
 STEPS = "conversion/readouts, exits, simulation (which steps are run and averaged)"
 SHIFTED = "conversion/network, simulation (the time index is shifted)"
 NEURONS = "conversion/scales, neurons, initial, corrections, simulation (threshold, reset, membrane)"
-POOLS = "conversion/simulation/pooling"
+POOLS = "conversion/pooling"
 FAN_OUT = "conversion/costs (fan-out, SynOps)"
 ENERGY = "energy (energy models)"
 METRIC = "lightning_modules (metrics), or conversion/readouts"
@@ -47,7 +47,9 @@ class _Change:
     room: str
 
 
-def moves(baseline: Mapping[str, Measured], now: Mapping[str, Measured], tolerance: Tolerance) -> list[Move]:
+def moves(
+    baseline: Mapping[str, MeasuredCell], now: Mapping[str, MeasuredCell], tolerance: Tolerance
+) -> list[Move]:
     """Every cell that has moved by more than the tolerance, is missing or is new; sorted by name.
 
     Args:
@@ -70,7 +72,7 @@ def moves(baseline: Mapping[str, Measured], now: Mapping[str, Measured], toleran
     return found
 
 
-def _changes(old: Measured, new: Measured, tolerance: Tolerance) -> Iterator[_Change]:
+def _changes(old: MeasuredCell, new: MeasuredCell, tolerance: Tolerance) -> Iterator[_Change]:
     """All changes of a cell, in the order of cause and effect."""
     for split in sorted({*old.data, *new.data}):
         before, after = old.data.get(split, "none"), new.data.get(split, "none")
@@ -135,7 +137,7 @@ def _compare(
             yield _Change(label.format(name), old[name], new[name], room)
 
 
-def _is_shifted(old: Measured, new: Measured) -> bool:
+def _is_shifted(old: MeasuredCell, new: MeasuredCell) -> bool:
     """Whether what is measured at each step is what the baseline has one step away."""
     steps = [(a, b) for a, b in pairwise(sorted(old.readings)) if b == a + 1]
     if len(steps) < 2 or any(t not in new.readings for pair in steps for t in pair):
@@ -145,7 +147,7 @@ def _is_shifted(old: Measured, new: Measured) -> bool:
     return _same_spikes(ahead) or _same_spikes(behind)
 
 
-def _same_spikes(pairs: list[tuple[Reading, Reading]]) -> bool:
+def _same_spikes(pairs: list[tuple[MeasuredPoint, MeasuredPoint]]) -> bool:
     return all(one.spikes == other.spikes for one, other in pairs) and any(one.spikes for one, _ in pairs)
 
 

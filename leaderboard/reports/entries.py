@@ -66,7 +66,7 @@ def _entry(board: Board, row: Row, models: Sequence[str]) -> Entry:
         "alphabet": row.alphabet,
         "max_per_step": row.max_per_step,
         "seeds": len(row.records),
-        "t": row.final_t,
+        "t": row.final_t_total,
         "averaged": row.final_averaged,
         "metric": board.metric,
         "value": row.metric,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from leaderboard.costs.order import has_figures, side_by_side
 from leaderboard.ranking import wording
@@ -45,56 +46,71 @@ def to_latex(boards: Sequence[Board], model: str | None = None) -> str:
     return "% needs \\usepackage{booktabs,graphicx}\n" + "\n".join(_table(board, models) for board in boards)
 
 
-def _table(board: Board, models: Sequence[str]) -> str:
-    head = [
-        "Recipe",
-        "Spikes",
-        "$T$",
-        f"{escape(wording.metric_name(board.metric))} (\\%)",
-        "95\\,\\% interval",
-        "Gap",
+@dataclass(frozen=True)
+class _LatexColumn:
+    """A column: its head, how it is aligned, and what a row of a group shows in it."""
+
+    head: str
+    align: str
+    of: Callable[[Row, Sequence[Row]], str]
+
+
+def _figures(metric: str, models: Sequence[str]) -> list[_LatexColumn]:
+    return [
+        _LatexColumn(
+            "Recipe", "l", lambda row, _: escape(row.label) + (r"$^\dagger$" if row.own_ann else "")
+        ),
+        _LatexColumn("Spikes", "l", lambda row, _: escape(wording.spikes(row))),
+        _LatexColumn(
+            "$T$", "r", lambda row, _: escape(wording.total_steps(row.final_t_total, row.final_averaged))
+        ),
+        _LatexColumn(f"{escape(wording.metric_name(metric))} (\\%)", "r", _metric),
+        _LatexColumn("95\\,\\% interval", "r", lambda row, _: escape(wording.percent_range(row.interval))),
+        _LatexColumn("Gap", "r", lambda row, _: escape(wording.points(row.gap_points))),
+        _LatexColumn("$T_{\\leq 1}$", "r", _steps_to_parity),
+        *(_energy(model) for model in models),
     ]
-    head += ["$T_{\\leq 1}$", *(f"Energy ($\\times$ ANN), {escape(model)}" for model in models)]
+
+
+def _table(board: Board, models: Sequence[str]) -> str:
+    figures = _figures(board.metric, models)
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(board.title)}; {escape(wording.heading(board, in_full=True))}.}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{llrrrrr{'r' * len(models)}}}",
+        rf"\begin{{tabular}}{{{''.join(figure.align for figure in figures)}}}",
         r"\toprule",
-        " & ".join(head) + r" \\",
+        " & ".join(figure.head for figure in figures) + r" \\",
     ]
     for group in GROUPS:
         rows = [row for row in board.rows if row.group == group]
         if rows:
             title = escape(wording.GROUP_TITLES[group].capitalize())
-            lines += [r"\midrule", rf"\multicolumn{{{7 + len(models)}}}{{l}}{{\emph{{{title}}}}} \\"]
-            lines += [" & ".join(_cells(row, rows, models)) + r" \\" for row in rows]
+            lines += [r"\midrule", rf"\multicolumn{{{len(figures)}}}{{l}}{{\emph{{{title}}}}} \\"]
+            lines += [" & ".join(figure.of(row, rows) for figure in figures) + r" \\" for row in rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
 
 
-def _cells(row: Row, rows: Sequence[Row], models: Sequence[str]) -> list[str]:
+def _metric(row: Row, rows: Sequence[Row]) -> str:
     best = row.rank == 1 or row.ties_first or (row.rank is None and row == rows[0])
-    energies = [
-        _bold(
-            escape(wording.parity_energy(row, row.energy_at_parity.get(model)).removesuffix("×")),
-            _least(row, rows, lambda r, model=model: r.energy_at_parity.get(model)),  # type: ignore[misc]
-        )
-        for model in models
-    ]
-    return [
-        escape(row.label) + (r"$^\dagger$" if row.own_ann else ""),
-        escape(wording.spikes(row)),
-        escape(wording.total_steps(row.final_t, row.final_averaged)),
-        _bold(wording.percent(row.metric), best),
-        escape(wording.percent_range(row.interval)),
-        escape(wording.points(row.gap_points)),
-        _bold(
-            escape(wording.steps(row, row.steps_within_1_point)),
-            _least(row, rows, lambda r: r.steps_within_1_point),
-        ),
-        *energies,
-    ]
+    return _bold(wording.percent(row.metric), best)
+
+
+def _steps_to_parity(row: Row, rows: Sequence[Row]) -> str:
+    text = escape(wording.steps(row, row.steps_within_1_point))
+    return _bold(text, _least(row, rows, lambda each: each.steps_within_1_point))
+
+
+def _energy(model: str) -> _LatexColumn:
+    def figure(row: Row) -> float | None:
+        return row.energy_at_parity.get(model)
+
+    def cell(row: Row, rows: Sequence[Row]) -> str:
+        text = escape(wording.parity_energy(row, figure(row)).removesuffix("×"))
+        return _bold(text, _least(row, rows, figure))
+
+    return _LatexColumn(f"Energy ($\\times$ ANN), {escape(model)}", "r", cell)
 
 
 def _least(row: Row, rows: Sequence[Row], figure: Callable[[Row], float | None]) -> bool:

@@ -20,7 +20,7 @@ from leaderboard.published.table import EVIDENCE, comparison_cells
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import GROUPS, Board
 from leaderboard.ranking.parity_ratios import STEPS, parity_ratios
-from leaderboard.ranking.rows import CurvePoint, curve_of
+from leaderboard.ranking.rows import PooledPoint
 from leaderboard.records.record import Record
 
 RULES = """\
@@ -123,7 +123,7 @@ def _is_share_of_images(record: Record) -> bool:
 
 def _group_tables(board: Board, model: str | None) -> list[str]:
     columns = _columns(board)
-    has_divergence = any(point.kl is not None for row in board.rows for point in curve_of(row))
+    has_divergence = any(point.kl is not None for row in board.rows for point in row.curve)
     header = ["#", "recipe", "spikes", *(f"T={t}" for t in columns), "last T", "ANN", "gap"]
     first, second = side_by_side(model)
     models = [first, second] if has_figures([board], second) else [first]
@@ -140,10 +140,13 @@ def _group_tables(board: Board, model: str | None) -> list[str]:
             continue
         lines = []
         for row in rows:
-            curve = curve_of(row)
+            curve = row.curve
             cells = [wording.place(row), row.label, wording.spikes(row)]
             cells += [_metric(_within(curve, t)) for t in columns]
-            cells += [wording.total_steps(row.final_t, row.final_averaged), wording.percent(row.ann_metric)]
+            cells += [
+                wording.total_steps(row.final_t_total, row.final_averaged),
+                wording.percent(row.ann_metric),
+            ]
             cells += [" ".join(filter(None, [wording.points(row.gap_points), wording.runs(row)]))]
             cells += [wording.steps(row, row.steps_within_half_point)]
             cells += [wording.steps(row, row.steps_within_1_point)]
@@ -191,17 +194,20 @@ def _break_even_tables(board: Board) -> list[str]:
 
 
 def _ratio_table(board: Board) -> list[str]:
-    """How many times sooner than the slowest each recipe is at parity, as papers claim speed."""
+    """How many times fewer steps than the slowest each recipe needs to parity, as papers claim speed."""
     found = {points: {each.label: each for each in parity_ratios(board, points)} for points in sorted(STEPS)}
     if len(next(iter(found.values()))) < 2:
         return []
-    header = ["recipe", "group", *chain.from_iterable((f"T to {p}", "sooner") for p in found)]
+    header = ["recipe", "group", *chain.from_iterable((f"T to {p}", "fewer steps") for p in found)]
     lines = []
     for row in board.rows:
         cells = [row.label, row.group]
         for each in (ratios.get(row.label) for ratios in found.values()):
             steps = None if each is None else each.steps
-            cells += [wording.steps(row, steps), wording.NEVER if each is None else wording.sooner(each)]
+            cells += [
+                wording.steps(row, steps),
+                wording.NEVER if each is None else wording.parity_ratio(each),
+            ]
         if row.alphabet != "none":
             lines.append(cells)
     explanation = (
@@ -213,7 +219,7 @@ def _ratio_table(board: Board) -> list[str]:
 
 def _divergence_table(board: Board) -> list[str]:
     """Metric and divergence at every T, as ablations are shown: accuracy alone hides differences."""
-    curves = {row.label: curve_of(row) for row in board.rows}
+    curves = {row.label: row.curve for row in board.rows}
     if all(point.kl is None for point in chain.from_iterable(curves.values())):
         return []
     columns = _columns(board)
@@ -245,20 +251,20 @@ def _source(curve: PublishedCurve) -> str:
 
 def _columns(board: Board) -> list[int]:
     """Powers of two up to the largest read-out."""
-    last = max((point.readout for row in board.rows for point in curve_of(row)), default=1)
+    last = max((point.t for row in board.rows for point in row.curve), default=1)
     return [2**power for power in range(last.bit_length())]
 
 
-def _within(curve: Sequence[CurvePoint], t: int) -> CurvePoint | None:
+def _within(curve: Sequence[PooledPoint], t: int) -> PooledPoint | None:
     """The last read-out for which no more than t steps were run."""
-    return next((point for point in reversed(curve) if point.t <= t), None)
+    return next((point for point in reversed(curve) if point.t_total <= t), None)
 
 
-def _metric(point: CurvePoint | None) -> str:
+def _metric(point: PooledPoint | None) -> str:
     return "" if point is None else wording.percent(point.metric)
 
 
-def _divergence(point: CurvePoint | None) -> str:
+def _divergence(point: PooledPoint | None) -> str:
     return wording.UNKNOWN if point is None or point.kl is None else f"{point.kl:.3g}"
 
 

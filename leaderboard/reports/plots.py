@@ -11,7 +11,7 @@ import energy
 from leaderboard.files.atomic import StoreError
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import GROUPS, Board
-from leaderboard.ranking.rows import CurvePoint, Row, curve_of, pooled_interval
+from leaderboard.ranking.rows import PooledPoint, Row, pooled_interval
 from leaderboard.records.record import Group
 from leaderboard.reports.energy_plot import draw_models
 from leaderboard.statistics.figures import pareto_front
@@ -88,7 +88,7 @@ def _over_time(board: Board, most: int) -> Any:
     figure, axes = _figure(board)
     coloured = best_of_groups(board, most)
     for row in board.rows:
-        _draw(axes, row, coloured, [(point.t, point) for point in curve_of(row)], bands=True)
+        _draw(axes, row, coloured, [(point.t_total, point) for point in row.curve], bands=True)
     if board.ann_metric is not None:
         axes.axhline(100 * board.ann_metric, color="black", linestyle="--", linewidth=1, label="ANN")
     axes.set_xscale("log", base=2)
@@ -103,7 +103,7 @@ def _over_energy(board: Board, model: str, most: int) -> Any:
     coloured = best_of_groups(board, most)
     reached: dict[Group, list[tuple[float, float]]] = {}
     for row in board.rows:
-        points = [(p.energy_pj[model] / PJ_PER_UJ, p) for p in curve_of(row) if p.energy_pj.get(model)]
+        points = [(p.energy_pj[model] / PJ_PER_UJ, p) for p in row.curve if p.energy_pj.get(model)]
         _draw(axes, row, coloured, points, bands=False)
         if row.group in FRONT_STYLES:
             reached.setdefault(row.group, []).extend((x, 100 * p.metric) for x, p in points)
@@ -133,7 +133,7 @@ def _figure(board: Board) -> tuple[Any, Any]:
 
 
 def _draw(
-    axes: Any, row: Row, coloured: Sequence[Row], points: Sequence[tuple[float, CurvePoint]], *, bands: bool
+    axes: Any, row: Row, coloured: Sequence[Row], points: Sequence[tuple[float, PooledPoint]], *, bands: bool
 ) -> None:
     x, y = [at for at, _ in points], [100 * point.metric for _, point in points]
     place = next((index for index, each in enumerate(coloured) if each is row), None)
@@ -144,7 +144,7 @@ def _draw(
     axes.plot(
         x, y, color=colour, marker=MARKERS[place], markersize=3.5, linewidth=1.2, label=_text(row.label)
     )
-    bounds = [pooled_interval(row.records, point.readout) for _, point in points] if bands else []
+    bounds = [pooled_interval(row.records, point.t) for _, point in points] if bands else []
     known = [(at, bound) for at, bound in zip(x, bounds, strict=False) if bound is not None]
     if known:
         low, high = (

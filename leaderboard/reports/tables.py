@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
@@ -61,22 +62,35 @@ def _shown(boards: Sequence[Board], model: str | None) -> list[str]:
     return [first, second] if has_figures(boards, second) else [first]
 
 
+@dataclass(frozen=True)
+class _RankingColumn:
+    """A column of the table, and what a row shows in it."""
+
+    column: Column
+    of: Callable[[Row], str]
+
+
+def _figures(metric: str, models: Sequence[str], *, wide: bool) -> list[_RankingColumn]:
+    return [
+        _RankingColumn(Column("#"), wording.place),
+        _RankingColumn(Column("recipe", right=False, least=12), _label),
+        _RankingColumn(Column("spikes", right=False), wording.spikes),
+        _RankingColumn(Column("T"), _steps),
+        _RankingColumn(Column(f"{wording.plain(metric)} %\n(95 %)"), lambda row: _metric(row, wide=wide)),
+        _RankingColumn(Column("gap\npoints"), lambda row: wording.points(row.gap_points)),
+        _RankingColumn(Column("T parity\n1.0 / 0.5"), _parity),
+        _RankingColumn(Column("energy\n× ANN"), lambda row: wording.parity_energies(row, models)),
+        _RankingColumn(Column("rate"), lambda row: wording.rate(row.firing_rate)),
+    ]
+
+
 def _table(board: Board, width: int, models: Sequence[str]) -> Text:
     wide = width >= WIDE
     gap = 2 if wide else 1
-    columns = [
-        Column("#"),
-        Column("recipe", right=False, least=12),
-        Column("spikes", right=False),
-        Column("T"),
-        Column(f"{wording.plain(board.metric)} %\n(95 %)"),
-        Column("gap\npoints"),
-        Column("T parity\n1.0 / 0.5"),
-        Column("energy\n× ANN"),
-        Column("rate"),
-    ]
+    figures = _figures(board.metric, models, wide=wide)
+    columns = [figure.column for figure in figures]
     groups = {
-        group: [_cells(row, models, wide=wide) for row in board.rows if row.group == group]
+        group: [[figure.of(row) for figure in figures] for row in board.rows if row.group == group]
         for group in GROUPS
     }
     widths = fitted(columns, [cells for rows in groups.values() for cells in rows], width, gap)
@@ -91,24 +105,26 @@ def _table(board: Board, width: int, models: Sequence[str]) -> Text:
     return Text.assemble(*parts)
 
 
-def _cells(row: Row, models: Sequence[str], *, wide: bool) -> list[str]:
+def _label(row: Row) -> str:
+    return wording.plain(row.label) + (" †" if row.own_ann else "")
+
+
+def _steps(row: Row) -> str:
+    return wording.total_steps(row.final_t_total, row.final_averaged)
+
+
+def _metric(row: Row, *, wide: bool) -> str:
     metric, interval = wording.percent(row.metric), wording.percent_range(row.interval)
     lines = [f"{metric} ({interval})" if wide and interval else metric]
     lines += [text for text in ("" if wide else interval, wording.runs(row)) if text]
-    label = wording.plain(row.label) + (" †" if row.own_ann else "")
+    return "\n".join(lines)
+
+
+def _parity(row: Row) -> str:
+    if row.alphabet == "none":
+        return wording.UNKNOWN
     one, half = row.steps_within_1_point, row.steps_within_half_point
-    parity = f"{wording.steps(row, one)} / {wording.steps(row, half)}"
-    return [
-        wording.place(row),
-        label,
-        wording.spikes(row),
-        wording.total_steps(row.final_t, row.final_averaged),
-        "\n".join(lines),
-        wording.points(row.gap_points),
-        wording.UNKNOWN if row.alphabet == "none" else parity,
-        wording.parity_energies(row, models),
-        wording.rate(row.firing_rate),
-    ]
+    return f"{wording.steps(row, one)} / {wording.steps(row, half)}"
 
 
 def _legend(boards: Sequence[Board], models: Sequence[str]) -> list[str]:
@@ -116,13 +132,13 @@ def _legend(boards: Sequence[Board], models: Sequence[str]) -> list[str]:
     rows = [row for board in boards for row in board.rows]
     if not rows:
         return ["No records yet."]
-    cells = [cell for row in rows for cell in _cells(row, models, wide=True)[6:8]]
+    cells = [cell for row in rows for cell in (_parity(row), wording.parity_energies(row, models))]
     lines = [
         "",
         "T: time steps run. T parity: fewest measured steps from which the metric stays",
         f"within 1.0 / 0.5 points of the ANN's. Energy: at 1.0 parity, {' / '.join(models)}.",
     ]
-    if any("(" in cell for row in rows for cell in [wording.total_steps(row.final_t, row.final_averaged)]):
+    if any("(" in _steps(row) for row in rows):
         lines.append("(n) output steps averaged; ≤ where images may be read out before.")
     if any(wording.NEVER in cell for cell in cells):
         lines.append(f"{wording.NEVER} not reached at any measured T.")

@@ -23,7 +23,7 @@ def readouts(record: Record) -> list[Point]:
 
 
 def final_point(record: Record) -> Point:
-    """The readout with the most steps."""
+    """The read-out with the most steps."""
     return readouts(record)[-1]
 
 
@@ -36,17 +36,17 @@ def metric_at(record: Record, t: int) -> float:
     """The ranking metric (a fraction) at read-out `t`.
 
     Raises:
-        ValueError: this readout was not measured; lists those that were.
+        ValueError: this read-out was not measured; lists those that were.
     """
     for point in record.curve:
         if point.t == t:
             return point.metrics[record.metric]
     measured = ", ".join(str(point.t) for point in readouts(record))
-    raise ValueError(f"record {record.cell_id} has no readout at t={t}; measured: {measured}")
+    raise ValueError(f"record {record.cell_id} has no read-out at t={t}; measured: {measured}")
 
 
 def parity_point(record: Record, points: float, until: int | None = None) -> Point | None:
-    """First readout from which the metric stays within `points` of the ANN's.
+    """First read-out from which the metric stays within `points` of the ANN's.
 
     Args:
         record: the record.
@@ -54,7 +54,7 @@ def parity_point(record: Record, points: float, until: int | None = None) -> Poi
         until: last read-out that counts; None: all.
 
     Returns:
-        The readout, or None if the last one is still further away.
+        The read-out, or None if the last one is still further away.
     """
     floor = record.ann.metrics[record.metric] - points / 100 - ROUNDING
     reached: Point | None = None
@@ -71,7 +71,7 @@ def parity_point(record: Record, points: float, until: int | None = None) -> Poi
 def time_steps_to_parity(record: Record, points: float, until: int | None = None) -> float | None:
     """Fewest measured steps (t_total) from which the metric stays within `points` of the ANN's.
 
-    Only measured readouts are known, so the true value may be smaller. None if never reached. `until` is
+    Only measured read-outs are known, so the true value may be smaller. None if never reached. `until` is
     the last read-out that counts; None: all.
     """
     point = parity_point(record, points, until)
@@ -111,7 +111,7 @@ def mean_firing_rate(record: Record, point: Point) -> float | None:
 
 
 def snn_scores(record: Record, t: int | None = None) -> ImageScores | None:
-    """Outcomes of the ranking metric at readout `t` (None: the final one), if recorded."""
+    """Outcomes of the ranking metric at read-out `t` (None: the final one), if recorded."""
     outcomes = record.outcomes
     if outcomes is None or outcomes.measure != record.metric:
         return None

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from leaderboard.files.atomic import StoreError, write_text_atomically
 from leaderboard.records.record import Frozen
@@ -31,8 +31,11 @@ class Failure(Frozen):
     title: str
     error: str  # name of the exception's class
     message: str
-    traceback: str | None = None  # None where there was nobody left to write one
-    mendable: bool  # data, weights or folders were not as they must be: the next run tries again by itself
+    traceback: str | None = None  # None where the process was killed
+    # Data, weights or folders were not as they must be: the next run tries again by itself.
+    outside_cause: bool = Field(
+        validation_alias=AliasChoices("outside_cause", "mendable"), serialization_alias="mendable"
+    )
     worker: str  # e.g. "process 4711 on node7"
     created: str  # ISO 8601, UTC
     versions: dict[str, str]
@@ -40,7 +43,7 @@ class Failure(Frozen):
     @property
     def why(self) -> str:
         """What people are told: the message where it explains itself, else the traceback."""
-        return self.message if self.mendable or self.traceback is None else self.traceback
+        return self.message if self.outside_cause or self.traceback is None else self.traceback
 
     @property
     def summary(self) -> str:
@@ -61,7 +64,7 @@ class FailureStore:
             StoreError: the folder cannot be written.
         """
         path = self._folder / f"{failure.id}.json"
-        text = json.dumps(failure.model_dump(), indent=1)  # escaped, whatever a message holds
+        text = json.dumps(failure.model_dump(by_alias=True), indent=1)  # escaped, whatever a message holds
         write_text_atomically(path, text + "\n")
         return path
 

@@ -1,4 +1,4 @@
-"""From candidates to detections: score threshold, non-maximum suppression, at most so many."""
+"""From candidates to detections: score threshold, non-maximum suppression, a largest number."""
 
 from __future__ import annotations
 

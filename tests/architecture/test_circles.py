@@ -15,7 +15,15 @@ import pytest
 
 import benchmarks
 
-ROOMS = ("benchmarks", "datamodules", "energy", "lightning_modules", "spikemark_plugins")
+ROOMS = (
+    "benchmarks",
+    "conversion",
+    "datamodules",
+    "energy",
+    "leaderboard",
+    "lightning_modules",
+    "spikemark_plugins",
+)
 ROOT = Path(benchmarks.__file__).parents[1]
 
 Graph = dict[str, set[str]]  # module -> modules that it imports

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmarks.cells import content_hash, expand
 from benchmarks.errors import AnnError, MatrixError
-from benchmarks.evaluate import describe
+from benchmarks.evaluate import method_of
 from benchmarks.matrix import load, locate
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
@@ -51,7 +51,7 @@ def test_a_network_may_have_recipes_of_its_own(tiny):
 def test_the_group_follows_from_recipe_and_network(tiny, recipe, options, group, untouched):
     content = {**tiny, "networks": [{"name": "small_cnn", **options}], "recipes": [recipe]}
     (cell,) = cells_of(content)
-    method = describe(cell.recipe, cell.ann.network.made_for_conversion)
+    method = method_of(cell.recipe, cell.ann.network.made_for_conversion)
     assert (method.group, method.ann_untouched) == (group, untouched)
 
 

@@ -11,7 +11,7 @@ import yaml
 from benchmarks.cells import Cell, expand
 from benchmarks.spec import Matrix
 from leaderboard.page.reproduce import cell_matrix, reproduction
-from leaderboard.records.record import Method, Provenance, Record
+from leaderboard.records.record import Provenance, RecipeSummary, Record
 
 MATRIX = {
     "name": "study",
@@ -36,7 +36,7 @@ def record_of(cell: Cell) -> Record:
         network=cell.network,
         seed=cell.seed,
         tuning=cell.tuning,
-        method=Method.model_construct(name=cell.recipe.name, label=cell.recipe.label),
+        method=RecipeSummary.model_construct(name=cell.recipe.name, label=cell.recipe.label),
         provenance=Provenance.model_construct(git_commit="0123abc", git_dirty=True),
     )
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.storm import Storm, Verdict, measured, storm
+from benchmarks.storm import Storm, StormReport, measured, storm
 
 
 @pytest.mark.slow
 def test_a_short_storm_loses_nothing(tmp_path: Path) -> None:
-    verdict = storm(tmp_path, seed=1, seconds=60, kills=2, recipes=2, seeds=1)
-    assert not verdict.broken, verdict
-    assert verdict.cells == 2
-    assert verdict.kills.total() >= 2
+    report = storm(tmp_path, seed=1, seconds=60, kills=2, recipes=2, seeds=1)
+    assert not report.broken, report
+    assert report.cells == 2
+    assert report.kills.total() >= 2
 
 
 def test_the_storm_notices_what_it_looks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,8 +26,8 @@ def test_the_storm_notices_what_it_looks_for(tmp_path: Path, monkeypatch: pytest
             """A run that does nothing."""
 
     matrix = {"recipes": ["opi"], "seeds": [0]}
-    verdict = Verdict()
-    one = Storm(tmp_path, matrix, random.Random(0), verdict)
+    report = StormReport()
+    one = Storm(tmp_path, matrix, random.Random(0), report)
     monkeypatch.setattr(one, "_start", lambda *options: Done())
     folder = tmp_path / "results" / "records"
     folder.mkdir(parents=True)
@@ -39,13 +39,13 @@ def test_the_storm_notices_what_it_looks_for(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "results" / "claims").mkdir()
     (tmp_path / "results" / "claims" / "cell-a.json").write_text("{}")
     (tmp_path / "1.txt").write_text("Traceback (most recent call last)")
-    one.settle({"1" * 16: {}})
-    assert (verdict.lost, verdict.doubled, verdict.half, verdict.claims, verdict.tracebacks) == (
+    one.verify({"1" * 16: {}})
+    assert (report.lost, report.doubled, report.half, report.claims, report.tracebacks) == (
         1,
         1,
         1,
         1,
         1,
     )
-    assert verdict.broken
+    assert report.broken
     assert measured(tmp_path / "results") == ({}, 1)

@@ -4,8 +4,9 @@ from typing import ClassVar
 import pytest
 
 from conversion.errors import RecipeError
+from conversion.nearest import nearest
 from conversion.neurons import Burst, IntegrateAndFire, SpikeCalibrated
-from conversion.parts import Part, build_part, nearest, part_names, register, searched
+from conversion.parts import Part, build_part, part_names, register, searched
 from conversion.recipes import KINDS
 from conversion.scales import Percentile
 

@@ -12,13 +12,13 @@ import pytest
 from leaderboard.records.record import (
     Ann,
     Group,
-    Method,
+    LayerCounts,
     Outcomes,
     Point,
     Provenance,
+    RecipeSummary,
     Record,
     SourceLayer,
-    SynapticLayer,
 )
 from leaderboard.scores.proportions import encode_outcomes
 
@@ -98,7 +98,7 @@ def make_record(
         "seed": seed,
         "metric": "top1",
         "config": resolved,
-        "method": Method(**method),
+        "method": RecipeSummary(**method),
         "ann": Ann(
             metrics={"top1": ann},
             macs=1000.0,
@@ -110,7 +110,7 @@ def make_record(
             SourceLayer(name="large", kind="neuron", units=300),
             SourceLayer(name="pool", kind="pooling", units=50),
         ],
-        "layers": [SynapticLayer(name="fc", macs=1000.0, drive="spikes")],
+        "layers": [LayerCounts(name="fc", macs=1000.0, drive="spikes")],
         "curve": [
             Point(
                 t=t,

@@ -22,7 +22,7 @@ from conversion.simulation.fused.firing import firing_of, fits_bytes
 from conversion.simulation.fused.fusion import find_fusions
 from conversion.simulation.memory import Footprint, Fused, footprint
 from conversion.simulation.pytorch.layers import TorchLayers
-from conversion.simulation.walk import LayerRunner, Progress, Walk
+from conversion.simulation.walk import LayerRunner, Walk, WalkState
 
 
 class Compiled(Backend):
@@ -64,7 +64,7 @@ class Compiled(Backend):
             tables = schedule.kernel == TABLES
             if len(part) < schedule.images:  # what is left of a batch may be better off otherwise
                 tables = uses_tables(len(part), schedule.chunk, prepared.precision, planes)
-            progress = Progress()
+            progress = WalkState()
             reference = TorchLayers(prepared.fitted, part, progress, tally)
             in_bytes = ByteLayers(prepared, reference, progress, tally, buffers)
             runner: LayerRunner = in_bytes

@@ -1,7 +1,7 @@
-"""Memory that signals leave behind, for the next ones of the same size.
+"""Memory of signals that are gone, kept for the next ones of the same size.
 
-A chunk of spikes is megabytes that live for one layer or two. Given back to the system and asked for again,
-its pages would be cleared and mapped anew each time, and be in no cache.
+A chunk of spikes is megabytes that live for one layer or two. If its memory went back to the system
+each time, the next signal would get pages that have to be cleared and mapped, and that are in no cache.
 """
 
 from __future__ import annotations

@@ -20,14 +20,14 @@ from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal, Spikes, map_structure, signals_in
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.layers import Summand, Synapses, run_layer
-from conversion.simulation.compiled.pooling import fits, pool_bytes
+from conversion.simulation.compiled.pooling import can_pool, pool_bytes
 from conversion.simulation.compiled.population import Population
 from conversion.simulation.compiled.prepared import Prepared
 from conversion.simulation.fused.firing import MOST_IN_BYTES, Firing, firing_of, fits_bytes
 from conversion.simulation.fused.fusion import Fusion
 from conversion.simulation.pytorch.layers import NAME as PYTORCH
 from conversion.simulation.pytorch.layers import TorchLayers, with_time
-from conversion.simulation.walk import Progress
+from conversion.simulation.walk import WalkState
 
 BYTES = "bytes"  # name of this kernel
 SUMMED_IN_BYTES = f"{BYTES}+{PYTORCH}"  # it adds up what flows into neurons, which fire in PyTorch
@@ -56,13 +56,13 @@ class ByteLayers:
         self,
         prepared: Prepared,
         reference: TorchLayers,
-        progress: Progress,
+        progress: WalkState,
         tally: SpikeTally | None,
         buffers: Buffers,
     ) -> None:
         self.prepared = prepared
         self.reference = reference
-        self._plan, self._units = prepared.fitted.plan, prepared.fitted.units
+        self._plan, self._spike_values = prepared.fitted.plan, prepared.fitted.spike_values
         self._progress = progress
         self._tally = tally
         self._buffers = buffers
@@ -77,7 +77,7 @@ class ByteLayers:
 
     @property
     def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
-        """Operation -> values nobody needs after it."""
+        """Operation -> values that no later operation reads."""
         return self.prepared.last_use
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
@@ -109,7 +109,7 @@ class ByteLayers:
         """True for an operation that moves spikes of one size, as they move within a batch."""
         role = self._plan.roles.get(node)
         moves = role is not None and role.kind is Kind.ROUTING and not role.moved
-        return moves and self._units.get(node) is not None
+        return moves and self._spike_values.get(node) is not None
 
     def name_of(self, node: fx.Node) -> str:
         """Name of an operation: of a function, a method, or the type of a module."""
@@ -131,10 +131,10 @@ class ByteLayers:
         if node.target in SHAPE_ARGUMENTS:
             args = (args[0], *with_time(args[1:], len(like.carrier), like.shape[0]))
         args, kwargs = map_structure(lambda spikes: spikes.carrier, Spikes, (args, kwargs))
-        unit = self._units[node]
-        assert unit is not None
+        spike_value = self._spike_values[node]
+        assert spike_value is not None
         result = operation_of(self._plan.captured, node)(*args, **kwargs)
-        return map_structure(lambda carrier: like.moved(carrier, unit), Tensor, result)
+        return map_structure(lambda carrier: like.moved(carrier, spike_value), Tensor, result)
 
     def fused(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
         """A neuron layer with everything that flows into it."""
@@ -200,7 +200,7 @@ class ByteLayers:
         most = max(self.prepared.most, -self.prepared.least) * spikes.steps
         in_memory = spikes.counts.movedim(1, -1).unflatten(0, (spikes.steps, -1))  # where sums are vectorised
         sums = in_memory.sum(0, dtype=torch.int8 if most <= MOST_IN_BYTES else torch.int32)
-        mean: Tensor = sums.movedim(-1, 1) / spikes.steps * spikes.unit
+        mean: Tensor = sums.movedim(-1, 1) / spikes.steps * spikes.spike_value
         return mean
 
     def firing(self, layer: SpikingLayer) -> Firing | None:
@@ -223,26 +223,26 @@ class ByteLayers:
         channels = self._plan.shapes[node][1]
         scale = (1.0 / threshold.flatten()).expand(channels)
         if isinstance(value, Spikes):
-            scale = scale * value.unit.flatten().expand(channels)
+            scale = scale * value.spike_value.flatten().expand(channels)
         return Summand(value, scale.contiguous())
 
     def pool(self, node: fx.Node, name: str, values: Signal) -> Signal:
         """What a max pool sends."""
-        unit = self._units[node]
-        if not isinstance(values, Spikes) or unit is None or self._coding is not RATE:
+        spike_value = self._spike_values[node]
+        if not isinstance(values, Spikes) or spike_value is None or self._coding is not RATE:
             return self.reference.pool(node, name, values)
         pool, rule = self.reference.pool_of(node), self._plan.pooling_of(node)
-        if fits(rule, pool, values) and self._progress.before is None:
+        if can_pool(rule, pool, values) and self._progress.before is None:
             state = self._progress.states.setdefault(node, {})
             self._progress.ran[name] = BYTES
-            sent, counts = pool_bytes(rule, pool, values, unit, state, self._buffers)
+            sent, counts = pool_bytes(rule, pool, values, spike_value, state, self._buffers)
             self.add_to_tally(name, counts, sent)
             return sent
         timed = values.counts.float().unflatten(0, (values.steps, -1))  # exact: integers
         pooled = self.reference.pool_over_time(node, pool, timed)
         self._progress.ran[name] = PYTORCH
         self.reference.count(name, pooled)
-        return Spikes(pooled.flatten(0, 1).to(torch.int8), values.steps, unit, self._signed)
+        return Spikes(pooled.flatten(0, 1).to(torch.int8), values.steps, spike_value, self._signed)
 
 
 def _layout(name: str, state: Tensor) -> Tensor:

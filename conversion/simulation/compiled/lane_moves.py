@@ -18,15 +18,15 @@ from conversion.simulation.compiled.lanes import CHANNELS, PackedSpikes
 EVERYTHING = slice(None)
 
 
-def move(name: str, args: Sequence[Any], kwargs: dict[str, Any], unit: Tensor) -> PackedSpikes | None:
-    """Result of the operation `name` on packed spikes; `unit` is the value of one spike after it."""
+def move(name: str, args: Sequence[Any], kwargs: dict[str, Any], spike_value: Tensor) -> PackedSpikes | None:
+    """Result of the operation `name` on packed spikes; `spike_value` is the value of one spike after it."""
     found = _MOVES.get(name)
     bits = found(*args, **kwargs) if found is not None else None
     if bits is None:
         return None
     like = signals_in([args, kwargs])[0]
     assert isinstance(like, PackedSpikes)
-    return like.with_bits(bits, unit, like.ndim)
+    return like.with_bits(bits, spike_value, like.ndim)
 
 
 def _slice(spikes: Any, where: Any) -> Tensor | None:

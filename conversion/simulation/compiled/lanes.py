@@ -63,13 +63,19 @@ class PackedSpikes(Spikes):
         self,
         bits: Tensor,
         steps: int,
-        unit: Tensor,
+        spike_value: Tensor,
         weights: tuple[int, ...],
         images: int,
         lanes: int,
         ndim: int,
     ) -> None:
-        values = {"bits": bits, "steps": steps, "unit": unit, "weights": weights, "images": images}
+        values = {
+            "bits": bits,
+            "steps": steps,
+            "spike_value": spike_value,
+            "weights": weights,
+            "images": images,
+        }
         for name, value in {**values, "lanes": lanes, "ndim": ndim, "_indices": {}}.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "signed", weights[-1] < 0)
@@ -103,15 +109,15 @@ class PackedSpikes(Spikes):
         """The bits as [planes * T, C, ...]."""
         return from_blocks(self.bits, self.ndim)
 
-    def moved(self, carrier: Tensor, unit: Tensor) -> Spikes:
+    def moved(self, carrier: Tensor, spike_value: Tensor) -> Spikes:
         """The same spikes at other places; as bytes, where they are no whole blocks of channels."""
         if carrier.ndim not in (2, 4) or carrier.shape[1] % CHANNELS:
-            return Spikes(self._counted(carrier), self.steps, unit, self.signed)
-        return self.with_bits(to_blocks(carrier), unit, carrier.ndim)
+            return Spikes(self._counted(carrier), self.steps, spike_value, self.signed)
+        return self.with_bits(to_blocks(carrier), spike_value, carrier.ndim)
 
-    def with_bits(self, bits: Tensor, unit: Tensor, ndim: int) -> PackedSpikes:
+    def with_bits(self, bits: Tensor, spike_value: Tensor, ndim: int) -> PackedSpikes:
         """Other spikes of the same images and steps."""
-        return PackedSpikes(bits, self.steps, unit, self.weights, self.images, self.lanes, ndim)
+        return PackedSpikes(bits, self.steps, spike_value, self.weights, self.images, self.lanes, ndim)
 
     def travels_with(self, other: Spikes) -> bool:
         """True for spikes in the same planes."""
@@ -143,7 +149,7 @@ class PackedSpikes(Spikes):
         blocks, height, width, _, channels = self.bits.shape
         sums = torch.empty(blocks, height, width, 1, channels, self.lanes)
         library().sum_spikes(ctypes.byref(self._job(6)), sums.data_ptr(), torch.get_num_threads())
-        return from_lanes(sums, self.images, self.ndim) / self.steps * self.unit
+        return from_lanes(sums, self.images, self.ndim) / self.steps * self.spike_value
 
     def _job(self, group: int) -> IndexJob:
         blocks, height, width, _, channels = self.bits.shape
@@ -174,7 +180,9 @@ def pack_spikes(spikes: Spikes, weights: tuple[int, ...], lanes: int) -> PackedS
             bits |= ((counts & abs(weight)) != 0).int() << image
         planes.append(bits.to(_ELEMENTS[lanes]))
     bits = torch.cat(planes)
-    return PackedSpikes(to_blocks(bits), spikes.steps, spikes.unit, weights, len(timed), lanes, bits.ndim)
+    return PackedSpikes(
+        to_blocks(bits), spikes.steps, spikes.spike_value, weights, len(timed), lanes, bits.ndim
+    )
 
 
 class LaneCurrents(Signal):

@@ -14,23 +14,23 @@ from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.backend import Precision
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
-from conversion.simulation.compiled.native.structures import BLOCK, Addend, Layer
+from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, Addend, LayerJob
 from conversion.simulation.compiled.population import Population
-from conversion.simulation.fused.fixed_point import PLANES, FixedPoint, fixed_point
+from conversion.simulation.fused.fixed_point import WEIGHT_BYTES, FixedPoint, fixed_point
 
 
 @dataclass(frozen=True)
 class Synapses:
     """A layer with weights, packed for the kernel.
 
-    Weights are in units of the neuron's threshold per incoming spike, w * unit / threshold, so that
+    Weights are in units of the neuron's threshold per incoming spike, w * spike_value / threshold, so that
     neither spikes nor membranes need scaling; in fixed point with one scale per output channel.
     """
 
     fixed: FixedPoint
     weights: Tensor  # int8, see `_packed` and `_packed_in_tiles`
     shift: Tensor  # int32 [kernel_h, C'], what makes up for 128 more spikes of every input, modulo 2^32
-    planes: int
+    digits: int  # bytes of a weight
     vectors: int
     tiled: bool  # weights are in tiles, for the processor's matrix unit
     largest: int  # most spikes of one neuron in one step, of either sign
@@ -47,61 +47,66 @@ class Synapses:
 
 
 def pack(
-    module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1, least: int = 0
+    module: nn.Module,
+    spike_value: Tensor,
+    threshold: Tensor,
+    precision: Precision,
+    most: int = 1,
+    least: int = 0,
 ) -> Synapses:
     """Pack a Conv2d (ungrouped, zero padding) or Linear layer.
 
     Args:
-        module: the layer; outputs are a multiple of BLOCK, inputs of 4.
-        unit: value of one incoming spike, [1, C, ...] or [1, 1, ...].
+        module: the layer; outputs are a multiple of CHANNEL_MULTIPLE, inputs of 4.
+        spike_value: value of one incoming spike, [1, C, ...] or [1, 1, ...].
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine weights are, see `conversion.simulation.fused.fixed_point`.
         most: most spikes of one neuron in one step.
         least: fewest; negative where spikes are taken back.
     """
-    fixed = fixed_point(module, unit, threshold, precision, most, least)
+    fixed = fixed_point(module, spike_value, threshold, precision, most, least)
     geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
         given = getattr(module, name, (default, default))
         geometry |= {f"{short}_h": given[0], f"{short}_w": given[1]}
-    outputs, planes, tiled = len(fixed.bias), PLANES[precision], has_tiles()
-    lanes = BLOCK if tiled else byte_lanes()
+    outputs, digits, tiled = len(fixed.bias), WEIGHT_BYTES[precision], has_tiles()
+    lanes = CHANNEL_MULTIPLE if tiled else byte_lanes()
     # Two digits fill the four sums that a matrix unit adds up at once, as do two vectors of one digit.
-    vectors = 2 if outputs % (2 * lanes) == 0 and not (tiled and planes == 2) else 1
+    vectors = 2 if outputs % (2 * lanes) == 0 and not (tiled and digits == 2) else 1
     by_tap = fixed.weights.permute(2, 3, 1, 0)
     if tiled:
-        packed = _packed_in_tiles(by_tap, planes, vectors, joined=geometry["dilation_w"] == 1)
+        packed = _packed_in_tiles(by_tap, digits, vectors, joined=geometry["dilation_w"] == 1)
     else:
-        packed = _packed(by_tap, planes, vectors, lanes)
+        packed = _packed(by_tap, digits, vectors, lanes)
     shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
-    return Synapses(fixed, packed, shift, planes, vectors, tiled, max(most, -least), geometry)
+    return Synapses(fixed, packed, shift, digits, vectors, tiled, max(most, -least), geometry)
 
 
-def _packed(weights: Tensor, planes: int, vectors: int, lanes: int) -> Tensor:
-    """Weights [kernel_h, kernel_w, C, C'] as [blocks, all inputs / 4, planes, vectors, lanes, 4]."""
+def _packed(weights: Tensor, digits: int, vectors: int, lanes: int) -> Tensor:
+    """Weights [kernel_h, kernel_w, C, C'] as [blocks, all inputs / 4, digits, vectors, lanes, 4]."""
     outputs = weights.shape[-1]
-    digits = torch.stack(_digits(weights.reshape(-1, outputs), planes))
-    shaped = digits.view(planes, -1, 4, outputs // (lanes * vectors), vectors, lanes)
+    split = torch.stack(_digits(weights.reshape(-1, outputs), digits))
+    shaped = split.view(digits, -1, 4, outputs // (lanes * vectors), vectors, lanes)
     return shaped.permute(3, 1, 0, 4, 5, 2).contiguous()
 
 
-def _packed_in_tiles(weights: Tensor, planes: int, vectors: int, joined: bool) -> Tensor:
-    """Weights [kernel_h, kernel_w, C, C'] as tiles [blocks, entries, vectors, planes, 16, 16, 4].
+def _packed_in_tiles(weights: Tensor, digits: int, vectors: int, joined: bool) -> Tensor:
+    """Weights [kernel_h, kernel_w, C, C'] as tiles [blocks, entries, vectors, digits, 16, 16, 4].
 
     An entry holds up to 64 inputs of one run, and zeros where the run ends: a run is a row of the filter
     where taps lie side by side (`joined`), else a single tap.
     """
     runs = weights.flatten(1, 2) if joined else weights.flatten(0, 1)
     runs = F.pad(runs, (0, 0, 0, -runs.shape[1] % 64))
-    digits = torch.stack(_digits(runs.flatten(0, 1), planes))
-    shaped = digits.view(planes, -1, 16, 4, runs.shape[-1] // (16 * vectors), vectors, 16)
+    split = torch.stack(_digits(runs.flatten(0, 1), digits))
+    shaped = split.view(digits, -1, 16, 4, runs.shape[-1] // (16 * vectors), vectors, 16)
     return shaped.permute(4, 1, 5, 0, 2, 6, 3).contiguous()
 
 
-def _digits(numbers: Tensor, planes: int) -> list[Tensor]:
+def _digits(numbers: Tensor, count: int) -> list[Tensor]:
     """Signed base-256 digits of integers, lowest first, each in [-128, 127]."""
     digits = []
-    for _ in range(planes):
+    for _ in range(count):
         digit = (numbers + 128) % 256 - 128
         digits.append(digit.to(torch.int8))
         numbers = (numbers - digit) // 256
@@ -148,7 +153,7 @@ def run_layer(
         keep.append(tensor)
         return tensor.data_ptr()
 
-    layer = Layer(steps=steps, images=images, out_height=height, out_width=width, outputs=outputs)
+    layer = LayerJob(steps=steps, images=images, out_height=height, out_width=width, outputs=outputs)
     layer.vectors, layer.tiled = 1, int(has_tiles())
     if drive is None:
         layer.bias = pointer(torch.zeros(outputs))
@@ -160,7 +165,7 @@ def run_layer(
         layer.is_signed = int(source.signed)
         layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
         layer.bias, layer.shift = pointer(synapses.fixed.bias), pointer(synapses.shift)
-        layer.planes, layer.vectors, layer.largest = synapses.planes, synapses.vectors, synapses.largest
+        layer.digits, layer.vectors, layer.largest = synapses.digits, synapses.vectors, synapses.largest
         layer.tiled = int(synapses.tiled)
         for name, value in synapses.geometry.items():
             setattr(layer, name, value)

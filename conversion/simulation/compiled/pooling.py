@@ -13,12 +13,12 @@ from conversion.signals.signals import Spikes
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.lanes import CHANNELS, PackedSpikes, empty_bits, library
 from conversion.simulation.compiled.layers import channels_last
-from conversion.simulation.compiled.native.structures import BLOCK, MAX_KERNEL, PoolJob
+from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, MAX_KERNEL, PoolJob
 
 State = dict[str, Tensor]
 
 
-def fits(rule: Pooling, pool: MaxPool, spikes: Spikes) -> bool:
+def can_pool(rule: Pooling, pool: MaxPool, spikes: Spikes) -> bool:
     """True for the two rules, and pools with a fixed window over height and width.
 
     Bytes come in whole registers of channels.
@@ -26,7 +26,7 @@ def fits(rule: Pooling, pool: MaxPool, spikes: Spikes) -> bool:
     settings, shape = pool.settings, spikes.shape
     if not isinstance(rule, LateralInhibition | Gate) or "kernel_size" not in settings or len(shape) != 4:
         return False
-    whole = isinstance(spikes, PackedSpikes) or shape[1] % BLOCK == 0
+    whole = isinstance(spikes, PackedSpikes) or shape[1] % CHANNEL_MULTIPLE == 0
     return whole and max(_pair(settings["kernel_size"])) <= MAX_KERNEL
 
 
@@ -34,7 +34,7 @@ def pool_packed(rule: Pooling, pool: MaxPool, spikes: PackedSpikes, state: State
     """What a rule sends in a chunk of time, bits.
 
     Args:
-        rule: see `fits`.
+        rule: see `can_pool`.
         pool: the ANN's max pooling.
         spikes: what arrives.
         state: spikes that arrived ("totals") and were sent ("sent") in earlier chunks; empty before the
@@ -51,20 +51,20 @@ def pool_packed(rule: Pooling, pool: MaxPool, spikes: PackedSpikes, state: State
     job.packed, job.planes, job.is_signed = 1, len(spikes.weights), spikes.signed
     job.steps, job.images, job.channels = spikes.steps, spikes.lanes, blocks * CHANNELS
     _run(job, spikes.bits, pooled, state)
-    return spikes.with_bits(pooled, spikes.unit, spikes.ndim)
+    return spikes.with_bits(pooled, spikes.spike_value, spikes.ndim)
 
 
 def pool_bytes(
-    rule: Pooling, pool: MaxPool, spikes: Spikes, unit: Tensor, state: State, buffers: Buffers
+    rule: Pooling, pool: MaxPool, spikes: Spikes, spike_value: Tensor, state: State, buffers: Buffers
 ) -> tuple[Spikes, Tensor]:
     """What a rule sends in a chunk of time, bytes.
 
     Args:
-        rule: see `fits`.
+        rule: see `can_pool`.
         pool: the ANN's max pooling.
         spikes: what arrives.
         state: as for `pool_packed`.
-        unit: value of one spike that is sent.
+        spike_value: value of one spike that is sent.
         buffers: where memory of the result comes from.
 
     Returns:
@@ -80,7 +80,9 @@ def pool_bytes(
     counts = torch.zeros(job.out_height, job.out_width, channels)
     job.steps, job.images, job.channels, job.counts = spikes.steps, images, channels, counts.data_ptr()
     _run(job, source, pooled, state)
-    return Spikes(pooled.permute(0, 3, 1, 2), spikes.steps, unit, spikes.signed), counts.permute(2, 0, 1)
+    return Spikes(pooled.permute(0, 3, 1, 2), spikes.steps, spike_value, spikes.signed), counts.permute(
+        2, 0, 1
+    )
 
 
 def _job(rule: Pooling, pool: MaxPool, height: int, width: int) -> PoolJob:

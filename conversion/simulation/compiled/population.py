@@ -34,7 +34,7 @@ class Population:
         return cls(firing, [layout(name, state[name]) for name in firing.states], done)
 
     def enter(self, passed: structures.Neurons, steps: int) -> None:
-        """Describe these neurons to a kernel that will run so many steps."""
+        """Describe these neurons to a kernel that will run `steps` steps."""
         firing = self.firing
         passed.kind, passed.done, passed.variant = firing.kind, self.done, firing.variant
         passed.most, passed.back, passed.bound = firing.most, firing.back, firing.bound

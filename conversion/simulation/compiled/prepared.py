@@ -12,7 +12,7 @@ from conversion.plan.plan import last_sources
 from conversion.simulation.backend import Precision
 from conversion.simulation.compiled.layers import Synapses, pack
 from conversion.simulation.compiled.native import has_synapses
-from conversion.simulation.compiled.native.structures import BLOCK, MAX_ADDENDS, MAX_CHANNELS
+from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, MAX_ADDENDS, MAX_CHANNELS
 from conversion.simulation.compiled.tables import Tables
 from conversion.simulation.fused.firing import range_of
 from conversion.simulation.fused.fusion import Limits, find_fusions, is_spike_driven
@@ -48,11 +48,11 @@ class Prepared:
 
     def _pack(self, node: fx.Node, threshold: Tensor) -> None:
         module = self.fitted.plan.captured.get_submodule(str(node.target))
-        unit = self.fitted.units[node.all_input_nodes[0]]
-        assert unit is not None
-        self.synapses[node] = pack(module, unit, threshold, self.precision, self.most, self.least)
+        spike_value = self.fitted.spike_values[node.all_input_nodes[0]]
+        assert spike_value is not None
+        self.synapses[node] = pack(module, spike_value, threshold, self.precision, self.most, self.least)
 
 
 def limits_here() -> Limits:
     """Layers that the kernels run on this machine."""
-    return Limits(has_synapses(), BLOCK, MAX_CHANNELS, MAX_ADDENDS)
+    return Limits(has_synapses(), CHANNEL_MULTIPLE, MAX_CHANNELS, MAX_ADDENDS)

@@ -1,7 +1,7 @@
 """How many images and time steps go through a layer together, and which kernel adds up its synapses.
 
-None of them changes what neurons send: weights are the same integers in both kernels. So a rule is
-enough to be right; which schedule is fastest on a machine is measured in `conversion.simulation.probe`.
+No choice changes what neurons send: weights are the same integers in both kernels. The rule here is a good
+guess; `conversion.simulation.probe` measures which schedule is fastest on a machine.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def planes_for(neurons: Collection[Neuron]) -> int:
 
 
 def uses_tables(images: int, chunk: int, precision: Precision, planes: int) -> bool:
-    """True where looking sums up is faster than multiplying; nowhere that a matrix unit multiplies.
+    """True where looking sums up is faster than multiplying; never where a matrix unit multiplies.
 
     Args:
         images: that go through a layer together.
@@ -68,7 +68,7 @@ def fits_tables(images: int, planes: int) -> bool:
 
 
 def by_rule(fitted: Fitted, images: Tensor, chunk: int, precision: Precision) -> Schedule:
-    """A schedule that is good on most machines: what a layer leaves behind stays in cache.
+    """A schedule that is good on most machines: the spikes of a layer stay in cache.
 
     Args:
         fitted: what runs.

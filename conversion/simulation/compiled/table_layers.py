@@ -29,18 +29,18 @@ from conversion.simulation.compiled.lanes import (
     to_lanes,
 )
 from conversion.simulation.compiled.native import table_group
-from conversion.simulation.compiled.pooling import fits, pool_packed
+from conversion.simulation.compiled.pooling import can_pool, pool_packed
 from conversion.simulation.compiled.prepared import Prepared
 from conversion.simulation.compiled.tables import LaneNeurons, LaneSummand, Tables, run_tables, tables_of
 from conversion.simulation.fused.fixed_point import is_wide
 from conversion.simulation.fused.fusion import Fusion
-from conversion.simulation.walk import Progress
+from conversion.simulation.walk import WalkState
 
 TABLES = "tables"  # name of this kernel
 
 
 def packs(prepared: Prepared, images: int) -> bool:
-    """True where spikes of so many images fit into the bits of a register."""
+    """True where the bits of a register hold the spikes of this many images."""
     return fits_planes(prepared.most, prepared.least) and _rows(prepared.fitted.plan, images) <= VECTOR
 
 
@@ -62,10 +62,10 @@ class TableLayers:
         progress: shared with the walk and with `in_bytes`.
     """
 
-    def __init__(self, in_bytes: ByteLayers, images: int, progress: Progress) -> None:
+    def __init__(self, in_bytes: ByteLayers, images: int, progress: WalkState) -> None:
         self._bytes = in_bytes
         self._prepared = prepared = in_bytes.prepared
-        self._plan, self._units = prepared.fitted.plan, prepared.fitted.units
+        self._plan, self._spike_values = prepared.fitted.plan, prepared.fitted.spike_values
         self._coding = self._plan.neuron.coding
         self._progress = progress
         self._lanes = lanes_for(min(_rows(self._plan, images), VECTOR))
@@ -79,7 +79,7 @@ class TableLayers:
 
     @property
     def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
-        """Operation -> values nobody needs after it."""
+        """Operation -> values that no later operation reads."""
         return self._prepared.last_use
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
@@ -103,14 +103,14 @@ class TableLayers:
         return self._bytes.reference.evaluate(node, values, steps)
 
     def _moved(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
-        unit = self._units[node]
+        spike_value = self._spike_values[node]
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: values[source])
         signals = signals_in([args, kwargs])
         if self._changes_rows(node):  # rows of the batch axis are bits here, which no operation moves
             plain = map_structure(_unpacked, PackedSpikes, {s: values[s] for s in node.all_input_nodes})
             return self._bytes.moved(node, plain)
-        if unit is not None and all(isinstance(signal, PackedSpikes) for signal in signals):
-            moved = move(self._bytes.name_of(node), args, kwargs, unit)
+        if spike_value is not None and all(isinstance(signal, PackedSpikes) for signal in signals):
+            moved = move(self._bytes.name_of(node), args, kwargs, spike_value)
             if moved is not None:
                 return moved
         return self._bytes.moved(node, values)
@@ -182,8 +182,8 @@ class TableLayers:
 
     def _pool(self, node: fx.Node, name: str, values: Signal) -> Signal:
         pool, rule = self._bytes.reference.pool_of(node), self._plan.pooling_of(node)
-        counted = self._units[node] is not None and self._coding is RATE
-        if counted and isinstance(values, PackedSpikes) and fits(rule, pool, values):
+        counted = self._spike_values[node] is not None and self._coding is RATE
+        if counted and isinstance(values, PackedSpikes) and can_pool(rule, pool, values):
             pooled = pool_packed(rule, pool, values, self._progress.states.setdefault(node, {}))
             self._progress.ran[name] = TABLES
             self._count_packed(node, name, pooled)
@@ -194,7 +194,7 @@ class TableLayers:
         return result
 
     def _count_packed(self, node: fx.Node, name: str, spikes: PackedSpikes) -> None:
-        """Add spikes to the map of their layer, and make their indices if somebody will need them."""
+        """Add spikes to the map of their layer, and make their indices if a layer with weights reads them."""
         _, channels, *sides = spikes.shape
         height, width = sides or (1, 1)
         counts = torch.zeros(height, width, channels)
@@ -207,4 +207,4 @@ class TableLayers:
 
 def _unpacked(spikes: PackedSpikes) -> Spikes:
     """The same spikes as bytes."""
-    return Spikes(spikes.counts, spikes.steps, spikes.unit, spikes.signed)
+    return Spikes(spikes.counts, spikes.steps, spikes.spike_value, spikes.signed)

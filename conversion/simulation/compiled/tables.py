@@ -93,7 +93,7 @@ class LaneNeurons:
     """What fires."""
 
     population: Population  # states [C' / 4, H', W', 4, lanes]
-    unit: Tensor  # value of one spike
+    spike_value: Tensor  # value of one spike
 
 
 def run_tables(
@@ -163,7 +163,7 @@ def run_tables(
         firing = neurons.population.firing
         weights = planes_of(firing.most, -firing.back)
         bits = empty_bits(len(weights), steps, shape, lanes)
-        result = PackedSpikes(bits, steps, neurons.unit, weights, images, lanes, len(shape))
+        result = PackedSpikes(bits, steps, neurons.spike_value, weights, images, lanes, len(shape))
         neurons.population.enter(layer.neurons, steps)
         layer.out_planes, layer.fired = len(weights), pointer(bits)
     library().run_tables(ctypes.byref(layer), torch.get_num_threads())

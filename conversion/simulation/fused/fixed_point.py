@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from conversion.simulation.backend import Precision
 
-# Bytes of a weight: planes of the byte kernel. Three are as fine as float32.
-PLANES = {"float32": 3, "int16": 2, "int8": 1}
-# Inputs are taken in groups of so many; the groups of the table kernel divide it where its sums have 16 bits.
+# Bytes of a weight, each a digit to base 256. Three are as fine as float32.
+WEIGHT_BYTES = {"float32": 3, "int16": 2, "int8": 1}
+# Inputs are taken in groups of this size; those of the table kernel divide it where its sums have 16 bits.
 GROUP = 6
-# Groups whose sums are added up in 16 bits, and whose tables and indices stay in the nearest cache.
-BLOCK = 36
+# Groups of a block: 16 bits hold their sums, and the nearest cache holds their tables and indices.
+BLOCK_GROUPS = 36
 
 
 def is_wide(precision: Precision) -> bool:
@@ -32,7 +32,7 @@ def is_wide(precision: Precision) -> bool:
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Weights of a Conv2d or Linear layer, w * unit / threshold = integer * scale."""
+    """Weights of a Conv2d or Linear layer, w * spike_value / threshold = integer * scale."""
 
     weights: Tensor  # int32 [C', C, kernel_h, kernel_w]
     scale: Tensor  # float32 [C']
@@ -41,7 +41,12 @@ class FixedPoint:
 
 
 def fixed_point(
-    module: nn.Module, unit: Tensor, threshold: Tensor, precision: Precision, most: int = 1, least: int = 0
+    module: nn.Module,
+    spike_value: Tensor,
+    threshold: Tensor,
+    precision: Precision,
+    most: int = 1,
+    least: int = 0,
 ) -> FixedPoint:
     """Fixed-point weights of a Conv2d (ungrouped) or Linear layer.
 
@@ -52,7 +57,7 @@ def fixed_point(
 
     Args:
         module: the layer.
-        unit: value of one incoming spike, [1, C, ...] or [1, 1, ...].
+        spike_value: value of one incoming spike, [1, C, ...] or [1, 1, ...].
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine.
         most: most spikes of one neuron in one step.
@@ -63,7 +68,7 @@ def fixed_point(
     weight = weight.view(*weight.shape, *[1] * (4 - weight.ndim))
     outputs, inputs = weight.shape[:2]
     in_thresholds = 1.0 / threshold.double().flatten().expand(outputs)
-    weight = weight * unit.double().flatten().expand(inputs)[None, :, None, None]
+    weight = weight * spike_value.double().flatten().expand(inputs)[None, :, None, None]
     weight = weight * in_thresholds[:, None, None, None]
     bias = torch.zeros(outputs) if layer.bias is None else layer.bias.detach() * in_thresholds
     scale = _scale(weight, precision, most, least)
@@ -73,13 +78,13 @@ def fixed_point(
 
 def _scale(weight: Tensor, precision: Precision, most: int, least: int) -> Tensor:
     """One unit of the fixed-point weights of each output channel, float64 [C']."""
-    planes = PLANES[precision]
-    top = 127 * sum(256**plane for plane in range(planes))  # largest number of balanced digits
+    digits = WEIGHT_BYTES[precision]
+    top = 127 * sum(256**digit for digit in range(digits))  # largest number of balanced digits
     scale = weight.abs().amax((1, 2, 3)).clamp(min=1e-30) / top
     if precision == "int16":
         groups = grouped(weight, GROUP)
         sums = [_largest_sum(groups[:, a:b, c:d]) for a, b, c, d in blocks(*groups.shape[1:3])]
-        rounding = BLOCK * GROUP / 2  # rounded weights add up to this much more
+        rounding = BLOCK_GROUPS * GROUP / 2  # rounded weights add up to this much more
         scale = torch.maximum(scale, torch.stack(sums).amax(0) / (2**15 - 1 - rounding))
     if precision == "float32":
         rounding = weight[0].numel() / 2 * max(most, -least)
@@ -105,12 +110,12 @@ def grouped(weight: Tensor, group: int) -> Tensor:
 
 
 def blocks(taps: int, groups: int) -> list[tuple[int, int, int, int]]:
-    """Blocks of at most BLOCK groups that cover all taps: (tap from, to, group from, to)."""
-    if groups <= BLOCK:
-        count = -(-taps // (BLOCK // groups))
+    """Blocks of at most BLOCK_GROUPS groups that cover all taps: (tap from, to, group from, to)."""
+    if groups <= BLOCK_GROUPS:
+        count = -(-taps // (BLOCK_GROUPS // groups))
         edges = [taps * i // count for i in range(count + 1)]
         return [(a, b, 0, groups) for a, b in itertools.pairwise(edges)]
-    count = -(-groups // BLOCK)
+    count = -(-groups // BLOCK_GROUPS)
     edges = [groups * i // count for i in range(count + 1)]
     pairs = list(itertools.pairwise(edges))
     return [(tap, tap + 1, a, b) for tap in range(taps) for a, b in pairs]

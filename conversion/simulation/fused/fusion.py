@@ -53,11 +53,14 @@ def find_fusions(fitted: Fitted, limits: Limits) -> dict[fx.Node, Fusion]:
     return {
         node: fusion
         for node in plan.nodes_of(Kind.NEURON)
-        if fits(plan.shapes[node], limits) and (fusion := _fusion(fitted, limits, node)) is not None
+        if plan.telescoped(node) is None
+        and plan.roles[node].axis == 1
+        and has_kernel_shape(plan.shapes[node], limits)
+        and (fusion := _fusion(fitted, limits, node)) is not None
     }
 
 
-def fits(shape: torch.Size, limits: Limits) -> bool:
+def has_kernel_shape(shape: torch.Size, limits: Limits) -> bool:
     """True for [B, C, H, W] or [B, C] with a number of channels that the kernels can run."""
     return len(shape) in (2, 4) and shape[1] % limits.channels == 0
 
@@ -74,10 +77,12 @@ def is_spike_driven(fitted: Fitted, limits: Limits, node: fx.Node) -> bool:
     else:
         suits = isinstance(module, nn.Linear) and len(plan.shapes[node]) == 2
     source = node.args[0] if node.args else None
-    if not suits or not fits(plan.shapes[node], limits) or not isinstance(source, fx.Node):
+    if not suits or not has_kernel_shape(plan.shapes[node], limits) or not isinstance(source, fx.Node):
         return False
     channels = module.weight.shape[1]
-    return fitted.units.get(source) is not None and channels % 4 == 0 and channels <= limits.most_inputs
+    return (
+        fitted.spike_values.get(source) is not None and channels % 4 == 0 and channels <= limits.most_inputs
+    )
 
 
 def _fusion(fitted: Fitted, limits: Limits, neuron: fx.Node) -> Fusion | None:
@@ -103,7 +108,7 @@ def _fusion(fitted: Fitted, limits: Limits, neuron: fx.Node) -> Fusion | None:
 
 
 def _is_plain_sum(plan: Plan, node: fx.Node) -> bool:
-    """A sum of two signals that nobody else reads."""
+    """A sum of two signals that only one operation reads."""
     role = plan.roles.get(node)
     if role is None or role.kind is not Kind.SUM or node.target not in _ADDITIONS or len(node.users) > 1:
         return False

@@ -20,7 +20,7 @@ from conversion.simulation.backend import (
 )
 from conversion.simulation.memory import Footprint, footprint
 from conversion.simulation.pytorch.layers import NAME, TorchLayers
-from conversion.simulation.walk import Progress, Walk
+from conversion.simulation.walk import Walk, WalkState
 
 FLOAT = 4  # bytes
 
@@ -58,7 +58,7 @@ def walk(fitted: Fitted, images: Tensor, tally: SpikeTally | None = None) -> Wal
     Args:
         fitted: what runs.
         images: analog input [B, ...].
-        tally: counts spikes; None where nobody asks for them.
+        tally: counts spikes; None where they are not needed.
     """
-    progress = Progress()
+    progress = WalkState()
     return Walk(fitted.plan, TorchLayers(fitted, images, progress, tally), progress)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
+from conversion.functions.elementwise import Elementwise
+from conversion.functions.telescope import Telescope, telescoped
 from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.graph.unpooling import max_unpool
@@ -20,7 +22,7 @@ from conversion.plan.plan import max_pool_of
 from conversion.pooling import MaxPool, running_sum
 from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal, fold, map_structure, signals_in
-from conversion.simulation.walk import Progress
+from conversion.simulation.walk import WalkState
 
 NAME = "pytorch"  # of this backend, and of its only kernel
 
@@ -32,11 +34,11 @@ class TorchLayers:
         fitted: what runs; layers may change until they fire.
         images: analog input [B, ...], shown in every step or as the neuron's coding has it.
         progress: shared with the walk.
-        tally: counts spikes; None where nobody asks for them.
+        tally: counts spikes; None where they are not needed.
     """
 
     def __init__(
-        self, fitted: Fitted, images: Tensor, progress: Progress, tally: SpikeTally | None = None
+        self, fitted: Fitted, images: Tensor, progress: WalkState, tally: SpikeTally | None = None
     ) -> None:
         self._fitted = fitted
         self._plan = fitted.plan
@@ -55,7 +57,7 @@ class TorchLayers:
 
     @property
     def last_use(self) -> Mapping[fx.Node, list[fx.Node]]:
-        """Operation -> values nobody needs after it."""
+        """Operation -> values that no later operation reads."""
         return self._plan.last_use
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
@@ -71,6 +73,8 @@ class TorchLayers:
             return operation_of(self._plan.captured, node)(*args, **kwargs)
         if role.kind is Kind.NEURON:
             return self.neuron(node, role.name, signals_in([args, kwargs])[0], steps)
+        if role.kind is Kind.FUNCTION:
+            return self._function(node, args, kwargs, steps)
         if role.kind is Kind.UNPOOLING:
             return self._unpool(node, role.name, args)
         if role.kind is Kind.POOLING:
@@ -97,9 +101,25 @@ class TorchLayers:
     def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         """What a layer of neurons sends for an input current, both in units of the activation."""
         layer = self._fitted.layers[name]
+        function = self._plan.telescoped(node)
+        if function is not None:
+            current = self._tracked(node, function, current, steps)
         timed = current.timed if layer.offset is None else current.timed + layer.offset
         spikes = self.fire(node, name, timed / layer.threshold, steps)
         return fold(spikes * layer.threshold)
+
+    def _tracked(self, node: fx.Node, function: Elementwise, current: Signal, steps: int) -> Signal:
+        """Increments of t F(mean current), which neurons send as they are."""
+        state = self._progress.functions.setdefault(node, {})
+        return fold(telescoped(function, current.over(steps).timed, state))
+
+    def _function(self, node: fx.Node, args: Any, kwargs: Any, steps: int) -> Any:
+        """Signals of a telescoped operation; a constant where nothing that arrives changes over time."""
+        operation = operation_of(self._plan.captured, node)
+        if all(source in self._progress.constant for source in node.all_input_nodes):
+            return _constant(operation, args, kwargs)
+        telescope = self._progress.telescopes.setdefault(node, Telescope())
+        return telescope.advance(operation, args, kwargs, steps)
 
     def fire(self, node: fx.Node, name: str, current: Tensor, steps: int) -> Tensor:
         """Spikes [T, B, ...] from currents in thresholds, [T, B, ...] or [1, B, ...] if constant."""
@@ -128,17 +148,17 @@ class TorchLayers:
         if node.all_input_nodes[0] in self._progress.constant:  # the maximum of a constant is constant
             return Signal(pool(values.data), 1)
         pooled = self.pool_over_time(node, pool, values.timed)
-        self._count_sent(name, pooled, self._fitted.units[node])
+        self._count_sent(name, pooled, self._fitted.spike_values[node])
         return fold(pooled)
 
-    def _count_sent(self, name: str, sent: Tensor, unit: Tensor | None) -> None:
+    def _count_sent(self, name: str, sent: Tensor, spike_value: Tensor | None) -> None:
         """Count what a pool sends [T, B, ...]: in spikes of one size, or else events."""
         if self._tally is None:
             return
-        if unit is None or self._coding is not RATE or not self._plan.neuron.integral:
+        if spike_value is None or self._coding is not RATE or not self._plan.neuron.integral:
             self.count(name, (sent != 0).to(sent.dtype))
         else:
-            self.count(name, (sent / unit).round())
+            self.count(name, (sent / spike_value).round())
 
     def _unpool(self, node: fx.Node, name: str, args: Any) -> Signal:
         """Values where the running maximum of another signal is: U_t - U_{t-1} with U_t of sums up to t.
@@ -166,7 +186,7 @@ class TorchLayers:
             sent = self._at_rest[node][2] + sent / weights
         elif self._coding.needs_rest:
             self._at_rest[node] = arriving[0][0], arriving[1][0], sent[0]
-        self._count_sent(name, sent, self._fitted.units.get(node))
+        self._count_sent(name, sent, self._fitted.spike_values.get(node))
         return fold(sent)
 
     def pool_over_time(self, node: fx.Node, pool: MaxPool, timed: Tensor) -> Tensor:

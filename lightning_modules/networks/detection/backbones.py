@@ -17,7 +17,7 @@ from lightning_modules.networks.errors import NetworkError
 STRIDES = (8, 16, 32)
 
 
-class Tiny(nn.Module):
+class TinyDetectionBackbone(nn.Module):
     """Eight 3x3 convolutions, five of them with stride 2.
 
     Args:
@@ -90,7 +90,7 @@ class ResNet(nn.Module):
         return maps
 
 
-WIDTHS = {"mini": (8, 8, 16, 24, 32), "tiny": (16, 32, 48, 96, 192)}  # of `Tiny`
+WIDTHS = {"mini": (8, 8, 16, 24, 32), "tiny": (16, 32, 48, 96, 192)}  # of `TinyDetectionBackbone`
 NAMES = (*WIDTHS, "vgg16", "resnet18", "resnet50")
 
 
@@ -100,7 +100,7 @@ def build_backbone(name: str, in_channels: int, weights: str | None = None) -> n
     Args:
         name: which.
         in_channels: of the images.
-        weights: torchvision's name of ImageNet weights, for 3 channels and not for `Tiny`; or none.
+        weights: torchvision's name of ImageNet weights, for 3 channels and not for the tiny ones; or none.
 
     Raises:
         NetworkError: no such weights, or they do not fit.
@@ -110,7 +110,7 @@ def build_backbone(name: str, in_channels: int, weights: str | None = None) -> n
             f"backbone {name!r} with {in_channels} input channel(s) has no weights {weights!r}"
         )
     if name in WIDTHS:
-        return Tiny(in_channels, WIDTHS[name])
+        return TinyDetectionBackbone(in_channels, WIDTHS[name])
     if name == "vgg16":
         return Vgg16(in_channels, weights)
     return ResNet(name, in_channels, weights)

@@ -13,12 +13,12 @@ from lightning_modules.networks.detection.backbones import STRIDES
 from lightning_modules.networks.detection.backbones import build_backbone as build_for_detection
 from lightning_modules.networks.errors import NetworkError
 
-WIDTHS = {"mini": (8, 8, 12, 16), "tiny": (16, 32, 64, 96)}  # of `Tiny`
+WIDTHS = {"mini": (8, 8, 12, 16), "tiny": (16, 32, 64, 96)}  # of `TinySegmentationBackbone`
 NAMES = (*WIDTHS, "vgg16", "resnet18", "resnet50")
 FINEST_DILATED = 8  # stride that dilated backbones keep
 
 
-class Tiny(nn.Module):
+class TinySegmentationBackbone(nn.Module):
     """Eight 3x3 convolutions and one max pooling.
 
     Args:
@@ -62,7 +62,7 @@ def build_backbone(
     Args:
         name: which.
         in_channels: of the images.
-        weights: torchvision's name of ImageNet weights, for 3 channels and not for `Tiny`; or none.
+        weights: torchvision's name of ImageNet weights, for 3 channels and not for the tiny ones; or none.
         dilated: keep stride 8 to the end: strides of later stages become dilations (Chen et al. 2017,
             arXiv 1706.05587, section 3.1), with the same weights.
 
@@ -70,11 +70,11 @@ def build_backbone(
         NetworkError: no such weights, or they do not fit.
     """
     if name in WIDTHS and weights is None:
-        backbone: nn.Module = Tiny(in_channels, WIDTHS[name])
+        backbone: nn.Module = TinySegmentationBackbone(in_channels, WIDTHS[name])
     else:
         backbone = build_for_detection(name, in_channels, weights)
     if dilated:
-        strides = Tiny.strides if name in WIDTHS else STRIDES
+        strides = TinySegmentationBackbone.strides if name in WIDTHS else STRIDES
         dilation = 1
         stages: nn.ModuleList = backbone.stages  # type: ignore[assignment]
         for stride, stage in zip(strides, stages, strict=True):

@@ -35,7 +35,7 @@ class FcnOptions:
 
 
 class Fcn(Segmenter):
-    """The network; logits have the resolution of the backbone's finest map (stride 4 of `Tiny`, else 8).
+    """The network; logits have the resolution of the backbone's finest map (stride 4 of tiny ones, else 8).
 
     Args:
         num_classes: K.

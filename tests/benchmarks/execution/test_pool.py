@@ -40,7 +40,7 @@ STARTED_EARLY = """
 import os, sys
 from multiprocessing import forkserver
 from benchmarks.commands import running
-commands.warm_up()
+running.warm_up()
 assert "torch" not in sys.modules
 from benchmarks.execution.pool import WorkerPool
 with WorkerPool(1, 1) as pool:
@@ -61,7 +61,7 @@ def test_a_worker_that_does_not_start_is_no_failure_of_the_cell(
         patch.setattr(pool_module, "_begin", no_begin)
         outcome = tools.run_matrix(matrix, tmp_path, Where(workers=1))
     assert "could not be started; where the system is short" in outcome.failures[0][1]
-    assert all(failure.mendable for failure in FailureStore(tmp_path).load().values())
+    assert all(failure.outside_cause for failure in FailureStore(tmp_path).load().values())
     assert len(tools.run_matrix(matrix, tmp_path).finished) == 1  # without --retry-failed
 
 

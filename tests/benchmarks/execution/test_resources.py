@@ -146,7 +146,7 @@ def test_memory_exhausted_in_a_training_advises_about_the_training(
     assert "evaluation.batch_size" not in done.output
     assert "Traceback" not in done.output
     (failure,) = FailureStore(tmp_path / "results").load().values()
-    assert (failure.kind, failure.error, failure.mendable) == ("network", "MemoryExhausted", False)
+    assert (failure.kind, failure.error, failure.outside_cause) == ("network", "MemoryExhausted", False)
     assert not AnnStore(tmp_path).path_of(expand(tools.matrix_of(), None)[0].ann).exists()
 
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.tuning.objective import Reading
-from benchmarks.tuning.proposals import quieten
+from benchmarks.tuning.objective import TrialReading
+from benchmarks.tuning.proposals import hide_optuna_reports
 from benchmarks.tuning.space import RecipeSpace
 from benchmarks.tuning.study import run_study
 from benchmarks.tuning_spec import TuningSpec
@@ -42,7 +42,9 @@ class Parabola:
         for now in sorted({*(2**i for i in range(t.bit_length()) if 2**i < t), t}):
             time.sleep(self._seconds)
             value = self._at(recipe, now)
-            yield Reading(now, now, -value if self.maximise else value, now * self.images, self._energy(now))
+            yield TrialReading(
+                now, now, -value if self.maximise else value, now * self.images, self._energy(now)
+            )
 
 
 def settings_of(**changes):
@@ -52,7 +54,7 @@ def settings_of(**changes):
 
 def study_of(folder, subject=None, most_energy=None, **changes):
     """Run a study of the preset opi in a folder."""
-    quieten()
+    hide_optuna_reports()
     settings = settings_of(**changes)
     space = RecipeSpace(recipe_from("opi"), settings.t, settings.search)
     subject = subject or Parabola()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from benchmarks.errors import TuningError
-from benchmarks.tuning.objective import Subject, divergence, read_at
+from benchmarks.tuning.objective import TuningSubject, divergence, read_at
 from conversion import convert, recipe_from
 from lightning_modules.metrics import ClassificationMetric
 
@@ -39,7 +39,7 @@ def images():
 
 
 def subject_of(network, images, **options):
-    return Subject(network, images.split(8), [(part, None) for part in images.split(7)], **options)
+    return TuningSubject(network, images.split(8), [(part, None) for part in images.split(7)], **options)
 
 
 def test_divergence_is_the_mean_over_images():
@@ -96,7 +96,7 @@ def test_trials_do_not_change_each_other(network, images):
 def test_a_metric_is_that_of_the_task(network, images):
     labels = torch.arange(20) % 3
     batches = list(zip(images.split(7), labels.split(7), strict=True))
-    subject = Subject(network, [images], batches, lambda: ClassificationMetric(3))
+    subject = TuningSubject(network, [images], batches, lambda: ClassificationMetric(3))
     assert (subject.measure, subject.maximise) == ("top1", True)
     reading = list(subject.readings(recipe_from("opi"), 8))[-1]
     output = convert(network, "opi", images)(images, 8)

@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from benchmarks.errors import TuningError
-from benchmarks.tuning.proposals import _expected, propose, quieten
+from benchmarks.tuning.proposals import _expected, hide_optuna_reports, propose
 from benchmarks.tuning.space import Refused
 from benchmarks.tuning_spec import TuningSpec
 
@@ -51,7 +51,7 @@ def done(x, value, readings=None, state=TrialState.COMPLETE):
 
 @pytest.fixture(autouse=True)
 def _quiet():
-    quieten()
+    hide_optuna_reports()
 
 
 def settings(**changes):

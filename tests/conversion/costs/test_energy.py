@@ -4,11 +4,11 @@ from torch import nn
 
 from conversion import convert
 from conversion.costs.energy import ann_energy_pj, operations_energy_pj
-from conversion.costs.synapses import Connectivity, SynapticLayer
+from conversion.costs.synapses import Connectivity, LayerSynapses
 
 
 def wiring(**drives: str) -> Connectivity:
-    layers = [SynapticLayer(name, 100.0, drive, {}) for name, drive in drives.items()]
+    layers = [LayerSynapses(name, 100.0, drive, {}) for name, drive in drives.items()]
     return Connectivity(tuple(layers), {})
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion import ConversionError, convert, diagnose
-from conversion.diagnosis.error_parts import Parts
+from conversion.diagnosis.error_parts import ErrorParts
 
 
 def linear(weight: list[list[float]], bias: list[float]) -> nn.Linear:
@@ -38,8 +38,8 @@ def test_constant_input_is_even_and_its_rate_rounded_down(one_layer):
     images = torch.tensor([[0.0], [0.125], [0.375], [0.625], [1.0]])
     (row,) = diagnose(one_layer, snn, images, [4]).rows
     # a t = 0, 0.5, 1.5, 2.5, 4 -> 0, 0, 1, 2, 4 spikes
-    assert row.signed == Parts(0, -3 * 0.125 / 5, 0, 0)
-    assert row.absolute == Parts(0, 3 * 0.125 / 5, 0, 0)
+    assert row.signed == ErrorParts(0, -3 * 0.125 / 5, 0, 0)
+    assert row.absolute == ErrorParts(0, 3 * 0.125 / 5, 0, 0)
     assert (row.ann_mean, row.snn_mean) == (2.125 / 5, 1.75 / 5)
     assert row.relative_error == pytest.approx(math.sqrt(3 * 0.125**2 / (0.125**2 + 0.375**2 + 0.625**2 + 1)))
     assert row.rate == 7 / (5 * 4)
@@ -72,7 +72,7 @@ def test_what_lies_above_the_threshold_is_clipped(one_layer, recipe, reach):
 def test_a_silent_neuron_on_a_full_membrane_has_no_error(one_layer):
     snn = convert(one_layer, {"preset": "opi", "initial": {"fraction": 1.0}}, torch.tensor([[1.0]]))
     (row,) = diagnose(one_layer, snn, torch.tensor([[-0.5]]), [4]).rows
-    assert row.absolute == Parts(0, 0, 0, 0)
+    assert row.absolute == ErrorParts(0, 0, 0, 0)
     assert (row.relative_error, row.sin_neurons) == (0, 0)
 
 
@@ -87,11 +87,11 @@ def test_an_early_input_makes_a_silent_neuron_fire(early):
         (4, 2, "3"),
     ]
     _, before = diagnosis.at(2)
-    assert before.signed == Parts(0, 0, 0.5 / 2, 0)  # the mean input of the first neuron is 1/2, not 0
+    assert before.signed == ErrorParts(0, 0, 0.5 / 2, 0)  # the mean input of the first neuron is 1/2, not 0
     assert (before.sin_neurons, before.sin_spikes) == (1, 1 / 2)
     first, after = diagnosis.at(4)
-    assert first.absolute == Parts(0, 0, 0, 0)
-    assert after.signed == Parts(0, 0, 0, 0.25 / 2)  # the mean input is right by now, its timing was not
+    assert first.absolute == ErrorParts(0, 0, 0, 0)
+    assert after.signed == ErrorParts(0, 0, 0, 0.25 / 2)  # the mean input is right by now, its timing was not
     assert (after.sin_neurons, after.sin_spikes) == (1, 1 / 3)
     assert after.mean_error == 0.25 / 2
     assert after.relative_error == 0.25 / 0.5
@@ -101,7 +101,7 @@ def test_a_spike_taken_back_is_no_error_but_still_a_spike(early):
     recipe = {"preset": "spicalib", "scale": "maximum", "neuron": {"gamma": 1, "allowance": 0}}
     snn = convert(early, recipe, torch.tensor([[1.0, 0.0]]))
     _, row = diagnose(early, snn, torch.tensor([[0.5, 0.25]]), [4]).rows
-    assert row.absolute == Parts(0, 0, 0, 0)
+    assert row.absolute == ErrorParts(0, 0, 0, 0)
     assert (row.sin_neurons, row.sin_spikes) == (0, 2 / 4)
 
 

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion.errors import CaptureError
-from conversion.graph.capture import capture, source_line
+from conversion.graph.capture import capture
+from conversion.graph.nodes import source_line
 
 
 def randomised(network: nn.Module) -> nn.Module:

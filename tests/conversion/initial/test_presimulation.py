@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from conversion import RecipeError, convert
 from conversion.graph.activations import QCFS
 from conversion.initial import Offset, Residual
-from conversion.neurons import Burst, IntegrateAndFire, Signed, SpikeCalibrated
+from conversion.neurons import Burst, IntegrateAndFire, Neuron, Signed, SpikeCalibrated
 
 Train = list[float]
 
@@ -188,12 +190,27 @@ def test_rounds_count_as_steps(mlp: Mlp, inputs: Tensor) -> None:
 @pytest.mark.parametrize("rule", [Residual(), Offset(rounds=2)])
 @pytest.mark.parametrize("neuron", [IntegrateAndFire(), Burst(3), Signed(), SpikeCalibrated()], ids=str)
 def test_neurons_that_fit_keep_their_state_in_shape(rule: Offset, neuron: Burst) -> None:
-    assert rule.fits(neuron)
+    assert rule.accepts(neuron)
     currents = torch.randn(rule.steps, 2, 5)
     start = neuron.start(torch.full((2, 5), rule.value))
     spikes, state, _ = rule.before(neuron, currents, rule.steps, start)
     assert spikes.shape == currents.shape
     assert {key: value.shape for key, value in state.items()} == {k: v.shape for k, v in start.items()}
+
+
+def test_a_neuron_of_ones_own_declares_that_its_membrane_can_be_judged() -> None:
+    @dataclass(frozen=True)
+    class Own(Neuron):
+        name: ClassVar[str] = "own"
+
+    class Judged(Own):
+        @property
+        def judged_by_membrane(self) -> bool:
+            return True
+
+    assert not Residual().accepts(Own())
+    assert Residual().accepts(Judged())
+    assert Offset().accepts(Judged())
 
 
 @pytest.mark.parametrize("neuron", ["integer", "multi-threshold", "delay-spike"])

@@ -39,5 +39,4 @@ def test_preset_is_accurate_in_one_step(branchy, images, calibration) -> None:
     snn = convert(branchy, "hmt", calibration)
     (readout,) = snn.simulate(images, (1,))
     assert (readout.output - expected).norm() < 0.05 * expected.norm()
-    half = [layer.uniform_initial for layer in snn.layers.values()]
-    assert half == [0.5] * len(half)
+    assert all(bool((layer.initial == 0.5).all()) for layer in snn.layers.values())

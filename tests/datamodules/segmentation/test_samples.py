@@ -8,7 +8,7 @@ import torch
 
 from datamodules import DataError, LoaderConfig, registry
 from datamodules.scenes import SceneOptions, compose
-from datamodules.segmentation.transforms import TrainingTransform
+from datamodules.segmentation.transforms import SegmentationTransform
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -19,7 +19,7 @@ def test_labels_move_with_the_image(seed, scales):
     coarse = torch.randperm(5).to(torch.uint8)[:4].view(2, 2)
     labels = coarse.repeat_interleave(40, 0).repeat_interleave(48, 1)
     image = (labels * 40)[None].expand(3, -1, -1)
-    view, seen = TrainingTransform((64, 72), scales, True, 0.0)(image, labels)
+    view, seen = SegmentationTransform((64, 72), scales, True, 0.0)(image, labels)
     assert view.shape == (3, 64, 72)
     assert seen.shape == (64, 72)
     inside = seen != 255
@@ -34,7 +34,7 @@ def test_flipping_mirrors_both():
     labels = torch.zeros(32, 32, dtype=torch.uint8)
     labels[:, :16] = 1
     image = (labels * 200)[None].expand(3, -1, -1)
-    transform = TrainingTransform((32, 32), (1.0, 1.0), True, 0.0)
+    transform = SegmentationTransform((32, 32), (1.0, 1.0), True, 0.0)
     torch.manual_seed(0)
     seen = [transform(image, labels) for _ in range(20)]
     assert {int(one[0, 0]) for _, one in seen} == {0, 1}

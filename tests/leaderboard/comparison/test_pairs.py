@@ -34,7 +34,7 @@ def test_two_recipes_differ_where_they_differ(make: Make) -> None:
     changed = {change.name: (change.first, change.second) for change in pair.changes}
     assert changed["neuron.gamma"] == ("5", "10")
     assert not {"neuron.name", "initial.name"} & set(changed)
-    assert [reading.readout for reading in pair.readings] == [1, 4]
+    assert [reading.t for reading in pair.readings] == [1, 4]
     assert pair.readings[0].difference == snn_minus_snn([second], [first], 1)
     assert pair.readings[0].difference.mean == pytest.approx(0.2)
     text = printed(lambda console: render_pair(pair, console))

@@ -13,7 +13,7 @@ from leaderboard.costs.verdicts import at_parity, quantised_ann, verdict
 from leaderboard.page.data import page_data
 from leaderboard.page.html import page_html
 from leaderboard.ranking.boards import Board, rank
-from leaderboard.records.record import Record, SynapticLayer
+from leaderboard.records.record import LayerCounts, Record
 from leaderboard.reports.energy_plot import draw_models
 from leaderboard.reports.latex import to_latex
 from leaderboard.reports.markdown import markdown_report
@@ -27,7 +27,7 @@ SIZES = {"weights": 1000, "biases": 10, "inputs": 100, "outputs": 10, "taps": 0,
 @pytest.fixture
 def boards(make: Make) -> list[Board]:
     layers = [
-        SynapticLayer(name="fc", macs=1000.0, drive="spikes", **SIZES, active_macs=400.0, active_inputs=40.0)
+        LayerCounts(name="fc", macs=1000.0, drive="spikes", **SIZES, active_macs=400.0, active_inputs=40.0)
     ]
     records = [
         make({1: 0.5, 8: 0.9}, label="best", layers=layers, pj_per_step=200.0),  # 1600 of 4600
@@ -112,7 +112,7 @@ def test_what_nobody_measured_is_said(make: Make) -> None:
 
 
 def test_spikes_that_were_not_loaded_are_not_zero(make: Make) -> None:
-    layers = [SynapticLayer(name="fc", macs=1000.0, drive="spikes", **SIZES)]
+    layers = [LayerCounts(name="fc", macs=1000.0, drive="spikes", **SIZES)]
     record = completed(make({4: 0.9}, layers=layers))
     for point in record.curve:
         vars(point)["spikes"] = {}

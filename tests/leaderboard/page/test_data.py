@@ -1,13 +1,14 @@
 import base64
 import gzip
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leaderboard.page.data import ROWS_A_BLOCK, page_data
+from leaderboard.page.shapes import SHAPES
 from leaderboard.published import PublishedCurve
 from leaderboard.ranking.boards import rank
 from leaderboard.records.record import Record
@@ -20,23 +21,30 @@ Make = Callable[..., Record]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def opened(blocks: Sequence[str], place: Sequence[int]) -> dict[str, Any]:
-    return json.loads(gzip.decompress(base64.b64decode(blocks[place[0]])))[place[1]]
+def opened(blocks: Sequence[str], place: Mapping[str, int]) -> dict[str, Any]:
+    return json.loads(gzip.decompress(base64.b64decode(blocks[place["block"]])))[place["place"]]
+
+
+def named(shape: str, values: Sequence[Any]) -> dict[str, Any]:
+    """What the page's script makes of a list."""
+    return dict(zip(SHAPES[shape], values, strict=True))
 
 
 def test_a_row_carries_its_curve_with_intervals_at_every_read_out(make: Make) -> None:
     record = make({2: 0.85, 4: 0.88, 8: 0.9}, ann=0.9, t_before=1)
     data, _ = page_data(rank([record]))
     (row,) = data["boards"][0]["rows"]
-    readout, t, averaged, metric, low, high, gap, gap_low, gap_high, _, synops, rate, energy = row["curve"][1]
-    assert (readout, t, averaged, metric, gap) == (4, 5, 4, 88, -2)
+    found = named("point", row["curve"][1])
+    assert [found[name] for name in ("t", "tTotal", "averaged", "metric", "gap")] == [4, 5, 4, 88, -2]
     bounds = wilson_interval(0.88, 1000)
-    assert (low, high) == pytest.approx((100 * bounds.low, 100 * bounds.high), rel=1e-3)
+    assert (found["low"], found["high"]) == pytest.approx((100 * bounds.low, 100 * bounds.high), rel=1e-3)
     assert record.outcomes is not None
     pair = [decode_outcomes(text, 1000) for text in (record.outcomes.at[4], record.outcomes.ann)]
     difference = paired_bootstrap(*pair)
-    assert (gap_low, gap_high) == pytest.approx((100 * difference.low, 100 * difference.high), rel=1e-3)
-    assert (synops, rate, energy) == (200, 0.125, [pytest.approx(5e-4)])
+    assert (found["gapLow"], found["gapHigh"]) == pytest.approx(
+        (100 * difference.low, 100 * difference.high), rel=1e-3
+    )
+    assert (found["synops"], found["rate"], found["energy"]) == (200, 0.125, [pytest.approx(5e-4)])
 
 
 def test_rows_stand_anew_under_every_limit(make: Make) -> None:
@@ -47,14 +55,13 @@ def test_rows_stand_anew_under_every_limit(make: Make) -> None:
     ]
     (board,) = page_data(rank(records))[0]["boards"]
     assert board["limits"] == [1, 2, 4]
-    places = {row["label"]: [at and (at[0], at[1]) for at in row["at"]] for row in board["rows"]}
-    assert places == {
-        "early": [(0, 1), (0, 1), (1, 2), (2, 2)],
-        "late": [(0, 2), (0, 2), (1, 1), (2, 1)],
-        "last": [None, None, None, (0, 3)],
+    at = {row["label"]: [each and named("standing", each) for each in row["at"]] for row in board["rows"]}
+    assert {label: [each and (each["t"], each["rank"]) for each in row] for label, row in at.items()} == {
+        "early": [(1, 1), (1, 1), (4, 2), (8, 2)],
+        "late": [(1, 2), (1, 2), (4, 1), (8, 1)],
+        "last": [None, None, None, (8, 3)],
     }
-    parity = {row["label"]: [at and at[3] for at in row["at"]] for row in board["rows"]}
-    assert parity["late"] == [None, None, 4, 4]
+    assert [each and each["stepsOne"] for each in at["late"]] == [None, None, 4, 4]
 
 
 def test_what_an_opened_cell_shows_is_found_in_its_block(make: Make) -> None:
@@ -81,10 +88,12 @@ def test_energy_of_layers_is_taken_at_parity(make: Make) -> None:
         "t": 2,
         "parity": True,
         "names": ["fc"],
-        "energy": [[pytest.approx(2e-4)]],
+        "energy": {"operations": [pytest.approx(2e-4)]},
     }
     computed = page_data(rank([record]))[0]["boards"][0]["rows"][0]["layers"]
-    assert computed["energy"] == [[pytest.approx(0.9 * 100 * 1e-6)]]  # no longer stored: from 100 SynOps
+    assert computed["energy"]["operations"] == [
+        pytest.approx(0.9 * 100 * 1e-6)
+    ]  # no longer stored: from 100 SynOps
 
 
 def test_published_figures_stand_beside_their_board_alone(make: Make) -> None:
@@ -152,7 +161,10 @@ def test_a_diagnosis_is_kept_beside_its_cell_and_shown_with_it(make: Make, tmp_p
     assert shown["diagnosed"] == {
         "images": 16,
         "whyNot": "",
-        "at": [[t, [["relu", 1.5, 0.25, error, 10, 20, None, 40]]] for t, error in ((4, 50), (8, None))],
+        "at": [
+            {"t": t, "errors": [["relu", 1.5, 0.25, error, 10, 20, None, 40]]}
+            for t, error in ((4, 50), (8, None))
+        ],
     }
     assert shown["refused"]["whyNot"] == "no rates"
     assert shown["neither"] is None

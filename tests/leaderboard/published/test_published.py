@@ -132,7 +132,7 @@ def test_a_figure_stands_beside_what_was_measured_at_its_t(make: Make) -> None:
     first, second = beside(rank(runs)[0], [curve(at={8: 63.0, 1: 46.5}, steps_before=4)])
     assert (first.t, first.metric, second.t, second.metric) == (1, 46.5, 8, 63.0)
     assert first.measured is not None
-    assert (first.measured.t, first.measured.metric) == (5, pytest.approx(0.6))
+    assert (first.measured.t_total, first.measured.metric) == (5, pytest.approx(0.6))
     assert first.measured_gap == pytest.approx(-30.0)
     assert (second.measured, second.measured_gap) == (None, None)  # not read out at 8
 

@@ -163,7 +163,7 @@ def test_a_limit_of_time_steps_ranks_what_was_read_out_by_then(make: Make) -> No
     assert order(boards[0]) == [("later", 1), ("late", 2), ("early", 3)]
     (limited,) = at_limit(boards, 3)
     assert order(limited) == [("early", 1), ("late", 2)]
-    assert [(row.final_t, row.metric, row.until) for row in limited.rows] == [(1, 0.8, 1), (2, 0.1, 1)]
+    assert [(row.final_t_total, row.metric, row.until) for row in limited.rows] == [(1, 0.8, 1), (2, 0.1, 1)]
     assert [row.steps_within_1_point for row in at_limit(boards, 8)[0].rows] == [4, None, None]
     assert at_limit(boards, 0.5) == []
     assert at_limit(boards, None) == boards

@@ -1,4 +1,4 @@
-"""How many times sooner than the slowest: quotients where all are known, bounds where one is not."""
+"""How many times fewer steps than the slowest: quotients where all are known, bounds where one is not."""
 
 from __future__ import annotations
 

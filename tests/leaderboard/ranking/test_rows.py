@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from leaderboard.ranking.rows import curve_of, pool_by_seed, row_of
+from leaderboard.ranking.rows import pool_by_seed, row_of
 from leaderboard.records.record import Record
 from leaderboard.statistics.intervals import wilson_interval
 
@@ -56,7 +56,7 @@ def test_what_only_looks_like_a_seed_counts(make: Make, one: dict[str, Any], oth
 def test_a_single_run(make: Make) -> None:
     row = row_of([make({1: 0.5, 4: 0.895}, ann=0.9, t_before=2, pj_per_step=100.0)])
     assert (row.label, row.group, row.alphabet, row.max_per_step) == ("recipe", "binary", "binary", 1)
-    assert (row.seeds, row.final_t, row.metric, row.metric_std) == ((0,), 6, 0.895, None)
+    assert (row.seeds, row.final_t_total, row.metric, row.metric_std) == ((0,), 6, 0.895, None)
     assert row.interval == wilson_interval(0.895, 1000)
     assert row.gap_points == pytest.approx(-0.5)
     assert row.gap_interval is not None
@@ -83,7 +83,7 @@ def test_several_seeds_are_averaged_and_parity_is_the_median(make: Make) -> None
     # Seeds share their images, so the interval is that of one test set.
     assert row.interval is not None
     assert row.interval.low == pytest.approx(wilson_interval(0.91, 1000).low)
-    assert [(point.t, pytest.approx(point.metric)) for point in curve_of(row)] == [
+    assert [(point.t, pytest.approx(point.metric)) for point in row.curve] == [
         (1, pytest.approx(1.9 / 3)),
         (2, pytest.approx(2.3 / 3)),
         (8, pytest.approx(0.91)),
@@ -103,14 +103,14 @@ def test_figures_that_are_missing_stay_missing(make: Make) -> None:
     assert (row.interval, row.gap_interval, row.firing_rate) == (None, None, None)
     assert row.energy_at_parity == row.final_energy == {"operations": None}
     assert row.steps_within_1_point == 1
-    assert curve_of(row)[0].energy_pj == {}
+    assert row.curve[0].energy_pj == {}
 
 
 def test_the_curve_holds_the_readouts_that_all_runs_share(make: Make) -> None:
     row = row_of([make({1: 0.5, 2: 0.6, 4: 0.9}, seed=0), make({1: 0.7, 4: 0.8}, seed=1)])
-    assert [point.t for point in curve_of(row)] == [1, 4]
-    assert curve_of(row)[0].metric == pytest.approx(0.6)
-    assert curve_of(row)[1].energy_pj == {"operations": pytest.approx(400.0)}
+    assert [point.t for point in row.curve] == [1, 4]
+    assert row.curve[0].metric == pytest.approx(0.6)
+    assert row.curve[1].energy_pj == {"operations": pytest.approx(400.0)}
 
 
 def test_runs_that_exit_at_different_steps_are_averaged_by_readout(make: Make) -> None:
@@ -118,12 +118,12 @@ def test_runs_that_exit_at_different_steps_are_averaged_by_readout(make: Make) -
     exits = {"exit": {"name": "entropy"}}
     runs = [make(c, t_before=b, seed=s, method_parts=exits) for s, (c, b) in enumerate((early, late))]
     row = row_of(runs)
-    assert [(p.readout, p.t, p.averaged) for p in curve_of(row)] == [(8, 5.0, 8), (64, 61.0, 64)]
-    assert [p.metric for p in curve_of(row)] == [pytest.approx(0.75), pytest.approx(0.85)]
-    assert (row.final_t, row.final_averaged) == (61.0, 64)
+    assert [(p.t, p.t_total, p.averaged) for p in row.curve] == [(8, 5.0, 8), (64, 61.0, 64)]
+    assert [p.metric for p in row.curve] == [pytest.approx(0.75), pytest.approx(0.85)]
+    assert (row.final_t_total, row.final_averaged) == (61.0, 64)
 
 
 def test_the_divergence_is_known_if_every_run_has_it(make: Make) -> None:
     runs = [make(seed=0, kl=0.2), make(seed=1, kl=0.4), make(seed=2)]
-    assert [point.kl for point in curve_of(row_of(runs[:2]))] == [pytest.approx(0.3)] * 3
-    assert [point.kl for point in curve_of(row_of(runs))] == [None] * 3
+    assert [point.kl for point in row_of(runs[:2]).curve] == [pytest.approx(0.3)] * 3
+    assert [point.kl for point in row_of(runs).curve] == [None] * 3

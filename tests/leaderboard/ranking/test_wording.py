@@ -1,5 +1,7 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from leaderboard.records.record import Record
 from leaderboard.statistics.intervals import Interval
 
 Make = Callable[..., Record]
+CASES = json.loads((Path(__file__).parents[1] / "number_cases.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -33,36 +36,31 @@ def test_control_characters_cannot_reach_a_terminal() -> None:
     assert wording.plain("a\x1b[2Jb\nc\u202ed ≤ é") == "a�[2Jb�c�d ≤ é"
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(-0.5, "−0.50"), (0.25, "+0.25"), (-0.001, "0.00"), (0.0, "0.00"), (-12.345, "−12.35")],
-)
-def test_points(value: float, words: str) -> None:
-    assert wording.points(value) == words
+def interval(low: float | None, high: float | None, scale: float) -> Interval | None:
+    return None if low is None or high is None else Interval(low / scale, high / scale)
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(16, "16"), (16.0, "16"), (5.4, "5.4"), (5.4375, "5.4"), (15.97, "16"), (4096.0, "4096")],
-)
-def test_time_steps(value: float, words: str) -> None:
-    assert wording.time_steps(value) == words
+WRITTEN: dict[str, Callable[..., str]] = {
+    "points": wording.points,
+    "time_steps": wording.time_steps,
+    "total_steps": wording.total_steps,
+    "times": wording.times,
+    "rate": wording.rate,
+    "percent": lambda value: wording.percent(value / 100),
+    "percent_range": lambda low, high: wording.percent_range(interval(low, high, 100)),
+    "points_range": lambda low, high: wording.points_range(interval(low, high, 1)),
+}
 
 
-@pytest.mark.parametrize(
-    ("total", "averaged", "words"),
-    [(8, 8, "8"), (8.0, 8, "8"), (12, 8, "12 (8)"), (5.4375, 64, "5.4 (≤64)"), (64, 32.5, "64 (32.5)")],
-)
-def test_averaged_steps_stand_beside_where_they_differ(total: float, averaged: float, words: str) -> None:
-    assert wording.total_steps(total, averaged) == words
+@pytest.mark.parametrize("name", WRITTEN)
+def test_numbers_are_written_as_on_the_page(name: str) -> None:
+    """The page's script is tested with the same cases, tests/leaderboard/page/script/numbers.test.mjs."""
+    for *figures, text in CASES[name]:
+        assert WRITTEN[name](*figures) == text, figures
 
 
-@pytest.mark.parametrize(
-    ("ratio", "words"),
-    [(0.12345, "0.123×"), (1.0, "1.00×"), (12.34, "12.3×"), (123.4, "123×"), (None, "n/a")],
-)
-def test_times(ratio: float | None, words: str) -> None:
-    assert wording.times(ratio) == words
+def test_every_kind_of_case_is_written() -> None:
+    assert CASES.keys() - {"note"} == WRITTEN.keys()
 
 
 def test_never_and_unknown_differ(make: Make) -> None:
@@ -76,11 +74,8 @@ def test_never_and_unknown_differ(make: Make) -> None:
     assert wording.parity_energy(reached, None) == "n/a"
 
 
-def test_ranges_and_places(make: Make) -> None:
+def test_places(make: Make) -> None:
     row = row_of([make()])
-    assert wording.percent_range(Interval(0.9061, 0.9174)) == "90.6–91.7"
-    assert wording.points_range(Interval(-1.0, 0.2)) == "−1.00 to +0.20"
-    assert (wording.percent_range(None), wording.points_range(None)) == ("", "")
     assert wording.place(row) == ""
     assert wording.place(replace(row, rank=2, ties_first=True)) == "2="
 

@@ -55,7 +55,7 @@ def failure(**changes: object) -> Failure:
         "error": "ValueError",
         "message": "a\nb \ud800",
         "traceback": "Traceback",
-        "mendable": False,
+        "outside_cause": False,
         "worker": "process 1 on here",
         "created": "2026-01-01T00:00:00+00:00",
         "versions": {},
@@ -68,8 +68,10 @@ def test_failures_are_kept_and_cleared(tmp_path: Path) -> None:
     store.write(kept)
     assert store.get("a" * 16) == kept
     assert store.load() == {"a" * 16: kept}
+    (file,) = tmp_path.rglob("*.json")
+    assert json.loads(file.read_text())["mendable"] is False  # what files have always called it
     assert (kept.summary, kept.why) == ("ValueError: a", "Traceback")
-    assert failure(mendable=True, message="mend me").why == "mend me"
+    assert failure(outside_cause=True, message="mend me").why == "mend me"
     store.clear("a" * 16)
     store.clear("a" * 16)
     assert store.load() == {}

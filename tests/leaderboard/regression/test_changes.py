@@ -9,7 +9,7 @@ from leaderboard.regression.baseline import (
     OTHER,
     SAME,
     Baseline,
-    Measured,
+    MeasuredCell,
     measured,
     read_baseline,
     write_baseline,
@@ -31,10 +31,10 @@ from leaderboard.regression.changes import (
 
 @pytest.fixture
 def cell(make):
-    return Measured.of(make({1: 0.5, 2: 0.7, 3: 0.8, 4: 0.85}))
+    return MeasuredCell.of(make({1: 0.5, 2: 0.7, 3: 0.8, 4: 0.85}))
 
 
-def changed(cell: Measured, t: int | None, field: str, name: str | None, value) -> Measured:
+def changed(cell: MeasuredCell, t: int | None, field: str, name: str | None, value) -> MeasuredCell:
     """The same with one number changed, of a read-out or of the cell."""
     content = cell.model_dump()
     target = content if t is None else content["readings"][t]
@@ -42,7 +42,7 @@ def changed(cell: Measured, t: int | None, field: str, name: str | None, value) 
         target[field] = value
     else:
         target[field][name] = value
-    return Measured.model_validate(content)
+    return MeasuredCell.model_validate(content)
 
 
 def only(old, new, tolerance=SAME):
@@ -83,7 +83,7 @@ def test_a_shift_of_time_is_recognised(cell, by):
     content = cell.model_dump()
     for t, reading in content["readings"].items():
         reading["spikes"] = {"small": 20.0 * (t + by), "large": 30.0 * (t + by)}
-    assert only(cell, Measured.model_validate(content)).room == SHIFTED
+    assert only(cell, MeasuredCell.model_validate(content)).room == SHIFTED
 
 
 def test_tolerances_are_relative_to_what_they_bound(cell):

@@ -92,7 +92,7 @@ def test_a_registered_encoding_goes_through_to_the_table_and_the_page(
     page = html.page_html(boards)
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
     shown = json.dumps(data["boards"][0]["rows"][0]["curve"])
-    assert f"{float(f'{100 * row.interval.low:.4g}'):g}" in shown
+    assert f"{float(f'{100 * row.interval.low:.6g}'):.6g}" in shown
     assert "one test image is worth" not in markdown_report(
         boards, command="x"
     )  # which is true of shares alone

@@ -10,7 +10,7 @@ import pytest
 
 import energy
 from energy import NotMeasured
-from leaderboard.records.record import Record, SourceLayer, SynapticLayer
+from leaderboard.records.record import LayerCounts, Record, SourceLayer
 from leaderboard.statistics.energies import bits_of, completed, layer_energies, parts_of
 from leaderboard.statistics.figures import energy_ratio
 from leaderboard.store.checks import inconsistency
@@ -22,8 +22,8 @@ SIZES = {"weights": 1000, "biases": 10, "inputs": 100, "outputs": 10, "taps": 0,
 ZEROS = {"active_macs": 300.0, "active_inputs": 30.0}
 
 
-def layer(**counts: object) -> SynapticLayer:
-    return SynapticLayer(name="fc", macs=1000.0, drive="spikes", **counts)
+def layer(**counts: object) -> LayerCounts:
+    return LayerCounts(name="fc", macs=1000.0, drive="spikes", **counts)
 
 
 def old_file(folder: Path, record: Record, version: int = 2) -> Path:

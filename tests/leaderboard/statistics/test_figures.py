@@ -23,7 +23,7 @@ Make = Callable[..., Record]
 def test_metric_at_counts_averaged_steps(make: Make) -> None:
     record = make({1: 0.5, 2: 0.7}, t_before=10)
     assert metric_at(record, 2) == 0.7
-    with pytest.raises(ValueError, match=f"record {record.cell_id} has no readout at t=12; measured: 1, 2"):
+    with pytest.raises(ValueError, match=f"record {record.cell_id} has no read-out at t=12; measured: 1, 2"):
         metric_at(record, 12)
 
 

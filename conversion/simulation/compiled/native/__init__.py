@@ -22,7 +22,7 @@ from conversion.errors import ConversionError
 from conversion.simulation import processor
 from conversion.simulation.caching import cache_folder
 from conversion.simulation.compiled.native.private_cache import library
-from conversion.simulation.compiled.native.structures import IndexJob, Layer, PoolJob, TableLayer
+from conversion.simulation.compiled.native.structures import IndexJob, LayerJob, PoolJob, TableLayer
 
 _FOLDER = Path(__file__).parent
 _SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c", "pool.c")]
@@ -33,7 +33,7 @@ _YES, _NO = ("", "1", "true", "yes", "on"), ("0", "false", "no", "off")
 _SECONDS = 120.0  # that the compiler may take
 _FACTS = ("has_synapses", "has_tiles", "byte_lanes", "has_tables", "narrow_group", "wide_group")
 _STRUCTURES: dict[str, type[ctypes.Structure]] = {
-    "layer_size": Layer,
+    "layer_size": LayerJob,
     "table_layer_size": TableLayer,
     "index_job_size": IndexJob,
     "pool_job_size": PoolJob,
@@ -53,7 +53,7 @@ def kernel() -> ctypes.CDLL | None:
         found = _loaded()
         for name in (*_FACTS, *_STRUCTURES):
             getattr(found, name).restype = ctypes.c_int64
-        found.run_layer.argtypes = [ctypes.POINTER(Layer), ctypes.c_int64]
+        found.run_layer.argtypes = [ctypes.POINTER(LayerJob), ctypes.c_int64]
         found.run_tables.argtypes = [ctypes.POINTER(TableLayer), ctypes.c_int64]
         found.index_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_int64]
         found.sum_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_void_p, ctypes.c_int64]

@@ -11,26 +11,26 @@
 #define HAS_SYNAPSES 1
 #define NEEDS_SHIFT 1 /* signed spikes arrive 128 too large */
 
-/* Add the products of one run of channels, for a tile of pixels, to sums[pixel][plane][vector].
+/* Add the products of one run of channels, for a tile of pixels, to sums[pixel][digit][vector].
  *
  * Where spikes are signed, 128 is added to each of them, which flips one bit; `shift` of the layer, -128 times
  * the sum of the weights of a row of the kernel, makes up for it. What overflows on the way comes back: all
  * sums are modulo 2^32, and the last one fits. */
 INLINE void multiply(
-    ivec sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels, const int planes,
+    ivec sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels, const int digits,
     const int vectors, const int is_signed, int64_t largest) {
     const __m512i flip = _mm512_set1_epi8((char)0x80);
     for (int64_t c = 0; c < channels; c += 4) {
         __m512i w[3][2];
-        for (int p = 0; p < planes; p++)
+        for (int p = 0; p < digits; p++)
             for (int k = 0; k < vectors; k++)
-                w[p][k] = _mm512_loadu_si512(weights + (c / 4 * planes * vectors + p * vectors + k) * 64);
+                w[p][k] = _mm512_loadu_si512(weights + (c / 4 * digits * vectors + p * vectors + k) * 64);
         for (int i = 0; i < TILE; i++) {
             int32_t four;
             memcpy(&four, pixels[i] + c, 4);
             __m512i s = _mm512_set1_epi32(four);
             if (is_signed) s = _mm512_xor_si512(s, flip);
-            for (int p = 0; p < planes; p++)
+            for (int p = 0; p < digits; p++)
                 for (int k = 0; k < vectors; k++)
                     sums[i][p][k] = (ivec)_mm512_dpbusd_epi32((__m512i)sums[i][p][k], s, w[p][k]);
         }
@@ -40,16 +40,16 @@ INLINE void multiply(
 #define HAS_SYNAPSES 1
 #define NEEDS_SHIFT 0
 
-/* Add the products of one run of channels, for a tile of pixels, to sums[pixel][plane][vector].
+/* Add the products of one run of channels, for a tile of pixels, to sums[pixel][digit][vector].
  *
  * Where spikes are signed, the sign of each moves from the weight, whose magnitude is the unsigned factor, to
  * the spike. */
 INLINE void multiply(
-    ivec sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels, const int planes,
+    ivec sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels, const int digits,
     const int vectors, const int is_signed, int64_t largest) {
     const __m256i ones = _mm256_set1_epi16(1);
     const int64_t run = 4 * (32767 / (2 * 128 * largest)); /* channels whose sums fit 16 bits */
-    for (int p = 0; p < planes; p++)
+    for (int p = 0; p < digits; p++)
         for (int64_t from = 0; from < channels; from += run) {
             const int64_t to = from + run < channels ? from + run : channels;
             __m256i partial[TILE][2];
@@ -59,7 +59,7 @@ INLINE void multiply(
                 __m256i w[2];
                 for (int k = 0; k < vectors; k++)
                     w[k] = _mm256_loadu_si256(
-                        (const __m256i *)(weights + (c / 4 * planes * vectors + p * vectors + k) * 32));
+                        (const __m256i *)(weights + (c / 4 * digits * vectors + p * vectors + k) * 32));
                 for (int i = 0; i < TILE; i++) {
                     int32_t four;
                     memcpy(&four, pixels[i] + c, 4);

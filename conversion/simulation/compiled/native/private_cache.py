@@ -1,4 +1,4 @@
-"""A compiled library on the disk, run by nobody who cannot trust it.
+"""A compiled library on the disk; it is loaded only if this user alone can have written it.
 
     <folder>/<name>.so          the library
     <folder>/<name>.so.sha256   what it must hash to
@@ -63,7 +63,7 @@ def private_folder(cache: Path) -> Path:
     """The cache, or where others may write it a folder in it that they may not.
 
     Raises:
-        ForeignError: that one, too, is somebody else's.
+        ForeignError: that folder, too, belongs to another user.
         OSError: it cannot be created.
     """
     if not cache.exists():
@@ -127,12 +127,12 @@ def _hash_of(path: Path) -> Path:
 
 
 def _read_private(path: Path) -> bytes:
-    """Content of a plain file that nobody else can have written."""
+    """Content of a plain file that no other user can have written."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     with open(descriptor, "rb") as stream:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or not _is_private(found):
-            raise ForeignError(f"{path} is somebody else's")
+            raise ForeignError(f"{path} may have been written by another user")
         return stream.read()
 
 

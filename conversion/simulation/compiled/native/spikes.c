@@ -1,8 +1,8 @@
 /* Layers of spiking networks: integer synapses, fused with soft-reset neurons.
  *
  * Spikes are small integers, so the synaptic sum is integer arithmetic: weights are fixed-point numbers,
- * written in signed base-256 digits, one byte plane a digit, and multiplied with spikes by the
- * processor's byte dot product. One plane is 8-bit weights, three planes are as fine as float32. Integer
+ * written in signed base-256 digits, one byte a digit, and multiplied with spikes by the
+ * processor's byte dot product. One digit is 8-bit weights, three digits are as fine as float32. Integer
  * sums are exact: results do not depend on the order of additions, on threads or on chunks of time.
  *
  * Spikes are bytes, channels last: [T * B, H, W, C]. Currents never leave the registers.
@@ -25,12 +25,12 @@ typedef struct {
     const int8_t *spikes; /* input; channels = 0: no synapses, only addends */
     int64_t steps, images, height, width, channels, is_signed, largest; /* is_signed: some spikes are
         negative; largest: most of one neuron in one step, of either sign */
-    /* [blocks, kernel_h * kernel_w * channels / 4, planes, vectors, LANES, 4], scale and bias [outputs] */
+    /* [blocks, kernel_h * kernel_w * channels / 4, digits, vectors, LANES, 4], scale and bias [outputs] */
     const int8_t *weights;
     const float *scale, *bias;
     const int32_t *shift; /* [kernel_h, outputs], see `multiply` */
-    int64_t planes, vectors;
-    int64_t tiled; /* weights are those of tiles.h: [units, entries, vectors, planes, 16, 16, 4] */
+    int64_t digits, vectors;
+    int64_t tiled; /* weights are those of tiles.h: [units, entries, vectors, digits, 16, 16, 4] */
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     int64_t out_height, out_width, outputs;
     int64_t addends;
@@ -44,15 +44,15 @@ typedef struct {
 #if HAS_SYNAPSES
 /* Synaptic currents and biases of a tile of neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
 INLINE void synapses(
-    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x, const int planes,
+    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x, const int digits,
     const int vectors, const int is_signed) {
     static const int8_t silence[8192] = {0};
-    const int64_t row_bytes = l->channels * planes * vectors * LANES;
+    const int64_t row_bytes = l->channels * digits * vectors * LANES;
     const int8_t *weights = l->weights + block * l->kernel_h * l->kernel_w * row_bytes;
     const int64_t channel = block * LANES * vectors;
     ivec sums[TILE][3][2], shift[2] = {all_whole(0), all_whole(0)};
     for (int i = 0; i < TILE; i++)
-        for (int p = 0; p < planes; p++)
+        for (int p = 0; p < digits; p++)
             for (int k = 0; k < vectors; k++) sums[i][p][k] = all_whole(0);
     const int64_t left = x * l->stride_w - l->pad_w, apart = l->stride_w * l->channels;
     const int64_t right = left + (TILE - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w;
@@ -67,7 +67,7 @@ INLINE void synapses(
             shift[k] += load_whole(l->shift + ky * l->outputs + channel + k * LANES);
         if (contiguous) { /* away from borders, a row of the kernel is one run */
             for (int i = 0; i < TILE; i++) pixels[i] = line + left * l->channels + i * apart;
-            multiply(sums, pixels, taps, l->kernel_w * l->channels, planes, vectors, is_signed, l->largest);
+            multiply(sums, pixels, taps, l->kernel_w * l->channels, digits, vectors, is_signed, l->largest);
             continue;
         }
         for (int64_t kx = 0; kx < l->kernel_w; kx++) {
@@ -75,20 +75,20 @@ INLINE void synapses(
                 const int64_t column = left + i * l->stride_w + kx * l->dilation_w;
                 pixels[i] = column >= 0 && column < l->width ? line + column * l->channels : silence;
             }
-            multiply(sums, pixels, taps + kx * row_bytes, l->channels, planes, vectors, is_signed, l->largest);
+            multiply(sums, pixels, taps + kx * row_bytes, l->channels, digits, vectors, is_signed, l->largest);
         }
     }
     for (int i = 0; i < TILE; i++)
         for (int k = 0; k < vectors; k++) {
-            ivec sum = sums[i][planes - 1][k]; /* weights are such that the whole sum fits 32 bits */
-            for (int p = planes - 2; p >= 0; p--) sum = (sum << 8) + sums[i][p][k];
+            ivec sum = sums[i][digits - 1][k]; /* weights are such that the whole sum fits 32 bits */
+            for (int p = digits - 2; p >= 0; p--) sum = (sum << 8) + sums[i][p][k];
             const vec scale = load(l->scale + channel + k * LANES), bias = load(l->bias + channel + k * LANES);
             currents[i][k] = multiply_add(floats(sum + shift[k]), scale, bias);
         }
 }
 #else
 INLINE void synapses(
-    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x, const int planes,
+    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x, const int digits,
     const int vectors, const int is_signed) {}
 #endif
 
@@ -158,7 +158,7 @@ INLINE void finish(
 /* One row of output pixels of one block of channels. Time runs outside the pixels: a row's membranes
  * stay in the nearest cache, and spikes are read and written as contiguous lines. */
 INLINE void run_row(
-    const layer *given, int64_t block, int64_t y, const int planes, const int vectors, const int is_signed) {
+    const layer *given, int64_t block, int64_t y, const int digits, const int vectors, const int is_signed) {
     const layer own = *given, *l = &own; /* nothing written below can change it, and the compiler knows */
     const int64_t channel = block * LANES * vectors;
     const int64_t map = l->out_height * l->out_width * l->outputs;
@@ -170,7 +170,7 @@ INLINE void run_row(
                 vec currents[TILE][2];
                 for (int i = 0; i < TILE; i++)
                     for (int k = 0; k < vectors; k++) currents[i][k] = load(l->bias + channel + k * LANES);
-                if (planes) synapses(currents, l, l->spikes + image, block, y, x, planes, vectors, is_signed);
+                if (digits) synapses(currents, l, l->spikes + image, block, y, x, digits, vectors, is_signed);
                 const int64_t place = line + x * l->outputs, at = b * map + place;
                 if (l->out_width - x >= TILE) finish(currents, l, channel, place, at, t, TILE, vectors);
                 else finish(currents, l, channel, place, at, t, l->out_width - x, vectors);
@@ -203,7 +203,7 @@ void run_layer(const layer *l, int64_t threads) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (int64_t item = 0; item < items; item++) {
         const int64_t block = item / l->out_height, y = item % l->out_height;
-        switch ((l->planes * 2 + l->vectors - 1) * 2 + l->is_signed) {
+        switch ((l->digits * 2 + l->vectors - 1) * 2 + l->is_signed) {
             CASE(0, 1, 0)
             CASE(0, 2, 0)
             CASE(1, 1, 0)

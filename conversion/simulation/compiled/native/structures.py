@@ -8,7 +8,7 @@ MAX_ADDENDS = 8
 MAX_PLANES = 4
 MAX_STATES = 4
 MAX_KERNEL = 16  # of a pool
-BLOCK = 16  # output channels of a layer in the byte kernel are a multiple of this
+CHANNEL_MULTIPLE = 16  # output channels of a layer in the byte kernel are a multiple of this
 MAX_CHANNELS = 8192  # most input channels of a layer with synapses
 
 
@@ -42,14 +42,14 @@ class Addend(ctypes.Structure):
     _fields_ = (*_pointers("values", "scale"), *_numbers("step", "is_spikes"))
 
 
-class Layer(ctypes.Structure):
+class LayerJob(ctypes.Structure):
     """See `layer` in spikes.c."""
 
     _fields_ = (
         *_pointers("spikes"),
         *_numbers("steps", "images", "height", "width", "channels", "is_signed", "largest"),
         *_pointers("weights", "scale", "bias", "shift"),
-        *_numbers("planes", "vectors", "tiled", *_KERNEL, *_OUTPUT),
+        *_numbers("digits", "vectors", "tiled", *_KERNEL, *_OUTPUT),
         ("add", Addend * MAX_ADDENDS),
         ("neurons", Neurons),
         *_pointers("fired", "counts", "currents"),

@@ -51,7 +51,7 @@ typedef struct {
 /* Pixels that fill a tile better than these steps of images do; 1 if none do. */
 static int64_t abreast_of(const layer *l, int64_t steps) {
     const int64_t tiles = (l->out_width + ROWS - 1) / ROWS, pixels = (l->out_width + tiles - 1) / tiles;
-    return l->planes && pixels > 2 * steps ? pixels : 1;
+    return l->digits && pixels > 2 * steps ? pixels : 1;
 }
 
 static cut cut_of(const layer *l, int64_t threads) {
@@ -61,7 +61,7 @@ static cut cut_of(const layer *l, int64_t threads) {
     const int64_t each = (run + DEPTH - 1) / DEPTH, wanted = 8 * threads; /* so that none waits long for another */
     c.together = l->steps < ROWS ? ROWS / l->steps : 1;
     c.groups = (l->images + c.together - 1) / c.together;
-    c.entries = l->planes ? runs * each : 0;
+    c.entries = l->digits ? runs * each : 0;
     c.depth = run < DEPTH ? run : DEPTH;
     c.width = (l->out_width - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w + 1;
     c.row = ((c.width * l->channels + 63) / 64 | 1) * 64;
@@ -71,14 +71,14 @@ static cut cut_of(const layer *l, int64_t threads) {
     const int64_t sent = BAND_BYTES / (ROWS * l->out_width * l->outputs);
     c.rows_out = most < least ? least : most < l->out_height ? most : l->out_height;
     if (c.rows_out > sent) c.rows_out = sent < 1 ? 1 : sent;
-    if (l->planes) {
+    if (l->digits) {
         const int64_t above = (l->kernel_h - 1) * l->dilation_h + 1 - l->stride_h; /* rows beside stride_h for each */
         const int64_t fit = (BAND_BYTES / (ROWS * c.row) - above) / l->stride_h;
         if (c.rows_out > fit) c.rows_out = fit < 1 ? 1 : fit;
         c.rows_in = c.rows_out * l->stride_h + above;
     }
     c.bands = (l->out_height + c.rows_out - 1) / c.rows_out;
-    c.units = l->planes ? l->outputs / (LANES * l->vectors) : 1;
+    c.units = l->digits ? l->outputs / (LANES * l->vectors) : 1;
     c.parts = wanted / (c.bands * c.groups);
     if (c.parts > c.units) c.parts = c.units;
     if (c.parts < 1) c.parts = 1;
@@ -153,8 +153,8 @@ INLINE void multiply_all(
 /* One unit of channels, for pixels [from, to) of the output, where rows of tiles are time steps. */
 INLINE void run_steps(
     const layer *l, const cut *c, const int8_t *spikes, int32_t *sums, int64_t unit, int64_t from, int64_t to,
-    int64_t b, int64_t images, int64_t t, int64_t steps, const int planes, const int vectors) {
-    const int columns = planes * vectors;
+    int64_t b, int64_t images, int64_t t, int64_t steps, const int digits, const int vectors) {
+    const int columns = digits * vectors;
     const int8_t *weights = l->weights + unit * c->entries * columns * TILE_BYTES;
     for (int64_t pixel = from; pixel < to; pixel += NEIGHBOURS) {
         const int64_t pixels = to - pixel < NEIGHBOURS ? to - pixel : NEIGHBOURS;
@@ -168,7 +168,7 @@ INLINE void run_steps(
             for (int64_t image = 0; image < images; image++) {
                 const int64_t place = pixel * l->outputs + (unit * vectors + k) * LANES;
                 const int64_t row = image * steps;
-                settlers[planes](l, sums, k * planes, row, place, pixels, b + image, t, steps, columns * SUMS);
+                settlers[digits](l, sums, k * digits, row, place, pixels, b + image, t, steps, columns * SUMS);
             }
     }
 }
@@ -176,8 +176,8 @@ INLINE void run_steps(
 /* One unit of channels, for rows [first, last) of the output, where rows of tiles are pixels abreast. */
 INLINE void run_abreast(
     const layer *l, const cut *c, const int8_t *spikes, int32_t *sums, int64_t unit, int64_t first, int64_t last,
-    int64_t b, int64_t images, int64_t t, int64_t steps, const int planes, const int vectors) {
-    const int columns = planes * vectors;
+    int64_t b, int64_t images, int64_t t, int64_t steps, const int digits, const int vectors) {
+    const int columns = digits * vectors;
     const int8_t *weights = l->weights + unit * c->entries * columns * TILE_BYTES;
     for (int64_t r = 0; r < images * steps; r++)
         for (int64_t y = first; y < last; y++)
@@ -192,8 +192,8 @@ INLINE void run_abreast(
                         const int64_t rest = left - i * c->abreast, pixels = rest < c->abreast ? rest : c->abreast;
                         const int64_t pixel = y * l->out_width + x + i * c->abreast;
                         const int64_t place = pixel * l->outputs + (unit * vectors + k) * LANES;
-                        settlers[planes](
-                            l, sums + i * columns * SUMS, k * planes, 0, place, pixels, b + r / steps, t + r % steps, 1,
+                        settlers[digits](
+                            l, sums + i * columns * SUMS, k * digits, 0, place, pixels, b + r / steps, t + r % steps, 1,
                             LANES);
                     }
             }
@@ -236,14 +236,14 @@ static void run_item(
     const int64_t images = l->images - b < c->together ? l->images - b : c->together;
     for (int64_t t = 0; t < l->steps; t += ROWS) {
         const int64_t steps = l->steps - t < ROWS ? l->steps - t : ROWS;
-        if (l->planes) {
+        if (l->digits) {
             copy_spikes(l, c, spikes, first * l->stride_h, b, images, t, steps);
             set_tiles(c->abreast > 1 ? c->abreast : images * steps, c->depth);
         }
         const int64_t from = first * l->out_width, to = last * l->out_width;
-        if (!l->planes) run_places(l, from * l->outputs, to * l->outputs, b, images, t, steps);
+        if (!l->digits) run_places(l, from * l->outputs, to * l->outputs, b, images, t, steps);
         for (int64_t unit = part * c->units / c->parts; unit < (part + 1) * c->units / c->parts; unit++)
-            switch (l->planes * 2 + l->vectors - 1) {
+            switch (l->digits * 2 + l->vectors - 1) {
 #define UNIT(P, V) \
     case P * 2 + V - 1: \
         if (c->abreast > 1) run_abreast(l, c, spikes, sums, unit, first, last, b, images, t, steps, P, V); \
@@ -264,8 +264,8 @@ static void run_tiles(const layer *l, int64_t threads) {
     if (!l->images) return;
     cut c = cut_of(l, threads);
     const int64_t beyond = c.abreast > 1 ? 2 * ROWS * c.apart : 0; /* tiles of pixels go on behind the last row */
-    const int64_t bytes = l->planes ? (c.rows_in * ROWS * c.row + beyond + DEPTH + 63) / 64 * 64 : 0;
-    const int64_t sums = NEIGHBOURS * (l->planes * l->vectors + 1) * TILE_BYTES;
+    const int64_t bytes = l->digits ? (c.rows_in * ROWS * c.row + beyond + DEPTH + 63) / 64 * 64 : 0;
+    const int64_t sums = NEIGHBOURS * (l->digits * l->vectors + 1) * TILE_BYTES;
     const int64_t counts = l->counts ? c.rows_out * l->out_width * l->outputs * sizeof(float) : 0;
     omp_lock_t *locks = malloc(c.bands * sizeof(omp_lock_t));
     for (int64_t band = 0; band < c.bands; band++) omp_init_lock(locks + band);
@@ -279,7 +279,7 @@ static void run_tiles(const layer *l, int64_t threads) {
 #pragma omp for schedule(dynamic)
         for (int64_t item = 0; item < c.groups * c.bands * c.parts; item++)
             run_item(l, &c, scratch, own_sums, own_counts, locks, item);
-        if (l->planes) _tile_release();
+        if (l->digits) _tile_release();
         free(scratch);
     }
     for (int64_t band = 0; band < c.bands; band++) omp_destroy_lock(locks + band);

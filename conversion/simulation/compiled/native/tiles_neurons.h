@@ -8,26 +8,26 @@
  * from the sums of one to those of the next. */
 INLINE void settle(
     const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t b, int64_t t,
-    int64_t steps, const int64_t next, const int planes, const int registers, const int kind) {
+    int64_t steps, const int64_t next, const int digits, const int registers, const int kind) {
     const int64_t map = l->out_height * l->out_width * l->outputs, at = b * map + place;
-    const int64_t apart = planes ? l->outputs : LANES;
+    const int64_t apart = digits ? l->outputs : LANES;
     int64_t channel[NEIGHBOURS];
     vec state[NEIGHBOURS][MAX_STATES], counted[NEIGHBOURS];
     for (int i = 0; i < registers; i++) {
-        channel[i] = planes ? place % l->outputs : (place + i * LANES) % l->outputs;
+        channel[i] = digits ? place % l->outputs : (place + i * LANES) % l->outputs;
         counted[i] = all(0);
         for (int s = 0; s < states_of(kind) && kind != NONE; s++)
             state[i][s] = load(l->neurons.state[s] + at + i * apart);
     }
-    const vec scale = planes ? load(l->scale + channel[0]) : all(0);
+    const vec scale = digits ? load(l->scale + channel[0]) : all(0);
     for (int64_t step = 0; step < steps; step++) {
         vec currents[NEIGHBOURS];
         for (int i = 0; i < registers; i++) {
             currents[i] = load(l->bias + channel[i]);
-            if (!planes) continue;
+            if (!digits) continue;
             const int32_t *own = sums + i * next + column * SUMS + (row + step) * LANES;
-            ivec sum = load_whole(own + (planes - 1) * SUMS);
-            for (int p = planes - 2; p >= 0; p--) sum = (sum << 8) + load_whole(own + p * SUMS);
+            ivec sum = load_whole(own + (digits - 1) * SUMS);
+            for (int p = digits - 2; p >= 0; p--) sum = (sum << 8) + load_whole(own + p * SUMS);
             currents[i] = multiply_add(floats(sum), scale, currents[i]);
         }
         for (int64_t a = 0; a < l->addends; a++) {
@@ -68,18 +68,18 @@ INLINE void settle(
 /* The steps of an image for a few registers; fewer than NEIGHBOURS come one by one. */
 INLINE void settle_all(
     const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t registers, int64_t b,
-    int64_t t, int64_t steps, const int64_t next, const int planes) {
-    const int64_t apart = planes ? l->outputs : LANES;
+    int64_t t, int64_t steps, const int64_t next, const int digits) {
+    const int64_t apart = digits ? l->outputs : LANES;
     switch (l->neurons.kind) {
 #define SETTLE(KIND) \
     case KIND: \
         for (; registers >= NEIGHBOURS; registers -= NEIGHBOURS) { \
-            settle(l, sums, column, row, place, b, t, steps, next, planes, NEIGHBOURS, KIND); \
+            settle(l, sums, column, row, place, b, t, steps, next, digits, NEIGHBOURS, KIND); \
             sums += NEIGHBOURS * next; \
             place += NEIGHBOURS * apart; \
         } \
         for (int64_t i = 0; i < registers; i++) \
-            settle(l, sums + i * next, column, row, place + i * apart, b, t, steps, next, planes, 1, KIND); \
+            settle(l, sums + i * next, column, row, place + i * apart, b, t, steps, next, digits, 1, KIND); \
         break;
         SETTLE(NONE)
         SETTLE(BINARY)
@@ -93,11 +93,11 @@ INLINE void settle_all(
 }
 
 /* Compiled once for each number of digits. */
-#define SETTLER(PLANES) \
-    static __attribute__((noinline)) void settle_##PLANES( \
+#define SETTLER(DIGITS) \
+    static __attribute__((noinline)) void settle_##DIGITS( \
         const layer *l, const int32_t *sums, int64_t column, int64_t row, int64_t place, int64_t registers, int64_t b, \
         int64_t t, int64_t steps, int64_t next) { \
-        settle_all(l, sums, column, row, place, registers, b, t, steps, next, PLANES); \
+        settle_all(l, sums, column, row, place, registers, b, t, steps, next, DIGITS); \
     }
 SETTLER(0)
 SETTLER(1)

@@ -214,16 +214,16 @@ def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, p
     inputs = layer.weight.shape[1]
     shape = (steps * images, inputs) if isinstance(layer, nn.Linear) else (steps * images, inputs, 9, 7)
     spikes = torch.randint(low, 5, shape, dtype=torch.int8)
-    unit = torch.rand(1, inputs, *[1] * (len(shape) - 2)) + 0.5
+    spike_value = torch.rand(1, inputs, *[1] * (len(shape) - 2)) + 0.5
     threshold = torch.rand(layer.weight.shape[0]) + 0.5
-    synapses = pack(layer, unit, threshold, precision, 4, low)
-    source = Spikes(spikes, steps, unit, signed=low < 0)
+    synapses = pack(layer, spike_value, threshold, precision, 4, low)
+    source = Spikes(spikes, steps, spike_value, signed=low < 0)
     output_shape = synapses.output_shape(source.shape)
     currents, counts = run_layer(output_shape, steps, (source, synapses), (), None)
     assert counts is None
     with torch.no_grad():
         layer = layer.double()
-        exact = layer(spikes.double() * unit) / threshold.view(1, -1, *[1] * (len(shape) - 2))
+        exact = layer(spikes.double() * spike_value) / threshold.view(1, -1, *[1] * (len(shape) - 2))
         scale = synapses.fixed.scale.double()
         weight = scale.view(-1, *[1] * (layer.weight.ndim - 1)).expand_as(layer.weight)
         settings = {k: getattr(layer, k) for k in ("stride", "padding", "dilation") if hasattr(layer, k)}

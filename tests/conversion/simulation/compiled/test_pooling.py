@@ -9,7 +9,7 @@ from conversion.signals.signals import Spikes
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.lanes import lanes_for, pack_spikes, planes_of
 from conversion.simulation.compiled.native import has_tables, kernel
-from conversion.simulation.compiled.pooling import fits, pool_bytes, pool_packed
+from conversion.simulation.compiled.pooling import can_pool, pool_bytes, pool_packed
 
 pytestmark = pytest.mark.skipif(kernel() is None, reason="no C compiler on this machine")
 ONE = torch.ones(1)
@@ -41,7 +41,7 @@ def test_bits(rule, pool, count, least, most):
     state, expected_state = {}, {}
     for spikes in chunks(count, 8, least, most):
         packed = pack_spikes(spikes, weights, lanes)
-        assert fits(rule, function, packed)
+        assert can_pool(rule, function, packed)
         expected, expected_state = rule.scan(
             function, spikes.counts.float().unflatten(0, (spikes.steps, -1)), expected_state
         )
@@ -54,7 +54,7 @@ def test_bits(rule, pool, count, least, most):
 def test_bytes(rule, pool, count, least, most):
     function, state, expected_state = MaxPool.of_module(pool), {}, {}
     for spikes in chunks(count, 32, least, most):
-        assert fits(rule, function, spikes)
+        assert can_pool(rule, function, spikes)
         timed = spikes.counts.float().unflatten(0, (spikes.steps, -1))
         expected, expected_state = rule.scan(function, timed, expected_state)
         pooled, counts = pool_bytes(rule, function, spikes, ONE, state, Buffers())
@@ -65,8 +65,8 @@ def test_bytes(rule, pool, count, least, most):
 def test_what_does_not_fit():
     counts = torch.zeros(2, 16, 9, 7, dtype=torch.int8)
     spikes, pool = Spikes(counts, 2, ONE, False), MaxPool.of_module(nn.MaxPool2d(2))
-    assert fits(Gate(), pool, spikes)
-    assert not fits(Gate(), MaxPool.of_module(nn.AdaptiveMaxPool2d(2)), spikes)
-    assert not fits(Gate(), MaxPool.of_module(nn.MaxPool2d(17, padding=8)), spikes)
-    assert not fits(PerStep(), pool, spikes)
-    assert not fits(Gate(), pool, Spikes(counts[:, :8], 2, ONE, False))
+    assert can_pool(Gate(), pool, spikes)
+    assert not can_pool(Gate(), MaxPool.of_module(nn.AdaptiveMaxPool2d(2)), spikes)
+    assert not can_pool(Gate(), MaxPool.of_module(nn.MaxPool2d(17, padding=8)), spikes)
+    assert not can_pool(PerStep(), pool, spikes)
+    assert not can_pool(Gate(), pool, Spikes(counts[:, :8], 2, ONE, False))

@@ -32,7 +32,7 @@ from conversion.simulation.compiled.population import Population
 from conversion.simulation.compiled.schedule import uses_tables
 from conversion.simulation.compiled.tables import LaneNeurons, LaneSummand, digit_run, run_tables, tables_of
 from conversion.simulation.fused.firing import firing_of, spikes_of
-from conversion.simulation.fused.fixed_point import BLOCK, GROUP, blocks, grouped
+from conversion.simulation.fused.fixed_point import BLOCK_GROUPS, GROUP, blocks, grouped
 
 pytestmark = pytest.mark.skipif(
     not (has_tables() and has_synapses()), reason="no tables on this machine (AVX-512 BW and VNNI, or AVX2)"
@@ -261,7 +261,7 @@ def test_planes_hold_every_number_of_spikes_once(least, most):
 def test_blocks_cover_every_tap_and_group_once(taps, groups):
     covered = torch.zeros(taps, groups)
     for a, b, c, d in blocks(taps, groups):
-        assert 0 < (b - a) * (d - c) <= BLOCK
+        assert 0 < (b - a) * (d - c) <= BLOCK_GROUPS
         covered[a:b, c:d] += 1
     assert bool((covered == 1).all())
 

@@ -30,8 +30,8 @@ LAYERS = [  # each with a size of images
 
 def random_spikes(steps, images, channels, sides, low, high):
     numbers = torch.randint(low, high + 1, (steps * images, channels, *sides), dtype=torch.int8)
-    unit = torch.ones(1, channels, *[1] * len(sides))
-    return Spikes(numbers, steps, unit, signed=low < 0)
+    spike_value = torch.ones(1, channels, *[1] * len(sides))
+    return Spikes(numbers, steps, spike_value, signed=low < 0)
 
 
 def exact(layer, synapses, numbers):

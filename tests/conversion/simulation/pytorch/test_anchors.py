@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from conversion import convert
 from conversion.errors import MemoryBudgetError
 from conversion.simulation.choice import BACKENDS
-from conversion.simulation.run import Run
+from conversion.simulation.run import Simulation
 
 
 class Detector(nn.Module):
@@ -48,9 +48,11 @@ def test_anchors_survive_a_memory_budget(
         list(snn.simulate(batch, 4))
     least = float(str(refusal.value).split("memory_mib to at least ")[1].split(",")[0])
     cuts: list[int] = []
-    original = Run._together
+    original = Simulation._together
     monkeypatch.setattr(
-        Run, "_together", lambda self, group, *args: cuts.append(len(group)) or original(self, group, *args)
+        Simulation,
+        "_together",
+        lambda self, group, *args: cuts.append(len(group)) or original(self, group, *args),
     )
     snn.memory_mib = least
     cut = list(snn.simulate(batch, (1, 4)))

@@ -1,7 +1,7 @@
-"""A captured graph as a list of records, and back: for copies, and for files.
+"""A captured graph as a list of plain nodes, and back: for copies, and for files.
 
 torch.fx pickles a graph as Python code and traces that code again, which loses source lines and splits
-our own functions into their operations. A record holds one operation as it is.
+our own functions into their operations. A plain node holds one operation as it is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Record:
+class PlainNode:
     """One operation: the fields of a `torch.fx.Node`, without references to other nodes."""
 
     op: str
@@ -45,23 +45,23 @@ class Record:
     modules: tuple[str, ...] = ()  # paths of the modules whose code it is in, innermost last
 
 
-def records_of(graph: fx.Graph) -> list[Record]:
+def plain_nodes_of(graph: fx.Graph) -> list[PlainNode]:
     """Operations of a graph in their order."""
     positions = {node: index for index, node in enumerate(graph.nodes)}
 
     def bare(value: Any) -> Any:
         return _mapped(lambda node: Ref(positions[node]), fx.Node, value)
 
-    def record(node: fx.Node) -> Record:
+    def plain(node: fx.Node) -> PlainNode:
         target: Any = node.target
         if node.op == "call_function":
             name = name_of_function(target)
             target = target if name is None else Named(name)
         modules = tuple(node.meta.get("nn_module_stack") or ())
         args, kwargs = bare(tuple(node.args)), bare(dict(node.kwargs))
-        return Record(node.op, target, args, kwargs, node.name, node.stack_trace, modules)
+        return PlainNode(node.op, target, args, kwargs, node.name, node.stack_trace, modules)
 
-    return [record(node) for node in graph.nodes]
+    return [plain(node) for node in graph.nodes]
 
 
 def _mapped(function: Callable[[Any], Any], kind: type, value: Any) -> Any:
@@ -79,11 +79,11 @@ def _mapped(function: Callable[[Any], Any], kind: type, value: Any) -> Any:
     return value
 
 
-def graph_of(records: list[Record]) -> fx.Graph:
-    """Graph of records; the nodes have the names that they had.
+def graph_of(plain_nodes: list[PlainNode]) -> fx.Graph:
+    """Graph of plain nodes; its nodes have the names that they had.
 
     Raises:
-        ValueError: a record is none of a graph.
+        ValueError: a plain node is none of a graph.
     """
     graph = fx.Graph()
     nodes: list[fx.Node] = []
@@ -96,18 +96,18 @@ def graph_of(records: list[Record]) -> fx.Graph:
     def full(value: Any) -> Any:
         return _mapped(node_of, Ref, value)
 
-    for record in records:
-        if record.op not in _OPS or not _is_name(record.name):
-            raise ValueError(f"operation {len(nodes)} is a '{record.op}' named {record.name!r}")
-        target = record.target
+    for plain in plain_nodes:
+        if plain.op not in _OPS or not _is_name(plain.name):
+            raise ValueError(f"operation {len(nodes)} is a '{plain.op}' named {plain.name!r}")
+        target = plain.target
         if isinstance(target, Named):
             target = functions()[target.name]
-        node = graph.create_node(record.op, target, full(record.args), full(record.kwargs), record.name)
-        if node.name != record.name:
-            raise ValueError(f"two operations are named '{record.name}'")
-        node.stack_trace = record.source
-        if record.modules:
-            node.meta["nn_module_stack"] = {path: (path, "") for path in record.modules}
+        node = graph.create_node(plain.op, target, full(plain.args), full(plain.kwargs), plain.name)
+        if node.name != plain.name:
+            raise ValueError(f"two operations are named '{plain.name}'")
+        node.stack_trace = plain.source
+        if plain.modules:
+            node.meta["nn_module_stack"] = {path: (path, "") for path in plain.modules}
         nodes.append(node)
     graph.lint()
     return graph
@@ -130,7 +130,7 @@ class Captured(fx.GraphModule):
             for key, value in self.__dict__.items()
             if key in _attributes_read(self) and key not in held
         }
-        return _rebuilt, (records_of(self.graph), held, others, dict(self.meta), self.training)
+        return _rebuilt, (plain_nodes_of(self.graph), held, others, dict(self.meta), self.training)
 
 
 def _attributes_read(captured: fx.GraphModule) -> set[str]:
@@ -139,29 +139,35 @@ def _attributes_read(captured: fx.GraphModule) -> set[str]:
 
 
 def _rebuilt(
-    records: list[Record], held: dict[str, Any], others: dict[str, Any], meta: dict[str, Any], training: bool
+    plain_nodes: list[PlainNode],
+    held: dict[str, Any],
+    others: dict[str, Any],
+    meta: dict[str, Any],
+    training: bool,
 ) -> Captured:
     def fill(root: nn.Module) -> None:
         for name, entries in held.items():
             getattr(root, name).update(entries)
         root.__dict__.update(others)
 
-    captured = captured_of(records, fill, meta)
+    captured = captured_of(plain_nodes, fill, meta)
     captured.training = training
     return captured
 
 
-def captured_of(records: list[Record], fill: Callable[[nn.Module], None], meta: dict[str, Any]) -> Captured:
-    """Graph module of records.
+def captured_of(
+    plain_nodes: list[PlainNode], fill: Callable[[nn.Module], None], meta: dict[str, Any]
+) -> Captured:
+    """Graph module of plain nodes.
 
     Args:
-        records: operations in their order.
+        plain_nodes: operations in their order.
         fill: gives a module the weights, submodules and attributes that they read.
         meta: of the graph module.
     """
     root = nn.Module()
     fill(root)
-    captured = Captured(root, graph_of(records))
+    captured = Captured(root, graph_of(plain_nodes))
     fill(captured)  # also what no operation reads
     captured.meta.update(meta)
     return captured

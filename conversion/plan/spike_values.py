@@ -1,4 +1,4 @@
-"""Value of one spike on every wire: which signals are whole numbers of one unit."""
+"""Value of one spike on every wire: which signals are whole numbers of spikes of one size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from conversion.graph.operations import Kind
 from conversion.plan.plan import Plan
 
 
-def units(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | None]:
+def spike_values(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | None]:
     """Value of one spike on every wire, [1, C, 1, ...] or [1, 1, ...].
 
     It is None where spikes of different sizes mix, and where weights have been applied.
@@ -23,22 +23,22 @@ def units(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | N
         if role is None:
             continue
         if role.kind is Kind.NEURON:
-            table[node] = thresholds[role.name]
+            table[node] = thresholds[role.name] if role.axis == 1 else None
         elif role.kind is Kind.UNPOOLING:
             values = node.args[0]
             table[node] = table.get(values) if isinstance(values, fx.Node) else None
         elif role.kind is Kind.POOLING:
             table[node] = sources[0] if sources else None
         elif role.kind is Kind.ROUTING:
-            table[node] = _routed_unit(plan, node, sources)
+            table[node] = _routed_value(plan, node, sources)
         else:
             table[node] = None
     return table
 
 
-def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Tensor | None:
+def _routed_value(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Tensor | None:
     rank = len(plan.shapes.get(node, plan.shapes.get(node.all_input_nodes[0], torch.Size())))
-    known = [_with_axes(unit, rank) for unit in sources if unit is not None]
+    known = [_with_axes(spike_value, rank) for spike_value in sources if spike_value is not None]
     inputs = [source for source in node.all_input_nodes if not _is_size(plan, source)]
     if not known or len(known) < len(inputs):
         return None
@@ -47,12 +47,17 @@ def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Ten
         return None
     if name in ("cat", "concat", "concatenate") and plan.shapes[node][0] == plan.shapes[inputs[0]][0]:
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-        if axis == 1 and all(unit.ndim == rank for unit in known):
-            unit_of = dict(zip(inputs, known, strict=True))
+        if axis == 1 and all(spike_value.ndim == rank for spike_value in known):
+            value_of = dict(zip(inputs, known, strict=True))
             parts: Any = node.args[0] if node.args else node.kwargs["tensors"]  # one may come twice
-            wide = [(unit_of[part], plan.shapes[part][1]) for part in parts]
-            return torch.cat([unit.expand(1, channels, *unit.shape[2:]) for unit, channels in wide], 1)
-    if all(unit.numel() == 1 and (unit is known[0] or bool(unit == known[0])) for unit in known):
+            wide = [(value_of[part], plan.shapes[part][1]) for part in parts]
+            return torch.cat(
+                [spike_value.expand(1, channels, *spike_value.shape[2:]) for spike_value, channels in wide], 1
+            )
+    if all(
+        spike_value.numel() == 1 and (spike_value is known[0] or bool(spike_value == known[0]))
+        for spike_value in known
+    ):
         return known[0]
     same_channels = plan.shapes.get(node, ())[1:2] == plan.shapes.get(inputs[0], ())[1:2]
     keeps_channels = name in _CHANNEL_KEEPING
@@ -63,11 +68,11 @@ def _routed_unit(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Ten
     return None
 
 
-def _with_axes(unit: Tensor, rank: int) -> Tensor:
-    """A unit with so many axes, if it is the same for all channels: operations may add axes, or take some."""
-    if unit.numel() > 1 or unit.ndim == rank or rank < 2:
-        return unit
-    return unit.reshape(1, 1, *[1] * (rank - 2))
+def _with_axes(spike_value: Tensor, rank: int) -> Tensor:
+    """A value of spikes with `rank` axes, if it is the same for all channels, whose axes may change."""
+    if spike_value.numel() > 1 or spike_value.ndim == rank or rank < 2:
+        return spike_value
+    return spike_value.reshape(1, 1, *[1] * (rank - 2))
 
 
 def _is_size(plan: Plan, node: fx.Node) -> bool:

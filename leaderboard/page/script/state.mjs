@@ -1,0 +1,102 @@
+// What is chosen, and the address that says so: only what differs from the opening view stands in it.
+import { data, groups, reference, unique } from "./data.mjs";
+
+export const ALL = "*";
+export const TRAINING = { "": "any", free: "training-free", trained: "trained for it" };
+// What stands in the address by its name, as text.
+const NAMES = [
+  "task",
+  "dataset",
+  "network",
+  "recipe",
+  "spikes",
+  "training",
+  "t",
+  "energy",
+  "sort",
+  "cell",
+  "theme",
+];
+const THEMES = ["", "light", "dark"];
+export const state = {};
+
+// The column of a model: the reference has one, and so has the model that stands beside it.
+const columnOfModel = (model) => (model === reference() ? "energy" : "energy2");
+
+export function opening() {
+  const first = data.boards.reduce((best, board) => (board.rows.length > best.rows.length ? board : best));
+  return {
+    task: first.task,
+    dataset: first.dataset,
+    network: first.network,
+    recipe: "",
+    spikes: "",
+    training: "",
+    groups: groups(),
+    t: "",
+    energy: data.chosen ?? reference(),
+    sort: data.chosen ? columnOfModel(data.chosen) : "rank",
+    show: null,
+    near: false,
+    cell: "",
+    theme: "",
+  };
+}
+
+export const tasks = () => unique(data.boards.map((board) => board.task));
+export const datasets = (task) =>
+  unique(data.boards.filter((board) => board.task === task).map((board) => board.dataset));
+export const networks = (task, dataset) => {
+  const fitting = data.boards.filter((board) => board.task === task && board.dataset === dataset);
+  return unique(fitting.map((board) => board.network));
+};
+
+// A choice that does not exist (any more) falls back to that of the opening view, or else to the first.
+export function settle() {
+  const start = opening();
+  const settled = (name, valid) => {
+    if (!valid.includes(state[name])) state[name] = valid.includes(start[name]) ? start[name] : valid[0];
+  };
+  settled("task", tasks());
+  settled("dataset", datasets(state.task));
+  if (state.network !== ALL) settled("network", networks(state.task, state.dataset));
+  if (!data.models.includes(state.energy)) state.energy = start.energy;
+  if (!(state.training in TRAINING)) state.training = "";
+  if (!THEMES.includes(state.theme)) state.theme = "";
+}
+
+// Take the choice from an address, given as the part behind the question mark.
+export function takeQuery(search) {
+  const query = new URLSearchParams(search);
+  Object.assign(state, opening());
+  for (const name of NAMES) {
+    if (query.has(name)) state[name] = query.get(name);
+  }
+  if (query.has("group")) state.groups = groups().filter((group) => query.getAll("group").includes(group));
+  if (query.has("show")) state.show = query.getAll("show").filter(Boolean);
+  state.near = query.has("near");
+  settle();
+}
+
+// The same part for what is chosen now.
+export function queryText() {
+  const query = new URLSearchParams();
+  const start = opening();
+  const list = (name, values) => {
+    for (const value of values.length ? values : [""]) query.append(name, value);
+  };
+  for (const name of NAMES) {
+    if (state[name] !== start[name]) query.set(name, state[name]);
+  }
+  if (state.groups.length < groups().length) list("group", state.groups);
+  if (state.show) list("show", state.show);
+  if (state.near) query.set("near", "1");
+  return query.toString();
+}
+
+export const readAddress = () => takeQuery(location.search);
+
+export function writeAddress() {
+  const query = queryText();
+  history.replaceState(null, "", location.pathname + (query && `?${query}`) + location.hash);
+}
