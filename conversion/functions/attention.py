@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from conversion.errors import ConversionError
+
 
 def scaled_dot_product(
     query: Tensor,
@@ -23,10 +25,10 @@ def scaled_dot_product(
     """F.scaled_dot_product_attention in eval mode, of [..., N, E]; a mask is added to the scores.
 
     Raises:
-        NotImplementedError: a causal mask or grouped queries are asked for.
+        ConversionError: a causal mask or grouped queries are asked for.
     """
     if is_causal or enable_gqa:
-        raise NotImplementedError("attention with is_causal or enable_gqa; pass the mask as attn_mask")
+        raise ConversionError("attention with is_causal or enable_gqa; pass the mask as attn_mask")
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     scores = torch.matmul(query, key.transpose(-2, -1)) * factor
     if attn_mask is not None:
@@ -41,13 +43,13 @@ class PlainAttention(nn.Module):
         original: whose weights are taken.
 
     Raises:
-        NotImplementedError: it adds keys of its own (bias_k, add_zero_attn).
+        ConversionError: it adds keys of its own (bias_k, add_zero_attn).
     """
 
     def __init__(self, original: nn.MultiheadAttention) -> None:
         super().__init__()
         if original.bias_k is not None or original.add_zero_attn:
-            raise NotImplementedError("nn.MultiheadAttention with add_bias_kv or add_zero_attn")
+            raise ConversionError("nn.MultiheadAttention with add_bias_kv or add_zero_attn")
         self.heads = original.num_heads
         self.batch_first = original.batch_first
         self.scale = (original.embed_dim // original.num_heads) ** -0.5
@@ -73,12 +75,10 @@ class PlainAttention(nn.Module):
         """Output as nn.MultiheadAttention gives it; weights are not given.
 
         Raises:
-            NotImplementedError: a padding or causal mask is asked for.
+            ConversionError: a padding or causal mask is asked for.
         """
         if key_padding_mask is not None or is_causal:
-            raise NotImplementedError(
-                "attention with key_padding_mask or is_causal; pass the mask as attn_mask"
-            )
+            raise ConversionError("attention with key_padding_mask or is_causal; pass the mask as attn_mask")
         if not self.batch_first:
             query, key, value = (each.transpose(0, 1) for each in (query, key, value))
         mixed = scaled_dot_product(

@@ -8,6 +8,7 @@ from lightning_modules.networks import resnet_cifar, torchvision_networks
 from lightning_modules.networks.detection.retinanet import RetinaNet, RetinaNetOptions
 from lightning_modules.networks.detection.spp_yolo import SppYolo, SppYoloOptions
 from lightning_modules.networks.detection.tiny_yolo import TinyYolo, TinyYoloOptions
+from lightning_modules.networks.efficientnet_lite import EfficientNetLite0, EfficientNetLiteOptions
 from lightning_modules.networks.registry import NetworkEntry, register
 from lightning_modules.networks.resnet_cifar import ResNetCifar, ResNetOptions
 from lightning_modules.networks.segmentation import torchvision_segmenters
@@ -18,6 +19,7 @@ from lightning_modules.networks.segmentation.torchvision_segmenters import (
     TorchvisionSegmenterOptions,
 )
 from lightning_modules.networks.small_cnn import SmallCNN, SmallCNNOptions
+from lightning_modules.networks.small_vit import SmallViT, SmallViTOptions
 from lightning_modules.networks.torchvision_networks import TorchvisionOptions, build_torchvision
 from lightning_modules.networks.vgg import VGG16, VGG16Options
 
@@ -50,8 +52,16 @@ NETWORKS: dict[str, NetworkEntry] = {
     "small_cnn": NetworkEntry(
         "four convolutions and two max poolings, for quick starts on small images", SmallCNNOptions, SmallCNN
     ),
+    "small_vit": NetworkEntry(
+        "small vision transformer for small images, trained in a minute", SmallViTOptions, SmallViT
+    ),
     **{f"resnet{depth}": _resnet(depth) for depth in resnet_cifar.DEPTHS},
     "vgg16": NetworkEntry("VGG-16 with batch norm for images of at least 32x32", VGG16Options, VGG16),
+    "efficientnet_lite0": NetworkEntry(
+        "EfficientNet-Lite0 with ReLU6 and depthwise convolutions, weights by option",
+        EfficientNetLiteOptions,
+        EfficientNetLite0,
+    ),
     **{name: _torchvision(name) for name in torchvision_networks.NAMES},
     "spp_yolo": NetworkEntry(
         "compact anchor-free detector with spatial pyramid pooling, backbone by option",

@@ -10,9 +10,11 @@ from torch import nn
 from conversion.graph.activations import QCFS, IntegerActivation
 from lightning_modules.networks.errors import NetworkError
 
-Activation = Literal["relu", "qcfs", "integer"]
+Activation = Literal["relu", "silu", "hardswish", "qcfs", "integer"]
+_MADE_FOR_CONVERSION = ("qcfs", "integer")
 Pooling = Literal["max", "average"]
 DEFAULT_LEVELS = 4
+_PLAIN: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "hardswish": nn.Hardswish}
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class ActivationOptions:
         NetworkError: there is no such activation, or levels do not fit it.
     """
 
-    activation: Activation = "relu"  # "qcfs" and "integer" train a network to be converted
+    # "silu" and "hardswish" convert with neurons of both signs; "qcfs" and "integer" train to be converted.
+    activation: Activation = "relu"
     levels: int | None = None  # of such an activation, above zero: 4 unless given
 
     def __post_init__(self) -> None:
@@ -33,9 +36,9 @@ class ActivationOptions:
             )
         if self.levels is None:
             return
-        if self.activation == "relu":
+        if self.activation not in _MADE_FOR_CONVERSION:
             raise NetworkError(
-                "levels is an option of activation qcfs or integer, and the activation is relu"
+                f"levels is an option of activation qcfs or integer, and the activation is {self.activation}"
             )
         if type(self.levels) is not int or self.levels < 1:
             raise NetworkError(f"levels must be a whole number of at least 1, got {self.levels!r}")
@@ -45,7 +48,27 @@ class ActivationOptions:
         levels = self.levels or DEFAULT_LEVELS
         if self.activation == "qcfs":
             return QCFS(levels)
-        return IntegerActivation(levels) if self.activation == "integer" else nn.ReLU()
+        if self.activation == "integer":
+            return IntegerActivation(levels)
+        return _PLAIN[self.activation]()
+
+
+def with_activation(network: nn.Module, activation: str) -> None:
+    """Put another activation in the place of every ReLU of a network, in place.
+
+    Args:
+        network: is changed.
+        activation: "relu" changes nothing; "silu" or "hardswish".
+
+    Raises:
+        NetworkError: there is no such activation.
+    """
+    if activation not in _PLAIN:
+        raise NetworkError(f"activation must be one of {', '.join(_PLAIN)}, got {activation!r}")
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.ReLU:
+                setattr(module, name, _PLAIN[activation]())
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,11 @@ from torchvision import models
 from lightning_modules.networks.errors import NetworkError
 from lightning_modules.networks.weights import load_weights
 
-NAMES = ("resnet18", "resnet34", "resnet50", "vgg16_bn")
+NAMES = (
+    *("resnet18", "resnet34", "resnet50", "vgg16_bn"),
+    *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0"),
+    *("convnext_tiny", "vit_b_16", "swin_t"),
+)
 
 
 @dataclass(frozen=True)

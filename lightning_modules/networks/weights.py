@@ -28,6 +28,8 @@ def load_weights(network: nn.Module, path: Path, entry: str | None = None) -> st
             values is unpickled.
         entry: which set of weights to take where a file has several that fit; the error names them.
 
+    A network may have a property `other_names`: keys of published weights -> its own.
+
     Returns:
         The file's sha256 in hex, for provenance.
 
@@ -43,7 +45,10 @@ def load_weights(network: nn.Module, path: Path, entry: str | None = None) -> st
             f"{path} cannot be loaded: {type(network).__name__} is on the device meta and has no memory for"
             " weights; call network.to_empty(device='cpu') first"
         )
-    name, state = read_state(path, own.keys(), entry)
+    others: Mapping[str, str] = getattr(network, "other_names", {})
+    name, state = read_state(path, [*own, *others], entry)
+    if others.keys() & state.keys():
+        state = {others.get(key, key): value for key, value in state.items()}
     origin = f"{name!r} in {path}" if name else str(path)
     if unusable := unusable_tensors(network, state):
         raise CheckpointError("\n".join([f"{origin} holds tensors that are no weights:", *_lines(unusable)]))

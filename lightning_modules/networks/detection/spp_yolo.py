@@ -1,8 +1,9 @@
 """A compact anchor-free detector in the manner of YOLO, built only of what converts to spikes.
 
 Backbone, spatial pyramid pooling, a top-down pyramid of features, decoupled heads at strides 8, 16
-and 32. All activations are ReLU. Spatial pyramid pooling joins stride-1 max poolings of several sizes,
-whose windows overlap almost wholly: pooling that must be lossless for any window to convert well.
+and 32. Activations are ReLU unless an option says otherwise. Spatial pyramid pooling joins stride-1 max
+poolings of several sizes, whose windows overlap almost wholly: pooling that must be lossless for any window
+to convert well.
 
 Sources: spatial pyramid pooling in YOLO: Huang et al. 2020 (arXiv 1903.08589); feature pyramid: Lin et
 al. 2017 (arXiv 1612.03144); decoupled heads: Ge et al. 2021 (arXiv 2107.08430).
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.networks.choices import with_activation
 from lightning_modules.networks.detection import backbones
 from lightning_modules.networks.detection.anchor_free import AnchorFreeDetector, AnchorFreeHead, conv_bn_relu
 from lightning_modules.networks.errors import NetworkError
@@ -29,6 +31,7 @@ class SppYoloOptions:
     width: int = 64  # channels of pyramid and heads
     depth: int = 1  # convolutions of each branch of a head
     pools: tuple[int, ...] = (3, 5, 9)  # sizes of the spatial pyramid's windows, odd
+    activation: str = "relu"  # "silu" and "hardswish" convert with neurons of both signs
 
     def __post_init__(self) -> None:
         if self.backbone not in backbones.NAMES:
@@ -88,6 +91,7 @@ class SppYolo(AnchorFreeDetector):
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
         self.merge = nn.ModuleList(conv_bn_relu(2 * width, width, 3) for _ in channels[:-1])
         self.heads = nn.ModuleList(AnchorFreeHead(width, width, options.depth, num_classes) for _ in channels)
+        with_activation(self, options.activation)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Map images to raw maps, finest first."""

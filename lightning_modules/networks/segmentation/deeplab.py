@@ -1,7 +1,7 @@
 """DeepLabv3: a dilated backbone, and pooling at several dilations beside the mean of the whole image.
 
 Source: Chen et al. 2017, arXiv 1706.05587, section 3.3 (atrous spatial pyramid pooling with image-level
-features). Everything is ReLU, dilated convolution, average or bilinear, so it converts.
+features). Everything is ReLU (unless an option says otherwise), dilated convolution, average or bilinear.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.networks.choices import with_activation
 from lightning_modules.networks.detection.anchor_free import conv_bn_relu
 from lightning_modules.networks.errors import NetworkError
 from lightning_modules.networks.segmentation.backbones import build_backbone, check_backbone, spread
@@ -27,6 +28,7 @@ class DeepLabOptions:
     rates: tuple[int, ...] = (2, 4, 8)  # dilations; the paper has (12, 24, 36) at stride 8 and 513 pixels
     image_pooling: bool = True  # branch with the mean of the whole image
     auxiliary: bool = False  # train with an auxiliary head on the middle map
+    activation: str = "relu"  # "silu" and "hardswish" convert with neurons of both signs
 
     def __post_init__(self) -> None:
         check_backbone(self.backbone)
@@ -88,6 +90,7 @@ class DeepLab(Segmenter):
         self.pyramid = PyramidPooling(channels[-1], width, options.rates, options.image_pooling)
         self.classifier = nn.Sequential(conv_bn_relu(width, width, 3), nn.Conv2d(width, num_classes, 1))
         self.auxiliary = AuxiliaryHead(channels[1], num_classes) if options.auxiliary else None
+        with_activation(self, options.activation)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images to logits."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from lightning_modules.networks.choices import with_activation
 from lightning_modules.networks.detection.anchor_free import conv_bn_relu
 from lightning_modules.networks.errors import NetworkError
 from lightning_modules.networks.segmentation.backbones import build_backbone, check_backbone
@@ -25,6 +26,7 @@ class FcnOptions:
     backbone_weights: str | None = None  # torchvision's name of ImageNet weights
     width: int = 64  # channels before the scores
     auxiliary: bool = False  # train with an auxiliary head on the middle map
+    activation: str = "relu"  # "silu" and "hardswish" convert with neurons of both signs
 
     def __post_init__(self) -> None:
         check_backbone(self.backbone)
@@ -53,6 +55,7 @@ class Fcn(Segmenter):
             for count in channels
         )
         self.auxiliary = AuxiliaryHead(channels[1], num_classes) if options.auxiliary else None
+        with_activation(self, options.activation)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images to logits."""

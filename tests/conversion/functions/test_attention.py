@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from conversion.errors import ConversionError
 from conversion.functions.attention import PlainAttention, scaled_dot_product, written_out
 
 
@@ -37,7 +38,7 @@ def test_scaled_dot_product() -> None:
 
 @pytest.mark.parametrize("options", [{"is_causal": True}, {"enable_gqa": True}])
 def test_what_is_not_written_out_says_so(options: dict[str, bool]) -> None:
-    with pytest.raises(NotImplementedError, match="is_causal or enable_gqa"):
+    with pytest.raises(ConversionError, match="is_causal or enable_gqa"):
         scaled_dot_product(*torch.randn(3, 1, 2, 4), **options)
 
 
@@ -45,5 +46,5 @@ def test_attention_inside_a_network_is_replaced() -> None:
     network = nn.ModuleDict({"block": nn.ModuleDict({"attention": nn.MultiheadAttention(8, 2)})})
     assert written_out(network) is network
     assert isinstance(network["block"]["attention"], PlainAttention)
-    with pytest.raises(NotImplementedError, match="add_zero_attn"):
+    with pytest.raises(ConversionError, match="add_zero_attn"):
         written_out(nn.ModuleList([nn.MultiheadAttention(8, 2, add_zero_attn=True)]))

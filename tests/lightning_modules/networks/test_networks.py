@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import fx, nn
+from torch import nn
 from torchvision import models
 
 from conversion.graph.activations import QCFS, IntegerActivation
+from conversion.graph.capture import capture
 from lightning_modules.classification import weight_decay_groups
+from lightning_modules.networks.efficientnet_lite import SameConv2d
 from lightning_modules.networks.errors import NetworkError
 from lightning_modules.networks.registry import build, choose, describe, names
 from lightning_modules.networks.resnet_cifar import ResNetCifar, ShrinkingShortcut
 
-SIZES = {"resnet18": 64, "resnet34": 64, "resnet50": 64, "vgg16_bn": 64}
+SIZES = {
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "vgg16_bn", "mobilenet_v2", "efficientnet_b0"), 64),
+    **dict.fromkeys(("mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny", "swin_t"), 64),
+    **{"vit_b_16": 224, "efficientnet_lite0": 64, "small_vit": 8},
+}
 
 
 @pytest.fixture(scope="module", params=names("classification"))
@@ -28,12 +34,12 @@ class TestEveryNetwork:
         assert logits.shape == (2, 7)
         assert logits.std() > 0
 
-    def test_symbolic_tracing_gives_the_same_function(self, named_network):
+    def test_a_captured_graph_is_the_same_function(self, named_network):
         name, network = named_network
-        traced = fx.symbolic_trace(network)
         images = torch.randn(2, 3, SIZES.get(name, 32), SIZES.get(name, 32))
         with torch.no_grad():
-            torch.testing.assert_close(traced(images), network(images), rtol=0, atol=0)
+            captured = capture(network, images=images)
+            torch.testing.assert_close(captured(images), network(images), rtol=1e-3, atol=1e-4)
 
     def test_one_line_describes_it(self, named_network):
         name, _ = named_network
@@ -210,3 +216,51 @@ class TestTorchvisionWeights:
         monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", refuse)
         with pytest.raises(NetworkError, match=r"no route to host.*download https://.*resnet18.*\.pth"):
             build("resnet18", 1000, 3, {"weights": "IMAGENET1K_V1"})
+
+
+class TestEfficientNetLite:
+    def test_published_keys_fit_the_network(self, tmp_path):
+        network = build("efficientnet_lite0", 7, 3, {})
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.01)
+        ours = network.state_dict()
+        theirs = {published: ours[key] for published, key in network.other_names.items()}
+        assert theirs["_blocks.0._depthwise_conv.weight"].shape == (32, 1, 3, 3)
+        assert theirs["_blocks.15._project_conv.weight"].shape == (320, 1152, 1, 1)
+        assert theirs.keys() >= {"_conv_stem.weight", "_bn0.running_var", "_conv_head.weight", "_fc.bias"}
+        assert len(theirs) == len(ours)
+        torch.save(theirs, tmp_path / "published.pth")
+        found = build("efficientnet_lite0", 7, 3, {"weights": str(tmp_path / "published.pth")})
+        assert all(torch.equal(value, ours[key]) for key, value in found.state_dict().items())
+
+    def test_it_has_as_many_parameters_as_published(self):
+        network = build("efficientnet_lite0", 1000, 3, {})
+        assert sum(parameter.numel() for parameter in network.parameters()) == 4_652_008
+
+    @pytest.mark.parametrize(("size", "stride"), [(7, 2), (8, 2), (9, 1), (224, 2)])
+    def test_borders_are_those_of_tensorflow(self, size, stride):
+        layer = SameConv2d(1, 1, 3, stride, bias=False)
+        layer.weight.data.fill_(1.0)
+        images = torch.arange(float(size * size)).view(1, 1, size, size)
+        outputs = -(-size // stride)
+        before = max((outputs - 1) * stride + 3 - size, 0) // 2
+        corner = images[..., : 3 - before, : 3 - before].sum()
+        assert layer(images).shape[-2:] == (outputs, outputs)
+        assert layer(images)[0, 0, 0, 0] == corner
+
+
+def test_a_small_vit_refuses_sizes_that_do_not_divide():
+    with pytest.raises(NetworkError, match="width must be a multiple of heads, got 50 and 3"):
+        build("small_vit", 10, 1, {"width": 50})
+    with pytest.raises(NetworkError, match="size must be a multiple of patch"):
+        build("small_vit", 10, 1, {"patch": 3})
+
+
+@pytest.mark.parametrize("name", ["spp_yolo", "fcn", "deeplab"])
+def test_activations_take_the_place_of_every_relu_of_detectors_and_segmenters(name):
+    kinds = {type(module) for module in build(name, 3, 1, {"activation": "silu"}).modules()}
+    assert nn.SiLU in kinds
+    assert nn.ReLU not in kinds
+    with pytest.raises(NetworkError, match="activation must be one of relu, silu, hardswish, got 'gelu'"):
+        build(name, 3, 1, {"activation": "gelu"})

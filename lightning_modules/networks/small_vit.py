@@ -1,0 +1,85 @@
+"""A small vision transformer for small images, trained in a minute on a CPU.
+
+Source: Dosovitskiy et al. 2021, arXiv 2010.11929; a norm before attention and perceptron, the mean
+over tokens in place of a class token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.networks.errors import NetworkError
+
+
+@dataclass(frozen=True)
+class SmallViTOptions:
+    """Options of `SmallViT`.
+
+    Raises:
+        NetworkError: a number is not above 0, or heads do not divide the width.
+    """
+
+    patch: int = 2  # pixels of a patch, each way
+    width: int = 48  # features of a token
+    depth: int = 3  # blocks
+    heads: int = 3
+    size: int = 8  # pixels of an image, each way
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if type(value) is not int or value < 1:
+                raise NetworkError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if self.width % self.heads:
+            raise NetworkError(f"width must be a multiple of heads, got {self.width} and {self.heads}")
+        if self.size % self.patch:
+            raise NetworkError(f"size must be a multiple of patch, got {self.size} and {self.patch}")
+
+
+class TransformerBlock(nn.Module):
+    """Attention and a perceptron, each after a norm and added to what comes in; tokens [B, N, E]."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.perceptron = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map [B, N, E] to [B, N, E]."""
+        normal = self.norm(tokens)
+        attended: Tensor = self.attention(normal, normal, normal, need_weights=False)[0]
+        tokens = tokens + attended
+        result: Tensor = tokens + self.perceptron(tokens)
+        return result
+
+
+class SmallViT(nn.Module):
+    """A small vision transformer; maps images [B, in_channels, size, size] to logits [B, num_classes].
+
+    Args:
+        num_classes: number of classes.
+        in_channels: channels of the images.
+        options: sizes.
+    """
+
+    def __init__(self, num_classes: int, in_channels: int, options: SmallViTOptions) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(in_channels, options.width, options.patch, options.patch)
+        tokens = (options.size // options.patch) ** 2
+        self.places = nn.Parameter(0.02 * torch.randn(1, tokens, options.width))
+        self.blocks = nn.Sequential(
+            *(TransformerBlock(options.width, options.heads) for _ in range(options.depth))
+        )
+        self.norm = nn.LayerNorm(options.width)
+        self.linear = nn.Linear(options.width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images [B, C, H, W] to logits [B, K]."""
+        tokens = self.patches(images).flatten(2).transpose(1, 2) + self.places
+        logits: Tensor = self.linear(self.norm(self.blocks(tokens)).mean(1))
+        return logits
