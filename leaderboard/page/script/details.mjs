@@ -75,12 +75,18 @@ function commitOf({ git_commit: commit, git_dirty: dirty }) {
   return commit ? commit.slice(0, 8) + (dirty ? " with changes" : "") : "unknown";
 }
 
+function kindOf({ verdict, reductions }) {
+  const names = Object.keys(reductions ?? {});
+  return names.length ? `${verdict}: ${names.join(", ")}` : (verdict ?? "unknown");
+}
+
 const RUN_COLUMNS = [
   column("Cell", (run) => run.cell),
   numeric("Seed", (run) => String(run.seed)),
   column("Measured (UTC)", ({ origin }) => origin.created.slice(0, 16).replace("T", " ")),
   column("Device", ({ origin }) => origin.device),
-  column("Precision", ({ origin }) => origin.precision),
+  column("Simulated by", ({ origin }) => `${origin.backend ?? "unknown"}, ${origin.precision}`),
+  column("Kind of network", ({ origin }) => kindOf(origin)),
   column("Commit", ({ origin }) => commitOf(origin)),
   column("Checkpoint", (run) => run.checkpoint.slice(0, 12)),
   numeric("Seconds", ({ origin }) => shown(origin.wall_time_s.cell)),
