@@ -57,6 +57,7 @@ def counted(snn, x):
     snn.connectivity(x)
 
 
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # it stands for a GPU here
 @pytest.mark.parametrize("name", recipe_names())
 def test_everything_moves_to_a_gpu_and_no_value_is_asked_for(name):
     snn, x = converted(name, time_steps=STEPS), torch.rand(3, 3, 6, 6)

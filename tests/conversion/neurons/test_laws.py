@@ -18,6 +18,7 @@ from conversion.neurons import (
     TemporalWeight,
     TimestepCompression,
 )
+from conversion.neurons.tracking import SignedMultiThreshold, Tracking
 from conversion.parts import build_part, part_names
 
 COUNTING = [  # as `scalar_neuron` counts
@@ -41,6 +42,8 @@ STEPPING = [
     DifferentialMultiThreshold(1, 1.0),
     Integer(3),
     Integer(4, 0.25),
+    Tracking(),
+    SignedMultiThreshold(),
 ]
 WHOLE = [TemporalWeight(), DelaySpike(), DelaySpike(5), TimestepCompression(), TimestepCompression(3, 0.8)]
 NEURONS = [*STEPPING, *WHOLE]
