@@ -97,6 +97,76 @@ class PlainAttention(nn.Module):
         return heads
 
 
+class PlainEncoderLayer(nn.Module):
+    """nn.TransformerEncoderLayer in eval mode, written out.
+
+    Args:
+        original: whose parts are taken.
+    """
+
+    def __init__(self, original: nn.TransformerEncoderLayer) -> None:
+        super().__init__()
+        self.self_attn = PlainAttention(original.self_attn)
+        self.linear1, self.linear2 = original.linear1, original.linear2
+        self.norm1, self.norm2 = original.norm1, original.norm2
+        self.norm_first, self.activation = original.norm_first, original.activation
+
+    def forward(
+        self,
+        src: Tensor,
+        src_mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        """Output as nn.TransformerEncoderLayer gives it.
+
+        Raises:
+            ConversionError: a padding or causal mask is asked for.
+        """
+        if self.norm_first:
+            src = src + self._attended(self.norm1(src), src_mask, src_key_padding_mask, is_causal)
+            return src + self._perceptron(self.norm2(src))
+        src = self.norm1(src + self._attended(src, src_mask, src_key_padding_mask, is_causal))
+        result: Tensor = self.norm2(src + self._perceptron(src))
+        return result
+
+    def _attended(self, x: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool) -> Tensor:
+        attended: Tensor = self.self_attn(x, x, x, padding, False, mask, is_causal=is_causal)[0]
+        return attended
+
+    def _perceptron(self, x: Tensor) -> Tensor:
+        result: Tensor = self.linear2(self.activation(self.linear1(x)))
+        return result
+
+
+class PlainEncoder(nn.Module):
+    """nn.TransformerEncoder in eval mode, written out.
+
+    Args:
+        original: whose layers are taken.
+    """
+
+    def __init__(self, original: nn.TransformerEncoder) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_plain(layer) for layer in original.layers)
+        self.norm = original.norm
+
+    def forward(self, src: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Output as nn.TransformerEncoder gives it, without padding and causal masks."""
+        for layer in self.layers:
+            src = layer(src, mask)
+        return src if self.norm is None else self.norm(src)
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """What replaces a module of attention; another module itself."""
+    if isinstance(module, nn.MultiheadAttention):
+        return PlainAttention(module)
+    if isinstance(module, nn.TransformerEncoderLayer):
+        return PlainEncoderLayer(module)
+    return PlainEncoder(module) if isinstance(module, nn.TransformerEncoder) else module
+
+
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
     layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
@@ -106,15 +176,17 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 
 def written_out(network: nn.Module) -> nn.Module:
-    """A network with every nn.MultiheadAttention written out; changed in place.
+    """A network with every attention and encoder of torch.nn written out; changed in place.
 
     Returns:
         The network itself, or what replaces it.
+
+    Raises:
+        ConversionError: an attention adds keys of its own.
     """
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.MultiheadAttention):
-                setattr(module, name, PlainAttention(child).eval())
-    if isinstance(network, nn.MultiheadAttention):
-        return PlainAttention(network).train(False)
+    replaced = _plain(network)
+    if replaced is not network:
+        return replaced.train(False)
+    for name, child in list(network.named_children()):
+        setattr(network, name, written_out(child))
     return network

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx import _symbolic_trace
 from torch.fx.proxy import TraceError
 
 from conversion.graph.activations import TrainedActivation
@@ -29,6 +30,7 @@ _PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device)
 _SIZE_QUESTIONS = {"size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous", "get_device"}
 _SIZE_QUESTIONS |= {"is_floating_point", "element_size"}
 _PROPERTIES = {"shape", "ndim", "dtype", "device", "is_cuda", "requires_grad", "layout", "is_sparse"}
+_FROM_SIZES = ("new_zeros", "new_ones", "new_full")  # constants, unless they are as large as a batch
 _DATA = "data"  # the same values, without a gradient
 
 
@@ -47,7 +49,7 @@ class PlainTracer(fx.Tracer):
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """Graph of a network; see `torch.fx.Tracer.trace`."""
-        with self._factories():
+        with self._factories(), _nothing_wrapped():
             return super().trace(root, concrete_args)
 
     def create_args_for_root(
@@ -117,6 +119,21 @@ class PlainTracer(fx.Tracer):
                 setattr(torch, name, original)
 
 
+@contextmanager
+def _nothing_wrapped() -> Iterator[None]:
+    """Look inside functions that a library keeps whole by torch.fx.wrap: their operations can be traced.
+
+    torch offers no public way to trace into them.
+    """
+    wrapped: dict[Any, Any] = getattr(_symbolic_trace, "_wrapped_fns_to_patch", {})
+    kept = dict(wrapped)
+    wrapped.clear()
+    try:
+        yield
+    finally:
+        wrapped.update(kept)
+
+
 def _is_proxy(value: Any) -> bool:
     return isinstance(value, fx.Proxy)
 
@@ -166,6 +183,10 @@ class SizedTracer(PlainTracer):
         if is_size or (sources and all(source.node in self._sizes for source in sources)):
             self._sizes.add(proxy.node)
             return self._seen(proxy)
+        if target in _FROM_SIZES:
+            one, two = self._values[proxy.node]
+            if one.shape == two.shape and torch.equal(one, two):
+                return one.clone()  # the code may write into it
         return proxy
 
     def _run(self, kind: str, target: Any, args: Any, kwargs: Any, index: int) -> Any:

@@ -1,5 +1,7 @@
 """Attention written out against torch's own kernels."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -48,3 +50,16 @@ def test_attention_inside_a_network_is_replaced() -> None:
     assert isinstance(network["block"]["attention"], PlainAttention)
     with pytest.raises(ConversionError, match="add_zero_attn"):
         written_out(nn.ModuleList([nn.MultiheadAttention(8, 2, add_zero_attn=True)]))
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_encoders(norm_first: bool, batch_first: bool) -> None:
+    layer = nn.TransformerEncoderLayer(
+        8, 2, 12, activation="gelu", norm_first=norm_first, batch_first=batch_first
+    )
+    encoder = nn.TransformerEncoder(layer, 2, nn.LayerNorm(8), enable_nested_tensor=False).eval()
+    x = torch.randn(3, 5, 8)
+    plain = written_out(copy.deepcopy(encoder))
+    assert not any(isinstance(module, nn.TransformerEncoderLayer) for module in plain.modules())
+    torch.testing.assert_close(plain(x), encoder(x))
