@@ -193,3 +193,24 @@ def test_a_memory_budget_reaches_the_simulation(module, data):
     free, bound = result(None), result(1.0)
     assert [p.metrics["top1"] for p in bound.curve] == [p.metrics["top1"] for p in free.curve]
     assert [p.spikes for p in bound.curve] == [p.spikes for p in free.curve]
+
+
+def test_a_network_of_functions_is_audited_and_its_evaluations_are_counted(data):
+    torch.manual_seed(0)
+    module = ClassificationModule(networks.build("small_vit", 10, 1, {"depth": 1}), 10)
+    result = run_pass(module, data, "tracking")[0].result
+    assert result.verdict == "with analog reductions"
+    assert set(result.reductions.values()) == {"torch.nn.LayerNorm", "torch.softmax"}
+    point = result.curve[-1]
+    tokens, width = 16, 48
+    assert point.functions["blocks.0.norm"] == tokens * width * point.t_total
+    assert point.functions["blocks.0.perceptron.2"] == tokens * 2 * width * point.t_total
+    assert point.functions["blocks.0.attention.softmax"] == 3 * tokens * tokens * point.t_total
+    assert result.backend in ("compiled", "pytorch")
+
+
+def test_a_network_of_relus_evaluates_no_functions(module, data):
+    result = run_pass(module, data, "burst")[0].result
+    assert result.verdict == "spiking"
+    assert result.reductions == {}
+    assert all(point.functions is None for point in result.curve)

@@ -23,7 +23,11 @@ SIZES = {
 @pytest.fixture(scope="module", params=names("classification"))
 def named_network(request):
     torch.manual_seed(0)
-    return request.param, build(request.param, num_classes=7, in_channels=3, options={}).eval()
+    network = build(request.param, num_classes=7, in_channels=3, options={}).eval()
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear) and not layer.weight.any():
+            nn.init.normal_(layer.weight)  # torchvision's ViT begins with a head of zeros
+    return request.param, network
 
 
 class TestEveryNetwork:
@@ -146,7 +150,7 @@ def test_average_pooling_keeps_every_size(name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet20", {"activation": "gelu"}, "activation must be one of relu, qcfs, integer, got 'gelu'"),
+        ("resnet20", {"activation": "gelu"}, "activation must be one of relu, silu, hardswish, qcfs, integer, got 'gelu'"),
         ("resnet20", {"levels": 4}, "levels is an option of activation qcfs or integer"),
         ("vgg16", {"activation": "qcfs", "levels": 0}, "levels must be a whole number of at least 1, got 0"),
         ("vgg16", {"pooling": "mean"}, "pooling must be one of max, average, got 'mean'"),
