@@ -150,7 +150,11 @@ def test_average_pooling_keeps_every_size(name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet20", {"activation": "gelu"}, "activation must be one of relu, silu, hardswish, qcfs, integer, got 'gelu'"),
+        (
+            "resnet20",
+            {"activation": "gelu"},
+            "activation must be one of relu, silu, hardswish, qcfs, integer, got 'gelu'",
+        ),
         ("resnet20", {"levels": 4}, "levels is an option of activation qcfs or integer"),
         ("vgg16", {"activation": "qcfs", "levels": 0}, "levels must be a whole number of at least 1, got 0"),
         ("vgg16", {"pooling": "mean"}, "pooling must be one of max, average, got 'mean'"),
