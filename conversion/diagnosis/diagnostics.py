@@ -179,6 +179,8 @@ class _Recorder(TorchLayers):
         progress = WalkState()
         super().__init__(fitted, images, progress)
         self._totals: dict[str, Tensor] = {}  # layer -> charge, net spikes, spikes: [3, B, ...]
+        self._arrived: dict[str, Tensor] = {}  # charge of the present chunk, [B, ...]
+        self._telescoped: set[str] = set()  # layers that receive increments of their activation
         self._walk = Walk(fitted.plan, self, progress)
         self._walk.begin()
         self._totals.clear()  # of the steps before the read-out
@@ -187,10 +189,18 @@ class _Recorder(TorchLayers):
         """Run more steps."""
         self._walk.advance(steps)
 
+    def received(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
+        """What a layer of neurons turns into spikes, whose charge is remembered."""
+        signal = super().received(node, name, current, steps)
+        self._arrived[name] = signal.timed.sum(0, dtype=torch.float64) * (steps / signal.steps)
+        if self._plan.telescoped(node) is not None:
+            self._telescoped.add(name)
+        return signal
+
     def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         """What a layer of neurons sends, which is remembered."""
         output = super().neuron(node, name, current, steps)
-        arrived = current.timed.sum(0, dtype=torch.float64) * (steps / current.steps)
+        arrived = self._arrived.pop(name)
         neuron = self._fitted.layers[name].neuron
         spikes = output.timed / self._fitted.layers[name].threshold
         if neuron.integral:
@@ -202,6 +212,8 @@ class _Recorder(TorchLayers):
 
     def observation(self, layer: str, activation: Tensor, drive: Tensor) -> Observation:
         """What a layer did so far, beside the ANN's activation and its input."""
+        if layer in self._telescoped:
+            drive = activation
         return Observation(activation, drive, *self._totals[layer])
 
 

@@ -99,7 +99,19 @@ class ByteLayers:
         role = self._plan.roles.get(node)
         if role is not None and role.kind is Kind.POOLING:
             return self.pool(node, role.name, self.arriving(node, values))
+        if role is not None and role.kind is Kind.NEURON and self._in_bytes(node, role.name):
+            return self._fired(node, role.name, self.arriving(node, values), steps)
         return self.reference.evaluate(node, values, steps)
+
+    def _in_bytes(self, node: fx.Node, name: str) -> bool:
+        """True for neurons that fire in PyTorch and whose spikes the kernels can take."""
+        known = self._spike_values.get(node) is not None and len(self._plan.shapes[node]) in (2, 4)
+        return known and fits_bytes(self.prepared.fitted.layers[name].neuron)
+
+    def _fired(self, node: fx.Node, name: str, current: Signal, steps: int) -> Spikes:
+        """What neurons send that fire in PyTorch, in bytes."""
+        sent = self.reference.spikes(node, name, current, steps).flatten(0, 1).to(torch.int8)
+        return Spikes(sent, steps, self.prepared.fitted.layers[name].threshold, self._signed)
 
     def arriving(self, node: fx.Node, values: dict[fx.Node, Any]) -> Signal:
         """The first signal that a node reads."""

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
-from conversion.functions.elementwise import Elementwise
 from conversion.functions.telescope import Telescope, telescoped
 from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
@@ -100,16 +99,20 @@ class TorchLayers:
 
     def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         """What a layer of neurons sends for an input current, both in units of the activation."""
-        layer = self._fitted.layers[name]
-        function = self._plan.telescoped(node)
-        if function is not None:
-            current = self._tracked(node, function, current, steps)
-        timed = current.timed if layer.offset is None else current.timed + layer.offset
-        spikes = self.fire(node, name, timed / layer.threshold, steps)
-        return fold(spikes * layer.threshold)
+        threshold = self._fitted.layers[name].threshold
+        return fold(self.spikes(node, name, current, steps) * threshold)
 
-    def _tracked(self, node: fx.Node, function: Elementwise, current: Signal, steps: int) -> Signal:
-        """Increments of t F(mean current), which neurons send as they are."""
+    def spikes(self, node: fx.Node, name: str, current: Signal, steps: int) -> Tensor:
+        """The same in thresholds, [T, B, ...]."""
+        layer, current = self._fitted.layers[name], self.received(node, name, current, steps)
+        timed = current.timed if layer.offset is None else current.timed + layer.offset
+        return self.fire(node, name, timed / layer.threshold, steps)
+
+    def received(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
+        """What a layer of neurons turns into spikes: its current, or increments of t F(mean current)."""
+        function = self._plan.telescoped(node)
+        if function is None:
+            return current
         state = self._progress.functions.setdefault(node, {})
         return fold(telescoped(function, current.over(steps).timed, state))
 

@@ -227,3 +227,17 @@ def test_every_network_that_converts_can_be_diagnosed(pooling: str) -> None:
     snn = convert(network, {"preset": "opi", "pooling": pooling}, images)
     diagnosis = diagnose(network, snn, images, time_steps=(4, 64))
     assert [row.layer for row in diagnosis.at(64)] == list(snn.thresholds)
+
+
+def test_activations_beyond_relu_have_errors_that_fall_with_time() -> None:
+    torch.manual_seed(0)
+    ann = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 8, 3), nn.Tanh(), nn.Flatten(), nn.Linear(32, 4)
+    )
+    images = torch.randn(6, 3, 6, 6)
+    snn = convert(ann.eval(), "tracking", images)
+    found = diagnose(ann, snn, images, (2, 64))
+    for early, late in zip(found.at(2), found.at(64), strict=True):
+        assert late.relative_error < early.relative_error / 4
+        parts = [getattr(late.absolute, name) for name in late.absolute.__dataclass_fields__]
+        assert sum(parts) < 0.2 * late.ann_mean

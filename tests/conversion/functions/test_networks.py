@@ -230,3 +230,10 @@ def test_neurons_that_rectify_send_functions_that_are_never_negative(images: Ten
     snn = convert(network, "opi", images)
     (readout,) = snn.simulate(images, 512)
     assert float((readout.output - network(images)).norm() / network(images).norm()) < 0.05
+
+
+@pytest.mark.parametrize("correction", ["layerwise", "matching"])
+def test_corrections_by_rates_of_a_relu_are_refused(correction: str, images: Tensor) -> None:
+    recipe = {"preset": "tracking", "correction": correction}
+    with pytest.raises(RecipeError, match=f"correction '{correction}' refits neurons by what a ReLU would"):
+        convert(network_with("ReLU"), recipe, images)
