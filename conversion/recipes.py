@@ -148,12 +148,13 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
 def _check_functions(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) -> None:
     """Refuse functions beyond the ReLU family that this recipe cannot telescope, or cannot send."""
     functions = [r for r in roles.values() if r.kind is Kind.FUNCTION or r.function is not None]
-    for part in (recipe.scale, recipe.correction):
-        if part.runs_spikes and (functions or not neuron.rectifies):
+    refits = (recipe.scale, recipe.scale.runs_spikes), (recipe.correction, recipe.correction.name != "none")
+    for part, refitted in refits:
+        if refitted and (functions or not neuron.rectifies):
             raise RecipeError(
-                f"recipe '{recipe.label}': {part.kind} '{part.name}' refits neurons by what a ReLU would send, "
-                f"which does not hold for neuron '{neuron.name}' or for functions beyond the ReLU family; choose "
-                f"another {part.kind}"
+                f"recipe '{recipe.label}': {part.kind} '{part.name}' refits neurons by what a ReLU would "
+                f"send, which is wrong for neuron '{neuron.name}' and for functions beyond the ReLU family; "
+                f"choose another {part.kind}"
             )
     if not functions:
         return

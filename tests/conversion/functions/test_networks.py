@@ -232,7 +232,7 @@ def test_neurons_that_rectify_send_functions_that_are_never_negative(images: Ten
     assert float((readout.output - network(images)).norm() / network(images).norm()) < 0.05
 
 
-@pytest.mark.parametrize("correction", ["layerwise", "matching"])
+@pytest.mark.parametrize("correction", ["layerwise", "rate-matching"])
 def test_corrections_by_rates_of_a_relu_are_refused(correction: str, images: Tensor) -> None:
     recipe = {"preset": "tracking", "correction": correction}
     with pytest.raises(RecipeError, match=f"correction '{correction}' refits neurons by what a ReLU would"):
