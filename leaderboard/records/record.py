@@ -14,6 +14,21 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from leaderboard.records.fields import (
+    MOST_READOUTS,
+    Commit,
+    Cost,
+    Count,
+    Integer,
+    Line,
+    MeanSteps,
+    Number,
+    Positive,
+    Sha256,
+    Steps,
+    Text,
+    Time,
+)
 from leaderboard.scores import encodings
 from leaderboard.scores.base import ImageScores
 from leaderboard.scores.packed import scores_of
@@ -33,90 +48,90 @@ class Frozen(BaseModel):
 class RecipeSummary(Frozen):
     """The recipe of a cell, as far as rankings need to know it."""
 
-    name: str  # preset the recipe started from, e.g. "spicalib"
-    label: str  # what the leaderboard shows; differs from the name when parameters were overridden
+    name: Text  # preset the recipe started from, e.g. "spicalib"
+    label: Text  # what the leaderboard shows; differs from the name when parameters were overridden
     parts: dict[str, Any]  # every resolved choice: scale, neuron, initial, pooling, ...
     alphabet: Alphabet  # what a spike can be; "none" for a network that does not spike
-    max_per_step: int = Field(ge=0)  # most spikes a neuron sends in one step; 0: does not spike
+    max_per_step: Count  # most spikes a neuron sends in one step; 0: does not spike
     ann_untouched: bool  # the trained network was not retrained for conversion
     group: Group  # fairness group: only members of one group compare directly
-    paper: str
+    paper: Line
 
 
 class Tuning(Frozen):
     """How the parameters of a tuned recipe were found, and what that cost."""
 
-    study: str  # its id: the file in results/tuning
-    dataset: str  # what it was tuned on, by label; elsewhere the values mean nothing
-    network: str
-    seed: int
-    objective: str  # "kl", or the metric
-    t: int = Field(ge=1)  # read-out
-    images: int = Field(ge=1)  # training images that every trial was judged on
-    sampler: str
-    sampler_seed: int
-    trials: int = Field(ge=1)  # pruned ones counted
-    pruned: int = Field(ge=0)
-    seconds: float = Field(ge=0)  # of all trials
-    image_steps: float = Field(ge=0)  # time steps simulated, summed over images and trials
-    ann_forwards: float = Field(ge=0)  # how many times the ANN could have run one image in these seconds
-    value: float  # of the objective, at the best trial
-    default: float | None  # at the recipe's own values; the best of several that a search started from
-    constraint: str | None = None  # that the recipe was searched under
+    study: Text  # its id: the file in results/tuning
+    dataset: Text  # what it was tuned on, by label; elsewhere the values mean nothing
+    network: Text
+    seed: Integer
+    objective: Text  # "kl", or the metric
+    t: Steps  # read-out
+    images: Positive  # training images that every trial was judged on
+    sampler: Text
+    sampler_seed: Integer
+    trials: Positive  # pruned ones counted
+    pruned: Count
+    seconds: Cost  # of all trials
+    image_steps: Cost  # time steps simulated, summed over images and trials
+    ann_forwards: Cost  # how many times the ANN could have run one image in these seconds
+    value: Number  # of the objective, at the best trial
+    default: Number | None  # at the recipe's own values; the best of several that a search started from
+    constraint: Text | None = None  # that the recipe was searched under
 
 
 class SourceLayer(Frozen):
     """Something that emits spikes: a neuron layer, or a pooling layer with graded increments."""
 
-    name: str
+    name: Text
     kind: Literal["neuron", "pooling"]
-    units: int  # per image
+    units: Positive  # per image
 
 
 class LayerCounts(Frozen):
     """A layer with weights, and what reaches it."""
 
-    name: str
-    macs: float  # dense multiply-accumulates an image, as the ANN runs it
+    name: Text
+    macs: Cost  # dense multiply-accumulates an image, as the ANN runs it
     drive: Literal["analog", "spikes", "current", "mixed"]
     # What energy models with memory need; None where the record is older than they (schema 2).
-    weights: int | None = None  # without biases
-    biases: int | None = None
-    inputs: int | None = None  # values that come in, for one image
-    outputs: int | None = None
-    taps: int | None = None  # kernel positions over all output channels; 0 for a linear layer
-    sources: list[str] | None = None  # whose spikes arrive
+    weights: Count | None = None  # without biases
+    biases: Count | None = None
+    inputs: Count | None = None  # values that come in, for one image
+    outputs: Count | None = None
+    taps: Count | None = None  # kernel positions over all output channels; 0 for a linear layer
+    sources: list[Text] | None = None  # whose spikes arrive
     # Of the ANN, means over the test images; None where nobody counted.
-    active_macs: float | None = Field(None, ge=0)  # multiply-accumulates with an input that is not zero
-    active_inputs: float | None = Field(None, ge=0)  # inputs that are not zero
+    active_macs: Cost | None = None  # multiply-accumulates with an input that is not zero
+    active_inputs: Cost | None = None  # inputs that are not zero
 
 
 class Point(Frozen):
     """Everything measured at one read-out."""
 
-    t: int = Field(ge=1)  # the read-out, in steps from the end of phases that come before it
-    averaged: int | None = Field(None, ge=1)  # output steps averaged, at most t; None: t
-    t_total: int | float = Field(ge=1)  # every step run, mean over images: an exit makes it fractional
-    metrics: dict[str, float]  # e.g. {"top1": 0.917, "kl": 0.03}
-    spikes: dict[str, float]  # source layer -> spikes an image up to t (a burst of n counts n)
-    rates: dict[str, float]  # source layer -> spikes per unit and step
-    synops: dict[str, float]  # synaptic layer -> synaptic operations an image up to t
-    energy_pj: dict[str, float]  # energy model -> picojoules an image up to t
-    energy_layers_pj: dict[str, dict[str, float]] | None = None  # of schema 2; now computed from counts
-    functions: dict[str, float] | None = None  # source layer -> evaluations of a function an image up to t
+    t: Steps  # the read-out, in steps from the end of phases that come before it
+    averaged: Steps | None = None  # output steps averaged, at most t; None: t
+    t_total: Steps | MeanSteps  # every step run, mean over images: an exit makes it fractional
+    metrics: dict[Text, Number]  # e.g. {"top1": 0.917, "kl": 0.03}
+    spikes: dict[Text, Cost]  # source layer -> spikes an image up to t (a burst of n counts n)
+    rates: dict[Text, Cost]  # source layer -> spikes per unit and step
+    synops: dict[Text, Cost]  # synaptic layer -> synaptic operations an image up to t
+    energy_pj: dict[Text, Cost]  # energy model -> picojoules an image up to t
+    energy_layers_pj: dict[Text, dict[Text, Cost]] | None = None  # of schema 2; now computed from counts
+    functions: dict[Text, Cost] | None = None  # source layer -> evaluations of a function an image up to t
     # Of the quantised ANN alone.
-    activation_bits: int | None = Field(None, ge=1)
-    active_macs: dict[str, float] | None = None  # layer -> multiply-accumulates whose input is not zero
-    active_inputs: dict[str, float] | None = None  # layer -> inputs that are not zero
+    activation_bits: Annotated[int, Field(ge=1, le=64)] | None = None
+    active_macs: dict[Text, Cost] | None = None  # layer -> multiply-accumulates whose input is not zero
+    active_inputs: dict[Text, Cost] | None = None  # layer -> inputs that are not zero
 
 
 class Ann(Frozen):
     """The network the cell started from."""
 
-    metrics: dict[str, float]
-    macs: float  # an image
-    energy_pj: dict[str, float]
-    checkpoint_sha256: str
+    metrics: dict[Text, Number]
+    macs: Cost  # an image
+    energy_pj: dict[Text, Cost]
+    checkpoint_sha256: Sha256
 
 
 def _known_encoding(name: str) -> str:
@@ -132,12 +147,12 @@ class Outcomes(Frozen):
     What the texts hold is said by their encoding, one of `leaderboard.scores.encodings`.
     """
 
-    measure: str  # the metric that these outcomes give, e.g. "top1"
+    measure: Text  # the metric that these outcomes give, e.g. "top1"
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "packbits-base64"
-    count: int
+    count: Positive
     common: str | None = None  # what all read-outs share, where the encoding has it
     ann: str
-    at: dict[int, str]  # t -> encoded outcomes
+    at: dict[Integer, str]  # t -> encoded outcomes
 
     def scores(self, text: str) -> ImageScores:
         """What `ann` or an entry of `at` says, unpacked only where something is computed from it.
@@ -164,21 +179,23 @@ class Outcomes(Frozen):
 class Provenance(Frozen):
     """Where the numbers come from."""
 
-    created: str  # ISO 8601, UTC
-    git_commit: str | None
+    created: Time  # ISO 8601, UTC
+    git_commit: Commit | None
     git_dirty: bool | None
-    versions: dict[str, str]
-    device: str
-    precision: str  # of the weights that spikes met
+    versions: dict[Text, Text]
+    device: Text
+    precision: Text  # of the weights that spikes met
     # How much of the network spikes, and its operations on real numbers by name; None: nobody asked.
     verdict: Literal["spiking", "with analog reductions", "hybrid"] | None = None
-    reductions: dict[str, str] | None = None
-    backend: str | None = None  # of the simulation; None: nobody wrote it down
-    nondeterministic: list[str] | None = None  # what may differ when run again; None: nobody asked (schema 1)
-    data: dict[str, str]  # split -> fingerprint
-    wall_time_s: dict[str, float]  # stage -> seconds
-    peak_memory_mib: float
-    conversion: list[str]  # report: one line per replaced or kept layer
+    reductions: dict[Text, Line] | None = None
+    backend: Text | None = None  # of the simulation; None: nobody wrote it down
+    nondeterministic: list[Line] | None = (
+        None  # what may differ when run again; None: nobody asked (schema 1)
+    )
+    data: dict[Text, Text]  # split -> fingerprint
+    wall_time_s: dict[Text, Cost]  # stage -> seconds
+    peak_memory_mib: Cost
+    conversion: list[Line]  # report: one line per replaced or kept layer
 
 
 class Record(Frozen):
@@ -186,19 +203,19 @@ class Record(Frozen):
 
     schema_version: int = SCHEMA_VERSION
     cell_id: str = Field(pattern=r"^[0-9a-f]{16}$")
-    matrix: str
-    task: str
-    dataset: str
-    network: str
-    seed: int
-    metric: str  # the metric that ranks, higher is better, e.g. "top1"
+    matrix: Text
+    task: Text
+    dataset: Text
+    network: Text
+    seed: Integer
+    metric: Text  # the metric that ranks, higher is better, e.g. "top1"
     config: dict[str, Any]  # resolved configuration whose hash is the cell id
     method: RecipeSummary
     tuning: Tuning | None = None  # None: the recipe was run as it is
     ann: Ann
     sources: list[SourceLayer]
     layers: list[LayerCounts]
-    curve: list[Point] = Field(min_length=1)
+    curve: list[Point] = Field(min_length=1, max_length=MOST_READOUTS)
     outcomes: Outcomes | None = None
     provenance: Provenance
 

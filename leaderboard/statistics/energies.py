@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import energy
-from energy import Breakdown, EnergyModel, NotMeasured
+from energy import Breakdown, EnergyModel, NotMeasured, UnknownModelError
 from energy.counts import levels_of
 from leaderboard.records.record import Point, Record
 
@@ -52,7 +52,8 @@ def bits_of(record: Record, point: Point) -> int:
         return point.activation_bits
     neuron = method.parts.get("neuron")
     stated = neuron.get("max_levels") if isinstance(neuron, dict) else None
-    return energy.matched_bits(min(point.t, stated if isinstance(stated, int) else MOST_LEVELS))
+    levels = stated if isinstance(stated, int) and stated > 0 else MOST_LEVELS
+    return energy.matched_bits(min(point.t, levels))
 
 
 def completed(record: Record, among: Iterable[EnergyModel] | None = None) -> Record:
@@ -87,7 +88,7 @@ def layer_energies(record: Record, point: Point, model: str) -> dict[str, float]
         return point.energy_layers_pj[model]
     try:
         parts = parts_of(record, point, model)
-    except NotMeasured:
+    except (NotMeasured, UnknownModelError):  # of a record by a SpikeMark that had more models
         return None
     return {name: part.total for name, part in parts.items()}
 

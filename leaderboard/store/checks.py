@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from leaderboard.records.record import Outcomes, Record
+from leaderboard.records.fields import SMALLEST, impossible_metric, not_plain
+from leaderboard.records.record import Ann, Outcomes, Point, Record, content_hash
 from leaderboard.statistics.figures import output_steps
 
 ENERGY_TOLERANCE = 1e-6  # relative; sums of floats in another order
@@ -23,6 +24,8 @@ def inconsistency(record: Record) -> str | None:
     """
     if record.metric not in record.ann.metrics:
         return f"ann.metrics lacks the ranking metric {record.metric!r}"
+    if reason := _configuration(record) or _impossible(record, "ann", record.ann):
+        return reason
     times = [point.t for point in record.curve]
     if len(set(times)) != len(times):
         return f"curve has the same t twice: {times}"
@@ -33,7 +36,13 @@ def inconsistency(record: Record) -> str | None:
         ):
             if active is not None and dense is not None and active > dense * (1 + ENERGY_TOLERANCE):
                 return f"layer {layer.name} has {name}={active:.6g}, more than there are ({dense:.6g})"
-    units = {source.name: source.units for source in record.sources}
+    sources = {source.name for source in record.sources}
+    if len(sources) < len(record.sources):
+        return "sources names a layer twice"
+    layers = {layer.name for layer in record.layers}
+    for layer in record.layers if sources else ():  # what does not spike has no sources
+        if unknown := sorted(set(layer.sources or ()) - sources):
+            return f"layer {layer.name} has sources that are none: {unknown}"
     for point in record.curve:
         if record.metric not in point.metrics:
             return f"curve at t={point.t} lacks the ranking metric {record.metric!r}"
@@ -42,15 +51,50 @@ def inconsistency(record: Record) -> str | None:
             return f"curve at t={point.t} averages {averaged} output steps, more than t"
         if point.t_total < averaged and not _exits_early(record):
             return f"curve at t={point.t} has t_total={point.t_total}, fewer steps than it averages"
-        if not point.rates.keys() <= units.keys():
-            unknown = sorted(set(point.rates) - set(units))
-            return f"curve at t={point.t} has rates of layers that are no source: {unknown}"
-        for model, layers in (point.energy_layers_pj or {}).items():
-            total, parts = point.energy_pj.get(model), math.fsum(layers.values())
+        reason = _impossible(record, f"curve at t={point.t}:", point) or _strangers(point, sources, layers)
+        if reason is not None:
+            return reason
+        for model, by_layer in (point.energy_layers_pj or {}).items():
+            total, parts = point.energy_pj.get(model), math.fsum(by_layer.values())
             if total is None or not math.isclose(total, parts, rel_tol=ENERGY_TOLERANCE):
                 return f"curve at t={point.t}: {model} energies of layers add up to {parts:.6g}, not {total}"
     if record.outcomes is not None:
         return _outcome_inconsistency(record, record.outcomes)
+    return None
+
+
+def _configuration(record: Record) -> str | None:
+    """What is wrong with the plain data of a record, which its hash names."""
+    if reason := not_plain(record.method.parts):
+        return f"method.parts {reason}"
+    if reason := not_plain(record.config):
+        return f"config {reason}"
+    try:
+        named = content_hash(record.config) == record.cell_id
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"config is no JSON: {error}"
+    return None if named else f"config is not the one that cell_id {record.cell_id} is the hash of"
+
+
+def _impossible(record: Record, where: str, measured: Ann | Point) -> str | None:
+    """A figure that nothing can have: the fields themselves are bounded, these depend on names."""
+    for name, value in measured.metrics.items():
+        if reason := impossible_metric(name, value, ranks=name == record.metric):
+            return f"{where} metrics.{name} {reason}"
+    for model, energy in measured.energy_pj.items():
+        if 0 < energy < SMALLEST:
+            return f"{where} energy_pj.{model} {energy:.6g} should be 0 or at least {SMALLEST:g}"
+    return None
+
+
+def _strangers(point: Point, sources: set[str], layers: set[str]) -> str | None:
+    """Counts of layers that the record does not know."""
+    senders = [("rates", sources, "source"), ("spikes", sources, "source")]
+    weighted = ("synops", "active_macs", "active_inputs")
+    receivers = [(field, layers, "layer with weights") for field in weighted]
+    for field, known, what in (*senders, *receivers):
+        if unknown := sorted((getattr(point, field) or {}).keys() - known):
+            return f"curve at t={point.t} has {field} of layers that are no {what}: {unknown}"
     return None
 
 

@@ -30,6 +30,7 @@ from leaderboard.statistics.energies import completed
 from leaderboard.store.checks import inconsistency
 
 CELL_ID = re.compile(r"[0-9a-f]{16}")
+LONGEST_REASON = 400  # characters
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,6 @@ class ResultStore:
                 what JSON cannot.
         """
         path = self.path_of(record.cell_id)
-        reason = inconsistency(record)
-        if reason is not None:
-            raise StoreError(f"refused to write {path}: {reason}. The code that measured it has a bug.")
         try:
             # Not pydantic's own JSON, which turns a NaN in config or parts into null without a word.
             text = json.dumps(record.model_dump(), indent=1, ensure_ascii=False, allow_nan=False)
@@ -99,6 +97,9 @@ class ResultStore:
             raise StoreError(
                 f"refused to write {path}: {error}. Replace such values in config, parts or names."
             ) from error
+        reason = inconsistency(record)
+        if reason is not None:
+            raise StoreError(f"refused to write {path}: {reason}. The code that measured it has a bug.")
         write_text_atomically(path, text + "\n")
         return path
 
@@ -180,7 +181,7 @@ def parse_record(content: bytes, cell_id: str) -> Record | str:
     """
     try:
         found = _sound(content, cell_id) or _explained(content, cell_id)
-        return completed(found) if isinstance(found, Record) else found
+        return completed(found) if isinstance(found, Record) else _shortened(found)
     except MemoryError:
         return "asks for more memory than there is"
 
@@ -230,3 +231,8 @@ def _validate(payload: dict[str, Any], cell_id: str) -> Record | str:
 
 def _one_line(reason: object) -> str:
     return " ".join(str(reason).split())
+
+
+def _shortened(reason: str) -> str:
+    """What a file says may be quoted in it, and be of any length."""
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]} ..."

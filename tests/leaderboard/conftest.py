@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +17,7 @@ from leaderboard.records.record import (
     RecipeSummary,
     Record,
     SourceLayer,
+    content_hash,
 )
 from leaderboard.scores.proportions import encode_outcomes
 
@@ -60,6 +59,7 @@ def make_record(
     curve = {1: 0.5, 2: 0.85, 4: 0.895} if curve is None else curve
     resolved = dict(config or {}) | {"network": network, "recipe": label, "seed": seed}
     resolved |= {key: changes[key] for key in ("task", "dataset") if key in changes}
+    resolved["ann"] = {"seed": int(checkpoint[:8], 16)}  # other weights: trained from another seed
     alphabet = {"binary": "binary", "multi-level": "burst", "retrained": "binary", "baseline": "none"}[group]
     method: dict[str, Any] = {
         "name": label,
@@ -88,9 +88,7 @@ def make_record(
             if key.startswith(prefix):
                 target[key.removeprefix(prefix)] = changes.pop(key)
     fields: dict[str, Any] = {
-        "cell_id": hashlib.sha256(
-            json.dumps([resolved, checkpoint], sort_keys=True, default=str).encode()
-        ).hexdigest()[:16],
+        "cell_id": changes.get("cell_id") or content_hash(changes.get("config", resolved)),
         "matrix": "test",
         "task": "classification",
         "dataset": "digits",

@@ -181,9 +181,9 @@ def test_what_could_not_be_read_back_is_not_written(make: Make, tmp_path: Path) 
     store = ResultStore(tmp_path)
     for record, reason in [
         (make(metric="miou"), "lacks the ranking metric"),
-        (make(config={"gamma": float("nan")}), "not JSON compliant"),
+        (make(config={"gamma": float("nan")}, cell_id="0" * 16), "not JSON compliant"),
         (make(config={"folder": tmp_path}, cell_id="0" * 16), "PosixPath is not JSON serializable"),
-        (make(matrix="\ud800"), "surrogates not allowed"),
+        (make(config={"name": "\ud800"}), "surrogates not allowed"),
     ]:
         with pytest.raises(StoreError, match=reason):
             store.write(record)
