@@ -83,8 +83,6 @@ def test_record_text_is_text_whatever_it_contains(make: Make) -> None:
         method_paper=HOSTILE,
         provenance_device=HOSTILE,
         provenance_versions={HOSTILE: HOSTILE},
-        provenance_git_commit=HOSTILE,
-        checkpoint=HOSTILE,
     )
     hostile = Outline(page_html(rank([record]), invalid=[Invalid(Path(HOSTILE), HOSTILE)], title=HOSTILE))
     assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in innocent.tags]
