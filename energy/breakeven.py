@@ -79,6 +79,9 @@ def break_even(model: EnergyModel, network: Network, run: Run, bits: int) -> dic
             theirs = total(ask())
         except NotMeasured:
             continue
-        allowed = spikes * (theirs - silent) / (energy - silent)
+        if not theirs:  # nothing is a multiple of an opponent that costs nothing
+            continue
+        # Spikes that cost nothing beside the rest have no break-even.
+        allowed = spikes * (theirs - silent) / (energy - silent) if energy > silent else 0.0
         found[name] = BreakEven(name, spikes, allowed if allowed > 0 else None, energy / theirs)
     return found

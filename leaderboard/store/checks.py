@@ -30,6 +30,8 @@ def inconsistency(record: Record) -> str | None:
     if len(set(times)) != len(times):
         return f"curve has the same t twice: {times}"
     for layer in record.layers:
+        if tiny := [f for f, n in vars(layer).items() if isinstance(n, float) and 0 < n < SMALLEST]:
+            return f"layer {layer.name} has {tiny[0]} above 0 and below {SMALLEST:g}"
         for name, active, dense in (
             ("active_macs", layer.active_macs, layer.macs),
             ("active_inputs", layer.active_inputs, layer.inputs),
@@ -81,9 +83,10 @@ def _impossible(record: Record, where: str, measured: Ann | Point) -> str | None
     for name, value in measured.metrics.items():
         if reason := impossible_metric(name, value, ranks=name == record.metric):
             return f"{where} metrics.{name} {reason}"
-    for model, energy in measured.energy_pj.items():
-        if 0 < energy < SMALLEST:
-            return f"{where} energy_pj.{model} {energy:.6g} should be 0 or at least {SMALLEST:g}"
+    for field, value in vars(measured).items():
+        for name, number in value.items() if isinstance(value, dict) and field != "metrics" else ():
+            if isinstance(number, float) and 0 < number < SMALLEST:
+                return f"{where} {field}.{name} {number:.6g} should be 0 or at least {SMALLEST:g}"
     return None
 
 
@@ -95,6 +98,8 @@ def _strangers(point: Point, sources: set[str], layers: set[str]) -> str | None:
     for field, known, what in (*senders, *receivers):
         if unknown := sorted((getattr(point, field) or {}).keys() - known):
             return f"curve at t={point.t} has {field} of layers that are no {what}: {unknown}"
+    if sources and not point.spikes and any(point.synops.values()):
+        return f"curve at t={point.t} has synops and no spikes that they could come from"
     return None
 
 
