@@ -59,10 +59,8 @@ def make_record(
     curve = {1: 0.5, 2: 0.85, 4: 0.895} if curve is None else curve
     resolved = dict(config or {}) | {"network": network, "recipe": label, "seed": seed}
     resolved |= {key: changes[key] for key in ("task", "dataset") if key in changes}
-    resolved["ann"] = {
-        **resolved.get("ann", {}),
-        "seed": int(checkpoint[:8], 16),
-    }  # other weights: trained from another seed
+    if isinstance(ann_config := resolved.setdefault("ann", {}), dict):  # other weights: of another seed
+        resolved["ann"] = {**ann_config, "seed": int(checkpoint[:8], 16)}
     alphabet = {"binary": "binary", "multi-level": "burst", "retrained": "binary", "baseline": "none"}[group]
     method: dict[str, Any] = {
         "name": label,
