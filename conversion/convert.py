@@ -32,7 +32,7 @@ from conversion.inputs import batches_of, checked_budget, takes
 from conversion.neurons.quantiser import Quantiser
 from conversion.plan.plan import Plan
 from conversion.quantised import QuantisedNetwork
-from conversion.recipes import Recipe, check_combination, recipe_from
+from conversion.recipes import Recipe, check_combination, check_signs, recipe_from
 from conversion.signals.signals import map_structure
 from conversion.tensors import fingerprint
 from conversion.trained import trained_network
@@ -108,6 +108,7 @@ class PreparedNetwork:
         """
         chosen = recipe_from(recipe)
         check_combination(chosen, self.roles)
+        check_signs(chosen, self.roles, {name for name, one in self.statistics.items() if one.lowest < 0})
         if chosen.pooling.takes_currents and self.pooling_first is not None:
             return self.pooling_first.plan(chosen)
         return Plan(self.captured, self.roles, chosen, self.shapes, last_uses(self.captured.graph))

@@ -6,7 +6,7 @@ a mapping, into a `Recipe`; every override of a preset shows in its label.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -176,6 +176,27 @@ def _check_functions(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) 
             raise RecipeError(
                 f"recipe '{recipe.label}': neuron '{neuron.name}' cannot send the negative values of layer "
                 f"'{role.name}' ({role.operation}); {_ABLE}"
+            )
+
+
+def check_signs(recipe: Recipe, roles: Mapping[Any, Role], negative: Collection[str]) -> None:
+    """Refuse neurons that rectify where a relay has to send negative values.
+
+    Args:
+        recipe: the method.
+        roles: of a network.
+        negative: layers that were negative somewhere on the calibration images.
+
+    Raises:
+        RecipeError: names the layer.
+    """
+    if isinstance(recipe.neuron, Quantiser) or not recipe.neuron.rectifies:
+        return
+    for role in roles.values():
+        if role.function == IDENTITY and role.name in negative:
+            raise RecipeError(
+                f"recipe '{recipe.label}': neuron '{recipe.neuron.name}' cannot send the negative values "
+                f"that flow into the layer after '{role.name}'; {_ABLE}"
             )
 
 

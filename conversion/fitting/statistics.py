@@ -25,6 +25,7 @@ class ActivationStatistics:
     def __init__(self, layer: str) -> None:
         self.layer = layer
         self.maximum = torch.empty(0)  # [C], exact
+        self.lowest = 0.0  # of all activations, and 0
         self.count = 0  # values seen per channel
         self._sum = torch.empty(0)  # [C], float64, of activations
         self._images = 0
@@ -59,6 +60,7 @@ class ActivationStatistics:
         inputs = values if drive is None else drive.detach().float().transpose(0, 1).flatten(1)
         self._drive += torch.stack([inputs.sum(1, dtype=torch.float64), inputs.double().square().sum(1)])
         self.maximum = torch.maximum(self.maximum, largest)
+        self.lowest = min(self.lowest, float(values.amin()))
         self._widen(largest)
         scale = torch.where(self._range > 0, BINS / self._range.clamp(min=1e-30), 0.0)
         bins = (magnitudes * scale[:, None]).long().clamp_(0, BINS - 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -55,10 +55,21 @@ def functions() -> dict[str, Callable[..., Any]]:
     found |= {f"operator.{name}": getattr(operator, name) for name in _OPERATOR}
     found |= {f"builtins.{value.__name__}": value for value in _BUILTIN}
     found |= {f"math.{name}": value for name, value in vars(math).items() if callable(value)}
+    for room, offered in (("torch.special", torch.special), ("torch.linalg", torch.linalg)):
+        found |= {
+            f"{room}.{name}": value for name, value in vars(offered).items() if _is_in(FUNCTIONS, value)
+        }
     for value in FUNCTIONS:  # our own among them
         if (getattr(value, "__module__", None) or "").startswith("conversion."):
             found[f"{value.__module__}.{value.__name__}"] = value
     return found
+
+
+def _is_in(table: Mapping[Any, Any], value: Any) -> bool:
+    try:
+        return value in table
+    except TypeError:  # not hashable
+        return False
 
 
 @cache

@@ -55,6 +55,7 @@ class Backend(ABC):
     """A way to run fitted layers."""
 
     name: ClassVar[str]
+    packs_weights: ClassVar[bool] = False  # `prepare` makes copies of weights, which change later
 
     @abstractmethod
     def suits(self, images: Tensor) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.networks.errors import NetworkError
@@ -26,7 +27,7 @@ class SmallViTOptions:
     width: int = 48  # features of a token
     depth: int = 3  # blocks
     heads: int = 3
-    size: int = 8  # pixels of an image, each way
+    size: int = 8  # pixels of an image in training, each way
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -59,7 +60,9 @@ class TransformerBlock(nn.Module):
 
 
 class SmallViT(nn.Module):
-    """A small vision transformer; maps images [B, in_channels, size, size] to logits [B, num_classes].
+    """A small vision transformer; maps images [B, in_channels, H, W] to logits [B, num_classes].
+
+    H and W are multiples of the patch; where they are not `size`, places are interpolated.
 
     Args:
         num_classes: number of classes.
@@ -70,8 +73,8 @@ class SmallViT(nn.Module):
     def __init__(self, num_classes: int, in_channels: int, options: SmallViTOptions) -> None:
         super().__init__()
         self.patches = nn.Conv2d(in_channels, options.width, options.patch, options.patch)
-        tokens = (options.size // options.patch) ** 2
-        self.places = nn.Parameter(0.02 * torch.randn(1, tokens, options.width))
+        side = options.size // options.patch
+        self.places = nn.Parameter(0.02 * torch.randn(1, options.width, side, side))
         self.blocks = nn.Sequential(
             *(TransformerBlock(options.width, options.heads) for _ in range(options.depth))
         )
@@ -80,6 +83,8 @@ class SmallViT(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [B, C, H, W] to logits [B, K]."""
-        tokens = self.patches(images).flatten(2).transpose(1, 2) + self.places
+        patches = self.patches(images)
+        places = F.interpolate(self.places, patches.shape[2:], mode="bilinear", align_corners=False)
+        tokens = (patches + places).flatten(2).transpose(1, 2)
         logits: Tensor = self.linear(self.norm(self.blocks(tokens)).mean(1))
         return logits

@@ -21,7 +21,6 @@ import yaml
 from click.testing import CliRunner
 
 import spikemark_plugins
-from benchmarks import tasks
 from benchmarks.cli import main
 from benchmarks.spec import Matrix
 from conversion import convert, recipes
@@ -152,7 +151,7 @@ def reader_has(page: Path) -> dict[str, Any]:
     dataset, network = chosen.datasets[0], chosen.networks[0]
     data = datasets.build(dataset.name, dataset.options, LoaderConfig(batch_size=4, calibration_images=4))
     ann = networks.build(network.name, len(data.classes), 1, network.options).eval()
-    module = tasks.find(chosen.task).module(ann, data, chosen.training)
+    module = chosen.task.module(ann, data, chosen.training)
     batch, batches = next(iter(data.test_dataloader())), data.calibration_batches()
 
     names = {

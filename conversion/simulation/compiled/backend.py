@@ -29,6 +29,7 @@ class Compiled(Backend):
     """Runs layers in kernels that are compiled once for this machine."""
 
     name: ClassVar[str] = "compiled"
+    packs_weights: ClassVar[bool] = True
 
     def suits(self, images: Tensor) -> bool:
         """True for float32 images on a CPU with a C compiler."""

@@ -33,7 +33,8 @@ QUICKER = {
 # torchvision's need seconds and gigabytes for each law; what they are made of is judged with the others, and
 # tests/conversion/graph/test_coverage.py converts them.
 LARGE = ("resnet18", "resnet34", "resnet50", "vgg16_bn", "retinanet_resnet50_fpn", "fcn_resnet50")
-LARGE += ("deeplabv3_resnet50", "vgg16", "tiny_yolo")
+LARGE += ("deeplabv3_resnet50", "vgg16", "tiny_yolo", "mobilenet_v2", "mobilenet_v3_large", "vit_b_16")
+LARGE += ("efficientnet_b0", "efficientnet_lite0", "convnext_tiny", "swin_t")
 ON_DISK = ("cifar10", "cifar100", "imagenet", "image_folder", "voc", "coco", "voc_segmentation", "cityscapes")
 
 

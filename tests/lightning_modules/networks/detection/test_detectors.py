@@ -135,7 +135,7 @@ def test_lossless_pooling_carries_the_spatial_pyramid():
     for pooling in ("lateral-inhibition", "per-step"):
         snn = convert(pyramid, {"preset": "opi", "pooling": pooling}, maps)
         *_, last = snn.simulate(maps, (256,))
-        error[pooling] = float((ann - last.output).abs().mean() / ann.std())
+        error[pooling] = float((ann - last.output).abs().mean().detach() / ann.detach().std())
     assert error["lateral-inhibition"] < 0.02
     assert error["per-step"] > 0.1
 
