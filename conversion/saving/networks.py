@@ -18,6 +18,7 @@ from conversion.graph.operations import Kind
 from conversion.graph.plain import CannotStore, Reader, Writer
 from conversion.graph.plain_nodes import Captured
 from conversion.network import SpikingNetwork
+from conversion.parts import Part
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan, plan_of
 from conversion.plan.window import Window
@@ -197,6 +198,10 @@ class NetworkReader:
         if not all(type(index) is int and 0 <= index < count for index in (*roles, *shapes)):
             raise ValueError("a role or a shape of an operation that is not there")
         recipe = Recipe(**{key: self._reader.value(value) for key, value in data["recipe"].items()})
+        for kind in KINDS:
+            part = getattr(recipe, kind)
+            if not isinstance(part, Part) or part.kind != kind:
+                raise ValueError(f"{part!r} in place of a {kind} of the recipe")
         return plan_of(captured, roles, shapes, recipe)
 
     def _graph(self, number: Any) -> Captured:

@@ -32,7 +32,7 @@ SWAPPED = ["pool_a", "relu_a", "pool_b", "pool_c", "relu_b", "relu_c", "pool_d"]
 
 @pytest.fixture
 def pools() -> nn.Module:
-    return Pools().double()
+    return Pools().double().requires_grad_(False)
 
 
 def test_only_neurons_that_feed_one_pool_change_places(pools: nn.Module) -> None:

@@ -38,6 +38,7 @@ def test_classes_are_the_official_ones(root, data):
     assert sorted(data.classes[label] for label in labels) == told
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method:UserWarning")  # images are added one by one here
 @pytest.mark.parametrize("scoring", ["coco", "voc"])
 def test_the_annotations_score_one_and_silence_scores_zero(data, scoring):
     perfect = DetectionMetric(lambda raw, size: raw, data.classes, scoring=scoring)
