@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import platform
 from pathlib import Path
+from typing import Any
 
 import click
 
 from benchmarks.commands.options import RESULTS, stop
 from benchmarks.execution.times import in_bytes
-from benchmarks.loadable import holds_weights_alone
 from benchmarks.output import printable, say
 
 SHOWN = 10  # names of each kind
@@ -44,32 +43,26 @@ def export(results: Path, out: Path, networks: bool) -> None:
 def import_(archive: Path, results: Path, networks: bool) -> None:
     """Merge ARCHIVE, which `spikemark export` wrote, into RESULTS; nothing there is replaced.
 
-    A damaged archive is refused as a whole. A record that does not validate is refused and named.
+    An archive is taken over as a whole or not at all: where a file is damaged, a record does not validate, or
+    a network is not what records say of it, the error names it and nothing is imported.
     """
     from leaderboard import StoreError
     from leaderboard.store.archive import unpack
 
     try:
-        merged = unpack(archive, results, networks, why_no_weights)
+        merged = unpack(archive, results, networks, why_no_network)
     except StoreError as error:
         stop(str(error))
     for name in merged.kept[:SHOWN]:
         say(f"kept yours: {printable(name)} differs")
-    for name, why in merged.refused[:SHOWN]:
-        say(f"refused: {printable(name)}: {printable(why)}", err=True)
-    say(
-        f"added {len(merged.added)}, already there {len(merged.same)}, kept yours {len(merged.kept)}, "
-        f"refused {len(merged.refused)}"
-    )
-    if merged.refused:
-        stop(f"{len(merged.refused)} file(s) of {archive} did not validate; all others were merged")
+    say(f"added {len(merged.added)}, already there {len(merged.same)}, kept yours {len(merged.kept)}")
 
 
-def why_no_weights(content: bytes) -> str | None:
-    """What keeps these bytes from being a file of weights: tensors and plain values, and no code."""
-    if holds_weights_alone(io.BytesIO(content)):
-        return None
-    return "it is damaged, or holds more than weights; nothing of it was run"
+def why_no_network(content: bytes, config: dict[str, Any]) -> str | None:
+    """As `benchmarks.foreign_networks.why_no_network`, which needs torch."""
+    from benchmarks import foreign_networks
+
+    return foreign_networks.why_no_network(content, config)
 
 
 def environment() -> dict[str, str]:

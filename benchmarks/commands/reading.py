@@ -129,6 +129,9 @@ def show(
             say(escaped(text) if output == "json" else text, nl=False)
         for invalid in loaded.invalid:
             say(f"set aside: {printable(invalid.path)}: {printable(invalid.reason)}", err=True)
+        if loaded.invalid:
+            where = printable(shlex.quote(str(results)))
+            say(f"`spikemark check-results {where}` says what becomes of them", err=True)
         if html is not None:
             from leaderboard.page.html import write_page
             from leaderboard.store.diagnoses import load_diagnoses

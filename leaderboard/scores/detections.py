@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaderboard.scores.base import Encoding, FloatArray
-from leaderboard.scores.packing import pack, unpack
+from leaderboard.scores.packing import counts, pack, unpack
 
 RECALLS = {"101-point": np.linspace(0, 1, 101), "11-point": np.linspace(0, 1, 11)}
 INTERPOLATIONS = (*RECALLS, "all-point")
@@ -113,12 +113,12 @@ def average_precision(common: str | None, text: str, count: int) -> AveragePreci
     shared, own = (unpack(one, "detections") for one in (common or "", text))
     try:
         scores = AveragePrecision(
-            image=own["image"].astype(np.int64),
-            label=own["label"].astype(np.int64),
-            hits=own["hits"],
-            ignored=own["ignored"],
-            objects=shared["objects"].astype(np.int64),
-            thresholds=int(shared["thresholds"]),
+            image=counts(own["image"], "images of detections", 1),
+            label=counts(own["label"], "classes of detections", 1),
+            hits=counts(own["hits"], "hits of detections", 1).astype(np.uint16),
+            ignored=counts(own["ignored"], "ignored detections", 1).astype(np.uint16),
+            objects=counts(shared["objects"], "objects", 2),
+            thresholds=int(counts(shared["thresholds"], "thresholds", 0)),
             interpolation=str(shared["interpolation"]),
         )
     except KeyError as error:
@@ -163,6 +163,11 @@ def _check(scores: AveragePrecision, count: int) -> None:
         raise ValueError("detections name images or classes that are not there")
     if (np.diff(scores.label) < 0).any():
         raise ValueError("detections are not sorted by class")
+    place = scores.image * scores.objects.shape[1] + scores.label
+    for bit in range(scores.thresholds):
+        hit = np.bincount(place[scores.hits >> bit & 1 > 0], minlength=scores.objects.size)
+        if (hit > scores.objects.ravel()).any():
+            raise ValueError("detections hit more objects than there are")
 
 
 ENCODING = Encoding("detections-npz-base64", decode=average_precision)

@@ -44,3 +44,16 @@ def unpack(text: str, what: str) -> dict[str, npt.NDArray[Any]]:
             return dict(arrays)
     except DAMAGED as error:
         raise ValueError(f"{what} cannot be unpacked: {error}") from error
+
+
+def counts(array: npt.NDArray[Any], what: str, dimensions: int) -> npt.NDArray[np.int64]:
+    """Unpacked whole numbers that are not negative.
+
+    Raises:
+        ValueError: other numbers, or another number of dimensions.
+    """
+    if array.dtype.kind not in "ui" or array.ndim != dimensions or (array.size and array.min() < 0):
+        raise ValueError(
+            f"{what} should be counts with {dimensions} dimension(s), got {array.dtype} {array.shape}"
+        )
+    return array.astype(np.int64)

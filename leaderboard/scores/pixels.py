@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaderboard.scores.base import Encoding, FloatArray, IntArray
-from leaderboard.scores.packing import pack, unpack
+from leaderboard.scores.packing import counts, pack, unpack
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,10 @@ def mean_overlap(common: str | None, text: str, count: int) -> MeanOverlap:
         **unpack(text, "pixel counts"),
     }
     try:
-        parts = [arrays[name].astype(np.int64) for name in ("correct", "found", "true")]
+        named = {name: arrays[name] for name in ("correct", "found", "true")}
     except KeyError as error:
         raise ValueError(f"pixel counts lack {error}") from error
+    parts = [counts(array, f"{name} pixels", 2) for name, array in named.items()]
     correct, found, true = parts
     if {part.shape for part in parts} != {true.shape} or true.ndim != 2 or len(true) != count:
         shapes = ", ".join(str(list(part.shape)) for part in parts)

@@ -26,7 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from leaderboard.files.atomic import StoreError, unwritable, write_atomically
-from leaderboard.records.record import Record, content_hash
+from leaderboard.records.record import Record
+from leaderboard.store.agreement import NamedNetworks
+from leaderboard.store.bounds import packs_too_well, too_large
 from leaderboard.store.results import ResultStore, parse_record
 from leaderboard.store.studies import parse_study
 
@@ -40,6 +42,10 @@ KINDS = {
 LARGEST = {"record": 256e6, "study": 256e6, "network": 4e9}  # bytes
 LARGEST_MANIFEST = 256e6
 BROKEN = (zipfile.BadZipFile, zlib.error)
+SHOWN = 10  # files that an error names
+UNNAMED = "no record here names it, so that nobody can tell which network it is; leave out --networks"
+WhyNoNetwork = Callable[[bytes, dict[str, Any]], str | None]
+Entry = tuple[str, str, str]  # name, kind, id
 SAME_MOMENT = (1980, 1, 1, 0, 0, 0)  # equal results give equal archives
 
 
@@ -58,7 +64,6 @@ class Merged:
     added: list[str] = field(default_factory=list)
     same: list[str] = field(default_factory=list)  # already there
     kept: list[str] = field(default_factory=list)  # there with other content, which stays
-    refused: list[tuple[str, str]] = field(default_factory=list)  # file, why
     environment: dict[str, str] = field(default_factory=dict)  # of those who packed it
 
 
@@ -76,10 +81,12 @@ def pack(results: Path, out: Path, environment: dict[str, str], networks: bool =
     """
     packed = Packed()
     files: dict[str, Path] = {}
+    named = NamedNetworks()
     for path in sorted((results / "records").glob("[!.]*.json")):
         found = ResultStore(results).find(path.stem) if _id_of(path) else "no cell id"
         if isinstance(found, Record):
             files[f"records/{path.name}"] = path
+            named.add(found)
         else:
             packed.left_out.append((str(path), str(found)))
     if not files:
@@ -87,14 +94,20 @@ def pack(results: Path, out: Path, environment: dict[str, str], networks: bool =
     for path in filter(Path.is_file, sorted((results / "tuning").glob("[!.]*.json"))):
         if _id_of(path) and parse_study(_read(path)) is not None:
             files[f"tuning/{path.name}"] = path
-    weights = filter(Path.is_file, sorted((results / "anns").glob("*/network.pt")))
-    trained = {path.parent.name: path for path in weights}
-    if networks:
-        files |= {f"anns/{id_}/network.pt": path for id_, path in trained.items()}
+    checkpoints: dict[str, str] = {}
+    for path in filter(Path.is_file, sorted((results / "anns").glob("*/network.pt"))):
+        id_, digest = path.parent.name, _hash(path)
+        if why := _disagreement(named, id_, digest):
+            if networks:
+                packed.left_out.append((str(path), why))
+            continue
+        checkpoints[id_] = digest
+        if networks:
+            files[f"anns/{id_}/network.pt"] = path
     manifest = {
         "format": FORMAT,
         "environment": environment,
-        "checkpoints": {id_: _hash(path) for id_, path in trained.items()},
+        "checkpoints": checkpoints,
         "files": {
             name: {"sha256": _hash(path), "bytes": path.stat().st_size} for name, path in files.items()
         },
@@ -105,7 +118,7 @@ def pack(results: Path, out: Path, environment: dict[str, str], networks: bool =
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(_entry(MANIFEST), json.dumps(manifest, indent=1))
             for name, path in files.items():
-                with path.open("rb") as source, archive.open(_entry(name), "w") as target:
+                with path.open("rb") as source, archive.open(_entry(name, path), "w") as target:
                     while block := source.read(1 << 20):
                         target.write(block)
         temporary.replace(out)
@@ -122,69 +135,107 @@ def unpack(
     archive: Path,
     results: Path,
     networks: bool = False,
-    why_no_network: Callable[[bytes], str | None] = lambda content: None,
+    why_no_network: WhyNoNetwork = lambda content, config: None,
 ) -> Merged:
-    """Merge an archive into a results folder; what is there already is never replaced.
+    """Merge an archive into a results folder, all or nothing; what is there already is never replaced.
 
     Args:
         archive: the file.
         results: the folder; it need not exist.
         networks: also take trained networks over, for cells that are still to be run.
-        why_no_network: what is wrong with the bytes of a trained network, None where nothing is; asked
-            before one is taken over.
+        why_no_network: what is wrong with the bytes of a trained network, given the configuration that it is
+            named by; None where nothing is. Asked before one is taken over.
 
     Raises:
-        StoreError: the archive is damaged or holds what does not belong there (nothing is written then),
-            or the folder cannot be written (what was, is sound, and the message counts it).
+        StoreError: the archive is damaged, too large, or holds what does not belong there, does not validate
+            or contradicts itself; or the folder cannot be written. Nothing was imported then.
     """
     merged = Merged()
     try:
         with zipfile.ZipFile(archive) as opened:
+            large = too_large(opened.infolist(), archive.stat().st_size, "anns/")
+            if large is not None:
+                raise StoreError(f"{archive} {large}; nothing was imported")
             manifest = _manifest(opened, archive)
             entries = _checked(opened, manifest, archive)
             merged.environment = _strings(manifest.get("environment"))
-            for name, kind, id_ in entries:
-                if kind != "network":
-                    _merge(opened.read(name), name, kind, id_, results, merged)
-                elif networks:
-                    content = opened.read(name)
-                    why = _why_not_stated(content, id_, manifest) or why_no_network(content)
-                    if why is not None:
-                        merged.refused.append((name, why))
-                    else:
-                        _add(content, name, results, merged)
+            _validate(opened, manifest, entries, archive, why_no_network if networks else None)
+            _write(opened, manifest, entries, results, networks, merged)
             return merged
-    except StoreError as error:
-        if not merged.added:
-            raise
-        done = f"{len(merged.added)} file(s) were added before; the same command adds the others"
-        raise StoreError(f"{error} {done}") from error
     except (OSError, EOFError, zipfile.LargeZipFile, NotImplementedError, RuntimeError, *BROKEN) as error:
         raise StoreError(f"{archive} cannot be read as an archive: {error}") from error
 
 
-def _why_not_stated(network: bytes, id_: str, manifest: dict[str, Any]) -> str | None:
-    stated = manifest.get("checkpoints")
-    if isinstance(stated, dict) and stated.get(id_) == hashlib.sha256(network).hexdigest():
-        return None
-    return f"its sha256 is not the one that {MANIFEST} states for the checkpoint"
+def _validate(
+    opened: zipfile.ZipFile,
+    manifest: dict[str, Any],
+    entries: list[Entry],
+    archive: Path,
+    why_no_network: WhyNoNetwork | None,
+) -> None:
+    """Look at every file before the first is written.
+
+    Raises:
+        StoreError: some are not sound; names them.
+    """
+    refused: list[tuple[str, str]] = []
+    named = NamedNetworks()
+    for name, kind, id_ in entries:
+        if kind == "record":
+            record = parse_record(opened.read(name), id_)
+            if isinstance(record, str):
+                refused.append((name, record))
+            else:
+                named.add(record)
+        elif kind == "study":
+            study = parse_study(opened.read(name))
+            if study is None or study.tuning.study != id_:
+                refused.append((name, "no sound study of that id"))
+    stated = _strings(manifest.get("checkpoints"))
+    packed = {id_: manifest["files"][name]["sha256"] for name, kind, id_ in entries if kind == "network"}
+    for id_, digest in {**stated, **packed}.items():
+        place = f"anns/{id_}/network.pt"
+        if id_ in packed and stated.get(id_) != digest:
+            refused.append((place, f"its sha256 is not the one that {MANIFEST} states for the checkpoint"))
+        elif id_ in named and (why := named[id_].contradiction(digest)):
+            refused.append((place, why))
+        elif id_ in packed and why_no_network is not None:
+            unknown = None if id_ in named else UNNAMED
+            if why := unknown or why_no_network(opened.read(place), named[id_].config):
+                refused.append((place, why))
+    if refused:
+        lines = [f"  {name}: {why}" for name, why in refused[:SHOWN]]
+        more = [f"  and {len(refused) - SHOWN} more"] if len(refused) > SHOWN else []
+        head = f"{archive}: {len(refused)} file(s) are not sound, so nothing was imported:"
+        advice = "Ask for the archive again; `spikemark check-results` names damaged files where it came from"
+        raise StoreError("\n".join([head, *lines, *more, advice]))
 
 
-def _merge(content: bytes, name: str, kind: str, id_: str, results: Path, merged: Merged) -> None:
-    if kind == "record":
-        record = parse_record(content, id_)
-        if isinstance(record, str):
-            merged.refused.append((name, record))
-            return
-        if content_hash(record.config) != id_:
-            merged.refused.append((name, "its configuration is not the one that its name is the hash of"))
-            return
-    elif kind == "study":
-        study = parse_study(content)
-        if study is None or study.tuning.study != id_:
-            merged.refused.append((name, "no sound study of that id"))
-            return
-    _add(content, name, results, merged)
+def _write(
+    opened: zipfile.ZipFile,
+    manifest: dict[str, Any],
+    entries: list[Entry],
+    results: Path,
+    networks: bool,
+    merged: Merged,
+) -> None:
+    """Write what was validated; on any error, what was written is taken back."""
+    try:
+        for name, kind, _ in entries:
+            if kind != "network" or networks:
+                content = opened.read(name)
+                if hashlib.sha256(content).hexdigest() != manifest["files"][name]["sha256"]:
+                    raise StoreError(f"{name} changed while the archive was read; nothing was imported")
+                _add(content, name, results, merged)
+    except BaseException:
+        for name in merged.added:
+            with contextlib.suppress(OSError):
+                (results / name).unlink(missing_ok=True)
+        raise
+
+
+def _disagreement(named: NamedNetworks, id_: str, digest: str) -> str | None:
+    return named[id_].contradiction(digest) if id_ in named else UNNAMED
 
 
 def _add(content: bytes, name: str, results: Path, merged: Merged) -> None:
@@ -213,7 +264,7 @@ def _manifest(opened: zipfile.ZipFile, archive: Path) -> dict[str, Any]:
     return manifest
 
 
-def _checked(opened: zipfile.ZipFile, manifest: dict[str, Any], archive: Path) -> list[tuple[str, str, str]]:
+def _checked(opened: zipfile.ZipFile, manifest: dict[str, Any], archive: Path) -> list[Entry]:
     """Name, kind and id of every file, each compared with the manifest; networks last."""
     infos = [info for info in opened.infolist() if info.filename != MANIFEST]
     names = [info.filename for info in infos]
@@ -261,9 +312,10 @@ def _hash_entry(
     return digest.hexdigest(), size
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
+def _entry(name: str, path: Path | None = None) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, SAME_MOMENT)
-    info.compress_type = zipfile.ZIP_DEFLATED
+    stored = path is not None and (path.suffix == ".pt" or packs_too_well(path.read_bytes()))
+    info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
     info.external_attr = (stat.S_IFREG | 0o644) << 16
     return info
 

@@ -75,6 +75,10 @@ def _configuration(record: Record) -> str | None:
         named = content_hash(record.config) == record.cell_id
     except (TypeError, ValueError, RecursionError) as error:
         return f"config is no JSON: {error}"
+    ann = record.config.get("ann")
+    given = ann.get("checkpoint_sha256") if isinstance(ann, dict) else None
+    if given not in (None, record.ann.checkpoint_sha256):
+        return "ann.checkpoint_sha256 is not that of the checkpoint in config"
     return None if named else f"config is not the one that cell_id {record.cell_id} is the hash of"
 
 
@@ -121,7 +125,7 @@ def _outcome_inconsistency(record: Record, outcomes: Outcomes) -> str | None:
     for name, text, metrics in encoded:
         try:
             mean = outcomes.metric_of(text)
-        except ValueError as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:  # a plug-in's may raise more
             return f"{name}: {error}"
         stated = metrics.get(outcomes.measure)
         if stated is None:

@@ -14,14 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from click.testing import CliRunner
 
 from benchmarks import offline, tracking
 from benchmarks.cells import expand
 from benchmarks.cli import main
-from benchmarks.commands import exchange
 from benchmarks.coordination.claims import Claims
 from benchmarks.execution.costs import Seconds, cell_forwards
 from benchmarks.execution.status import lines, statuses
@@ -206,26 +204,11 @@ def test_export_and_import_carry_records(tools: Any, tmp_path: Path) -> None:
     assert "added 1, already there 0" in call("import", tmp_path / "lab.zip", "--results", home).output
     assert tools.measured(home) == tools.measured(lab)
     assert call("run", "quickstart", "--results", home, "--dry-run").exit_code == 0
-
-
-class Code:
-    """Would leave a file where it is unpickled."""
-
-    def __init__(self, trace: Path) -> None:
-        self._trace = trace
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self._trace,)
-
-
-def test_no_network_is_imported_that_holds_more_than_weights(tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    torch.save({"state_dict": Code(trace)}, tmp_path / "evil.pt")
-    torch.save({"state_dict": {"weight": torch.zeros(3)}}, tmp_path / "good.pt")
-    why = exchange.why_no_weights((tmp_path / "evil.pt").read_bytes())
-    assert why == "it is damaged, or holds more than weights; nothing of it was run"
-    assert exchange.why_no_weights((tmp_path / "good.pt").read_bytes()) is None
-    assert not trace.exists()
+    assert "(2 files" in call("export", "--results", lab, "--out", tmp_path / "lab.zip", "--networks").output
+    done = call("import", tmp_path / "lab.zip", "--results", tmp_path / "whole", "--networks")
+    assert "added 2, already there 0, kept yours 0" in done.output
+    (network,) = lab.glob("anns/*/network.pt")
+    assert (tmp_path / "whole" / network.relative_to(lab)).read_bytes() == network.read_bytes()
 
 
 def entries(path: Path) -> Iterator[bytes]:

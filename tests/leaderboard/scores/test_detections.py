@@ -11,6 +11,7 @@ from leaderboard.scores.detections import (
     encode_matches,
     encode_objects,
 )
+from leaderboard.scores.packing import pack
 from leaderboard.scores.proportions import encode_outcomes
 from leaderboard.statistics.resampling import metric_interval, paired_difference
 
@@ -135,3 +136,24 @@ def test_damage_is_named(change, message):
     }
     with pytest.raises(ValueError, match=message):
         average_precision(**{**sound, **change})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"hits": np.array([1.5])}, "hits of detections should be counts"),
+        ({"image": np.array([-1])}, "images of detections should be counts"),
+        ({"image": np.array([[0]])}, "images of detections should be counts"),
+        ({"label": np.array(["a"])}, "classes of detections should be counts"),
+        (
+            {"image": [0, 0], "label": [0, 0], "hits": [1, 1], "ignored": [0, 0]},
+            "more objects than there are",
+        ),
+    ],
+)
+def test_other_arrays_than_counts_are_named(changes: dict[str, object], reason: str) -> None:
+    common = encode_objects([[1], [0]], 1, "all-point")
+    own = {"image": [0], "label": [0], "hits": [1], "ignored": [0]}
+    assert average_precision(common, pack(**{k: np.array(v) for k, v in own.items()}), 2).count == 2
+    with pytest.raises(ValueError, match=reason):
+        average_precision(common, pack(**{k: np.asarray(v) for k, v in (own | changes).items()}), 2)

@@ -22,20 +22,33 @@ Make = Callable[..., Record]
 HERE = {"python": "3.11"}
 
 
-def sound(make: Make, **changes: Any) -> Record:
-    record = make(**changes)
-    return record.model_copy(update={"cell_id": content_hash(record.config)})
+WEIGHTS = hashlib.sha256(b"weights").hexdigest()
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @pytest.fixture
 def lab(make: Make, tmp_path: Path) -> tuple[Path, list[Record]]:
     folder = tmp_path / "lab"
-    records = [sound(make, seed=seed) for seed in (0, 1)]
+    records = [make(seed=seed, checkpoint=WEIGHTS) for seed in (0, 1)]
     for record in records:
         ResultStore(folder).write(record)
-    (folder / "anns" / ("a" * 16)).mkdir(parents=True)
-    (folder / "anns" / ("a" * 16) / "network.pt").write_bytes(b"weights")
+    network = folder / network_of(records[0])
+    network.parent.mkdir(parents=True)
+    network.write_bytes(b"weights")
     return folder, records
+
+
+def network_of(record: Record) -> str:
+    return f"anns/{content_hash(record.config['ann'])}/network.pt"
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """What an archive with networks holds."""
+    kinds = ("records/*.json", "anns/*/*.pt")
+    return {str(p.relative_to(folder)): p.read_bytes() for kind in kinds for p in folder.glob(kind)}
 
 
 def forged(path: Path, content: dict[str, bytes], mode: int = stat.S_IFREG | 0o644, **manifest: Any) -> Path:
@@ -55,9 +68,9 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 
 def test_records_travel_whole(lab: tuple[Path, list[Record]], tmp_path: Path) -> None:
-    folder, _ = lab
+    folder, records = lab
     packed = pack(folder, tmp_path / "lab.zip", HERE)
-    assert len(packed.names) == 2
+    assert (len(packed.names), packed.left_out) == (2, [])
     merged = unpack(tmp_path / "lab.zip", tmp_path / "home")
     assert sorted(merged.added) == sorted(packed.names)
     assert merged.environment == HERE
@@ -67,20 +80,20 @@ def test_records_travel_whole(lab: tuple[Path, list[Record]], tmp_path: Path) ->
     assert (len(again.added), len(again.same), again.kept) == (0, 2, [])
     with zipfile.ZipFile(tmp_path / "lab.zip") as archive:
         manifest = json.loads(archive.read(MANIFEST))
-    assert manifest["checkpoints"] == {"a" * 16: hashlib.sha256(b"weights").hexdigest()}
+    assert manifest["checkpoints"] == {content_hash(records[0].config["ann"]): WEIGHTS}
 
 
 def test_equal_results_give_equal_archives_and_networks_travel_if_asked(
     lab: tuple[Path, list[Record]], tmp_path: Path
 ) -> None:
-    folder, _ = lab
+    folder, records = lab
     for name in ("one.zip", "two.zip"):
         pack(folder, tmp_path / name, HERE, networks=True)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
     unpack(tmp_path / "one.zip", tmp_path / "without")
     assert not (tmp_path / "without" / "anns").exists()
     unpack(tmp_path / "one.zip", tmp_path / "with", networks=True)
-    assert (tmp_path / "with" / "anns" / ("a" * 16) / "network.pt").read_bytes() == b"weights"
+    assert (tmp_path / "with" / network_of(records[0])).read_bytes() == b"weights"
 
 
 def test_what_is_there_stays(lab: tuple[Path, list[Record]], tmp_path: Path) -> None:
@@ -171,17 +184,83 @@ def test_a_changed_or_missing_or_added_file_is_noticed(
 def test_networks_are_taken_over_only_as_stated_and_sound(
     lab: tuple[Path, list[Record]], tmp_path: Path
 ) -> None:
-    name, stated = f"anns/{'a' * 16}/network.pt", hashlib.sha256(b"weights").hexdigest()
+    folder, records = lab
+    name, files = network_of(records[0]), files_of(folder)
+    id_ = name.split("/")[1]
     for content, hashes, reason in (
-        (b"others", {"a" * 16: stated}, "sha256 is not the one"),
-        (b"weights", {}, "sha256 is not the one"),
-        (b"weights", {"a" * 16: stated}, "no weights"),
+        (b"others", {id_: WEIGHTS}, f"{name}: its sha256 is not the one that manifest.json states"),
+        (b"weights", {}, f"{name}: its sha256 is not the one that manifest.json states"),
+        (b"others", {id_: sha256(b"others")}, f"{name}: its sha256 is not the one that the record of cell"),
+        (b"weights", {id_: WEIGHTS}, f"{name}: no weights of {{'seed'"),
     ):
-        archive = forged(tmp_path / "evil.zip", {name: content}, checkpoints=hashes)
-        merged = unpack(archive, tmp_path / "home", True, lambda found: "no weights")
-        assert merged.added == []
-        assert [reason in why for _, why in merged.refused] == [True]
+        archive = forged(tmp_path / "evil.zip", files | {name: content}, checkpoints=hashes)
+        with pytest.raises(StoreError, match=r"1 file\(s\) are not sound, so nothing was imported") as caught:
+            unpack(archive, tmp_path / "home", True, lambda _, config: f"no weights of {config}")
+        assert f"\n  {reason}" in str(caught.value)
     assert not (tmp_path / "home").exists()
+
+
+def test_a_record_that_contradicts_a_network_is_refused_even_without_networks(
+    lab: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    folder, records = lab
+    name, files = network_of(records[0]), files_of(folder)
+    hashes = {name.split("/")[1]: WEIGHTS}
+    path = f"records/{records[0].cell_id}.json"
+    forgery = json.loads(files[path])
+    forgery["ann"]["checkpoint_sha256"] = "f" * 64
+    for content in (files | {path: json.dumps(forgery).encode()},):
+        for one in (content, {n: c for n, c in content.items() if n != name}):  # beside it, or stated alone
+            archive = forged(tmp_path / "evil.zip", one, checkpoints=hashes)
+            with pytest.raises(StoreError, match="not the one that the record of cell"):
+                unpack(archive, tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_network_that_no_record_names_is_not_taken_over(
+    lab: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    folder, _ = lab
+    stray = f"anns/{'b' * 16}/network.pt"
+    hashes = {name.split("/")[1]: WEIGHTS for name in [stray, *files_of(folder)] if "anns" in name}
+    archive = forged(tmp_path / "x.zip", files_of(folder) | {stray: b"weights"}, checkpoints=hashes)
+    with pytest.raises(StoreError, match=r"no record here names it.*; leave out --networks"):
+        unpack(archive, tmp_path / "home", networks=True)
+    assert not (tmp_path / "home").exists()
+    assert len(unpack(archive, tmp_path / "home").added) == 2
+
+
+def test_what_would_not_be_imported_is_not_exported(lab: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    folder, records = lab
+    (folder / network_of(records[0])).write_bytes(b"made again")
+    (folder / "anns" / ("b" * 16)).mkdir()
+    (folder / "anns" / ("b" * 16) / "network.pt").write_bytes(b"of no record")
+    packed = pack(folder, tmp_path / "lab.zip", HERE, networks=True)
+    assert sorted(why.split(" ")[0] for _, why in packed.left_out) == ["its", "no"]
+    assert len(unpack(tmp_path / "lab.zip", tmp_path / "home", networks=True).added) == 2
+
+
+@pytest.mark.parametrize("many", [1, 300])
+def test_an_archive_that_unpacks_to_much_more_than_it_is_is_never_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MANIFEST, "{}")
+        for index in range(many):
+            archive.writestr(f"records/{index:016x}.json", b" " * (30_000_000 // many))
+    opened: list[Any] = []
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *a, **k: opened.append(a))
+    with pytest.raises(StoreError, match=r"bomb\.zip .*unpacks to 30 MB.*; nothing was imported"):
+        unpack(tmp_path / "bomb.zip", tmp_path / "home")
+    assert opened == []
+
+
+def test_what_compresses_well_still_travels(lab: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    folder, records = lab
+    path = ResultStore(folder).path_of(records[0].cell_id)
+    path.write_bytes(path.read_bytes() + b" " * 3_000_000)  # JSON allows that
+    pack(folder, tmp_path / "lab.zip", HERE)
+    assert len(unpack(tmp_path / "lab.zip", tmp_path / "home").added) == 2
 
 
 def test_damaged_compression_is_named(tmp_path: Path) -> None:
@@ -198,7 +277,7 @@ def test_damaged_compression_is_named(tmp_path: Path) -> None:
         unpack(tmp_path / "x.zip", tmp_path / "home")
 
 
-def test_a_disk_that_fills_says_what_was_added(
+def test_a_disk_that_fills_leaves_nothing_behind(
     lab: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack(lab[0], tmp_path / "lab.zip", HERE)
@@ -210,32 +289,34 @@ def test_a_disk_that_fills_says_what_was_added(
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", filling)
-    with pytest.raises(StoreError, match=r"No space left .* 1 file\(s\) were added before; the same command"):
+    with pytest.raises(StoreError, match=r"No space left"):
         unpack(tmp_path / "lab.zip", tmp_path / "home")
+    assert files_of(tmp_path / "home") == {}
     monkeypatch.undo()
     merged = unpack(tmp_path / "lab.zip", tmp_path / "home")
-    assert (len(merged.added), len(merged.same)) == (1, 1)
+    assert (len(merged.added), len(merged.same)) == (2, 0)
 
 
-def test_a_record_that_does_not_validate_is_refused_alone(
+def test_what_does_not_validate_is_named_and_nothing_is_imported(
     lab: tuple[Path, list[Record]], tmp_path: Path
 ) -> None:
     folder, records = lab
     good = f"records/{records[0].cell_id}.json"
     other = records[1].model_dump()
-    wrong_name = json.dumps(other | {"cell_id": "b" * 16}).encode()
     files = {
         good: (folder / good).read_bytes(),
-        f"records/{'b' * 16}.json": wrong_name,
+        f"records/{'b' * 16}.json": json.dumps(other | {"cell_id": "b" * 16}).encode(),
         f"records/{'c' * 16}.json": b'{"schema_version": 2}',
         f"tuning/{'d' * 16}.json": b"{}",
     }
-    merged = unpack(forged(tmp_path / "mixed.zip", files), tmp_path / "home")
-    assert merged.added == [good]
-    reasons = dict(merged.refused)
-    assert "not the one that its name is the hash of" in reasons[f"records/{'b' * 16}.json"]
-    assert "Field required" in reasons[f"records/{'c' * 16}.json"]
-    assert "no sound study" in reasons[f"tuning/{'d' * 16}.json"]
+    with pytest.raises(StoreError, match=r"3 file\(s\) are not sound, so nothing was imported") as caught:
+        unpack(forged(tmp_path / "mixed.zip", files), tmp_path / "home")
+    lines = str(caught.value).splitlines()
+    assert f"  records/{'b' * 16}.json: config is not the one that cell_id {'b' * 16} is the hash of" in lines
+    assert any(line.startswith(f"  records/{'c' * 16}.json: field cell_id: Field required") for line in lines)
+    assert f"  tuning/{'d' * 16}.json: no sound study of that id" in lines
+    assert "check-results" in lines[-1]
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"not an archive"])
