@@ -22,10 +22,11 @@ typedef struct {
     int64_t done; /* time steps before these */
     float most;   /* spikes sent in one step */
     float back;   /* spikes taken back in one step */
-    float bound;  /* SIGNED: membrane at or below which they are; CALIBRATED: silent steps allowed beyond the mean interval;
+    float
+        bound; /* SIGNED: membrane at or below which they are; CALIBRATED: silent steps allowed beyond the mean interval;
                      BURST: added to the membrane before it is rounded down; LEAKY: slope; DIFFERENTIAL: share of a
                      level that fires it */
-    int32_t variant;          /* CALIBRATED, see below */
+    int32_t variant; /* CALIBRATED, see below */
     float *state[MAX_STATES]; /* in and out; each as the output in one time step */
 } neurons;
 
