@@ -23,7 +23,7 @@ from benchmarks.errors import RegressionError
 from benchmarks.quiet import hide_lightning_hints
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
-from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
+from conversion.simulation.choice import backend_for
 from leaderboard import ResultStore
 from leaderboard.regression.baseline import Baseline, measured
 from lightning_modules import networks
@@ -114,9 +114,9 @@ def _arithmetic(cells: Sequence[Cell], results: Path) -> dict[str, str]:
                 outputs = network(batch)
                 for output in [outputs] if isinstance(outputs, torch.Tensor) else outputs:
                     digest.update(output.contiguous().numpy().tobytes())
-    compiled = [name for name, found in (("layers", has_synapses()), ("tables", has_tables())) if found]
+    kernels = backend_for(torch.zeros(1)).kernels
     return {
         "torch": torch.__version__,
-        "kernel": " ".join(["neurons", *compiled]) if kernel() is not None else "none",
+        "kernel": " ".join(kernels) or "none",
         "outputs": digest.hexdigest()[:16],
     }

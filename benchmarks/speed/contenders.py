@@ -15,8 +15,7 @@ from benchmarks.speed.work import Work
 from conversion import SpikingNetwork, convert
 from conversion.graph.capture import capture
 from conversion.simulation.backend import PRECISIONS
-from conversion.simulation.choice import use
-from conversion.simulation.compiled.native import has_synapses, kernel
+from conversion.simulation.choice import REFERENCE, backend_for, use
 from lightning_modules.networks.resnet_cifar import ShrinkingShortcut
 
 Contender = Callable[[Tensor, int], Tensor]  # (images, time steps) -> mean output
@@ -26,11 +25,11 @@ BASELINE = "SpikingJelly"
 def contenders(work: Work) -> dict[str, Contender]:
     """Everyone who can take part on this machine, by name; a `BASELINE` only where it is installed."""
     found: dict[str, Contender] = {}
-    on_cpu = work.images.device.type == "cpu"
+    backend = backend_for(work.images)
     for precision in PRECISIONS:
-        if precision == "float32" or (on_cpu and has_synapses()):
+        if backend.runs(precision):
             found[f"SpikeMark {precision}"] = _spikemark(work, precision)
-    if on_cpu and kernel() is not None:
+    if backend.kernels:
         found["SpikeMark float32, not compiled"] = _spikemark(work, "float32", compiled=False)
     found["plain PyTorch loop"] = _plain_loop(work)
     if find_spec("spikingjelly") is not None:
@@ -42,7 +41,7 @@ def _spikemark(work: Work, precision: Any, compiled: bool = True) -> Contender:
     snn = convert(work.network, "percentile", work.calibration)
 
     def run(images: Tensor, steps: int) -> Tensor:
-        with nullcontext() if compiled else use("pytorch"):
+        with nullcontext() if compiled else use(REFERENCE):
             *_, last = snn.simulate(images, (steps,), precision=precision)
         output: Tensor = last.output
         return output

@@ -32,7 +32,7 @@ from conversion.plan.fitted import Fitted
 from conversion.plan.layer import SpikingLayer
 from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal
-from conversion.simulation.pytorch.layers import TorchLayers
+from conversion.simulation.choice import ReferenceLayers
 from conversion.simulation.walk import Walk, WalkState
 
 
@@ -172,7 +172,7 @@ class _AnnRun(fx.Interpreter):
         return value
 
 
-class _Recorder(TorchLayers):
+class _Recorder(ReferenceLayers):
     """Layers that record, neuron by neuron, what came in and what went out."""
 
     def __init__(self, fitted: Fitted, images: Tensor) -> None:

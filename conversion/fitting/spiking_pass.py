@@ -22,7 +22,7 @@ from conversion.plan.fitted import Fitted
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
 from conversion.signals.signals import Signal, map_structure, signals_in
-from conversion.simulation.pytorch.layers import TorchLayers
+from conversion.simulation.choice import ReferenceLayers
 from conversion.simulation.walk import Walk, WalkState
 
 
@@ -130,7 +130,7 @@ class SpikingPass:
         self.layers = dict(layers)
         self._plan = plan
         self._progress = WalkState()
-        self._operations = TorchLayers(Fitted(plan, self.layers), images, self._progress)
+        self._operations = ReferenceLayers(Fitted(plan, self.layers), images, self._progress)
         self.steps = steps
         self.images = images
         self.ann = _Alongside(plan, images)

@@ -66,6 +66,11 @@ class Backend(ABC):
         return precision == "float32"
 
     @property
+    def kernels(self) -> tuple[str, ...]:
+        """What runs in code of its own on this machine; nothing where all is PyTorch."""
+        return ()
+
+    @property
     def fingerprint(self) -> str:
         """Changes where other code runs, and with it how fast it is."""
         return ""

@@ -13,8 +13,11 @@ from torch import Tensor
 from conversion.simulation.backend import PRECISIONS, Backend, Precision, Schedule
 from conversion.simulation.compiled.backend import Compiled
 from conversion.simulation.pytorch.backend import PyTorch
+from conversion.simulation.pytorch.layers import TorchLayers
 
 BACKENDS: tuple[Backend, ...] = (Compiled(), PyTorch())  # the first that suits runs
+REFERENCE = PyTorch.name  # what the others are tested against: it runs everything everywhere
+ReferenceLayers = TorchLayers
 
 _only: ContextVar[tuple[str, Schedule | None] | None] = ContextVar("backend", default=None)
 

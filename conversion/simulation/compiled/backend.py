@@ -14,7 +14,7 @@ from conversion.plan.fitted import Fitted
 from conversion.simulation.backend import Backend, Precision, Running, Schedule
 from conversion.simulation.compiled.buffers import MOST_KEPT, Buffers
 from conversion.simulation.compiled.byte_layers import ByteLayers
-from conversion.simulation.compiled.native import has_synapses, kernel
+from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
 from conversion.simulation.compiled.prepared import Prepared, limits_here
 from conversion.simulation.compiled.schedule import by_rule, candidates, planes_for, uses_tables
 from conversion.simulation.compiled.table_layers import TABLES, TableLayers, packs
@@ -38,6 +38,14 @@ class Compiled(Backend):
     def runs(self, precision: Precision) -> bool:
         """True for all precisions on a processor that multiplies bytes (AVX2 or AVX-512 VNNI)."""
         return precision == "float32" or has_synapses()
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Neurons; layers with weights and their tables where the processor has what they need."""
+        if kernel() is None:
+            return ()
+        found = (("layers", has_synapses()), ("tables", has_tables()))
+        return ("neurons", *(name for name, there in found if there))
 
     @property
     def fingerprint(self) -> str:
