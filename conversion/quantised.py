@@ -22,6 +22,7 @@ from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
 from conversion.neurons.quantiser import Quantiser, quantise_activation, quantise_weight
 from conversion.outputs import Activity, Ran, Readout
+from conversion.plan.layer import per_channel
 from conversion.plan.plan import Plan
 from conversion.scales import least_squares_thresholds
 from conversion.simulation.backend import Precision
@@ -125,8 +126,8 @@ class _QuantisedRun(fx.Interpreter):
         if role is None or role.kind is not Kind.NEURON:
             return value
         threshold = self._thresholds[role.name].clamp(min=1e-12)
-        shape = (1, -1, *[1] * (value.ndim - 2))
-        return quantise_activation(value, threshold.view(shape), self._levels, signed=role.signed)
+        shaped = per_channel(threshold, value.ndim, role.axis).to(value)
+        return quantise_activation(value, shaped, self._levels, signed=role.signed)
 
 
 def _round_weights(plan: Plan, bits: int) -> None:

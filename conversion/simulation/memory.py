@@ -196,6 +196,13 @@ class _Walk:
             rest = state if self._plan.neuron.coding.needs_rest else 0.0
             # running sum, maxima with their places, increments twice over, and counting
             return state + rest, state, as_floats + FLOAT * (taken + 7 * given)
+        if role.kind is Kind.FUNCTION:
+            state = 0.0 if node in self._constant else FLOAT * (taken + given)
+            return (
+                state,
+                state,
+                as_floats + FLOAT * (2 * taken + 3 * given),
+            )  # sums, means, totals, increments
         if role.kind is Kind.WEIGHTED:
             return 0.0, 0.0, as_floats + FLOAT * (taken + given)  # convolutions reorder both
         repeated = FLOAT * sum(self._size(source) for source in sources if source in self._constant)
@@ -209,10 +216,13 @@ class _Walk:
         state = FLOAT * size * sum(entry.ndim > 0 for entry in entries)
         if self._plan.neuron.coding.needs_rest or self._plan.method.initial.steps:
             state += FLOAT * size
+        telescoped = self._plan.telescoped(node) is not None
+        state += 2 * FLOAT * size * telescoped  # sum of the current, and what was sent
         copies = sum(self._bytes[s] * self._size(s) for s in sources if s not in self._constant)
         constants = FLOAT * sum(self._size(s) for s in sources if s in self._constant)
         if node in self._fused and self._fused[node].fires and not self._plan.method.initial.steps:
             return state, FLOAT * size + constants, copies
         currents = FLOAT * size if node in self._fused else 0
         # the state after a step beside that before it; currents in thresholds, spikes, events, counts
-        return state, state + 3 * FLOAT * size + constants, currents + 4 * FLOAT * size
+        increments = 3 * FLOAT * size * telescoped  # sums, totals and their differences
+        return state, state + 3 * FLOAT * size + constants, currents + increments + 4 * FLOAT * size

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion import RecipeError, convert, load
+from conversion.errors import MemoryBudgetError
 from conversion.graph.operations import Kind
 from conversion.simulation.choice import use
 
@@ -237,3 +238,26 @@ def test_corrections_by_rates_of_a_relu_are_refused(correction: str, images: Ten
     recipe = {"preset": "tracking", "correction": correction}
     with pytest.raises(RecipeError, match=f"correction '{correction}' refits neurons by what a ReLU would"):
         convert(network_with("ReLU"), recipe, images)
+
+
+@pytest.mark.parametrize("name", ["SiLU", "gate", "attention", "PReLU"])
+def test_the_quantised_network_is_close_at_eight_bits(name: str, images: Tensor) -> None:
+    network = network_with(name)
+    (readout,) = convert(network, "ptq", images).simulate(images, 255)
+    assert float((readout.output - network(images)).norm() / network(images).norm()) < 0.05
+
+
+@pytest.mark.parametrize("name", ["SiLU", "attention"])
+def test_a_budget_changes_nothing(name: str, images: Tensor) -> None:
+    snn = convert(network_with(name), "tracking", images)
+    with use("pytorch"):
+        (whole,) = snn.simulate(images, 12)
+        snn.memory_mib = 0.1
+        while True:
+            try:
+                (cut,) = snn.simulate(images, 12)
+                break
+            except MemoryBudgetError:
+                snn.memory_mib *= 1.3
+    torch.testing.assert_close(cut.output, whole.output)
+    assert cut.activity.spikes == whole.activity.spikes
