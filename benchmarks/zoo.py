@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from benchmarks.output import say
 from conversion import ConversionError, convert
 
 TIME_STEPS = (1, 4, 16, 64)
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=list(NAMES), help="names of torchvision")
     warnings.simplefilter("ignore")
     for line in lines(parser.parse_args().networks, _RECIPE):
-        print(line, flush=True)
+        say(line)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def test_learned_thresholds_are_kept_when_levels_change(images):
             module.threshold.fill_(1.0 + index)
     start_from(coarse, fine, images)
     found = [m for m in coarse.modules() if isinstance(m, QCFS)]
-    assert [float(m.threshold) for m in found] == [1.0 + i for i in range(len(found))]
+    assert [m.threshold.item() for m in found] == [1.0 + i for i in range(len(found))]
     assert {int(m.levels) for m in found} == {2}
 
 
