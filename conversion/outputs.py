@@ -16,7 +16,7 @@ from conversion.costs.activity import Active
 from conversion.costs.synapses import Connectivity
 from conversion.costs.waiting import numbers
 from conversion.signals.coding import Coding
-from conversion.signals.signals import Signal, map_structure
+from conversion.signals.signals import Signal, map_structure, zip_structure
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,4 @@ def decoded(coding: Coding, total: Any, rest: Any, t: int) -> Any:
 
 def added(total: Any, more: Any) -> Any:
     """Sum of two outputs of the same structure, tensor by tensor."""
-    if isinstance(total, Tensor):
-        return total + more
-    if isinstance(total, dict):
-        return {key: added(value, more[key]) for key, value in total.items()}
-    if isinstance(total, tuple) and hasattr(total, "_fields"):
-        return type(total)(*(added(a, b) for a, b in zip(total, more, strict=True)))
-    if isinstance(total, list | tuple):
-        return type(total)(added(a, b) for a, b in zip(total, more, strict=True))
-    return total
+    return zip_structure(torch.add, total, more)

@@ -206,6 +206,7 @@ class SpikingEvaluation(pl.Callback):
         ann_metric = subject.ann_metric
         ann = ann_metric.compute()  # first: some metrics know their names only then
         kinds = {name: kind.value for name, kind in source_layers(network)}
+        audit = network.audit
         spiking = self.recipe.neuron.max_per_step > 0
         self._result = EvaluationResult(
             metric=ann_metric.primary,
@@ -216,8 +217,8 @@ class SpikingEvaluation(pl.Callback):
             wiring=wiring,
             sources=[(name, kinds[name], units) for name, units in wiring.units.items() if spiking],
             report=[str(entry) for entry in network.report],
-            verdict=network.audit.verdict,
-            reductions=dict(network.audit.reductions),
+            verdict=audit.verdict,
+            reductions=dict(audit.reductions),
             ann_outcomes=ann_metric.outcomes(),
             outcomes={t: metric.outcomes() for t, metric in self._metrics.items()},
             seconds=dict(self._seconds),

@@ -23,8 +23,9 @@ an image are folded into the batch axis, they count as channels do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -155,7 +156,10 @@ class _Survey:
         if role.kind is Kind.NEURON:
             return self._source(role.name, carried[0].counts.shape)
         if role.kind is Kind.FUNCTION:
-            return self._function(role.name, node, operation, args, kwargs)
+            result = operation(*bare_args, **bare_kwargs)
+            if node.target in PRODUCTS and len(carried) == 2:
+                self._multiplied(role.name, operation, args, kwargs, result)
+            return map_structure(partial(self._sent, carried), Tensor, result)
         if role.kind in (Kind.POOLING, Kind.UNPOOLING):
             shape = operation(*bare_args, **bare_kwargs).shape
             wire = carried[0]
@@ -192,20 +196,10 @@ class _Survey:
         self._leaves[name] = leaf
         return Wire.of_source(name, leaf)
 
-    def _function(self, name: str, node: fx.Node, operation: Any, args: Any, kwargs: Any) -> Any:
-        """What a function sends: real numbers. Spikes at a product meet what the other factor has sent."""
-        carried = carried_by([args, kwargs])
-        bare_args, bare_kwargs = map_structure(self._silent, Wire, (args, kwargs))
-        with torch.no_grad():
-            shapes = operation(*bare_args, **bare_kwargs)
-        if node.target in PRODUCTS and len(carried) == 2:
-            self._multiplied(name, operation, args, kwargs, shapes)
+    def _sent(self, carried: Sequence[Wire], result: Tensor) -> Wire:
+        """What a function sends: real numbers, which change over time where what arrives does."""
         moving = any(wire.spikes or wire.current for wire in carried)
-
-        def sent(result: Tensor) -> Wire:
-            return Wire(silence(self._image, result.shape), analog=not moving, current=moving)
-
-        return map_structure(sent, Tensor, shapes)
+        return Wire(silence(self._image, result.shape), analog=not moving, current=moving)
 
     def _multiplied(self, name: str, operation: Any, args: Any, kwargs: Any, result: Tensor) -> None:
         """A product of two signals as two layers: spikes of each side meet the stored values of the other."""

@@ -13,7 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conversion.signals.signals import Signal, fold, map_structure, signals_in
+from conversion.signals.signals import (
+    Signal,
+    fold,
+    map_structure,
+    over_time,
+    signals_in,
+    zip_structure,
+)
 
 
 class Telescope:
@@ -37,69 +44,40 @@ class Telescope:
             kwargs: its keyword arguments.
             steps: T. Signals that do not change over time may have one step.
         """
-        arriving = signals_in([args, kwargs])
-        sums = [self._running(index, signal, steps) for index, signal in enumerate(arriving)]
+        sums = self._arrived(signals_in([args, kwargs]), steps)
         sent = []
         for step in range(steps):
             t = self.done + step + 1
             means = iter([total[step] / t for total in sums])
             step_args, step_kwargs = map_structure(partial(_next, means), Signal, (args, kwargs))
             total = map_structure(partial(torch.mul, t), Tensor, function(*step_args, **step_kwargs))
-            sent.append(total if self._sent is None else _less(total, self._sent))
+            sent.append(total if self._sent is None else zip_structure(torch.sub, total, self._sent))
             self._sent = total
-        self._sums = [total[-1] for total in sums]
         self.done += steps
-        return _over_time(sent)
+        return over_time(sent)
 
-    def _running(self, index: int, signal: Signal, steps: int) -> Tensor:
-        """Sums of a signal up to each step [T, B, ...]."""
-        total = signal.timed.expand(steps, *signal.timed.shape[1:]).cumsum(0)
-        return total + self._sums[index] if self._sums else total
+    def advance_elementwise(
+        self, function: Callable[[Tensor], Tensor], current: Signal, steps: int
+    ) -> Signal:
+        """The same for a function of single values of one signal, for all steps at once."""
+        (sums,) = self._arrived([current], steps)
+        t = torch.arange(self.done + 1, self.done + steps + 1, dtype=sums.dtype, device=sums.device)
+        t = t.view(-1, *[1] * (sums.ndim - 1))
+        totals = t * function((sums / t).flatten(0, 1)).view_as(sums)
+        before = torch.zeros_like(totals[0]) if self._sent is None else self._sent
+        self._sent = totals[-1]
+        self.done += steps
+        return fold(torch.diff(totals, dim=0, prepend=before[None]))
 
-
-def telescoped(function: Callable[[Tensor], Tensor], current: Tensor, state: dict[str, Any]) -> Tensor:
-    """The same for a function of single values, for all steps at once.
-
-    Args:
-        function: elementwise.
-        current: what arrives, [T, B, ...]; a constant one is repeated.
-        state: "done", "sum" and "sent", empty at first; updated in place.
-
-    Returns:
-        What is sent, [T, B, ...].
-    """
-    done, steps = int(state.get("done", 0)), len(current)
-    sums = current.cumsum(0)
-    if done:
-        sums = sums + state["sum"]
-    t = torch.arange(done + 1, done + steps + 1, dtype=current.dtype, device=current.device)
-    t = t.view(-1, *[1] * (current.ndim - 1))
-    totals = t * function((sums / t).flatten(0, 1)).view_as(sums)
-    before = state["sent"] if done else torch.zeros_like(totals[0])
-    state.update(done=done + steps, sum=sums[-1], sent=totals[-1])
-    return torch.diff(totals, dim=0, prepend=before[None])
+    def _arrived(self, signals: Sequence[Signal], steps: int) -> list[Tensor]:
+        """Sums of each signal up to each of the next steps, [T, B, ...]; the last ones are kept."""
+        timed = [signal.timed for signal in signals]  # of one step where nothing changes
+        sums = [each.expand(steps, *each.shape[1:]).cumsum(0) for each in timed]
+        if self._sums:
+            sums = [new + before for new, before in zip(sums, self._sums, strict=True)]
+        self._sums = [total[-1] for total in sums]
+        return sums
 
 
 def _next(means: Iterator[Tensor], signal: Signal) -> Tensor:
     return next(means)
-
-
-def _less(one: Any, two: Any) -> Any:
-    """Difference of two results of one structure, tensor by tensor."""
-    if isinstance(one, Tensor):
-        return one - two
-    if isinstance(one, list | tuple):
-        items = [_less(a, b) for a, b in zip(one, two, strict=True)]
-        return type(one)(*items) if hasattr(one, "_fields") else type(one)(items)
-    return one
-
-
-def _over_time(results: Sequence[Any]) -> Any:
-    """Signals from the results of each step, tensor by tensor."""
-    first = results[0]
-    if isinstance(first, Tensor):
-        return fold(torch.stack(list(results)))
-    if isinstance(first, list | tuple):
-        items = [_over_time(column) for column in zip(*results, strict=True)]
-        return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
-    return first

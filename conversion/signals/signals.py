@@ -7,7 +7,7 @@ is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,3 +113,26 @@ def map_structure(function: Callable[[Any], Any], kind: type, values: Any) -> An
     if isinstance(values, slice):
         return slice(*(map_structure(function, kind, v) for v in (values.start, values.stop, values.step)))
     return values
+
+
+def zip_structure(function: Callable[[Tensor, Tensor], Tensor], one: Any, two: Any) -> Any:
+    """What `function` makes of the tensors of two values of the same structure, pair by pair."""
+    if isinstance(one, Tensor):
+        return function(one, two)
+    if isinstance(one, dict):
+        return {key: zip_structure(function, value, two[key]) for key, value in one.items()}
+    if isinstance(one, list | tuple):
+        items = [zip_structure(function, a, b) for a, b in zip(one, two, strict=True)]
+        return type(one)(*items) if hasattr(one, "_fields") else type(one)(items)
+    return one
+
+
+def over_time(results: Sequence[Any]) -> Any:
+    """Signals from the results of each time step, which have one structure, tensor by tensor."""
+    first = results[0]
+    if isinstance(first, Tensor):
+        return fold(torch.stack(list(results)))
+    if isinstance(first, list | tuple):
+        items = [over_time(column) for column in zip(*results, strict=True)]
+        return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
+    return first

@@ -143,17 +143,18 @@ class Simulation:
         return Ran(self.backend.name, self.precision, dict(kernels))
 
     def _start(self, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally) -> list[Running]:
-        """Parts of one batch at their beginning; weights are packed again where one has changed."""
-        frugal = self.memory_mib is not None
+        """Parts of one batch at their beginning."""
+        return self.backend.start(self._prepared(), parts, schedule, tally, self.memory_mib is not None)
+
+    def _prepared(self) -> Any:
+        """What the backend makes of the weights; again where one that it has packed has changed."""
         if not self.backend.packs_weights:
-            prepared = self.backend.prepare(self.fitted, self.precision)
-            return self.backend.start(prepared, parts, schedule, tally, frugal)
+            return self.backend.prepare(self.fitted, self.precision)
         found = tuple((tensor.data_ptr(), tensor._version) for tensor in self.weights)
         state = (self.backend.name, self.precision, found)
         if self.cache.prepared is None or self.cache.prepared[0] != state:
             self.cache.prepared = (state, self.backend.prepare(self.fitted, self.precision))
-        prepared = self.cache.prepared[1]
-        return self.backend.start(prepared, parts, schedule, tally, frugal)
+        return self.cache.prepared[1]
 
     def _by_rule(self, images: Tensor, chunk: int) -> Schedule:
         """The backend's first choice."""

@@ -32,8 +32,7 @@ class WalkState:
         before: what neurons do in steps before the read-out; None in all others.
         constant: values that do not change over time.
         states: of neurons and pools.
-        functions: of elementwise functions before neurons.
-        telescopes: of all other functions.
+        telescopes: states of functions, also of those before neurons.
         ran: which kernel ran each layer, by the layer's name.
     """
 
@@ -41,7 +40,6 @@ class WalkState:
     before: Before | None = None
     constant: dict[fx.Node, Any] = field(default_factory=dict)
     states: dict[fx.Node, State] = field(default_factory=dict)
-    functions: dict[fx.Node, dict[str, Any]] = field(default_factory=dict)
     telescopes: dict[fx.Node, Telescope] = field(default_factory=dict)
     ran: dict[str, str] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
-from conversion.functions.telescope import Telescope, telescoped
+from conversion.functions.telescope import Telescope
 from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.graph.unpooling import max_unpool
@@ -20,7 +20,7 @@ from conversion.plan.fitted import Fitted
 from conversion.plan.plan import max_pool_of
 from conversion.pooling import MaxPool, running_sum
 from conversion.signals.coding import RATE
-from conversion.signals.signals import Signal, fold, map_structure, signals_in
+from conversion.signals.signals import Signal, fold, map_structure, over_time, signals_in
 from conversion.simulation.walk import WalkState
 
 NAME = "pytorch"  # of this backend, and of its only kernel
@@ -113,16 +113,17 @@ class TorchLayers:
         function = self._plan.telescoped(node)
         if function is None:
             return current
-        state = self._progress.functions.setdefault(node, {})
-        return fold(telescoped(function, current.over(steps).timed, state))
+        return self._telescope(node).advance_elementwise(function, current, steps)
 
     def _function(self, node: fx.Node, args: Any, kwargs: Any, steps: int) -> Any:
         """Signals of a telescoped operation; a constant where nothing that arrives changes over time."""
         operation = operation_of(self._plan.captured, node)
         if all(source in self._progress.constant for source in node.all_input_nodes):
             return _constant(operation, args, kwargs)
-        telescope = self._progress.telescopes.setdefault(node, Telescope())
-        return telescope.advance(operation, args, kwargs, steps)
+        return self._telescope(node).advance(operation, args, kwargs, steps)
+
+    def _telescope(self, node: fx.Node) -> Telescope:
+        return self._progress.telescopes.setdefault(node, Telescope())
 
     def fire(self, node: fx.Node, name: str, current: Tensor, steps: int) -> Tensor:
         """Spikes [T, B, ...] from currents in thresholds, [T, B, ...] or [1, B, ...] if constant."""
@@ -252,17 +253,7 @@ def _step_by_step(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
         step_args, step_kwargs = map_structure(at, Signal, (args, kwargs))
         results.append(operation(*step_args, **step_kwargs))
-    return _over_time(results)
-
-
-def _over_time(results: list[Any]) -> Any:
-    """Signals from the results of each time step, tensor by tensor."""
-    first = results[0]
-    if isinstance(first, Tensor):
-        return fold(torch.stack(results))
-    if isinstance(first, list | tuple):
-        return type(first)(_over_time(list(column)) for column in zip(*results, strict=True))
-    return first
+    return over_time(results)
 
 
 def _affine(operation: Callable[..., Any], node: fx.Node | None, args: Any, kwargs: Any) -> Any:

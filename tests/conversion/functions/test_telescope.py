@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from conversion.functions.telescope import Telescope, telescoped
+from conversion.functions.telescope import Telescope
 from conversion.signals.signals import Signal, fold
 
 STEPS, BATCH = 12, 3
@@ -67,10 +67,10 @@ def test_a_constant_beside_a_signal_is_repeated() -> None:
 @pytest.mark.parametrize("chunks", [(12,), (1,) * 12, (7, 5)])
 def test_elementwise_functions_are_telescoped_all_at_once(chunks: tuple[int, ...]) -> None:
     arrived = torch.randn(STEPS, BATCH, 4, dtype=torch.float64)
-    state: dict[str, Any] = {}
-    sent, now = [], 0
+    telescope, sent, now = Telescope(), [], 0
     for steps in chunks:
-        sent.append(telescoped(F.silu, arrived[now : now + steps], state))
+        signal = fold(arrived[now : now + steps])
+        sent.append(telescope.advance_elementwise(F.silu, signal, steps).timed)
         now += steps
     t = torch.arange(1, STEPS + 1, dtype=torch.float64).view(-1, 1, 1)
     torch.testing.assert_close(torch.cat(sent).cumsum(0) / t, F.silu(arrived.cumsum(0) / t))
