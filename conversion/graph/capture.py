@@ -19,11 +19,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
 from conversion.functions.attention import written_out
+from conversion.graph.kinds import kinds_of
 from conversion.graph.operations import OUT_OF_PLACE
 from conversion.graph.plain_nodes import Captured
 from conversion.graph.relays import insert_relays
 from conversion.graph.rewriting import rewrite, shapes_of
-from conversion.graph.roles import kinds_of
 from conversion.graph.tracing import IMAGE_SIZE, PlainTracer, SizedTracer
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -94,3 +94,10 @@ def module_path(node: fx.Node) -> str:
         return str(node.target)
     stack: dict[str, Any] = node.meta.get("nn_module_stack") or {}
     return list(stack)[-1] if stack else ""
+
+
+def stand_for(node: fx.Node, original: fx.Node) -> fx.Node:
+    """Let an inserted operation carry the source line and module of the one that it stands for."""
+    node.stack_trace = original.stack_trace
+    node.meta.update({key: value for key, value in original.meta.items() if key == "nn_module_stack"})
+    return node

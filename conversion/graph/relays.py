@@ -13,28 +13,26 @@ from collections.abc import Mapping
 from torch import fx
 
 from conversion.functions.relay import relay
+from conversion.graph.nodes import stand_for
 from conversion.graph.operations import PRODUCTS, Kind
 
 
-def insert_relays(captured: fx.GraphModule, kinds: Mapping[fx.Node, Kind]) -> bool:
+def insert_relays(captured: fx.GraphModule, kinds: Mapping[fx.Node, Kind]) -> None:
     """Insert relays into a graph in place.
 
     Args:
         captured: graph of a network.
         kinds: part of every operation on a signal that has one.
-
-    Returns:
-        True where there is a relay now that was not there before.
     """
     if Kind.FUNCTION not in kinds.values():
-        return False
+        return
     real = _real(captured.graph, kinds)
     relays: dict[fx.Node, fx.Node] = {}
     for node in list(captured.graph.nodes):
         kind = kinds.get(node)
         if kind is Kind.WEIGHTED:
             wanted = {Kind.FUNCTION}
-        elif kind is Kind.FUNCTION and is_product(node):
+        elif kind is Kind.FUNCTION and node.target in PRODUCTS:
             wanted = {Kind.FUNCTION, Kind.WEIGHTED}
         else:
             continue
@@ -44,18 +42,9 @@ def insert_relays(captured: fx.GraphModule, kinds: Mapping[fx.Node, Kind]) -> bo
             if source not in relays:
                 with captured.graph.inserting_after(source):
                     relays[source] = captured.graph.call_function(relay, (source,))
-                relays[source].stack_trace = node.stack_trace
-                stack = node.meta.get("nn_module_stack")
-                if stack:
-                    relays[source].meta["nn_module_stack"] = stack
+                stand_for(relays[source], node)
             node.replace_input_with(source, relays[source])
     captured.recompile()
-    return bool(relays)
-
-
-def is_product(node: fx.Node) -> bool:
-    """True for a function that multiplies two signals."""
-    return node.target in PRODUCTS
 
 
 def _real(graph: fx.Graph, kinds: Mapping[fx.Node, Kind]) -> dict[fx.Node, set[Kind]]:

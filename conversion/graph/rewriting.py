@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from conversion.functions.attention import scaled_dot_product
+from conversion.graph.nodes import stand_for
 from conversion.graph.operations import FUNCTIONS, METHODS, NEURON_MODULES, Kind
 from conversion.graph.tracing import IMAGE_SIZE
 from conversion.graph.unpooling import join_pools_and_unpools
@@ -61,7 +62,7 @@ def _write_out_attention(graph: fx.Graph, node: fx.Node) -> None:
         result: Any = scaled_dot_product(*arguments[0], **arguments[1])
     for made in graph.nodes:
         if made not in before:
-            _like(made, node)
+            stand_for(made, node)
     node.replace_all_uses_with(result.node)
     graph.erase_node(node)
 
@@ -104,10 +105,10 @@ def _add_channels(graph: fx.Graph, node: fx.Node) -> None:
     (source,) = [arg for arg in (*node.args, *node.kwargs.values()) if isinstance(arg, fx.Node)][:1]
     readers = list(node.users)
     with graph.inserting_before(node):
-        wide = _like(graph.call_method("unsqueeze", (source, 1)), node)
+        wide = stand_for(graph.call_method("unsqueeze", (source, 1)), node)
     node.replace_input_with(source, wide)
     with graph.inserting_after(node):
-        narrow = _like(graph.call_method("squeeze", (node, 1)), node)
+        narrow = stand_for(graph.call_method("squeeze", (node, 1)), node)
     for reader in readers:
         reader.replace_input_with(node, narrow)
 
@@ -138,7 +139,7 @@ def _pool(graph: fx.Graph, node: fx.Node, shapes: dict[fx.Node, torch.Size]) -> 
         result, is_sized = _pooled(graph, source, shape, axes, keep)
     inserted = result
     while inserted is not source:  # all of them come from the same line of the network
-        _like(inserted, node)
+        stand_for(inserted, node)
         inserted = inserted.all_input_nodes[0]
     for reader in readers:
         reader.replace_all_uses_with(result)
@@ -192,10 +193,3 @@ def _pooled(
         for axis in axes:
             result = graph.call_method("unsqueeze", (result, axis))
     return result, len(others) > 1
-
-
-def _like(node: fx.Node, original: fx.Node) -> fx.Node:
-    """Let an inserted operation carry the source line and module of the one that it stands for."""
-    node.stack_trace = original.stack_trace
-    node.meta.update({key: value for key, value in original.meta.items() if key == "nn_module_stack"})
-    return node

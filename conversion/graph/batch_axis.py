@@ -1,0 +1,72 @@
+"""Operations along the first axis, where the images of a batch are: refused unless they leave it alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import fx, nn
+
+from conversion.graph.refusal import Refusal, argument
+
+INDEPENDENT = "treat the images of a batch independently: do not mix, move or repeat the first axis"
+
+# Operations that work along axes: where they say which, as (keyword, position, default).
+_AXES: dict[str, tuple[str, int, Any]] = {
+    **dict.fromkeys(("mean", "sum", "flip"), ("dim", 1, 0)),
+    **dict.fromkeys(("cat", "concat", "concatenate", "stack"), ("dim", 1, 0)),
+    **dict.fromkeys(("chunk", "split", "tensor_split"), ("dim", 2, 0)),
+    **dict.fromkeys(("unbind", "unsqueeze", "squeeze", "unflatten"), ("dim", 1, 0)),
+    **dict.fromkeys(("select", "index_select", "narrow"), ("dim", 1, 0)),
+    **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp"), ("dim", 1, None)),
+    **dict.fromkeys(("amin", "std", "var", "prod"), ("dim", 1, None)),
+    "norm": ("dim", 2, None),
+    "normalize": ("dim", 2, 1),
+    "glu": ("dim", 1, -1),
+    "flatten": ("start_dim", 1, 0),
+    "roll": ("dims", 2, 0),
+}
+_EXCHANGES = {"transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
+
+
+def check_batch_axis(captured: fx.GraphModule, node: fx.Node, operation: str) -> None:
+    """Refuse operations that may mix or move the images of a batch: time is folded into that axis.
+
+    Axes counted from the end are not looked at here; `convert` tries whether images are independent.
+    """
+    if node.op == "call_module":
+        module = captured.get_submodule(str(node.target))
+        if isinstance(module, nn.Flatten) and module.start_dim == 0:
+            raise Refusal(f"{operation} over the batch axis", "start to flatten at dimension 1")
+    elif 0 in _axes_of(node, operation.rsplit(".", 1)[-1]):
+        raise Refusal(f"{operation} over the batch axis", INDEPENDENT)
+
+
+def _axes_of(node: fx.Node, name: str) -> list[Any]:
+    """Axes that an operation works along; [0] where it says none and means all of them."""
+    if name in _AXES:
+        keyword, position, default = _AXES[name]
+        aliases = [key for key in (keyword, "dim", "dims", "axis") if key in node.kwargs]
+        axes = argument(node, aliases[0] if aliases else keyword, position, default)
+        axes = 0 if axes is None else axes  # mean(dim=None) is over everything
+        if name == "flip" and isinstance(axes, int):
+            axes = node.args[position:] or axes
+        return list(axes) if isinstance(axes, list | tuple) else [axes]
+    if name in _EXCHANGES:
+        return _flat(node.args[1:3])
+    if name == "permute":
+        order = _flat(node.kwargs.get("dims", node.args[1:]))
+        return [] if order[0] == 0 else [0]
+    if name == "getitem" and not _yields_tuple(node.args[0]):
+        index = node.args[1]
+        first = index[0] if isinstance(index, tuple) else index
+        return [] if first in (slice(None), Ellipsis) else [0]
+    return []
+
+
+def _flat(values: Any) -> list[Any]:
+    return [axis for value in values for axis in (value if isinstance(value, list | tuple) else [value])]
+
+
+def _yields_tuple(node: Any) -> bool:
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return name in ("chunk", "split", "tensor_split", "unbind", "size", "getattr", "shape")
