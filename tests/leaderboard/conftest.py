@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from leaderboard.published import PublishedCurve
 from leaderboard.records.record import (
     Ann,
     Group,
@@ -27,6 +28,24 @@ ANN_ENERGY_PJ = 4600.0
 @pytest.fixture(scope="session")
 def make() -> Callable[..., Record]:
     return make_record
+
+
+@pytest.fixture
+def qcfs_curve() -> Callable[[str], PublishedCurve]:
+    """A published curve on CIFAR-10, from a paper of this name."""
+    return lambda paper: PublishedCurve(
+        paper=paper,
+        recipe="qcfs",
+        group="retrained",
+        task="classification",
+        dataset="CIFAR-10",
+        network="vgg16",
+        metric="top1",
+        ann=95.0,
+        at={4: 94.0},
+        source="README",
+        evidence="read",
+    )
 
 
 def outcomes_of(metric: float, count: int) -> list[bool]:

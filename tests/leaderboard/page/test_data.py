@@ -9,7 +9,6 @@ import pytest
 
 from leaderboard.page.data import ROWS_A_BLOCK, page_data
 from leaderboard.page.shapes import SHAPES
-from leaderboard.published import PublishedCurve
 from leaderboard.ranking.boards import rank
 from leaderboard.records.record import Record
 from leaderboard.scores.proportions import decode_outcomes
@@ -96,21 +95,9 @@ def test_energy_of_layers_is_taken_at_parity(make: Make) -> None:
     ]  # no longer stored: from 100 SynOps
 
 
-def test_published_figures_stand_beside_their_board_alone(make: Make) -> None:
+def test_published_figures_stand_beside_their_board_alone(make: Make, qcfs_curve) -> None:
     records = [make({4: 0.85}, label="qcfs", dataset=name, network="vgg16") for name in ("cifar10", "other")]
-    curve = PublishedCurve(
-        paper="A 2022",
-        recipe="qcfs",
-        group="retrained",
-        task="classification",
-        dataset="CIFAR-10",
-        network="vgg16",
-        metric="top1",
-        ann=95.0,
-        at={4: 94.0},
-        source="README",
-        evidence="read",
-    )
+    curve = qcfs_curve("A 2022")
     first, second = page_data(rank(records), [curve])[0]["boards"]
     (each,) = first["published"]
     assert (each["metric"], each["gap"], each["here"], each["gapHere"]) == (94, -1, 85, -5)

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from leaderboard.files.atomic import StoreError
-from leaderboard.published import PublishedCurve
 from leaderboard.ranking.boards import rank
 from leaderboard.records.record import Record
 from leaderboard.reports.markdown import markdown_report, write_report
@@ -131,20 +130,8 @@ def test_every_energy_model_has_columns(make: Make) -> None:
     assert "memory, 1.0" not in tables(report([record]))["Energy at parity, as a multiple of the ANN's"][0]
 
 
-def test_published_figures_have_a_table_of_their_own(make: Make) -> None:
-    curve = PublishedCurve(
-        paper="A | B",
-        recipe="qcfs",
-        group="retrained",
-        task="classification",
-        dataset="CIFAR-10",
-        network="vgg16",
-        metric="top1",
-        ann=95.0,
-        at={4: 94.0},
-        source="README",
-        evidence="read",
-    )
+def test_published_figures_have_a_table_of_their_own(make: Make, qcfs_curve) -> None:
+    curve = qcfs_curve("A | B")
     record = make({4: 0.85}, label="qcfs", dataset="cifar10", network="vgg16")
     found = tables(report([record], published=[curve]))
     (row,) = found["Published figures"]
