@@ -43,6 +43,7 @@ class WorkerPool(Executor):
         self._gpus = visible_gpus()
         self._local = threading.local()
         self._pids: dict[int, int] = {}  # place -> process
+        self._pools: dict[int, ProcessPoolExecutor] = {}  # place -> pool of that process
         self._closing = False
         self._submitters = ThreadPoolExecutor(workers, "worker", self._take_place)
 
@@ -63,6 +64,10 @@ class WorkerPool(Executor):
                 with suppress(psutil.Error):
                     psutil.Process(pid).kill()
         self._submitters.shutdown(wait=wait, cancel_futures=cancel_futures)
+        # Left to the garbage collector, a pool may say goodbye to its worker while this process ends, when
+        # nothing sends its word any more: both would wait for each other.
+        for pool in list(self._pools.values()):
+            pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def _take_place(self) -> None:
         self._local.place = self._places.get()
@@ -93,7 +98,7 @@ class WorkerPool(Executor):
                 "a worker process could not be started; where the system is short of memory or processes "
                 "(ulimit -u), use fewer workers"
             ) from error
-        self._local.pool = pool
+        self._local.pool = self._pools[place] = pool
         return pool
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,18 @@ def test_a_killed_worker_takes_one_job_with_it() -> None:
         assert slow.result() is None
         pids = {pool.submit(os.getpid).result() for _ in range(4)}
         assert os.getpid() not in pids | {first}
+
+
+def test_a_closed_pool_has_no_worker_and_no_thread_left() -> None:
+    """Nothing waits for anything when the process of the runner ends a moment later."""
+    before = set(threading.enumerate())
+    with WorkerPool(2, 1) as pool:
+        for future in [pool.submit(time.sleep, 0.5) for _ in range(2)]:
+            future.result()
+        pids = pool.pids
+        assert all(psutil.pid_exists(pid) for pid in pids)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
 
 
 def test_an_error_is_the_jobs_own() -> None:
