@@ -25,7 +25,15 @@ from benchmarks.provenance import (
 from conversion import Converted, Recipe
 from datamodules import DataModule
 from leaderboard import Record
-from leaderboard.records.record import Ann, LayerCounts, Point, Provenance, RecipeSummary, SourceLayer
+from leaderboard.records.record import (
+    Ann,
+    FunctionCounts,
+    LayerCounts,
+    Point,
+    Provenance,
+    RecipeSummary,
+    SourceLayer,
+)
 from lightning_modules.callback import SpikingEvaluation
 from lightning_modules.results import EvaluationResult
 
@@ -112,6 +120,10 @@ def _record(
         ),
         sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
         layers=[LayerCounts.model_validate(asdict(layer)) for layer in result.counts.layers],
+        functions=[
+            FunctionCounts(name=name, **asdict(function))
+            for name, function in (result.counts.functions or {}).items()
+        ],
         curve=[Point.model_validate(vars(measurement)) for measurement in result.curve],
         outcomes=cell.settings.task.outcomes(result.metric, result.ann_outcomes, result.outcomes),
         provenance=Provenance(

@@ -95,13 +95,14 @@ class Plan:
         Neurons that rectify do a ReLU and its relatives by themselves. The identity commutes with means.
         """
         role = self.roles[node]
-        if role.function is None and self.neuron.rectifies:
+        neuron = self.method.neuron  # a quantiser does a ReLU by itself, too
+        if role.function is None and (not isinstance(neuron, Neuron) or neuron.rectifies):
             return None
         return None if role.activation == IDENTITY else role.activation
 
     @property
     def functions(self) -> list[fx.Node]:
-        """Operations that evaluate a function of real numbers in every step, in graph order."""
+        """Operations that evaluate a function of real numbers, in graph order."""
         return [
             node
             for node, role in self.roles.items()
