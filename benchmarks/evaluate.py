@@ -25,7 +25,15 @@ from benchmarks.provenance import (
 from conversion import Converted, Recipe
 from datamodules import DataModule
 from leaderboard import Record
-from leaderboard.records.record import Ann, LayerCounts, Point, Provenance, RecipeSummary, SourceLayer
+from leaderboard.records.record import (
+    BENCHMARK_VERSION,
+    Ann,
+    LayerCounts,
+    Point,
+    Provenance,
+    RecipeSummary,
+    SourceLayer,
+)
 from lightning_modules.callback import SpikingEvaluation
 from lightning_modules.results import EvaluationResult
 
@@ -94,6 +102,7 @@ def _record(
 ) -> Record:
     commit, dirty = git_state()
     return Record(
+        benchmark_version=BENCHMARK_VERSION,
         cell_id=cell.id,
         matrix=cell.settings.matrix,
         task=cell.settings.task.name,
