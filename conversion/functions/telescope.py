@@ -71,12 +71,25 @@ class Telescope:
 
     def _arrived(self, signals: Sequence[Signal], steps: int) -> list[Tensor]:
         """Sums of each signal up to each of the next steps, [T, B, ...]; the last ones are kept."""
-        timed = [signal.timed for signal in signals]  # of one step where nothing changes
-        sums = [each.expand(steps, *each.shape[1:]).cumsum(0) for each in timed]
-        if self._sums:
-            sums = [new + before for new, before in zip(sums, self._sums, strict=True)]
+        before: Sequence[Tensor | None] = self._sums or [None] * len(signals)
+        sums = [_running(each.timed, steps, last) for each, last in zip(signals, before, strict=True)]
         self._sums = [total[-1] for total in sums]
         return sums
+
+
+def _running(timed: Tensor, steps: int, before: Tensor | None) -> Tensor:
+    """Sums up to each step [T, B, ...], added one after the other, so that rounding knows of no chunks.
+
+    Args:
+        timed: [T, B, ...], or [1, B, ...] of what does not change.
+        steps: T.
+        before: sum of earlier chunks.
+    """
+    sums = timed.new_empty((steps, *timed.shape[1:]))
+    total = timed.new_zeros(timed.shape[1:]) if before is None else before
+    for step in range(steps):
+        total = torch.add(total, timed[min(step, len(timed) - 1)], out=sums[step])
+    return sums
 
 
 def _next(means: Iterator[Tensor], signal: Signal) -> Tensor:

@@ -217,7 +217,7 @@ class _Walk:
         if self._plan.neuron.coding.needs_rest or self._plan.method.initial.steps:
             state += FLOAT * size
         telescoped = self._plan.telescoped(node) is not None
-        state += 2 * FLOAT * size * telescoped  # sum of the current, and what was sent
+        state += 3 * FLOAT * size * telescoped  # sum of the current, what was sent, and a bound
         copies = sum(self._bytes[s] * self._size(s) for s in sources if s not in self._constant)
         constants = FLOAT * sum(self._size(s) for s in sources if s in self._constant)
         if node in self._fused and self._fused[node].fires and not self._plan.method.initial.steps:
