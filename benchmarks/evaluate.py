@@ -26,6 +26,7 @@ from conversion import Converted, Recipe
 from datamodules import DataModule
 from leaderboard import Record
 from leaderboard.records.record import (
+    BENCHMARK_VERSION,
     Ann,
     FunctionCounts,
     LayerCounts,
@@ -102,6 +103,7 @@ def _record(
 ) -> Record:
     commit, dirty = git_state()
     return Record(
+        benchmark_version=BENCHMARK_VERSION,
         cell_id=cell.id,
         matrix=cell.settings.matrix,
         task=cell.settings.task.name,

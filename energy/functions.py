@@ -56,9 +56,12 @@ PRODUCTS = frozenset({"mul", "imul", "multiply", "matmul", "bmm", "einsum"})
 WORK: dict[str, Work] = {
     **dict.fromkeys(sorted(PRODUCTS), NOTHING),
     **dict.fromkeys(("identity", "relay", "relu", "relu6", "hardtanh", "clamp", "clampmin", "clip"), NOTHING),
-    **dict.fromkeys(("qcfs", "integeractivation", "hardshrink", "threshold"), NOTHING),
+    **dict.fromkeys(("qcfs", "integeractivation", "hardshrink", "threshold", "chosen", "compared"), NOTHING),
+    **dict.fromkeys(("ceil", "floor", "round", "trunc", "sign", "nantonum"), NOTHING),
     **dict.fromkeys(("leakyrelu", "prelu", "rrelu", "square"), Work(0, 1)),
-    **dict.fromkeys(("abs", "maximum", "minimum", "fmax", "fmin", "softshrink"), Work(1)),
+    **dict.fromkeys(("abs", "maximum", "minimum", "fmax", "fmin", "softshrink", "frac", "cumsum"), Work(1)),
+    "lerp": Work(2, 1),
+    "addcmul": Work(1, 2),
     "hardsigmoid": Work(1, 1),
     "hardswish": Work(1, 2),
     **dict.fromkeys(("silu", "gelu", "mish", "elu", "celu", "selu", "softplus", "logsigmoid"), LINE),
@@ -66,7 +69,15 @@ WORK: dict[str, Work] = {
         ("sigmoid", "expit", "specialexpit", "tanh", "tanhshrink", "softsign", "erf", "sin", "cos"), LINE
     ),
     **dict.fromkeys(("exp", "expm1", "log", "log1p", "log2", "sqrt", "rsqrt", "reciprocal", "pow"), LINE),
-    **dict.fromkeys(("erf", "sin", "cos"), LINE),
+    **dict.fromkeys(("exp2", "specialexp2", "log10", "logit", "speciallogit", "sinc"), LINE),
+    **dict.fromkeys(("erf", "specialerf", "erfc", "erfinv", "sin", "cos", "tan", "sinh", "cosh"), LINE),
+    **dict.fromkeys(("asin", "acos", "atan", "asinh", "acosh", "atanh"), LINE),
+    # Of two signals.
+    **dict.fromkeys(("logaddexp", "logaddexp2"), LINE + Work(2)),  # the larger, plus softplus of a difference
+    "xlogy": LINE + Work(0, 1),
+    "hypot": LINE + Work(1, 2),
+    "addcdiv": LINE + Work(1, 2),
+    "atan2": LINE + LINE + Work(0, 1),
     # 1 / b as a line, times a.
     **dict.fromkeys(("div", "divide", "truediv", "itruediv", "truedivide"), LINE + Work(0, 1)),
     "glu": LINE + Work(0, 1),  # the sigmoid of one half, times the other
@@ -80,7 +91,9 @@ WORK: dict[str, Work] = {
     "localresponsenorm": LINE + Work(2, 3),  # squared, into the window, scaled, a power, times the value
     # Many values in, few out.
     **dict.fromkeys(("norm", "linalgnorm", "linalgvectornorm"), Work(1, 1, each="input")),
-    **dict.fromkeys(("std", "var"), Work(3, 1, each="input")),
+    **dict.fromkeys(("std", "var", "stdmean", "varmean"), Work(3, 1, each="input")),
+    "pairwisedistance": Work(1, 0.5, each="input"),  # of two signals
+    "aminmax": Work(2, each="input"),
     "logsumexp": Work(3, 1, 1, each="input"),
     "prod": Work(0, 1, each="input"),
     "amin": Work(1, each="input"),

@@ -4,14 +4,15 @@ from conversion.neurons.adaptive import AdaptiveThreshold
 from conversion.neurons.base import Alphabet, Neuron, State, fire
 from conversion.neurons.compressed import TimestepCompression
 from conversion.neurons.delayed import DelaySpike
-from conversion.neurons.differential import DifferentialMultiThreshold
+from conversion.neurons.differential import DifferentialBothSigns, DifferentialMultiThreshold
 from conversion.neurons.imbalanced import ImbalancedThreshold
 from conversion.neurons.integer import Integer
 from conversion.neurons.integrate_and_fire import Burst, IntegrateAndFire
-from conversion.neurons.multi_threshold import MultiThreshold
+from conversion.neurons.multi_threshold import MirroredMultiThreshold, MultiThreshold
 from conversion.neurons.signed import Signed
 from conversion.neurons.spike_calibrated import SpikeCalibrated
 from conversion.neurons.tracking import SignedMultiThreshold, Tracking
+from conversion.neurons.two_sided import TwoSided
 from conversion.neurons.weighted import TemporalWeight
 
 __all__ = [
@@ -19,10 +20,12 @@ __all__ = [
     "Alphabet",
     "Burst",
     "DelaySpike",
+    "DifferentialBothSigns",
     "DifferentialMultiThreshold",
     "ImbalancedThreshold",
     "Integer",
     "IntegrateAndFire",
+    "MirroredMultiThreshold",
     "MultiThreshold",
     "Neuron",
     "Signed",
@@ -32,5 +35,6 @@ __all__ = [
     "TemporalWeight",
     "TimestepCompression",
     "Tracking",
+    "TwoSided",
     "fire",
 ]

@@ -107,6 +107,11 @@ class Neuron(Part):
         """The neuron for a ReLU with this negative slope, or one a channel, if it is `leaky`."""
         return self
 
+    @property
+    def both_signs(self) -> Neuron | None:
+        """The neuron for a layer whose values have both signs; None where its spikes do not allow it."""
+        return None if self.rectifies else self
+
     def start(self, membrane: Tensor) -> State:
         """State before the first step, from the initial membrane potential [B, ...] (in thresholds)."""
         return {"v": membrane}

@@ -95,10 +95,21 @@ class Plan:
         Neurons that rectify do a ReLU and its relatives by themselves. The identity commutes with means.
         """
         role = self.roles[node]
-        neuron = self.method.neuron  # a quantiser does a ReLU by itself, too
-        if role.function is None and (not isinstance(neuron, Neuron) or neuron.rectifies):
+        if not isinstance(self.method.neuron, Neuron):  # a quantiser does a ReLU by itself
+            return None if role.function in (None, IDENTITY) else role.activation
+        if self.neuron.rectifies and not self.beyond_neurons(role):
             return None
         return None if role.activation == IDENTITY else role.activation
+
+    def beyond_neurons(self, role: Role) -> bool:
+        """True for activations that neurons which rectify do not do by themselves."""
+        return role.function is not None or (any(role.slopes) and not self.neuron.leaky)
+
+    def neuron_of(self, role: Role) -> Neuron:
+        """The method's neuron as one layer has it: with its slope, or for values of both signs."""
+        if not self.beyond_neurons(role):
+            return self.neuron.with_slope(role.slope)
+        return (self.neuron.both_signs if role.signed else None) or self.neuron
 
     @property
     def functions(self) -> list[fx.Node]:

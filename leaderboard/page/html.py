@@ -29,6 +29,8 @@ from leaderboard.published import PublishedCurve
 from leaderboard.published.table import EVIDENCE
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
+from leaderboard.ranking.orders import DEFAULT, Order
+from leaderboard.reference.agreement import Reproductions
 from leaderboard.store.diagnoses import Diagnoses
 from leaderboard.store.pictures import Pictures
 from leaderboard.store.results import Invalid
@@ -49,6 +51,8 @@ def write_page(
     diagnoses: Diagnoses | None = None,
     title: str = "SpikeMark leaderboard",
     model: str | None = None,
+    order: Order = DEFAULT,
+    reproductions: Reproductions | None = None,
 ) -> Path:
     """Write the leaderboard to one self-contained HTML file, all or nothing.
 
@@ -61,7 +65,9 @@ def write_page(
         pictures: of cells, shown with them; from `leaderboard.store.pictures`.
         diagnoses: of cells, likewise; from `leaderboard.store.diagnoses`.
         title: heading of the page.
-        model: energy model that the page opens with, sorted by it; None: operations, sorted by rank.
+        model: energy model that the page opens with; None: operations.
+        order: what the page opens ranked by.
+        reproductions: of cells that were measured again, from `leaderboard.reference.agreement`.
 
     Returns:
         The file written. The same arguments give the same bytes.
@@ -79,6 +85,8 @@ def write_page(
         diagnoses=diagnoses,
         title=title,
         model=model,
+        order=order,
+        reproductions=reproductions,
     )
     write_text_atomically(target, text)
     return target
@@ -94,9 +102,11 @@ def page_html(
     diagnoses: Diagnoses | None = None,
     title: str = "SpikeMark leaderboard",
     model: str | None = None,
+    order: Order = DEFAULT,
+    reproductions: Reproductions | None = None,
 ) -> str:
     """The page as text; arguments and errors are those of `write_page`."""
-    data, blocks = page_data(boards, published, pictures, diagnoses)
+    data, blocks = page_data(boards, published, pictures, diagnoses, reproductions)
     records = [record for board in boards for row in board.rows for record in row.records]
     return (
         _environment()
@@ -104,7 +114,7 @@ def page_html(
         .render(
             title=title,
             boards=boards,
-            data=data | {"studies": [history(study) for study in studies], "chosen": model},
+            data=data | {"studies": [history(study) for study in studies], "chosen": model, "by": order.kind},
             blocks=blocks,
             models=data["models"],
             parity=[_parity(board) for board in boards],

@@ -28,12 +28,16 @@ from leaderboard.records.fields import (
     Steps,
     Text,
     Time,
+    Version,
 )
 from leaderboard.scores import encodings
 from leaderboard.scores.base import ImageScores
 from leaderboard.scores.packed import scores_of
 
 SCHEMA_VERSION = 4  # older records are upgraded on reading, see `leaderboard.records.upgrades`
+# Of the benchmark: what metrics mean, what energy models charge, how networks are evaluated. Whoever changes
+# one of them, so that the same cell gives another figure, adds 1. Records of two versions share no board.
+BENCHMARK_VERSION = 1
 
 Alphabet = Literal["binary", "burst", "signed", "graded", "weighted", "real", "none"]
 Group = Literal["binary", "multi-level", "retrained", "baseline"]
@@ -211,6 +215,7 @@ class Record(Frozen):
     """Result of one cell."""
 
     schema_version: int = SCHEMA_VERSION
+    benchmark_version: Version = 1  # records that do not say are older than the second version
     cell_id: str = Field(pattern=r"^[0-9a-f]{16}$")
     matrix: Text
     task: Text

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from leaderboard.costs.order import has_figures, side_by_side
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import GROUPS, Board
+from leaderboard.ranking.orders import Order, apart
 from leaderboard.ranking.rows import Row
 
 _SPECIAL = {
@@ -93,8 +94,8 @@ def _table(board: Board, models: Sequence[str]) -> str:
 
 
 def _metric(row: Row, rows: Sequence[Row]) -> str:
-    best = row.rank == 1 or row.ties_first or (row.rank is None and row == rows[0])
-    return _bold(wording.percent(row.metric), best)
+    best = max(rows, key=lambda each: each.metric)
+    return _bold(wording.percent(row.metric), row is best or not apart(best, row, Order("accuracy")))
 
 
 def _steps_to_parity(row: Row, rows: Sequence[Row]) -> str:

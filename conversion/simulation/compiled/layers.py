@@ -16,6 +16,7 @@ from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, Addend, LayerJob
 from conversion.simulation.compiled.population import Population
+from conversion.simulation.fused.firing import MEANS
 from conversion.simulation.fused.fixed_point import WEIGHT_BYTES, FixedPoint, fixed_point
 
 
@@ -136,11 +137,11 @@ def run_layer(
         steps: T.
         drive: spikes and the packed weights that they reach; None for a layer that only sums.
         summands: what else flows in.
-        neurons: fire these, with states [B, H', W', C']; None for plain currents.
+        neurons: fire these, with states [B, H', W', C'], or average what arrives; None for plain currents.
         buffers: where memory of the result comes from; None for PyTorch's allocator.
 
     Returns:
-        Spikes (int8) or currents (float32) [T * B, C', H', W'], and the sizes of spikes summed over
+        Spikes (int8), currents or means (float32) [T * B, C', H', W'], and the sizes of spikes summed over
         time and images [C', H', W'].
     """
     library = kernel()
@@ -178,14 +179,16 @@ def run_layer(
         varies = signal.steps > 1 or steps == 1
         scale = pointer(summand.scale.contiguous())
         layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, int(is_spikes))
-    kind = torch.int8 if neurons else torch.float32
+    fires = neurons is not None and neurons.firing.kind != MEANS
+    kind = torch.int8 if fires else torch.float32
     result = (buffers or Buffers(0)).empty((steps * images, height, width, outputs), kind)
     counts = None
-    if neurons is None:
+    if neurons is not None:
+        neurons.enter(layer.neurons, steps)
+    if not fires:
         layer.currents = pointer(result)
     else:
         counts = torch.zeros(height, width, outputs)
-        neurons.enter(layer.neurons, steps)
         layer.fired, layer.counts = pointer(result), pointer(counts)
     library.run_layer(ctypes.byref(layer), torch.get_num_threads())
     if len(shape) == 2:

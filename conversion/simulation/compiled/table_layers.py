@@ -134,8 +134,8 @@ class TableLayers:
     def _fused(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
         name = self._plan.roles[node].name
         layer = self._prepared.fitted.layers[name]
-        firing = self._bytes.firing(layer)
-        if firing is None:
+        firing = self._bytes.firing(layer) if fusion.telescoped is None else fusion.telescoped.firing
+        if firing is None or not firing.inside:
             return self._bytes.fused(node, fusion, values, steps)
         summands = [
             self._lane_summand(addend, values[addend], layer.threshold, node) for addend in fusion.addends
@@ -152,7 +152,7 @@ class TableLayers:
             offset = Signal(layer.offset.expand(shape), 1)
             summands.append(self._lane_summand(node, offset, layer.threshold, node))
         neurons = LaneNeurons(
-            self._bytes.population(node, shape, layer, firing, self._layout), layer.threshold
+            self._bytes.population(node, shape, layer, fusion, firing, self._layout), layer.threshold
         )
         spikes = run_tables(shape, steps, self._lanes, drive, summands, neurons)
         assert isinstance(spikes, PackedSpikes)

@@ -13,13 +13,8 @@ from conversion.graph.kinds import function_name
 from conversion.graph.operations import FUNCTIONS, METHODS, MODULES, NEURON_MODULES, Kind
 from energy.functions import WORK, plain_name
 
-UNKNOWN = {
-    "bilinear",
-    "cdist",
-    "lppool1d",
-    "lppool2d",
-    "rotary",
-}  # models that charge functions have no figure
+# Models that charge functions have no figure of networks with these.
+UNKNOWN = {"affinegrid", "bilinear", "cdist", "gridsample", "lppool1d", "lppool2d"}
 
 
 def names_of(kind: Kind) -> set[str]:

@@ -7,16 +7,19 @@ from conversion.neurons import (
     AdaptiveThreshold,
     Burst,
     DelaySpike,
+    DifferentialBothSigns,
     DifferentialMultiThreshold,
     ImbalancedThreshold,
     Integer,
     IntegrateAndFire,
+    MirroredMultiThreshold,
     MultiThreshold,
     Neuron,
     Signed,
     SpikeCalibrated,
     TemporalWeight,
     TimestepCompression,
+    TwoSided,
 )
 from conversion.neurons.tracking import SignedMultiThreshold, Tracking
 from conversion.parts import build_part, part_names
@@ -44,6 +47,10 @@ STEPPING = [
     Integer(4, 0.25),
     Tracking(),
     SignedMultiThreshold(),
+    TwoSided(),
+    TwoSided(3, -1.0),
+    MirroredMultiThreshold(3),
+    DifferentialBothSigns(3),
 ]
 WHOLE = [TemporalWeight(), DelaySpike(), DelaySpike(5), TimestepCompression(), TimestepCompression(3, 0.8)]
 NEURONS = [*STEPPING, *WHOLE]
@@ -61,6 +68,9 @@ CONSERVING = [
     DelaySpike(),
     DelaySpike(7),
     TimestepCompression(3, 0.9),
+    Tracking(3),
+    TwoSided(),
+    TwoSided(4, -0.5),
 ]
 
 
@@ -102,6 +112,10 @@ EXACT = [
     TemporalWeight(),
     DelaySpike(),
     TimestepCompression(3, 1.0),
+    Tracking(2),
+    TwoSided(),
+    TwoSided(3, -1.0),
+    MirroredMultiThreshold(2),
 ]
 
 
@@ -239,6 +253,10 @@ def test_alphabet_says_what_is_sent(neuron: Neuron, run, transient) -> None:
         (DelaySpike(), "binary"),
         (TimestepCompression(), "graded"),
         (Integer(), "binary"),
+        (TwoSided(), "signed"),
+        (MirroredMultiThreshold(1), "signed"),
+        (MirroredMultiThreshold(2), "graded"),
+        (DifferentialBothSigns(2), "graded"),
     ],
 )
 def test_alphabet(neuron: Neuron, alphabet: str) -> None:
@@ -265,6 +283,9 @@ def test_alphabet(neuron: Neuron, alphabet: str) -> None:
         (DelaySpike, {"wait": -1}, "wait must be positive, or 0 for the whole window, got -1"),
         (TimestepCompression, {"micro_steps": 0}, "micro_steps must be at least 1, got 0"),
         (TimestepCompression, {"last": 1.5}, r"last must be in \(0, 1\], got 1.5"),
+        (TwoSided, {"gamma": 0}, "gamma must be at least 1, got 0"),
+        (TwoSided, {"lower": -2.0}, r"lower must be in \[-1, 0\], got -2.0"),
+        (MirroredMultiThreshold, {"levels": 17}, r"levels must be in \[1, 16\], got 17"),
         (Integer, {"most": 0}, "most must be at least 1, got 0"),
         (Integer, {"decay": 2.0}, r"decay must be in \[0, 1\], got 2.0"),
     ],

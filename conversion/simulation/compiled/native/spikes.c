@@ -119,6 +119,21 @@ ONCE(SIGNED)
 ONCE(CALIBRATED)
 ONCE(LEAKY)
 ONCE(DIFFERENTIAL)
+ONCE(ROUNDING)
+ONCE(TRACKING)
+ONCE(BOUNDED)
+
+/* Write the means of what has arrived at some neighbouring pixels. */
+static __attribute__((noinline)) void write_means(
+    vec currents[TILE][2], const layer *l, int64_t at, int64_t to, int64_t t, int64_t pixels, int vectors) {
+    for (int64_t i = 0; i < pixels; i++)
+        for (int k = 0; k < vectors; k++) {
+            const int64_t c = i * l->outputs + k * LANES;
+            vec arrived = load(l->neurons.state[0] + at + c);
+            store(l->currents + to + c, mean_of(&l->neurons, &arrived, currents[i][k], t));
+            store(l->neurons.state[0] + at + c, arrived);
+        }
+}
 
 /* Add what else flows into some neighbouring pixels, then fire their neurons or write their currents. */
 INLINE void finish(
@@ -152,6 +167,10 @@ INLINE void finish(
         case CALIBRATED: fire_CALIBRATED(currents, l, place, at, to, t, pixels, vectors); break;
         case LEAKY: fire_LEAKY(currents, l, place, at, to, t, pixels, vectors); break;
         case DIFFERENTIAL: fire_DIFFERENTIAL(currents, l, place, at, to, t, pixels, vectors); break;
+        case ROUNDING: fire_ROUNDING(currents, l, place, at, to, t, pixels, vectors); break;
+        case TRACKING: fire_TRACKING(currents, l, place, at, to, t, pixels, vectors); break;
+        case BOUNDED: fire_BOUNDED(currents, l, place, at, to, t, pixels, vectors); break;
+        case MEANS: write_means(currents, l, at, to, t, pixels, vectors); break;
     }
 }
 

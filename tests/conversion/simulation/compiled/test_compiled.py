@@ -20,6 +20,7 @@ from conversion.neurons import (
     IntegrateAndFire,
     Signed,
     SpikeCalibrated,
+    Tracking,
 )
 from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.backend import PRECISIONS
@@ -280,6 +281,8 @@ NEURONS = [
     Integer(3),
     DifferentialMultiThreshold(1, 1.0),
     DifferentialMultiThreshold(3),
+    Tracking(1),
+    Tracking(2),
 ]
 
 

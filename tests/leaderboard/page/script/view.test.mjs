@@ -36,7 +36,8 @@ const SHAPES = {
     "rate",
   ],
   standing: [
-    "rank",
+    "ranks",
+    "area",
     "t",
     "tied",
     "energy",
@@ -57,8 +58,8 @@ function row(label, group, [first, second], [rankFirst, rankSecond], more = {}) 
   const standing = (t, rank, parityAt) =>
     listed("standing", {
       t,
-      rank,
-      tied: false,
+      ranks: [rank, 3 - rank],
+      tied: [false, true],
       energy: [parityAt && parityAt / 8, null],
       energyBounds: [null, null],
       stepsOne: parityAt,
@@ -87,13 +88,14 @@ const board = (dataset, network, rows) => ({
 beforeEach(() => {
   take({
     models: ["operations", "memory"],
+    orders: ["parity", "energy:memory"],
     beside: "memory",
     groups: { binary: "Binary", retrained: "Retrained", baseline: "Reference" },
     shapes: SHAPES,
     boards: [
       board("one", "a", [
         row("slow", "binary", [10, 89.5], [2, 1]),
-        row("fast", "binary", [60, 80], [1, 2]),
+        row("fast", "binary", [60, 80], [1, 2], { verdict: "hybrid" }),
         row("own", "retrained", [70, 89.9], [1, 1]),
         row("ptq", "baseline", [70, 89], [null, null]),
         row("ptq8", "baseline", [70, 88], [null, null]),
@@ -151,6 +153,10 @@ test("filters narrow rows by group, name and training", () => {
   assert.deepEqual(labels(), ["slow"]);
   Object.assign(state, opening(), { training: "trained" });
   assert.deepEqual(labels(), ["own"]);
+  Object.assign(state, opening(), { verdict: "hybrid" });
+  assert.deepEqual(labels(), ["fast"]);
+  Object.assign(state, opening(), { verdict: "not said" });
+  assert.deepEqual(labels(), ["slow", "own", "ptq", "ptq8"]);
   Object.assign(state, opening(), { groups: ["baseline"], network: "*" });
   assert.deepEqual(labels(), ["ptq", "ptq8"]);
 });
@@ -161,6 +167,18 @@ test("under a limit of T rows have the figures and ranks of that limit", () => {
   const [slow, fast] = shownOf(first);
   assert.deepEqual([slow.rank, slow.point.metric, slow.stepsOne], [2, 10, null]);
   assert.deepEqual([fast.rank, fast.point.t], [1, 1]);
+});
+
+test("ranks are those of the order that is chosen", () => {
+  const [first] = boardsShown();
+  const place = () => shownOf(first).slice(0, 2).map((f) => [f.rank, f.tied]);
+  assert.deepEqual(place(), [[1, false], [2, false]]); // biome-ignore format: two pairs
+  Object.assign(state, { by: "energy", energy: "memory" });
+  assert.deepEqual(place(), [[2, true], [1, true]]); // biome-ignore format: two pairs
+  const address = queryText();
+  takeQuery("");
+  takeQuery(address);
+  assert.deepEqual([state.by, state.energy], ["energy", "memory"]);
 });
 
 test("rows sort both ways, and figures that are not known come last either way", () => {
