@@ -126,6 +126,11 @@ class MemoryModel(EnergyModel):
     pieces: int = 16
     skip_zeros: bool = False
 
+    @property
+    def spiking_weight_bits(self) -> int:
+        """As the form has it."""
+        return self.weight_bits
+
     def ann(self, network: Network, *, skip_zeros: bool | None = None) -> Breakdowns:
         """32-bit integers, dense or without zeros."""
         skipping = self.skip_zeros if skip_zeros is None else skip_zeros

@@ -69,6 +69,11 @@ class EnergyModel(ABC):
     name: str
     summary: str
 
+    @property
+    def spiking_weight_bits(self) -> int:
+        """Width of the weights that a spiking network is charged for; its accuracy belongs to this width."""
+        return 32
+
     @abstractmethod
     def ann(self, network: Network, *, skip_zeros: bool | None = None) -> Breakdowns:
         """Energy of the ANN as it was trained, for one image.

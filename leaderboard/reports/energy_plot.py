@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import log10
 from typing import Any
 
-from leaderboard.costs import verdicts
+from leaderboard.costs import precision, verdicts
 from leaderboard.costs.order import models_of
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
@@ -37,10 +37,13 @@ def draw_models(board: Board) -> Any | None:
     figure.suptitle(_text(board.title), fontsize=8)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (title, against) in zip(axes, panels, strict=True):
-        _panel(axis, title, [[_ratio(row, model, against) for model in models] for row in drawn])
+        values = [[_ratio(row, model, against) for model in models] for row in drawn]
+        _panel(axis, title, values, [[precision.mark(row, model) for model in models] for row in drawn])
         axis.set_xticks(range(len(models)), map(_text, models), rotation=40, ha="left", fontsize=6.5)
     labels = [f"{_text(row.label)} ({wording.spikes(row)})" for row in drawn]
     axes[0].set_yticks(range(len(drawn)), labels, fontsize=6.5)
+    if precision.any_unlike([board], models):
+        figure.supxlabel(precision.LEGEND, fontsize=5.5)
     return figure
 
 
@@ -50,7 +53,9 @@ def _ratio(row: Row, model: str, against: Row | None) -> float | None:
     return None if ours is None or not theirs else ours / theirs
 
 
-def _panel(axis: Any, title: str, values: Sequence[Sequence[float | None]]) -> None:
+def _panel(
+    axis: Any, title: str, values: Sequence[Sequence[float | None]], marks: Sequence[Sequence[str]]
+) -> None:
     shades = [
         [float("nan") if not v else max(-MOST_DECADES, min(MOST_DECADES, log10(v))) for v in line]
         for line in values
@@ -59,7 +64,7 @@ def _panel(axis: Any, title: str, values: Sequence[Sequence[float | None]]) -> N
     for y, line in enumerate(values):
         for x, value in enumerate(line):
             weight = "bold" if value is not None and value < 1 else "normal"
-            text = wording.times(value).removesuffix("×")
+            text = wording.times(value).removesuffix("×") + ("" if value is None else marks[y][x])
             axis.text(x, y, text, ha="center", va="center", fontsize=5.5, fontweight=weight)
     axis.set_title(title, fontsize=7)
     axis.xaxis.tick_top()
