@@ -60,7 +60,7 @@ class Calibration:
         initial = rule.value
         if self.time_steps is not None:
             initial += rule.shift(self.time_steps) * self.time_steps
-        neuron = self.neurons.get(role.name) or self.plan.neuron.with_slope(role.slope)
+        neuron = self.neurons.get(role.name) or self.plan.neuron.with_slope(role.slope).of_layer(role.name)
         return LayerFacts(
             role.name, self.statistics[role.name], neuron, role.ceiling, self.time_steps, initial
         )
