@@ -1,7 +1,7 @@
 """Reference records and submissions, as they lie in the package.
 
-They were checked when they came in (`packing`, `submissions`). Every file is parsed here all the same; where one
-is damaged, the installation is broken.
+They were checked when they came in (`packing`, `submissions`). Every file is parsed here all the same; where
+one is damaged, the installation is broken.
 """
 
 from __future__ import annotations
