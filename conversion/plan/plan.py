@@ -95,6 +95,8 @@ class Plan:
         Neurons that rectify do a ReLU and its relatives by themselves. The identity commutes with means.
         """
         role = self.roles[node]
+        if not isinstance(self.method.neuron, Neuron):  # a quantiser does a ReLU by itself
+            return None if role.function in (None, IDENTITY) else role.activation
         if self.neuron.rectifies and not self.beyond_neurons(role):
             return None
         return None if role.activation == IDENTITY else role.activation
@@ -111,7 +113,7 @@ class Plan:
 
     @property
     def functions(self) -> list[fx.Node]:
-        """Operations that evaluate a function of real numbers in every step, in graph order."""
+        """Operations that evaluate a function of real numbers, in graph order."""
         return [
             node
             for node, role in self.roles.items()
