@@ -19,6 +19,7 @@ from conversion.neurons import (
     Signed,
     SpikeCalibrated,
     TemporalWeight,
+    TimedBias,
     TimestepCompression,
     TwoPhase,
     TwoSided,
@@ -53,6 +54,7 @@ STEPPING = [
     TwoSided(3, -1.0),
     MirroredMultiThreshold(3),
     DifferentialBothSigns(3),
+    TimedBias(bias=((0.25,), (-0.25,))),
 ]
 WHOLE = [
     TemporalWeight(),
