@@ -14,7 +14,9 @@ from benchmarks.commands.plugins import check, new
 from benchmarks.commands.reading import leaderboard, published, results
 from benchmarks.commands.references import reference
 from benchmarks.commands.regression import regress
+from benchmarks.commands.reproducing import reproduce
 from benchmarks.commands.running import run, status, sync
+from benchmarks.commands.submissions import validate
 from benchmarks.commands.tuning import tune
 from benchmarks.output.streams import Spikemark
 
@@ -48,6 +50,8 @@ for command in (
     import_,
     leaderboard,
     reference,
+    reproduce,
+    validate,
     compare,
     published,
     results,

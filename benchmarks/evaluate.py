@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -140,11 +141,19 @@ def _record(
             reductions=result.reductions,
             nondeterministic=nondeterminism(device),
             data=data,
+            checkpoint=_below_the_root(cell.ann.network.checkpoint),
             wall_time_s={stage: round(value, 3) for stage, value in seconds.items()},
             peak_memory_mib=round(peak_memory_mib(device), 1),
             conversion=result.report,
         ),
     )
+
+
+def _below_the_root(checkpoint: str | None) -> str | None:
+    """A checkpoint's name as others can find it: folders of this machine say nothing to them."""
+    if checkpoint is None:
+        return None
+    return Path(checkpoint).name if Path(checkpoint).expanduser().is_absolute() else checkpoint
 
 
 def method_of(recipe: Recipe, made_for_conversion: bool = False) -> RecipeSummary:

@@ -67,7 +67,18 @@ class Arrival:
     @property
     def activation(self) -> Tensor:
         """What the ANN's neurons answer to the same images, [B, ...]."""
-        return self._owner.ann.at(self._node)
+        return self._ann[1]
+
+    @property
+    def drive(self) -> Tensor:
+        """What the ANN's neurons receive for the same images, [B, ...]."""
+        return self._ann[0]
+
+    @cached_property
+    def _ann(self) -> tuple[Tensor, Tensor]:
+        """Input and output of the ANN's neurons; the input is dropped as soon as the output is computed."""
+        (source,) = self._node.all_input_nodes
+        return self._owner.ann.at(source), self._owner.ann.at(self._node)
 
     def rate(self) -> Tensor:
         """Mean over time of what the layer, as it is now, would send: [B, ...] like the activation."""
@@ -206,6 +217,9 @@ class _Alongside:
     def at(self, node: fx.Node) -> Tensor:
         """Value of a node of the plan; nodes must come in the order of computation."""
         twin, env = self._twin[node], self._interpreter.env
+        if twin in env:
+            value: Tensor = env[twin]
+            return value
         if self._kept is None or self._kept[0] is not twin:
             for waiting in self._waiting:
                 env[waiting] = self._interpreter.run_node(waiting)

@@ -1,10 +1,8 @@
 """Telescoping where spikes are changes of an estimate: what is sent changes the receiver's estimate to F.
 
-With c what arrived at rest and A the estimate of what arrives (see `conversion.signals.coding`), A_0 = c, step t
-sends F(c) + t (F(A_t) - F(A_{t-1})). The receiver divides the change from F(c) by t, so that its estimate is
-F(A_t) after every step.
-
-Source: Huang et al. 2025 (ICML), arXiv 2503.00301.
+With c what arrived at rest and A the estimate of what arrives (see `conversion.signals.coding`), A_0 = c,
+step t sends F(c) + t (F(A_t) - F(A_{t-1})). The receiver divides the change from F(c) by t, so that its
+estimate is F(A_t) after every step.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from conversion.errors import CaptureError
 from conversion.functions.transformers import written_out
 from conversion.graph.hooks import settle_hooks, without_hooks
+from conversion.graph.images_first import bring_images_first
 from conversion.graph.kinds import kinds_of
 from conversion.graph.operations import OUT_OF_PLACE
 from conversion.graph.plain_nodes import Captured
@@ -65,6 +66,8 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
     _fold_batch_norms(captured, images)
     rewrite(captured, images)
     insert_relays(captured, kinds_of(captured))
+    if images is not None:
+        bring_images_first(captured, kinds_of(captured), images)
     captured.graph.eliminate_dead_code()
     captured.delete_all_unused_submodules()
     captured.recompile()

@@ -72,7 +72,8 @@ MODULES: dict[type[nn.Module], Kind] = {
     **dict.fromkeys((nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm), Kind.FUNCTION),
     **dict.fromkeys((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), Kind.FUNCTION),
     **dict.fromkeys((nn.Softmax, nn.Softmin, nn.Softmax2d, nn.LogSoftmax), Kind.FUNCTION),
-    **dict.fromkeys((nn.Bilinear, nn.GLU, nn.LPPool1d, nn.LPPool2d, nn.CosineSimilarity), Kind.FUNCTION),
+    **dict.fromkeys((nn.GLU, nn.LPPool1d, nn.LPPool2d, nn.CosineSimilarity), Kind.FUNCTION),
+    **dict.fromkeys((nn.Fold, nn.PairwiseDistance), Kind.FUNCTION),
 }
 
 # Other stateless functions of single values, or of values at the same place; those of torch, and methods.
@@ -128,7 +129,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((torch.amin, torch.norm, torch.linalg.norm, torch.linalg.vector_norm), Kind.FUNCTION),
     **dict.fromkeys((torch.std, torch.var, torch.logsumexp, torch.prod), Kind.FUNCTION),
     **dict.fromkeys((torch.var_mean, torch.std_mean, torch.aminmax), Kind.FUNCTION),
-    **dict.fromkeys((F.grid_sample, F.affine_grid, F.pairwise_distance, F.bilinear), Kind.FUNCTION),
+    **dict.fromkeys((F.grid_sample, F.affine_grid, F.pairwise_distance, F.fold), Kind.FUNCTION),
     **dict.fromkeys((torch.special.erf, torch.special.exp2, torch.special.logit), Kind.FUNCTION),
     **dict.fromkeys((getattr(torch, name) for name in _OF_VALUES), Kind.FUNCTION),
     **dict.fromkeys((choices.compared, choices.chosen), Kind.FUNCTION),
@@ -209,7 +210,9 @@ OUT_OF_PLACE: dict[Any, Any] = {
 }
 
 # Functions and methods whose integer arguments after the signal are a new shape, batch size first.
-SHAPE_ARGUMENTS: frozenset[Any] = frozenset({"view", "reshape", "expand", torch.reshape})
+SHAPE_ARGUMENTS: frozenset[Any] = frozenset(
+    {"view", "reshape", "expand", "broadcast_to", torch.reshape, torch.broadcast_to}
+)
 
 _SUBMODULE = 'convert a submodule without it, convert(..., submodule="path")'
 _READ_OUT = "leave it out of the network and apply it to the read-out"

@@ -3,6 +3,8 @@
 * ``x.expand_as(y)``, ``view_as`` and ``reshape_as`` take the shape of y; ``type_as`` and ``to(y)`` its type.
 * ``mm``, ``mv`` and ``bmm`` are matmul; ``hstack``, ``hsplit`` and the like are cat and tensor_split.
 * The minimum over axes (the values of ``min``) is ``amin``; ``x.mT`` is a transposition.
+* Scaled dot products of attention are products and a softmax. A matrix of constants times a signal is a
+  signal times constants.
 * Comparisons of signals, and choices by them, are functions in floating point, see
   `conversion.functions.choices`.
 """
@@ -10,18 +12,25 @@
 from __future__ import annotations
 
 import operator
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import fx
 
+from conversion.functions.attention import scaled_dot_product
 from conversion.functions.choices import COMPARISONS, chosen, compared
-from conversion.graph.nodes import stand_for
+from conversion.graph.einsums import write_out_sums
+from conversion.graph.nodes import Adding, attribute, stand_for
 from conversion.graph.operations import ATTRIBUTES, METHODS, Kind
 
 
 def spell_alike(captured: fx.GraphModule) -> None:
     """Rewrite a graph in place; nothing here needs the shapes of values."""
+    for node in list(captured.graph.nodes):
+        if node.target is F.scaled_dot_product_attention:
+            _write_out_attention(captured.graph, node)
     truths: set[fx.Node] = set()  # what comparisons of signals give
     for node in list(captured.graph.nodes):
         spelled = _spelled(node, truths)
@@ -30,8 +39,24 @@ def spell_alike(captured: fx.GraphModule) -> None:
         if spelled is not node:
             node.replace_all_uses_with(spelled)
             captured.graph.erase_node(node)
+    write_out_sums(captured, _signals(captured.graph))
     captured.graph.eliminate_dead_code()
     captured.recompile()
+
+
+def _write_out_attention(graph: fx.Graph, node: fx.Node) -> None:
+    """Put products and a softmax in the place of F.scaled_dot_product_attention."""
+    tracer = fx.proxy.GraphAppendingTracer(graph)
+    as_proxy: Any = partial(fx.Proxy, tracer=tracer)
+    arguments: Any = fx.map_arg((node.args, node.kwargs), as_proxy)
+    before = set(graph.nodes)
+    with graph.inserting_before(node):
+        result: Any = scaled_dot_product(*arguments[0], **arguments[1])
+    for made in graph.nodes:
+        if made not in before:
+            stand_for(made, node)
+    node.replace_all_uses_with(result.node)
+    graph.erase_node(node)
 
 
 _MATMUL = (torch.mm, torch.mv, torch.bmm, "mm", "mv", "bmm")
@@ -43,35 +68,43 @@ _MINIMA = (torch.min, "min")
 
 def _spelled(node: fx.Node, truths: set[fx.Node]) -> fx.Node | None:
     """What takes the place of a node; the node itself where it was changed; None: it stays."""
-    target, args = node.target, node.args
+    target, args, add = node.target, node.args, Adding(node)
     if node.op not in ("call_function", "call_method"):
         return None
     if target in _MATMUL and len(args) == 2 and not node.kwargs:
         node.op, node.target = "call_function", torch.matmul
-        return node
+    if node.target in (torch.matmul, operator.matmul, "matmul") and len(args) == 2 and _weights_first(node):
+        one, two = (add.method("transpose", each, -2, -1) for each in args)
+        product = add.function(torch.matmul, two, one)
+        return add.method("transpose", product, -2, -1)
     if target in _LIKE and len(args) == 2:
-        return _added(node, "call_method", _LIKE[str(target)], (args[0], _asked(node, args[1], "shape")))
+        return add.method(_LIKE[str(target)], args[0], _asked(add, args[1], "shape"))
     if target in ("type_as", "to") and len(args) == 2 and not node.kwargs and _is_signal(args[1]):
-        return _added(node, "call_method", "to", (args[0], _asked(node, args[1], "dtype")))
+        return add.method("to", args[0], _asked(add, args[1], "dtype"))
     if target is getattr and args[1] == "mT":
-        return _added(node, "call_method", "transpose", (args[0], -2, -1))
+        return add.method("transpose", args[0], -2, -1)
     if target in _STACKS and not node.kwargs:
-        return _added(node, "call_function", torch.cat, (args[0], _STACKS[target]))
+        return add.function(torch.cat, args[0], _STACKS[target])
     if target in _SPLITS and len(args) == 2:
-        return _added(node, "call_function", torch.tensor_split, (*args, _SPLITS[target]))
+        return add.function(torch.tensor_split, *args, _SPLITS[target])
     if target in _MINIMA:
         return _minimum(node)
     return _logical(node, truths)
 
 
-def _added(node: fx.Node, op: str, target: Any, args: tuple[Any, ...]) -> fx.Node:
-    """An operation before a node, from the same line of the network's code."""
-    with node.graph.inserting_before(node):
-        return stand_for(node.graph.create_node(op, target, args), node)
+def _weights_first(node: fx.Node) -> bool:
+    """True for a matrix of constants times a signal."""
+    one, two = node.args
+    if not isinstance(one, fx.Node) or not isinstance(two, fx.Node) or _depends_on_images(one):
+        return False
+    owner = node.graph.owning_module
+    if owner is not None and one.op == "get_attr" and attribute(owner, str(one.target)).ndim < 2:
+        return False
+    return _depends_on_images(two)
 
 
-def _asked(node: fx.Node, other: Any, attribute: str) -> fx.Node:
-    return _added(node, "call_function", getattr, (other, attribute))
+def _asked(add: Adding, other: Any, attribute_: str) -> fx.Node:
+    return add.function(getattr, other, attribute_)
 
 
 def _minimum(node: fx.Node) -> fx.Node | None:
@@ -83,7 +116,7 @@ def _minimum(node: fx.Node) -> fx.Node | None:
         return None
     if any(reader.args[1] not in ("values", 0) for reader in values):
         return None
-    smallest = _added(node, "call_function", torch.amin, (given["input"], axis, keep))
+    smallest = Adding(node).function(torch.amin, given["input"], axis, keep)
     for reader in values:
         reader.replace_all_uses_with(smallest)
         node.graph.erase_node(reader)
@@ -119,25 +152,25 @@ _PASSING = (
 
 def _logical(node: fx.Node, truths: set[fx.Node]) -> fx.Node | None:
     """Comparisons of signals, what is made of them, and choices by them."""
-    target, args = node.target, node.args
+    target, args, add = node.target, node.args, Adding(node)
     sources = list(node.all_input_nodes)
     if target in _COMPARED and len(args) == 2 and any(_depends_on_images(source) for source in sources):
-        made = _added(node, "call_function", compared, (*args, _COMPARED[target]))
+        made = add.function(compared, *args, _COMPARED[target])
         truths.add(made)
         return made
     if not truths.intersection(sources):
         return None
     if target in _AND or target in _OR:
         function = torch.minimum if target in _AND else torch.maximum
-        made = _added(node, "call_function", function, args)
+        made = add.function(function, *args)
     elif target in _NOT:
-        made = _added(node, "call_function", operator.sub, (1.0, args[0]))
+        made = add.function(operator.sub, 1.0, args[0])
     elif target in (torch.where, "where") and len(args) == 3:
         by_method = node.op == "call_method"
         condition, one, two = (args[1], args[0], args[2]) if by_method else args
-        return _added(node, "call_function", chosen, (condition, one, two)) if condition in truths else None
+        return add.function(chosen, condition, one, two) if condition in truths else None
     elif target in (torch.masked_fill, "masked_fill") and len(args) == 3 and args[1] in truths:
-        return _added(node, "call_function", chosen, (args[1], args[2], args[0]))
+        return add.function(chosen, args[1], args[2], args[0])
     elif node.op == "call_method" and target in _PASSING:
         truths.add(node)
         return None
@@ -145,6 +178,15 @@ def _logical(node: fx.Node, truths: set[fx.Node]) -> fx.Node | None:
         return None
     truths.add(made)
     return made
+
+
+def _signals(graph: fx.Graph) -> set[fx.Node]:
+    """Values that depend on images."""
+    found: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or (_is_signal(node) and not found.isdisjoint(node.all_input_nodes)):
+            found.add(node)
+    return found
 
 
 def _depends_on_images(node: fx.Node) -> bool:

@@ -9,8 +9,11 @@ from conversion.neurons.imbalanced import ImbalancedThreshold
 from conversion.neurons.integer import Integer
 from conversion.neurons.integrate_and_fire import Burst, IntegrateAndFire
 from conversion.neurons.multi_threshold import MirroredMultiThreshold, MultiThreshold
+from conversion.neurons.parallel import Parallel
+from conversion.neurons.probabilistic import TwoPhase
 from conversion.neurons.signed import Signed
 from conversion.neurons.spike_calibrated import SpikeCalibrated
+from conversion.neurons.timed_bias import TimedBias
 from conversion.neurons.tracking import SignedMultiThreshold, Tracking
 from conversion.neurons.two_sided import TwoSided
 from conversion.neurons.weighted import TemporalWeight
@@ -28,13 +31,16 @@ __all__ = [
     "MirroredMultiThreshold",
     "MultiThreshold",
     "Neuron",
+    "Parallel",
     "Signed",
     "SignedMultiThreshold",
     "SpikeCalibrated",
     "State",
     "TemporalWeight",
+    "TimedBias",
     "TimestepCompression",
     "Tracking",
+    "TwoPhase",
     "TwoSided",
     "fire",
 ]

@@ -108,8 +108,8 @@ class Plan:
     def neuron_of(self, role: Role) -> Neuron:
         """The method's neuron as one layer has it: with its slope, or for values of both signs."""
         if not self.beyond_neurons(role):
-            return self.neuron.with_slope(role.slope)
-        return (self.neuron.both_signs if role.signed else None) or self.neuron
+            return self.neuron.with_slope(role.slope).of_layer(role.name)
+        return ((self.neuron.both_signs if role.signed else None) or self.neuron).of_layer(role.name)
 
     @property
     def functions(self) -> list[fx.Node]:
@@ -142,9 +142,15 @@ class Plan:
 
     def steps_run(self, t: int) -> int:
         """Every step that a read-out at t takes: those before it, its own, and the delays of layers."""
-        neuron, initial = self.neuron, self.method.initial
-        before = initial.steps_counted + neuron.coding.needs_rest
-        return before + t * neuron.steps_per_t + self.depth * neuron.delay(t)
+        return self._steps_before + self.neuron.latency(t, self.depth)
+
+    def steps_between(self, t: int) -> int:
+        """Steps from one read-out at t to the next where each layer works on another image (pipelined)."""
+        return self._steps_before + self.neuron.interval(t)
+
+    @property
+    def _steps_before(self) -> int:
+        return self.method.initial.steps_counted + self.neuron.coding.needs_rest
 
 
 def plan_of(

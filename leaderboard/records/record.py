@@ -206,6 +206,9 @@ class Provenance(Frozen):
         None  # what may differ when run again; None: nobody asked (schema 1)
     )
     data: dict[Text, Text]  # split -> fingerprint
+    checkpoint: Text | None = (
+        None  # file below the data root that the weights came from; None: trained, or unknown
+    )
     wall_time_s: dict[Text, Cost]  # stage -> seconds
     peak_memory_mib: Cost
     conversion: list[Line]  # report: one line per replaced or kept layer

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from leaderboard.files.atomic import StoreError
 from leaderboard.records.record import BENCHMARK_VERSION, Record
+from leaderboard.reference import shipped
 from leaderboard.reference.fitness import KnowsCommit, unfit
-from leaderboard.reference.shipped import HERE, archives, contents_of
+from leaderboard.reference.shipped import archives, contents_of
 from leaderboard.store.archive import KINDS, pack
 from leaderboard.store.results import ResultStore, parse_record
 
@@ -30,7 +31,7 @@ class Updated:
 
 
 def update(
-    folders: Sequence[Path], environment: Mapping[str, str], knows: KnowsCommit, target: Path = HERE
+    folders: Sequence[Path], environment: Mapping[str, str], knows: KnowsCommit, target: Path | None = None
 ) -> list[Updated]:
     """Pack the records of results folders as references, beside those that are there.
 
@@ -38,7 +39,7 @@ def update(
         folders: results folders; of one cell in several, the newest record stands.
         environment: what to say of this machine and its packages.
         knows: whether a commit belongs to the history of this repository.
-        target: folder of the archives.
+        target: folder of the archives; None: that of this package.
 
     Raises:
         StoreError: a record may not be a reference, or a file is no record, so nothing was written; or the
@@ -65,6 +66,7 @@ def update(
     named: dict[str, dict[str, tuple[Record, bytes]]] = {}
     for cell_id, each in found.items():
         named.setdefault(archive_name(each[0]), {})[cell_id] = each
+    target = target or shipped.HERE
     return [_write(target / name, cells, environment) for name, cells in sorted(named.items())]
 
 

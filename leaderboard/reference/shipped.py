@@ -1,7 +1,7 @@
 """Reference records and submissions, as they lie in the package.
 
-They were checked when they came in (`packing`, `submissions`). Every file is parsed here all the same; where one
-is damaged, the installation is broken.
+They were checked when they came in (`packing`, `submissions`). Every file is parsed here all the same; where
+one is damaged, the installation is broken.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ class Shipped:
     origins: dict[str, Origin]  # cell id -> "reference", "verified" or "claimed"
 
 
-def load_shipped(folder: Path = HERE, *, layers: bool = True) -> Shipped:
+def load_shipped(folder: Path | None = None, *, layers: bool = True) -> Shipped:
     """Reference records and submissions; of one cell the reference stands.
 
     Args:
-        folder: with the archives.
+        folder: with the archives; None: those of this package.
         layers: as for `ResultStore.load`.
 
     Raises:
         StoreError: an archive cannot be read, or holds a record that is not sound.
     """
+    folder = folder or HERE
     references = _by_cell(folder)
     claimed = _by_cell(folder / SUBMITTED)
     origins: dict[str, Origin] = dict.fromkeys(claimed, "claimed")
@@ -51,7 +52,7 @@ def load_shipped(folder: Path = HERE, *, layers: bool = True) -> Shipped:
     return Shipped(records if layers else [without_layers(record) for record in records], origins)
 
 
-def archives(folder: Path = HERE) -> list[Path]:
+def archives(folder: Path) -> list[Path]:
     """The archives of a folder, by name."""
     return sorted(folder.glob("*.zip"))
 

@@ -29,10 +29,11 @@ class Synapses:
     """
 
     fixed: FixedPoint
-    weights: Tensor  # int8, see `_packed` and `_packed_in_tiles`
+    weights: Tensor  # int8, see `_packed` and `_packed_in_tiles`; int32 of a depthwise layer
     shift: Tensor  # int32 [kernel_h, C'], what makes up for 128 more spikes of every input, modulo 2^32
     digits: int  # bytes of a weight
     vectors: int
+    depthwise: bool  # weights are int32 [kernel_h, kernel_w, C'], one filter a channel
     tiled: bool  # weights are in tiles, for the processor's matrix unit
     largest: int  # most spikes of one neuron in one step, of either sign
     geometry: dict[str, int]
@@ -55,7 +56,7 @@ def pack(
     most: int = 1,
     least: int = 0,
 ) -> Synapses:
-    """Pack a Conv2d (ungrouped, zero padding) or Linear layer.
+    """Pack a Conv2d (ungrouped or depthwise, zero padding) or Linear layer.
 
     Args:
         module: the layer; outputs are a multiple of CHANNEL_MULTIPLE, inputs of 4.
@@ -75,12 +76,15 @@ def pack(
     # Two digits fill the four sums that a matrix unit adds up at once, as do two vectors of one digit.
     vectors = 2 if outputs % (2 * lanes) == 0 and not (tiled and digits == 2) else 1
     by_tap = fixed.weights.permute(2, 3, 1, 0)
-    if tiled:
+    depthwise = getattr(module, "groups", 1) > 1
+    if depthwise:
+        packed, tiled = by_tap[:, :, 0].contiguous(), False
+    elif tiled:
         packed = _packed_in_tiles(by_tap, digits, vectors, joined=geometry["dilation_w"] == 1)
     else:
         packed = _packed(by_tap, digits, vectors, lanes)
     shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
-    return Synapses(fixed, packed, shift, digits, vectors, tiled, max(most, -least), geometry)
+    return Synapses(fixed, packed, shift, digits, vectors, depthwise, tiled, max(most, -least), geometry)
 
 
 def _packed(weights: Tensor, digits: int, vectors: int, lanes: int) -> Tensor:
@@ -167,7 +171,7 @@ def run_layer(
         layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
         layer.bias, layer.shift = pointer(synapses.fixed.bias), pointer(synapses.shift)
         layer.digits, layer.vectors, layer.largest = synapses.digits, synapses.vectors, synapses.largest
-        layer.tiled = int(synapses.tiled)
+        layer.depthwise, layer.tiled = int(synapses.depthwise), int(synapses.tiled)
         for name, value in synapses.geometry.items():
             setattr(layer, name, value)
     layer.addends = len(summands)

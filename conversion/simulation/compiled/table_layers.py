@@ -88,6 +88,8 @@ class TableLayers:
         if fusion is not None:
             return self._fused(node, fusion, values, steps)
         if node in self._prepared.synapses:
+            if self._prepared.synapses[node].depthwise:
+                return self._bytes.evaluate(node, values, steps)
             source = values[node.all_input_nodes[0]]
             drive = self._drive(node, source)
             if drive is not None:
@@ -135,7 +137,8 @@ class TableLayers:
         name = self._plan.roles[node].name
         layer = self._prepared.fitted.layers[name]
         firing = self._bytes.firing(layer) if fusion.telescoped is None else fusion.telescoped.firing
-        if firing is None or not firing.inside:
+        depthwise = fusion.synapses is not None and self._prepared.synapses[fusion.synapses].depthwise
+        if firing is None or not firing.inside or depthwise:  # one filter a channel has no sums to look up
             return self._bytes.fused(node, fusion, values, steps)
         summands = [
             self._lane_summand(addend, values[addend], layer.threshold, node) for addend in fusion.addends

@@ -33,6 +33,7 @@ class Limits:
         most_inputs: most input channels.
         most_addends: most values that are added to the output of a layer with weights.
         telescopes: neurons behind telescoped functions fire in them, see `firing.telescoped`.
+        depthwise: they add up layers with one filter a channel, too.
     """
 
     synapses: bool
@@ -40,6 +41,7 @@ class Limits:
     most_inputs: int
     most_addends: int
     telescopes: bool = False
+    depthwise: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,23 +72,29 @@ def has_kernel_shape(shape: torch.Size, limits: Limits) -> bool:
 
 
 def is_spike_driven(fitted: Fitted, limits: Limits, node: fx.Node) -> bool:
-    """True for a layer that the kernels can run: ungrouped, zero padding, spikes of one size as input."""
+    """True for a layer that the kernels can run: zero padding, spikes of one size as input."""
     plan = fitted.plan
     role = plan.roles.get(node)
     if role is None or role.kind is not Kind.WEIGHTED or node.op != "call_module" or not limits.synapses:
         return False
     module: Any = plan.captured.get_submodule(str(node.target))
     if isinstance(module, nn.Conv2d):
-        suits = module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+        ungrouped = module.groups == 1 or (limits.depthwise and is_depthwise(module))
+        suits = ungrouped and module.padding_mode == "zeros" and not isinstance(module.padding, str)
     else:
         suits = isinstance(module, nn.Linear) and len(plan.shapes[node]) == 2
     source = node.args[0] if node.args else None
     if not suits or not has_kernel_shape(plan.shapes[node], limits) or not isinstance(source, fx.Node):
         return False
-    channels = module.weight.shape[1]
+    channels = module.weight.shape[1] * getattr(module, "groups", 1)
     return (
         fitted.spike_values.get(source) is not None and channels % 4 == 0 and channels <= limits.most_inputs
     )
+
+
+def is_depthwise(module: nn.Module) -> bool:
+    """True for a convolution with one filter for each channel."""
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels == module.out_channels
 
 
 def _fusion(fitted: Fitted, limits: Limits, neuron: fx.Node) -> Fusion | None:

@@ -15,10 +15,13 @@ from conversion.neurons import (
     MirroredMultiThreshold,
     MultiThreshold,
     Neuron,
+    Parallel,
     Signed,
     SpikeCalibrated,
     TemporalWeight,
+    TimedBias,
     TimestepCompression,
+    TwoPhase,
     TwoSided,
 )
 from conversion.neurons.tracking import SignedMultiThreshold, Tracking
@@ -51,9 +54,18 @@ STEPPING = [
     TwoSided(3, -1.0),
     MirroredMultiThreshold(3),
     DifferentialBothSigns(3),
+    TimedBias(bias=((0.25,), (-0.25,))),
 ]
-WHOLE = [TemporalWeight(), DelaySpike(), DelaySpike(5), TimestepCompression(), TimestepCompression(3, 0.8)]
-NEURONS = [*STEPPING, *WHOLE]
+WHOLE = [
+    TemporalWeight(),
+    DelaySpike(),
+    DelaySpike(5),
+    TimestepCompression(),
+    TimestepCompression(3, 0.8),
+    Parallel(),
+]
+AT_RANDOM = [TwoPhase(), TwoPhase(5)]  # by the place of a neuron in its layer
+NEURONS = [*STEPPING, *WHOLE, *AT_RANDOM]
 CONSERVING = [
     IntegrateAndFire(),
     Burst(1),
@@ -71,6 +83,8 @@ CONSERVING = [
     Tracking(3),
     TwoSided(),
     TwoSided(4, -0.5),
+    Parallel(),
+    TwoPhase(),
 ]
 
 
@@ -111,6 +125,7 @@ EXACT = [
     Integer(2),
     TemporalWeight(),
     DelaySpike(),
+    Parallel(),
     TimestepCompression(3, 1.0),
     Tracking(2),
     TwoSided(),
@@ -175,7 +190,7 @@ def test_chunks_of_any_length_make_one_scan(neuron: Neuron, seed: int, transient
     assert all(torch.equal(state[key], end[key]) for key in end)
 
 
-@pytest.mark.parametrize("neuron", NEURONS, ids=name_of)
+@pytest.mark.parametrize("neuron", [*STEPPING, *WHOLE], ids=name_of)
 def test_no_neuron_looks_at_another(neuron: Neuron, run, transient) -> None:
     current = transient(12, 5)
     together, v = run(neuron, current, 0.5)
@@ -186,6 +201,19 @@ def test_no_neuron_looks_at_another(neuron: Neuron, run, transient) -> None:
             rounding = {"rtol": 0.0 if neuron.integral else 1e-12, "atol": 0.0}
             torch.testing.assert_close(alone.flatten(), together[:, image, index], **rounding)
             torch.testing.assert_close(last.flatten()[0], v[image, index], **rounding)
+
+
+@pytest.mark.parametrize("neuron", AT_RANDOM, ids=name_of)
+def test_neurons_at_random_look_at_no_other_image(neuron: Neuron, run, transient) -> None:
+    current = transient(12, 50)
+    together, _ = run(neuron, current, 0.5)
+    for image in range(2):
+        alone, _ = run(neuron, current[:, image : image + 1], 0.5)
+        assert torch.equal(alone[:, 0], together[:, image])
+    changed = current.clone()
+    changed[:, :, ::2] += 1.0
+    others, _ = run(neuron, changed, 0.5)
+    assert torch.equal(others[:, :, 1::2], together[:, :, 1::2])
 
 
 @pytest.mark.parametrize("neuron", NEURONS, ids=name_of)
@@ -251,6 +279,8 @@ def test_alphabet_says_what_is_sent(neuron: Neuron, run, transient) -> None:
         (DifferentialMultiThreshold(2), "graded"),
         (TemporalWeight(), "weighted"),
         (DelaySpike(), "binary"),
+        (Parallel(), "binary"),
+        (TwoPhase(), "binary"),
         (TimestepCompression(), "graded"),
         (Integer(), "binary"),
         (TwoSided(), "signed"),

@@ -30,6 +30,7 @@ typedef struct {
     const float *scale, *bias;
     const int32_t *shift; /* [kernel_h, outputs], see `multiply` */
     int64_t digits, vectors;
+    int64_t depthwise; /* weights are int32 [kernel_h, kernel_w, outputs], one filter a channel */
     int64_t tiled; /* weights are those of tiles.h: [units, entries, vectors, digits, 16, 16, 4] */
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     int64_t out_height, out_width, outputs;
@@ -197,6 +198,7 @@ INLINE void run_row(
         }
 }
 
+#include "depthwise.h"
 #include "tiles.h"
 
 /* Size of `layer`, so that the caller can check that both sides agree on its layout. */
@@ -213,6 +215,10 @@ int64_t byte_lanes(void) { return LANES; }
 
 /* Run a layer for a chunk of time. Rows and channel blocks are independent, so threads share nothing. */
 void run_layer(const layer *l, int64_t threads) {
+    if (l->depthwise) {
+        run_depthwise(l, threads);
+        return;
+    }
     if (l->tiled) {
         run_tiles(l, threads);
         return;
