@@ -2,6 +2,7 @@
 
 from conversion.neurons.adaptive import AdaptiveThreshold
 from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.neurons.bipolar import BipolarIntegrateAndFire
 from conversion.neurons.compressed import TimestepCompression
 from conversion.neurons.delayed import DelaySpike
 from conversion.neurons.differential import DifferentialBothSigns, DifferentialMultiThreshold
@@ -9,6 +10,7 @@ from conversion.neurons.imbalanced import ImbalancedThreshold
 from conversion.neurons.integer import Integer
 from conversion.neurons.integrate_and_fire import Burst, IntegrateAndFire
 from conversion.neurons.multi_threshold import MirroredMultiThreshold, MultiThreshold
+from conversion.neurons.sign_descent import SignDescent
 from conversion.neurons.signed import Signed
 from conversion.neurons.spike_calibrated import SpikeCalibrated
 from conversion.neurons.tracking import SignedMultiThreshold, Tracking
@@ -18,6 +20,7 @@ from conversion.neurons.weighted import TemporalWeight
 __all__ = [
     "AdaptiveThreshold",
     "Alphabet",
+    "BipolarIntegrateAndFire",
     "Burst",
     "DelaySpike",
     "DifferentialBothSigns",
@@ -28,6 +31,7 @@ __all__ = [
     "MirroredMultiThreshold",
     "MultiThreshold",
     "Neuron",
+    "SignDescent",
     "Signed",
     "SignedMultiThreshold",
     "SpikeCalibrated",
