@@ -6,7 +6,6 @@ decoded input, for any decoding that is linear in what was sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -114,16 +113,20 @@ class Accumulated(Changes):
 LEAST = 1e-20  # weight of a step, of a threshold: changes can be divided by it in float32
 
 
-@dataclass(frozen=True)
 class Decaying(Changes):
     """The change of step k counts reach (1 - decay) decay^(k - 1): all of them together, `reach`.
+
+    Args:
+        reach: sum of all weights.
+        decay: weight of a step over that of the step before, in (0, 1).
 
     Source: Oh and Lee 2024 (ICML), arXiv 2407.01645, with steps of 0.15 0.95^k.
     """
 
-    reach: float
-    decay: float  # in (0, 1)
-    name: str = "decaying"
+    name = "decaying"
+
+    def __init__(self, reach: float, decay: float) -> None:
+        self.reach, self.decay = reach, decay
 
     def weight(self, k: int) -> float:
         """reach (1 - decay) decay^(k - 1), or `LEAST`."""
