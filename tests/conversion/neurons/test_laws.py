@@ -17,6 +17,7 @@ from conversion.neurons import (
     Signed,
     SpikeCalibrated,
     TemporalWeight,
+    TimedBias,
     TimestepCompression,
     TwoPhase,
 )
@@ -46,6 +47,7 @@ STEPPING = [
     Integer(4, 0.25),
     Tracking(),
     SignedMultiThreshold(),
+    TimedBias(Burst(3), ((0.5,), (-0.25,), (1.0,))),
 ]
 WHOLE = [
     TemporalWeight(),
@@ -73,6 +75,7 @@ CONSERVING = [
     TimestepCompression(3, 0.9),
     Parallel(),
     TwoPhase(),
+    TimedBias(Burst(2)),
 ]
 
 
