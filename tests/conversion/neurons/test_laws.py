@@ -61,6 +61,7 @@ STEPPING = [
     BipolarIntegrateAndFire(3, 2),
     SignDescent(),
     SignDescent(0.8, 1),
+    TimedBias(Burst(3), ((0.5,), (-0.25,), (1.0,))),
 ]
 WHOLE = [
     TemporalWeight(),
@@ -91,6 +92,7 @@ CONSERVING = [
     TwoSided(4, -0.5),
     Parallel(),
     TwoPhase(),
+    TimedBias(Burst(2)),
 ]
 
 

@@ -25,7 +25,7 @@ LAYERS = [
 
 @pytest.fixture
 def boards(make: Make) -> list[Board]:
-    """`both` is at parity at 4 in float32 and at 2 in int8; `wide` was run in float32 alone; `late` never is."""
+    """`both` is at parity at 4 in float32 and 2 in int8; `wide` was run in float32 alone; `late` never is."""
     both = {"label": "both", "pj_per_step": 230.0, "layers": LAYERS, "group": "multi-level"}
     records = [
         make({2: 0.5, 4: 0.895}, **both, config={"precision": "float32"}),
