@@ -31,6 +31,7 @@ from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.orders import DEFAULT, Order
 from leaderboard.reference.agreement import Reproductions
+from leaderboard.repository import DOCS, REPOSITORY
 from leaderboard.store.diagnoses import Diagnoses
 from leaderboard.store.pictures import Pictures
 from leaderboard.store.results import Invalid
@@ -132,6 +133,9 @@ def page_html(
             studies=views(studies),
             count=len(records),
             newest=max((record.provenance.created for record in records), default=""),
+            repository=REPOSITORY,
+            docs=DOCS,
+            versions=", ".join(sorted({str(board.benchmark_version) for board in boards})),
             w=wording,
             styles=[f"style/{name}.css" for name in STYLES],
             script=Markup(bundled()),
