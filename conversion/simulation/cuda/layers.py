@@ -1,8 +1,8 @@
 """The runner of layers on a GPU: neurons and pools in kernels, everything else as in PyTorch.
 
 In float32, signals are what the reference backend has, by the same operations in the same order: spikes are
-the same up to the rounding of convolutions. In half precision, spikes travel as whole numbers, and layers with
-weights that they reach run in that precision. Nothing here asks the device for a value.
+the same up to the rounding of convolutions. In half precision, spikes travel as whole numbers, and layers
+with weights that they reach run in that precision. Nothing here asks the device for a value.
 """
 
 from __future__ import annotations
