@@ -1,9 +1,10 @@
-"""Make leaderboard.png, the picture in the README, from records.
+"""Make leaderboard.png and energy-models.png, the pictures in the README, from the records of its text.
 
-    python docs/images/make_leaderboard.py RESULTS
+    python docs/images/make_leaderboard.py RESULTS...
 
-Writes the page of a results folder, opens it in a Chromium of this machine (SPIKEMARK_BROWSER names another),
-and joins the top of the ranking with the first two plots.
+Writes the page of results folders, opens it in a Chromium of this machine (SPIKEMARK_BROWSER names another),
+and joins the top of the ranking with the first two plots. The other picture is of the first board: energy at
+parity under every model. `docs/make_energy.py README.md RESULTS...` fills in the text.
 """
 
 import io
@@ -17,16 +18,21 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from leaderboard import ResultStore, load_published, rank, write_page
+from leaderboard.reports.energy_plot import draw_models
 
 VIEW = "?sort=one&theme=light"  # fewest time steps to parity first
 WIDTH, TABLE_HEIGHT = 1280, 760
+DPI = 200
 
 
-def main(results: str) -> None:
-    """Write the picture beside this file."""
+def main(*folders: str) -> None:
+    """Write the pictures beside this file."""
+    boards = rank(record for folder in folders for record in ResultStore(folder).load().records)
+    models = draw_models(boards[0])
+    if models is not None:
+        models.savefig(Path(__file__).with_name("energy-models.png"), dpi=DPI)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        loaded = ResultStore(results).load()
-        page = write_page(rank(loaded.records), Path(folder) / "page.html", published=load_published())
+        page = write_page(boards, Path(folder) / "page.html", published=load_published())
         path = os.environ.get("SPIKEMARK_BROWSER") or shutil.which("chromium")
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": WIDTH, "height": TABLE_HEIGHT})

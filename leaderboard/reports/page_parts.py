@@ -183,8 +183,21 @@ def pairs(board: Board, recipes: Sequence[Matched]) -> str:
     return _table(header, lines) if lines else "No recipe was measured in both precisions."
 
 
+def steps(board: Board, recipes: Sequence[Matched]) -> str:
+    """One sentence: time steps to 1-point parity, fewest first."""
+
+    def place(each: Matched) -> float:
+        found = each.rows[0].steps_within_1_point
+        return float("inf") if found is None else found
+
+    spiking = sorted((each for each in recipes if each.spikes), key=place)
+    said = ", ".join(f"`{wording.plain(each.label)}` {each.steps}" for each in spiking)
+    both = " (float32 / int8)" if "/" in said else ""
+    return f"Time steps until a network is within a point of the ANN{both}: {said}."
+
+
 def turn(board: Board, recipes: Sequence[Matched]) -> str:
-    """One sentence: energies at parity by operations in 32 bits and in matched 8 bits, the least first."""
+    """Sentences: energies at parity by operations in 32 bits and in matched 8 bits, and whose order turns."""
     first = models_of([board])[0]
     said = []
     for model, words in ((first, "in 32-bit floating point"), (MATCHED, "with 8-bit weights on both sides")):
@@ -195,7 +208,24 @@ def turn(board: Board, recipes: Sequence[Matched]) -> str:
         ]
         said.append(f"{words} (`{model}`) {', '.join(figures)}")
     ending = f" ({MARK} counts of float32 runs)" if any(MARK in each for each in said) else ""
-    return f"By operations alone, × the network's energy: {'; '.join(said)}{ending}."
+    return f"By operations alone, × the network's energy: {'; '.join(said)}{ending}.{_turned(recipes, first)}"
+
+
+def _turned(recipes: Sequence[Matched], first: str) -> str:
+    """Who costs less than the quantised ANN with equal widths alone."""
+    opponent = opponent_of(recipes)
+    if opponent is None:
+        return ""
+    ways = [verdict(each, [first, MATCHED], opponent) for each in recipes]
+    found = [
+        each.label
+        for each, way in zip(recipes, ways, strict=True)
+        if each.spikes and first in {name.removesuffix(MARK) for name in way.dearer} and way.cheaper
+    ]
+    name = f"`{wording.plain(opponent.label)}`"
+    if not found:
+        return f" No recipe's order to {name} turns between the two."
+    return f" The order turns: with equal widths {_listed(found)} cost less than {name}, in 32 bits more."
 
 
 def memory(board: Board, recipes: Sequence[Matched]) -> str:
@@ -208,9 +238,16 @@ def memory(board: Board, recipes: Sequence[Matched]) -> str:
     cheaper = {each.label: verdict(each, models, opponent).cheaper for each in judged}
     some = [f"`{wording.plain(label)}` under {_listed(names)}" for label, names in cheaper.items() if names]
     left = f"but for {'; '.join(some)}" if some else "without exception"
+    costs = {model: sum((each.energy(model) or 0) < 1 for each in judged) for model in models}
+    said = {
+        "no recipe": [model for model, n in costs.items() if n == 0],
+        "every recipe": [model for model, n in costs.items() if n == len(judged)],
+        "some recipes": [model for model, n in costs.items() if 0 < n < len(judged)],
+    }
+    clauses = [f"{who} under {_listed(names)}" for who, names in said.items() if names]
     return (
         f"Once memory counts, `{wording.plain(opponent.label)}` costs less than all {len(judged)} recipes at "
-        f"parity under all {len(models)} models, {left}."
+        f"parity under all {len(models)} models, {left}. Less than the ANN costs {'; '.join(clauses)}."
     )
 
 
@@ -244,6 +281,7 @@ PARTS: dict[str, Callable[[Board, Sequence[Matched]], str]] = {
     "break-even": break_even,
     "claim": claim,
     "pairs": pairs,
+    "steps": steps,
     "turn": turn,
     "memory": memory,
 }

@@ -25,7 +25,7 @@ LAYERS = [
 
 @pytest.fixture
 def boards(make: Make) -> list[Board]:
-    """`both` is at parity at 4 in float32 and 2 in int8; `wide` was run in float32 alone; `late` never is."""
+    """`both` is at parity at 4 in float32, at 2 in int8; `wide` was run in float32 alone; `late` never is."""
     both = {"label": "both", "pj_per_step": 230.0, "layers": LAYERS, "group": "multi-level"}
     records = [
         make({2: 0.5, 4: 0.895}, **both, config={"precision": "float32"}),
@@ -81,6 +81,8 @@ def test_every_part_of_a_page_is_made_from_the_records(boards: list[Board]) -> N
     assert "(`operations`) `ptq` 0.0500, `wide` 0.100, `both` 0.200" in text
     assert "(`operations-int8`) `wide` 0.00109‡, `both` 0.00217, `ptq` 0.0380" in text
     assert "costs less than all 2 recipes at parity" in text
+    assert "The order turns: with equal widths `wide`, `both` cost less than `ptq`, in 32 bits more." in text
+    assert "(float32 / int8): `wide` 1, `both` 4 / 2, `late` —." in text
 
 
 def test_sentences_name_what_holds_and_what_turns(boards: list[Board]) -> None:
@@ -90,7 +92,7 @@ def test_sentences_name_what_holds_and_what_turns(boards: list[Board]) -> None:
     for label in ("both", "wide"):
         for model in models:
             less = (recipes[label].energy(model) or 0) < (recipes["ptq"].energy(model) or 0)
-            cheaper = text.partition(f"`{label}` under ")[2].partition(";")[0]
+            cheaper = text.partition(f"`{label}` under ")[2].partition(";")[0].partition(". Less")[0]
             assert (f"`{model}`" in cheaper.replace("‡", "")) is less, (label, model)
 
 
