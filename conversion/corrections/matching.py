@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from conversion.corrections.base import Correction
+from conversion.corrections.temporal import fit_temporal_bias
 from conversion.corrections.weights import fit_weights
 from conversion.errors import RecipeError
 from conversion.fitting.facts import Calibration
@@ -38,8 +39,9 @@ class RateMatching(Correction):
 
     each time with the bias that makes the mean rate equal the ANN's mean activation. What gives
     rates of the least squared error against the ANN's activations is kept, or the layer stays as it
-    was where nothing is better. Neurons of a channel share their fit, so images of other
-    sizes can follow. T must be known.
+    was where nothing is better. With `temporal`, a bias for each time step follows, so that every step
+    sends the ANN's mean activation, not only their sum. Neurons of a channel share their fit, so images
+    of other sizes can follow. T must be known.
 
     Parameters:
         low, high, candidates: multiples of the threshold, evenly spaced.
@@ -49,16 +51,19 @@ class RateMatching(Correction):
         images: calibration images that take part; fewer where the currents of one layer over T steps
             would fill more than 512 MiB, but at least 8.
         samples: neurons of each channel, over all images, that the grid is judged on.
+        temporal: rounds of correction "temporal-bias" that follow; 0: no bias of single steps.
+        rate: share of the missing mean that one of these rounds adds.
         iterations: steps of Adam that refit each layer's weights to the spikes that arrive, before
             anything else is tried; see `fit_weights`. 0: weights stay as they are.
         batch, learning_rate: of these steps, as in correction "layerwise".
         time_steps: T; 0: the T of each read-out, for which the network is then fitted again.
 
     Source: this project; docs/spikemark.md. The bias is that of Li et al. 2021, arXiv 2106.06984,
-    and so are the weights' steps.
+    and so are the weights' steps; that of single steps is Wu et al. 2024 (ECCV), arXiv 2403.18388.
     """
 
     name: ClassVar[str] = "rate-matching"
+    telescopes: ClassVar[bool] = True
     low: float = 0.5
     high: float = 1.5
     candidates: int = 11
@@ -68,6 +73,8 @@ class RateMatching(Correction):
     rounds: int = 2
     images: int = 256
     samples: int = 8192
+    temporal: int = searched(0, 0, 6)
+    rate: float = 0.4
     iterations: int = 0
     batch: int = 32
     learning_rate: float = 3e-4
@@ -79,7 +86,9 @@ class RateMatching(Correction):
             check(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("candidates", "cautions", "rounds", "images", "samples", "batch"):
             check(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        check(self.iterations >= 0, f"iterations must not be negative, got {self.iterations}")
+        for name in ("iterations", "temporal"):
+            check(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        check(0 < self.rate <= 1, f"rate must be in (0, 1], got {self.rate}")
         check(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
         check(self.time_steps >= 0, f"time_steps must be positive, or 0 for T, got {self.time_steps}")
 
@@ -118,7 +127,10 @@ class RateMatching(Correction):
         """Replace the arriving layer by the best candidate of each channel."""
         if self.iterations:
             fit_weights(arrival, self.iterations, self.batch, self.learning_rate)
-        current, activation = self._sampled(arrival.current, arrival.activation)
+        axis = arrival.axis % arrival.activation.ndim
+        current, activation = self._sampled(
+            arrival.current.movedim(axis + 1, 2), arrival.activation.movedim(axis, 1)
+        )
         channels, ndim = activation.shape[1], arrival.activation.ndim
         neuron, steps = arrival.layer.neuron, arrival.steps
         best = given = _Fit.of(arrival.layer, channels, steps)
@@ -137,7 +149,9 @@ class RateMatching(Correction):
                 candidate = replace(candidate, bias=given.bias + missing)
                 found = _error(candidate.sent(neuron, current, steps), activation)
                 best, error = best.where(found < error, candidate), torch.minimum(error, found)
-        arrival.layer = best.of_layer(arrival.layer, ndim)
+        arrival.layer = best.of_layer(arrival.layer, ndim, arrival.axis)
+        if self.temporal:
+            fit_temporal_bias(arrival, self.temporal, self.rate)
 
     @property
     def _multiples(self) -> list[float]:
@@ -200,13 +214,13 @@ class _Fit:
         }
         return replace(self, **chosen)
 
-    def of_layer(self, layer: SpikingLayer, ndim: int) -> SpikingLayer:
-        """The layer with this fit, for activations of `ndim` axes."""
+    def of_layer(self, layer: SpikingLayer, ndim: int, axis: int = 1) -> SpikingLayer:
+        """The layer with this fit, for activations of `ndim` axes with channels along one."""
         return replace(
             layer,
-            threshold=per_channel(self.threshold, ndim),
-            initial=per_channel(self.initial - self.caution, ndim),
-            offset=per_channel(self.offset, ndim),
+            threshold=per_channel(self.threshold, ndim, axis),
+            initial=per_channel(self.initial - self.caution, ndim, axis),
+            offset=per_channel(self.offset, ndim, axis),
         )
 
 

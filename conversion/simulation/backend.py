@@ -20,8 +20,11 @@ from conversion.plan.fitted import Fitted
 from conversion.plan.plan import Plan
 from conversion.simulation.memory import Footprint
 
-Precision = Literal["float32", "int16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+Fixed = Literal["float32", "int16", "int8"]
+Half = Literal["float16", "bfloat16"]
+Precision = Fixed | Half
+PRECISIONS: tuple[Precision, ...] = get_args(Fixed)  # of weights in the kernels of CPUs
+HALVES: tuple[Precision, ...] = get_args(Half)  # of weights on GPUs
 CACHE_BYTES = 4 * 2**20  # spikes of one layer and one chunk that stay close to the cores
 
 

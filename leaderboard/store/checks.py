@@ -38,6 +38,9 @@ def inconsistency(record: Record) -> str | None:
         ):
             if active is not None and dense is not None and active > dense * (1 + ENERGY_TOLERANCE):
                 return f"layer {layer.name} has {name}={active:.6g}, more than there are ({dense:.6g})"
+    for function in record.functions or ():
+        if tiny := [f for f, n in vars(function).items() if isinstance(n, float) and 0 < n < SMALLEST]:
+            return f"function {function.name} has {tiny[0]} above 0 and below {SMALLEST:g}"
     sources = {source.name for source in record.sources}
     if len(sources) < len(record.sources):
         return "sources names a layer twice"
@@ -54,6 +57,10 @@ def inconsistency(record: Record) -> str | None:
         if point.t_total < averaged and not _exits_early(record):
             return f"curve at t={point.t} has t_total={point.t_total}, fewer steps than it averages"
         reason = _impossible(record, f"curve at t={point.t}:", point) or _strangers(point, sources, layers)
+        if reason is None and record.functions is not None:
+            evaluated = {function.name for function in record.functions if function.values}
+            if unknown := sorted((point.functions or {}).keys() - evaluated):
+                reason = f"curve at t={point.t} has functions that the record has no values of: {unknown}"
         if reason is not None:
             return reason
         for model, by_layer in (point.energy_layers_pj or {}).items():

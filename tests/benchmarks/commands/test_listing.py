@@ -81,6 +81,7 @@ def test_what_is_not_measured_is_said(tmp_path):
 
 def test_published_recipes_are_ours_and_networks_are_ours_or_known_not_to_be():
     foreign = {"mobilenet", "mobilenet_v2", "tiny_yolo", "retinanet_resnet50_fpn", "fcos_resnet50_fpn"}
+    foreign |= {"vit_small_patch16"}
     foreign |= {f"{head}_resnet{depth}" for head in ("fcn", "deeplab") for depth in (18, 34, 50)}
     presets = set(recipe_names())
     for curve in load_published():

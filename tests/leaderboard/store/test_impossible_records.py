@@ -71,6 +71,10 @@ def payload(make: Make) -> dict[str, Any]:
     content = json.loads(json.dumps(record.model_dump()))
     content["config"], content["cell_id"] = CONFIG, content_hash(CONFIG)
     content["layers"][0] |= SIZES | {"active_macs": 900.0, "active_inputs": 80.0}
+    content["functions"] = [
+        {"name": "softmax", "operation": "torch.softmax", "values": 3.0, "inputs": 3.0},
+        {"name": "length", "operation": "torch.norm", "values": 1.0, "inputs": 3.0},
+    ]
     for point in content["curve"]:
         point |= {"averaged": point["t"], "functions": {"softmax": 3.0}, "activation_bits": 2}
         point |= {"active_macs": {"fc": 9.0}, "active_inputs": {"fc": 9.0}}
@@ -172,6 +176,10 @@ def test_every_field_is_refused_in_one_line_or_harmless(payload: dict[str, Any],
         (("curve", 0, "synops", "fc"), 1e308, "field curve.0.synops.fc: Input should be less than"),
         (("curve", 0, "energy_pj", "memory"), -5, "field curve.0.energy_pj.memory: Input should be greater"),
         (("ann", "energy_pj", "memory"), 1e-300, "ann energy_pj.memory 1e-300 should be 0 or at least 1e-30"),
+        (("functions", 0, "values"), 5e-324, "function softmax has values above 0 and below 1e-30"),
+        (("functions", 0, "name"), "hard", "curve at t=1 has functions that the record has no values of"),
+        (("functions", 0, "values"), 0, "curve at t=1 has functions that the record has no values of"),
+        (("functions", 0, "values"), -1, "field functions.0.values: Input should be greater than"),
         (("layers", 0, "active_macs"), 5e-324, "layer fc has active_macs above 0 and below 1e-30"),
         (("curve", 0, "rates", "small"), 1e-300, "curve at t=1: rates.small 1e-300 should be 0 or at least"),
         (("curve", 0, "spikes"), {}, "curve at t=1 has synops and no spikes that they could come from"),

@@ -38,6 +38,13 @@ INLINE ivec load_whole(const int32_t *from) {
     return value;
 }
 
+/* Spikes as whole numbers. */
+INLINE ivec load_whole_spikes(const int8_t *from) {
+    bvec bytes;
+    memcpy(&bytes, from, sizeof bytes);
+    return __builtin_convertvector(bytes, ivec);
+}
+
 INLINE void store_whole(int32_t *to, ivec value) { memcpy(to, &value, sizeof value); }
 
 INLINE vec magnitude(vec v) { return (vec)((ivec)v & 0x7FFFFFFF); }
