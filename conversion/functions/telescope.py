@@ -49,7 +49,7 @@ class Telescope:
         for step in range(steps):
             now = iter([each[step] for each in decoded])
             step_args, step_kwargs = map_structure(partial(_next, now), Signal, (args, kwargs))
-            value = function(*step_args, **step_kwargs)
+            value = self._defined(function(*step_args, **step_kwargs))
             sent.append(self._sent(step, value))
             self._value = value
         self.done += steps
@@ -66,6 +66,15 @@ class Telescope:
         self._value = values[-1]
         self.done += steps
         return fold(sent)
+
+    def _defined(self, value: Any) -> Any:
+        """F where it is finite, else its last value: a denominator may be 0 before its first spike.
+
+        After one value that is not finite, no increment would be a number again.
+        """
+        if self._value is None:
+            return map_structure(lambda now: now.where(now.isfinite(), 0.0), Tensor, value)
+        return zip_structure(lambda now, before: now.where(now.isfinite(), before), value, self._value)
 
     def _decoded(self, signals: Sequence[Signal], steps: int) -> list[Tensor]:
         """What each signal has said up to each of the next steps, [T, B, ...]."""
