@@ -26,8 +26,9 @@ preset(
         _SIGNED_BURSTS,
         name="spikemark-signed",
         label="spikemark-signed",
-        summary="As spikemark, with spikes -1, 0 and 1.",
+        summary="As spikemark, with spikes -1, 0 and 1, and a bias for each time step.",
         neuron=Signed(lower=0.0),
+        correction=RateMatching(temporal=3),
     )
 )
 preset(
@@ -35,7 +36,8 @@ preset(
         _SIGNED_BURSTS,
         name="spikemark-binary",
         label="spikemark-binary",
-        summary="As spikemark, with one spike or none.",
+        summary="As spikemark, with one spike or none, and a bias for each time step.",
         neuron=IntegrateAndFire(),
+        correction=RateMatching(temporal=3),
     )
 )
