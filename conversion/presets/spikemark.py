@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from conversion.corrections.matching import RateMatching
+from conversion.corrections import RateMatching, TimedMatching
 from conversion.initial import Fraction
 from conversion.neurons import IntegrateAndFire, Signed
 from conversion.pooling import LateralInhibition
@@ -28,7 +28,7 @@ preset(
         label="spikemark-signed",
         summary="As spikemark, with spikes -1, 0 and 1, and a bias for each time step.",
         neuron=Signed(lower=0.0),
-        correction=RateMatching(temporal=3),
+        correction=TimedMatching(),
     )
 )
 preset(
@@ -38,6 +38,6 @@ preset(
         label="spikemark-binary",
         summary="As spikemark, with one spike or none, and a bias for each time step.",
         neuron=IntegrateAndFire(),
-        correction=RateMatching(temporal=3),
+        correction=TimedMatching(),
     )
 )

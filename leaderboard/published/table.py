@@ -15,7 +15,8 @@ from leaderboard.published.pairing import Comparison
 from leaderboard.ranking import wording
 
 EVIDENCE = (
-    "read: in the source named; abstract: in the paper's abstract alone; quoted: the source quotes somebody else."
+    "read: in the source named; abstract: in the paper's abstract alone; "
+    "quoted: the source quotes somebody else."
 )
 
 
