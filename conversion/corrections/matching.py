@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from conversion.corrections.base import Correction
-from conversion.corrections.temporal import fit_temporal_bias
 from conversion.corrections.weights import fit_weights
 from conversion.errors import RecipeError
 from conversion.fitting.facts import Calibration
@@ -39,9 +38,8 @@ class RateMatching(Correction):
 
     each time with the bias that makes the mean rate equal the ANN's mean activation. What gives
     rates of the least squared error against the ANN's activations is kept, or the layer stays as it
-    was where nothing is better. With `temporal`, a bias for each time step follows, so that every step
-    sends the ANN's mean activation, not only their sum. Neurons of a channel share their fit, so images
-    of other sizes can follow. T must be known.
+    was where nothing is better. Neurons of a channel share their fit, so images of other
+    sizes can follow. T must be known.
 
     Parameters:
         low, high, candidates: multiples of the threshold, evenly spaced.
@@ -51,15 +49,13 @@ class RateMatching(Correction):
         images: calibration images that take part; fewer where the currents of one layer over T steps
             would fill more than 512 MiB, but at least 8.
         samples: neurons of each channel, over all images, that the grid is judged on.
-        temporal: rounds of correction "temporal-bias" that follow; 0: no bias of single steps.
-        rate: share of the missing mean that one of these rounds adds.
         iterations: steps of Adam that refit each layer's weights to the spikes that arrive, before
             anything else is tried; see `fit_weights`. 0: weights stay as they are.
         batch, learning_rate: of these steps, as in correction "layerwise".
         time_steps: T; 0: the T of each read-out, for which the network is then fitted again.
 
     Source: this project; docs/spikemark.md. The bias is that of Li et al. 2021, arXiv 2106.06984,
-    and so are the weights' steps; that of single steps is Wu et al. 2024 (ECCV), arXiv 2403.18388.
+    and so are the weights' steps.
     """
 
     name: ClassVar[str] = "rate-matching"
@@ -73,8 +69,6 @@ class RateMatching(Correction):
     rounds: int = 2
     images: int = 256
     samples: int = 8192
-    temporal: int = searched(0, 0, 6)
-    rate: float = 0.4
     iterations: int = 0
     batch: int = 32
     learning_rate: float = 3e-4
@@ -86,9 +80,7 @@ class RateMatching(Correction):
             check(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("candidates", "cautions", "rounds", "images", "samples", "batch"):
             check(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("iterations", "temporal"):
-            check(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
-        check(0 < self.rate <= 1, f"rate must be in (0, 1], got {self.rate}")
+        check(self.iterations >= 0, f"iterations must not be negative, got {self.iterations}")
         check(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
         check(self.time_steps >= 0, f"time_steps must be positive, or 0 for T, got {self.time_steps}")
 
@@ -150,8 +142,6 @@ class RateMatching(Correction):
                 found = _error(candidate.sent(neuron, current, steps), activation)
                 best, error = best.where(found < error, candidate), torch.minimum(error, found)
         arrival.layer = best.of_layer(arrival.layer, ndim, arrival.axis)
-        if self.temporal:
-            fit_temporal_bias(arrival, self.temporal, self.rate)
 
     @property
     def _multiples(self) -> list[float]:
