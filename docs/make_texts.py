@@ -3,8 +3,8 @@
     python docs/make_texts.py            # texts and docs/images/energy-models.png
     python docs/make_texts.py --page     # docs/images/leaderboard.png too; needs a Chromium
 
-A text stands between the lines `<!-- references: NAME -->` and `<!-- end of references -->`. A test compares the texts with
-the records, and the pictures' notes with the records that they were drawn from.
+A text stands between the lines `<!-- references: NAME -->` and `<!-- end of references -->`. A test compares
+the texts with the records, and the pictures' notes with the records that they were drawn from.
 """
 
 from __future__ import annotations

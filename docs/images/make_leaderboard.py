@@ -3,8 +3,8 @@
     python docs/make_texts.py --page                 # of the reference records
     python docs/images/make_leaderboard.py RESULTS   # of a results folder
 
-Writes their page, opens it in a Chromium of this machine (SPIKEMARK_BROWSER names another), and joins the top of the
-ranking with the first two plots.
+Writes their page, opens it in a Chromium of this machine (SPIKEMARK_BROWSER names another), and joins the top
+of the ranking with the first two plots.
 """
 
 import io

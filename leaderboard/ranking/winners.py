@@ -30,9 +30,8 @@ def winners(board: Board, order: Order = DEFAULT, limit: int | None = None) -> d
     for group in GROUPS:
         rows = [row for row in board.rows if row.group == group and row.rank is not None]
         if rows:
-            found[group] = (
-                f"{wording.GROUP_TITLES[group].capitalize()}: {_said(rows, order, longest).removesuffix('.')}."
-            )
+            said = _said(rows, order, longest).removesuffix(".")
+            found[group] = f"{wording.GROUP_TITLES[group].capitalize()}: {said}."
     return found
 
 

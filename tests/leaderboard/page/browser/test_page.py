@@ -212,7 +212,8 @@ def test_the_order_of_ranks_is_a_choice_in_the_address(visit: Any, hostile: str)
     tab.select_option("#by", "area")
     assert visit.labels[:3] == ["good", "early", hostile]
     assert "by=area" in tab.evaluate("location.search")
-    assert "good and early share the first rank, 74.00 % to 74.98 %" in tab.locator(".winners li").first.inner_text()
+    said = tab.locator(".winners li").first.inner_text()
+    assert "good and early share the first rank, 74.00 % to 74.98 %" in said
     assert tab.locator("th[data-column=area]").count() == 1
     visit.open("?by=accuracy")
     assert visit.labels[0] == "good"
