@@ -89,14 +89,20 @@ def _findings(board: Board) -> str:
     lines = [f"**{_text(board.title)}** ({_text(wording.heading(board, in_full=True))}):", ""]
     lines += [f"- {_text(sentence)}" for sentence in winners(board).values()]
     opponent, models = verdicts.quantised_ann(board), models_of([board])
-    for row in board.rows:
-        if row.rank == 1 and row.steps_within_1_point is not None:
-            said = f"costs less than the ANN under {verdicts.verdict(row, models)} energy models"
+    for group in GROUPS:
+        row = next((row for row in board.rows if row.group == group and row.rank == 1), None)
+        if row is not None and row.steps_within_1_point is not None:
+            said = f"costs less than the ANN under {_under(verdicts.verdict(row, models))}"
             if opponent is not None:
-                under = verdicts.verdict(row, models, opponent)
-                said += f", less than the quantised ANN (`{_text(opponent.label)}`) under {under}"
-            lines.append(f"- `{_text(row.label)}` {_text(said)}.")
+                under = _under(verdicts.verdict(row, models, opponent))
+                said += f"; less than the quantised ANN (`{opponent.label}`) under {under}"
+            lines.append(f"- `{row.label}` {said}.")
     return "\n".join(lines)
+
+
+def _under(verdict: verdicts.EnergyVerdict) -> str:
+    count, _, names = str(verdict).partition(": ")
+    return f"{count} energy models{f' ({names})' if names else ''}"
 
 
 def _text(text: str) -> str:
