@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import ClassVar
 
 import torch
@@ -43,7 +42,11 @@ class Triton(Backend):
     @property
     def fingerprint(self) -> str:
         """Triton's version."""
-        return version("triton") if has_triton() else ""
+        if not has_triton():
+            return ""
+        import triton
+
+        return str(triton.__version__)
 
     def schedules(self, fitted: Fitted, images: Tensor, chunk: int, precision: Precision) -> list[Schedule]:
         """All images at once, and neighbours: fewer images or steps leave more of a chunk in cache."""

@@ -1,8 +1,8 @@
 """Whole simulations on CUDA tensors that need not be there.
 
-Tensors of PyTorch's fake mode have a device and a shape, no values, and refuse to meet tensors of another device.
-Kernels are not launched on them, but every launch checks devices and memory layouts of what it would get. So a
-simulation that ends has mixed nothing, and has never asked for a value.
+Tensors of PyTorch's fake mode have a device and a shape, no values, and refuse to meet tensors of another
+device. Kernels are not launched on them, but every launch checks devices and memory layouts of what it would
+get. So a simulation that ends has mixed nothing, and has never asked for a value.
 """
 
 import pytest
