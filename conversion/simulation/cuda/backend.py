@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import ClassVar
 
 import torch
@@ -11,9 +10,20 @@ from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
 from conversion.plan.fitted import Fitted
-from conversion.simulation.backend import HALVES, Backend, Precision, Running, Schedule, neighbours
-from conversion.simulation.cuda.available import has_gpu, has_triton, why_not
+from conversion.simulation.backend import (
+    HALVES,
+    Backend,
+    Clock,
+    Precision,
+    Running,
+    Schedule,
+    WallClock,
+    neighbours,
+)
+from conversion.simulation.cuda.available import has_gpu, has_triton, is_real, why_not
 from conversion.simulation.cuda.chunks import Chunks
+from conversion.simulation.cuda.clock import EventClock
+from conversion.simulation.cuda.graphs import recorder_for
 from conversion.simulation.cuda.layers import NAME, KernelLayers
 from conversion.simulation.cuda.prepared import Prepared
 from conversion.simulation.memory import Footprint, Fused, footprint
@@ -43,7 +53,11 @@ class Triton(Backend):
     @property
     def fingerprint(self) -> str:
         """Triton's version."""
-        return version("triton") if has_triton() else ""
+        if not has_triton():
+            return ""
+        import triton
+
+        return str(triton.__version__)
 
     def schedules(self, fitted: Fitted, images: Tensor, chunk: int, precision: Precision) -> list[Schedule]:
         """All images at once, and neighbours: fewer images or steps leave more of a chunk in cache."""
@@ -70,8 +84,22 @@ class Triton(Backend):
             images = part.contiguous(memory_format=torch.channels_last) if part.ndim == 4 else part
             reference = TorchLayers(prepared.fitted, images, progress, tally)
             runner = KernelLayers(prepared, reference, progress, tally)
-            running.append(Chunks(Walk(prepared.fitted.plan, runner, progress)))
+            recorder = recorder_for(prepared, part, tally, frugal)
+            running.append(Chunks(Walk(prepared.fitted.plan, runner, progress), progress, recorder))
         return running
+
+    def can_time(self, images: Tensor) -> bool:
+        """True for images that are there, on a GPU or a CPU."""
+        return is_real(images)
+
+    def clock(self, images: Tensor) -> Clock:
+        """Events of the GPU."""
+        return EventClock(images.device) if images.device.type == "cuda" and is_real(images) else WallClock()
+
+    def wait(self, images: Tensor) -> None:
+        """Wait for the GPU."""
+        if images.device.type == "cuda" and is_real(images):
+            torch.cuda.synchronize(images.device)
 
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
         """Floats throughout; neurons in kernels hold no currents."""
