@@ -1,7 +1,8 @@
 """One spelling for each operation: torch offers many, and the tables of roles shall know few.
 
 * ``x.expand_as(y)``, ``view_as`` and ``reshape_as`` take the shape of y; ``type_as`` and ``to(y)`` its type.
-* ``mm``, ``mv`` and ``bmm`` are matmul, ``addmm`` and the like a sum with one; ``hstack``, ``hsplit`` and the like are cat and tensor_split.
+* ``mm``, ``mv`` and ``bmm`` are matmul, ``addmm`` and the like a sum with one; ``hstack``, ``hsplit`` and the
+  like are cat and tensor_split.
 * The minimum over axes (the values of ``min``) is ``amin``; ``x.mT`` is a transposition.
 * Scaled dot products of attention are products and a softmax. A matrix of constants times a signal is a
   signal times constants.
