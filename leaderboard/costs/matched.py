@@ -36,6 +36,12 @@ class Matched:
         return self.rows[0].alphabet != "none"
 
     @property
+    def quantises(self) -> bool:
+        """Whether it sends one value of several levels, once: quantisation, to be compared with that."""
+        first = self.rows[0]
+        return self.spikes and first.max_per_step > 1 and first.steps_within_1_point == 1
+
+    @property
     def is_at_parity(self) -> bool:
         """Whether it comes within 1 point in some precision."""
         return any(row.steps_within_1_point is not None for row in self.rows)
@@ -69,11 +75,11 @@ def matched(board: Board) -> list[Matched]:
 
 
 def by_cost(recipes: Iterable[Matched], model: str) -> list[Matched]:
-    """The cheapest at parity under a model first, then those that have no figure, the quantised ANN last."""
+    """The cheapest at parity under a model first; at the end what quantises, spiking or not, side by side."""
 
-    def place(each: Matched) -> tuple[bool, bool, float]:
+    def place(each: Matched) -> tuple[bool, bool, bool, float]:
         value = each.energy(model)
-        return not each.spikes, value is None, value or 0.0
+        return not each.spikes, each.quantises, value is None, value or 0.0
 
     return sorted(recipes, key=place)
 

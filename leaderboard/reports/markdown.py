@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
+import energy
 from leaderboard.costs import break_even, precision, verdicts
+from leaderboard.costs import lines as spent
 from leaderboard.costs.at_parity import EXPLANATION, HEADING, parity_energy_table
 from leaderboard.costs.order import has_figures, models_of, side_by_side
 from leaderboard.files.atomic import write_text_atomically
@@ -78,6 +80,7 @@ def markdown_report(
             *_energy_table(board),
             *_pair_table(board),
             *_verdict_table(board),
+            *_lines_table(board, model),
             *_break_even_tables(board),
         ]
         parts += _divergence_table(board) if divergence else []
@@ -167,6 +170,16 @@ def _group_tables(board: Board, model: str | None) -> list[str]:
 
 def _energy(row: Row, model: str) -> str:
     return precision.marked(wording.parity_energy(row, row.energy_at_parity.get(model)), row, model)
+
+
+def _lines_table(board: Board, model: str | None) -> list[str]:
+    """Where the energy goes under the model that was asked for, or else one with memory."""
+    chosen = spent.SHOWN if model in (None, energy.REFERENCE) else str(model)
+    found = spent.lines_table(board, chosen) if has_figures([board], chosen) else None
+    if found is None:
+        return []
+    header, lines = found
+    return [f"### {spent.HEADING}", spent.explanation(chosen), _table(header, lines, left=(0,))]
 
 
 def _pair_table(board: Board) -> list[str]:

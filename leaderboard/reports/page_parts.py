@@ -16,6 +16,8 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from leaderboard.costs.break_even import standing
+from leaderboard.costs.lines import SHOWN, explanation
+from leaderboard.costs.lines import table_of as lines_of
 from leaderboard.costs.matched import Matched, at_most, by_cost, matched, opponent_of, verdict
 from leaderboard.costs.order import MATCHED, models_of
 from leaderboard.costs.precision import LEGEND, MARK
@@ -103,6 +105,12 @@ def at_parity(board: Board, recipes: Sequence[Matched]) -> str:
     missed = [f"`{wording.plain(each.label)}`" for each in recipes if not each.is_at_parity]
     table = _table(["recipe", "T", *(f"`{model}`" for model in models)], lines)
     notes = [LEGEND] if any(MARK in cell for line in lines for cell in line) else []
+    once = [f"`{wording.plain(each.label)}`" for each in recipes if each.quantises]
+    if once:
+        notes.append(
+            f"At parity after one step of values with several levels, which is quantisation, and so beside "
+            f"the quantised ANN: {', '.join(once)}."
+        )
     notes += [f"Not at parity by their last T: {', '.join(missed)}."] if missed else []
     return "\n\n".join([table, *notes])
 
@@ -155,6 +163,14 @@ def break_even(board: Board, recipes: Sequence[Matched]) -> str:
         spikes = wording.UNKNOWN if there is None else _figure(there.spikes)
         lines.append([each.label, spikes, *cells])
     return _table(["recipe", "spikes a synapse", *(f"`{model}`" for model in models)], lines)
+
+
+def lines(board: Board, recipes: Sequence[Matched]) -> str:
+    """Where the energy goes, under one model with memory."""
+    found = lines_of(recipes, SHOWN)
+    if found is None:
+        return f"No record has the counts that `{SHOWN}` needs."
+    return f"{explanation(SHOWN)}\n\n{_table(*found)}"
 
 
 def claim(board: Board, recipes: Sequence[Matched]) -> str:
@@ -279,6 +295,7 @@ PARTS: dict[str, Callable[[Board, Sequence[Matched]], str]] = {
     "verdicts": verdicts,
     "summary": summary,
     "break-even": break_even,
+    "lines": lines,
     "claim": claim,
     "pairs": pairs,
     "steps": steps,

@@ -67,10 +67,10 @@ def test_verdicts_compare_what_was_measured_at_the_width(boards: list[Board]) ->
 
 def test_every_part_of_a_page_is_made_from_the_records(boards: list[Board]) -> None:
     page = "Before.\n" + "".join(
-        f"\n<!-- energy: {name} dataset=digits -->\nold\n<!-- end -->\n" for name in PARTS
+        f"\n<!-- energy: {name} dataset=digits -->\nOLD TEXT\n<!-- end -->\n" for name in PARTS
     )
     text = fill(page, boards)
-    assert "old" not in text
+    assert "OLD TEXT" not in text
     assert text.startswith("Before.\n")
     assert fill(text, boards) == text
     assert "| `both` | 4 / 2 | 0.200 | 0.00217 |" in text
