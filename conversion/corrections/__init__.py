@@ -5,5 +5,14 @@ from conversion.corrections.calibration import ChannelCalibration
 from conversion.corrections.layerwise import Layerwise
 from conversion.corrections.matching import RateMatching
 from conversion.corrections.temporal import TemporalBias
+from conversion.corrections.timed_matching import TimedMatching
 
-__all__ = ["ChannelCalibration", "Correction", "Layerwise", "NoCorrection", "RateMatching", "TemporalBias"]
+__all__ = [
+    "ChannelCalibration",
+    "Correction",
+    "Layerwise",
+    "NoCorrection",
+    "RateMatching",
+    "TemporalBias",
+    "TimedMatching",
+]

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from torch import Tensor
-
 from conversion.corrections.base import Correction
 from conversion.corrections.layerwise import channel_means
 from conversion.errors import RecipeError
 from conversion.fitting.facts import Calibration
 from conversion.fitting.spiking_pass import Arrival, SpikingPass
-from conversion.neurons import Neuron, TimedBias
+from conversion.neurons import TimedBias
 from conversion.parts import check, register, searched
 from conversion.plan.layer import SpikingLayer
 
@@ -62,31 +60,31 @@ class TemporalBias(Correction):
         for layer in layers.values():
             if not layer.neuron.judged_by_membrane:
                 raise RecipeError(
-                    f"correction '{self.name}' follows neurons that fire step by step, as "
-                    f"integrate-and-fire, burst and signed do; neuron '{layer.neuron.name}' does not"
+                    f"correction '{self.name}' follows neurons that fire step by step, as burst, signed and "
+                    f"integrate-and-fire do; neuron '{layer.neuron.name}' does not"
                 )
         assert calibration.time_steps is not None
         images = calibration.images(self.images)
         return SpikingPass(calibration.plan, layers, images, calibration.time_steps, self._settle).fit()
 
     def _settle(self, arrival: Arrival) -> None:
-        layer, steps, current = arrival.layer, arrival.steps, arrival.current
-        if layer.offset is not None:
-            current = current + layer.offset
-        driven = current / layer.threshold
-        wanted = channel_means(arrival.activation / layer.threshold)
-        bias = driven.new_zeros(steps, *wanted.shape)
-        for _ in range(self.rounds):
-            self._round(layer.neuron, driven, layer.start(driven[0]), wanted, bias)
-        table = tuple(tuple(step.flatten().tolist()) for step in bias)
-        arrival.layer = replace(layer, neuron=TimedBias(layer.neuron, table))
+        fit_temporal_bias(arrival, self.rounds, self.rate)
 
-    def _round(
-        self, neuron: Neuron, driven: Tensor, state: dict[str, Tensor], wanted: Tensor, bias: Tensor
-    ) -> None:
-        """Change the biases [T, 1, C, 1, ...] in place; currents [T or 1, B, C, ...] are in thresholds."""
-        for t in range(len(bias)):
-            current = driven[t if len(driven) > 1 else 0]
-            spikes, _ = neuron.step(current + bias[t], state)
-            bias[t] += self.rate * (wanted - channel_means(spikes))
-            _, state = neuron.step(current + bias[t], state)
+
+def fit_temporal_bias(arrival: Arrival, rounds: int, rate: float) -> None:
+    """Give the arriving layer a bias for each channel and time step; see `TemporalBias`."""
+    layer, steps, current = arrival.layer, arrival.steps, arrival.current
+    if layer.offset is not None:
+        current = current + layer.offset
+    driven = current / layer.threshold
+    wanted = channel_means(arrival.activation / layer.threshold)
+    bias = driven.new_zeros(steps, *wanted.shape)
+    for _ in range(rounds):
+        state = layer.start(driven[0])
+        for t in range(steps):
+            now = driven[t if len(driven) > 1 else 0]
+            spikes, _ = layer.neuron.step(now + bias[t], state)
+            bias[t] += rate * (wanted - channel_means(spikes))
+            _, state = layer.neuron.step(now + bias[t], state)
+    table = tuple(tuple(step.flatten().tolist()) for step in bias)
+    arrival.layer = replace(layer, neuron=TimedBias(layer.neuron, table))

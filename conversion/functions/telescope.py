@@ -49,8 +49,8 @@ class Telescope:
         for step in range(steps):
             now = iter([each[step] for each in decoded])
             step_args, step_kwargs = map_structure(partial(_next, now), Signal, (args, kwargs))
-            value = function(*step_args, **step_kwargs)
-            sent.append(self._sent(self.done + step + 1, value))
+            value = self._defined(function(*step_args, **step_kwargs))
+            sent.append(self._sent(step, value))
             self._value = value
         self.done += steps
         return over_time(sent)
@@ -62,11 +62,19 @@ class Telescope:
         (decoded,) = self._decoded([current], steps)
         values = function(decoded.flatten(0, 1)).view_as(decoded)
         before = torch.zeros_like(values[:1]) if self._value is None else self._value[None]
-        t = self._counted(steps, values)
-        sent = self._increments(t, values, torch.cat([before, values[:-1]]))
+        sent = self._increments(steps, values, torch.cat([before, values[:-1]]))
         self._value = values[-1]
         self.done += steps
         return fold(sent)
+
+    def _defined(self, value: Any) -> Any:
+        """F where it is finite, else its last value: a denominator may be 0 before its first spike.
+
+        After one value that is not finite, no increment would be a number again.
+        """
+        if self._value is None:
+            return map_structure(lambda now: now.where(now.isfinite(), 0.0), Tensor, value)
+        return zip_structure(lambda now, before: now.where(now.isfinite(), before), value, self._value)
 
     def _decoded(self, signals: Sequence[Signal], steps: int) -> list[Tensor]:
         """What each signal has said up to each of the next steps, [T, B, ...]."""
@@ -91,17 +99,16 @@ class Telescope:
         t = torch.arange(self.done + 1, self.done + steps + 1, dtype=like.dtype, device=like.device)
         return t.view(-1, *[1] * (like.ndim - 1))
 
-    def _sent(self, t: int, value: Any) -> Any:
-        """Increment of step t, in the function's structure."""
+    def _sent(self, step: int, value: Any) -> Any:
+        """Increment of one of the next steps, counted from 0, in the function's structure."""
+        t = self.done + step + 1
         if self._value is None:
-            return map_structure(partial(self._first, t), Tensor, value)
-        return zip_structure(partial(self._increments, t), value, self._value)
+            return map_structure(partial(torch.mul, t), Tensor, value)
+        return zip_structure(lambda now, before: t * now - (t - 1) * before, value, self._value)
 
-    def _first(self, t: int, value: Tensor) -> Tensor:
-        return self._increments(t, value, torch.zeros_like(value))
-
-    def _increments(self, t: int | Tensor, values: Tensor, before: Tensor) -> Tensor:
-        """What is sent in step t: t F(mean) - (t - 1) F(mean before)."""
+    def _increments(self, steps: int, values: Tensor, before: Tensor) -> Tensor:
+        """Increments t F(mean) - (t - 1) F(mean before) of all next steps, [T, B, ...]."""
+        t = self._counted(steps, values)
         return t * values - (t - 1) * before
 
 

@@ -19,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
 from conversion.functions.transformers import written_out
+from conversion.graph.functional_layers import as_modules
 from conversion.graph.hooks import settle_hooks, without_hooks
 from conversion.graph.images_first import bring_images_first
 from conversion.graph.kinds import kinds_of
@@ -40,7 +41,8 @@ _HERE = os.path.dirname(__file__) + os.sep
 def capture(network: nn.Module, path: str = "", images: Tensor | None = None) -> fx.GraphModule:
     """Graph of a copy of `network` in eval mode, equal to it in function.
 
-    Batch norms that directly follow a convolution or linear layer are folded into it. In-place
+    Convolutions and linear layers that are called as functions become modules, where their parameters are
+    theirs alone, and batch norms that directly follow such a layer are folded into it. In-place
     operations become functional, so that every value in the graph is written once. Attention is written out,
     and relays stand where real numbers would meet weights.
 
@@ -63,6 +65,7 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
     _remove_in_place_effects(captured)
     captured.graph.eliminate_dead_code()
     spell_alike(captured)
+    as_modules(captured)
     _fold_batch_norms(captured, images)
     rewrite(captured, images)
     insert_relays(captured, kinds_of(captured))

@@ -1,7 +1,8 @@
 """One spelling for each operation: torch offers many, and the tables of roles shall know few.
 
 * ``x.expand_as(y)``, ``view_as`` and ``reshape_as`` take the shape of y; ``type_as`` and ``to(y)`` its type.
-* ``mm``, ``mv`` and ``bmm`` are matmul; ``hstack``, ``hsplit`` and the like are cat and tensor_split.
+* ``mm``, ``mv`` and ``bmm`` are matmul, ``addmm`` and the like a sum with one; ``hstack``, ``hsplit`` and the
+  like are cat and tensor_split.
 * The minimum over axes (the values of ``min``) is ``amin``; ``x.mT`` is a transposition.
 * Scaled dot products of attention are products and a softmax. A matrix of constants times a signal is a
   signal times constants.
@@ -11,6 +12,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from functools import partial
 from typing import Any
@@ -60,6 +62,7 @@ def _write_out_attention(graph: fx.Graph, node: fx.Node) -> None:
 
 
 _MATMUL = (torch.mm, torch.mv, torch.bmm, "mm", "mv", "bmm")
+_WITH_SUM = (torch.addmm, torch.baddbmm, torch.addmv, "addmm", "baddbmm", "addmv")
 _LIKE = {"expand_as": "expand", "view_as": "reshape", "reshape_as": "reshape"}
 _STACKS = {torch.hstack: 1, torch.dstack: 2}
 _SPLITS: dict[Any, int] = {torch.hsplit: 1, torch.dsplit: 2, "hsplit": 1, "dsplit": 2}
@@ -77,6 +80,15 @@ def _spelled(node: fx.Node, truths: set[fx.Node]) -> fx.Node | None:
         one, two = (add.method("transpose", each, -2, -1) for each in args)
         product = add.function(torch.matmul, two, one)
         return add.method("transpose", product, -2, -1)
+    if target in _WITH_SUM and len(args) == 3:
+        added, product = args[0], add.function(torch.matmul, *args[1:])
+        beta, alpha = node.kwargs.get("beta", 1), node.kwargs.get("alpha", 1)
+        product = product if alpha == 1 else add.function(operator.mul, product, alpha)
+        if beta == 0:
+            return product
+        return add.function(
+            operator.add, product, added if beta == 1 else add.function(operator.mul, added, beta)
+        )
     if target in _LIKE and len(args) == 2:
         return add.method(_LIKE[str(target)], args[0], _asked(add, args[1], "shape"))
     if target in ("type_as", "to") and len(args) == 2 and not node.kwargs and _is_signal(args[1]):
@@ -144,6 +156,7 @@ _COMPARED: dict[Any, str] = {
 _AND = (operator.and_, torch.logical_and, "logical_and", torch.bitwise_and)
 _OR = (operator.or_, torch.logical_or, "logical_or", torch.bitwise_or)
 _NOT = (operator.invert, torch.logical_not, "logical_not", torch.bitwise_not)
+_LARGE = 1e4  # exp(-_LARGE) is 0
 _PASSING = (
     *("float", "double", "to", "type", "unsqueeze", "squeeze", "expand", "view", "reshape", "flatten"),
     *("permute", "transpose", "contiguous", "clone", "detach"),
@@ -168,9 +181,11 @@ def _logical(node: fx.Node, truths: set[fx.Node]) -> fx.Node | None:
     elif target in (torch.where, "where") and len(args) == 3:
         by_method = node.op == "call_method"
         condition, one, two = (args[1], args[0], args[2]) if by_method else args
-        return add.function(chosen, condition, one, two) if condition in truths else None
+        if condition not in truths:
+            return None
+        return add.function(chosen, condition, _finite(one), _finite(two))
     elif target in (torch.masked_fill, "masked_fill") and len(args) == 3 and args[1] in truths:
-        return add.function(chosen, args[1], args[2], args[0])
+        return add.function(chosen, args[1], _finite(args[2]), args[0])
     elif node.op == "call_method" and target in _PASSING:
         truths.add(node)
         return None
@@ -187,6 +202,11 @@ def _signals(graph: fx.Graph) -> set[fx.Node]:
         if node.op == "placeholder" or (_is_signal(node) and not found.isdisjoint(node.all_input_nodes)):
             found.add(node)
     return found
+
+
+def _finite(value: Any) -> Any:
+    """A score that leaves out as well as an infinite one does, but from which a signal can come back."""
+    return math.copysign(_LARGE, value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def _depends_on_images(node: fx.Node) -> bool:

@@ -289,11 +289,13 @@ class SizedTracer(PlainTracer):
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def length_of(self, obj: fx.Proxy) -> int:
-        """Length of a tuple or of a tensor's first axis.
+        """Length of a tuple or of a tensor's first axis; a made-up one where that is the number of images."""
+        if isinstance(self._values[obj.node][0], Tensor):
+            size: Any = self.create_proxy("call_method", "size", (obj, 0), {})
+            return size if isinstance(size, int) else self.number_for(size)
+        return self._count(obj)
 
-        Raises:
-            TraceError: it depends on the number of images.
-        """
+    def _count(self, obj: fx.Proxy) -> int:
         one, two = (len(value) for value in self._values[obj.node])
         if one != two:
             raise TraceError("its code depends on the number of images")
@@ -303,7 +305,7 @@ class SizedTracer(PlainTracer):
         """Items of a tuple or of a tensor's first axis."""
         if all(isinstance(value, tuple | list | Tensor) for value in self._values[obj.node]):
             items: Any = obj
-            return iter([items[index] for index in range(self.length_of(obj))])
+            return iter([items[index] for index in range(self._count(obj))])
         return super().iter(obj)
 
 

@@ -2,6 +2,7 @@
 
 from conversion.neurons.adaptive import AdaptiveThreshold
 from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.neurons.bipolar import BipolarIntegrateAndFire
 from conversion.neurons.compressed import TimestepCompression
 from conversion.neurons.delayed import DelaySpike
 from conversion.neurons.differential import DifferentialBothSigns, DifferentialMultiThreshold
@@ -11,6 +12,7 @@ from conversion.neurons.integrate_and_fire import Burst, IntegrateAndFire
 from conversion.neurons.multi_threshold import MirroredMultiThreshold, MultiThreshold
 from conversion.neurons.parallel import Parallel
 from conversion.neurons.probabilistic import TwoPhase
+from conversion.neurons.sign_descent import SignDescent
 from conversion.neurons.signed import Signed
 from conversion.neurons.spike_calibrated import SpikeCalibrated
 from conversion.neurons.timed_bias import TimedBias
@@ -21,6 +23,7 @@ from conversion.neurons.weighted import TemporalWeight
 __all__ = [
     "AdaptiveThreshold",
     "Alphabet",
+    "BipolarIntegrateAndFire",
     "Burst",
     "DelaySpike",
     "DifferentialBothSigns",
@@ -32,6 +35,7 @@ __all__ = [
     "MultiThreshold",
     "Neuron",
     "Parallel",
+    "SignDescent",
     "Signed",
     "SignedMultiThreshold",
     "SpikeCalibrated",

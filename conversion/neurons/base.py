@@ -33,7 +33,6 @@ class Neuron(Part):
     """Base of all neurons."""
 
     kind: ClassVar[str] = "neuron"
-    coding: ClassVar[Coding] = RATE  # how the receiver decodes its spikes
     whole_window: ClassVar[bool] = False  # fires only when all input has arrived: T must be known
     leaky: ClassVar[bool] = False  # can send the negative values of a leaky ReLU
     rectifies: ClassVar[bool] = True  # what it sends is never negative on average, as after a ReLU
@@ -42,9 +41,19 @@ class Neuron(Part):
     most_time_steps: ClassVar[int | None] = None  # largest T that it can run; None: any
 
     @property
+    def coding(self) -> Coding:
+        """How the receiver decodes its spikes."""
+        return RATE
+
+    @property
     def alphabet(self) -> Alphabet:
         """What one spike can be."""
         raise NotImplementedError
+
+    @property
+    def resolution(self) -> float:
+        """How far a steady value may stay from what is sent, in thresholds, however many steps are run."""
+        return 0.0
 
     @property
     def max_per_step(self) -> int:

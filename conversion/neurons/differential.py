@@ -19,7 +19,6 @@ ROUNDING = 1e-4  # of a level: sums of 1 / t miss whole numbers by so little
 class _Differential(Neuron):
     """Base: everything but how far below zero the output may go."""
 
-    coding: ClassVar[Coding] = DIFFERENTIAL
     bounded: ClassVar[bool] = False  # changes add up to any estimate
     levels: int = searched(4, 1, 8)  # number of levels
     share: float = 0.75  # of a level that makes it fire
@@ -27,6 +26,11 @@ class _Differential(Neuron):
     def __post_init__(self) -> None:
         check(1 <= self.levels <= 16, f"levels must be in [1, 16], got {self.levels}")
         check(0.5 <= self.share <= 1, f"share must be in [0.5, 1], got {self.share}")
+
+    @property
+    def coding(self) -> Coding:
+        """Changes, the later the smaller."""
+        return DIFFERENTIAL
 
     @property
     def alphabet(self) -> Alphabet:

@@ -83,20 +83,17 @@ class TimedBias(Neuron):
 
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Add the bias of these steps, then fire; see `Neuron.scan`."""
-        now = int(state["now"])
-        spikes, following = self.inner.scan(self._driven(current, now, steps), steps, state)
+        spikes, following = self.inner.scan(self._driven(current, state["now"], steps), steps, state)
         return spikes, {**following, "now": state["now"] + steps}
 
-    def _driven(self, current: Tensor, now: int, steps: int) -> Tensor:
+    def _driven(self, current: Tensor, now: Tensor, steps: int) -> Tensor:
         """Currents [T, B, C, ...] with the bias of the steps after the first `now`."""
-        table = self.bias[now : now + steps]
-        if not table:
+        if not self.bias:
             return current
-        bias = current.new_tensor(table).view(len(table), 1, -1, *[1] * (current.ndim - 3))
-        driven = current.expand(steps, *current.shape[1:])
-        if len(table) == steps:
-            return driven + bias
-        return torch.cat([driven[: len(table)] + bias, driven[len(table) :]])
+        nothing = (0.0,) * len(self.bias[0])
+        table = current.new_tensor((*self.bias, nothing))
+        step = (now.long() + torch.arange(steps, device=current.device)).clamp(max=len(self.bias))
+        return current + table[step].view(steps, 1, -1, *[1] * (current.ndim - 3))
 
     def events(self, spikes: Tensor) -> Tensor:
         """Those of the neuron that fires."""

@@ -116,6 +116,14 @@ class _Exporter:
             self._problems.append(
                 f"neurons '{neuron.name}' (alphabet {neuron.alphabet}): NIR's IF sends one spike at most"
             )
+        else:
+            others = [
+                f"'{name}' ('{layer.neuron.name}')"
+                for name, layer in self._layers.items()
+                if not layer.neuron.is_integrate_and_fire
+            ]
+            if others:
+                self._problems.append(f"fitted neurons of layers {', '.join(others)}: NIR's IF is simpler")
         if self._plan.method.initial.steps:
             self._problems.append(
                 f"initial '{self._plan.method.initial.name}': NIR has no place for steps before the read-out"

@@ -48,6 +48,16 @@ preset(
 )
 preset(
     Recipe(
+        "error-compensation",
+        "Learned thresholds, half start, and a second, negative threshold that takes spikes back.",
+        "Liu C. et al. 2025 (ICML), arXiv 2506.01968 (reconstructed; its negative threshold is not known)",
+        scale=Learned(),
+        neuron=Signed(lower=-0.5),
+        initial=Fraction(),
+    )
+)
+preset(
+    Recipe(
         "ilif",
         "Whole numbers learned in training, each sent as a run of up to four binary spikes.",
         "Luo et al. 2024 (ECCV), arXiv 2407.20708 (on networks that do not leak from step to step)",

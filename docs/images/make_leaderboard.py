@@ -1,10 +1,10 @@
-"""Make leaderboard.png and energy-models.png, the pictures in the README, from the records of its text.
+"""Make leaderboard.png, the picture in the README, from records.
 
-    python docs/images/make_leaderboard.py RESULTS...
+    python docs/make_texts.py --page                 # of the reference records
+    python docs/images/make_leaderboard.py RESULTS   # of a results folder
 
-Writes the page of results folders, opens it in a Chromium of this machine (SPIKEMARK_BROWSER names another),
-and joins the top of the ranking with the first two plots. The other picture is of the first board: energy at
-parity under every model. `docs/make_energy.py README.md RESULTS...` fills in the text.
+Writes their page, opens it in a Chromium of this machine (SPIKEMARK_BROWSER names another), and joins the top
+of the ranking with the first two plots.
 """
 
 import io
@@ -12,27 +12,23 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import sync_playwright
 
-from leaderboard import ResultStore, load_published, rank, write_page
-from leaderboard.reports.energy_plot import draw_models
+from leaderboard import Record, ResultStore, load_published, rank, write_page
 
-VIEW = "?sort=one&theme=light"  # fewest time steps to parity first
+VIEW = "?theme=light"
 WIDTH, TABLE_HEIGHT = 1280, 760
-DPI = 200
 
 
-def main(*folders: str) -> None:
-    """Write the pictures beside this file."""
-    boards = rank(record for folder in folders for record in ResultStore(folder).load().records)
-    models = draw_models(boards[0])
-    if models is not None:
-        models.savefig(Path(__file__).with_name("energy-models.png"), dpi=DPI)
+def draw(records: Sequence[Record], note: str) -> None:
+    """Write the picture beside this file; `note` says which records it shows."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        page = write_page(boards, Path(folder) / "page.html", published=load_published())
+        page = write_page(rank(records), Path(folder) / "page.html", published=load_published())
         path = os.environ.get("SPIKEMARK_BROWSER") or shutil.which("chromium")
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": WIDTH, "height": TABLE_HEIGHT})
@@ -51,9 +47,12 @@ def main(*folders: str) -> None:
     picture.paste(top, (0, 0))
     picture.paste(plots, (0, top.height))
     target = Path(__file__).with_name("leaderboard.png")
-    picture.save(target, optimize=True)  # in all its colours: a palette would merge those of thin lines
+    said = PngInfo()
+    said.add_text("records", note)
+    # In all its colours: a palette would merge those of thin lines.
+    picture.save(target, optimize=True, pnginfo=said)
     print(f"{target}: {target.stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    draw(ResultStore(sys.argv[1]).load().records, f"results folder {Path(sys.argv[1]).name}")

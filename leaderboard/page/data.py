@@ -98,13 +98,14 @@ def _board(
     stages.append(Stage.of(board, orders, None))
     ratios = {each.label: wording.parity_ratio(each) for each in parity_ratios(board)}
     ties = ties_of(board)
+    among = any(row.origin != "own" for row in board.rows)
     rows = []
     for row in board.rows:
         block, place = divmod(len(details), ROWS_A_BLOCK)
         details.append(details_of(row, attached) | {"ties": ties[row.label]})
         rows.append(
             _row(row, [stage.standing(row, models) for stage in stages], models)
-            | marks_of(row, attached.reproductions)
+            | marks_of(row, attached.reproductions, among_references=among)
             | {"details": {"block": block, "place": place}, "parityRatio": ratios.get(row.label)}
         )
     return {

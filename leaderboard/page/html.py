@@ -32,6 +32,7 @@ from leaderboard.ranking.boards import Board
 from leaderboard.ranking.orders import DEFAULT, Order
 from leaderboard.ranking.rows import Row
 from leaderboard.reference.agreement import Reproductions
+from leaderboard.repository import DOCS, REPOSITORY
 from leaderboard.store.diagnoses import Diagnoses
 from leaderboard.store.pictures import Pictures
 from leaderboard.store.results import Invalid
@@ -137,6 +138,9 @@ def page_html(
             studies=views(studies),
             count=len(records),
             newest=max((record.provenance.created for record in records), default=""),
+            repository=REPOSITORY,
+            docs=DOCS,
+            versions=", ".join(sorted({str(board.benchmark_version) for board in boards})),
             w=wording,
             styles=[f"style/{name}.css" for name in STYLES],
             script=Markup(bundled()),

@@ -15,6 +15,7 @@ from leaderboard.records.record import Group
 from leaderboard.statistics.figures import snn_minus_snn
 
 MOST_NAMES = 4
+NEVER = "not at parity"
 
 
 def winners(board: Board, order: Order = DEFAULT, limit: int | None = None) -> dict[Group, str]:
@@ -30,41 +31,39 @@ def winners(board: Board, order: Order = DEFAULT, limit: int | None = None) -> d
     for group in GROUPS:
         rows = [row for row in board.rows if row.group == group and row.rank is not None]
         if rows:
-            found[group] = f"{wording.GROUP_TITLES[group].capitalize()}: {_said(rows, order, longest)}."
+            said = _said(rows, order, longest).removesuffix(".")
+            found[group] = f"{wording.GROUP_TITLES[group].capitalize()}: {said}."
     return found
 
 
 def _said(rows: Sequence[Row], order: Order, limit: int) -> str:
     first = [row for row in rows if row.rank == 1]
     later = [row for row in rows if row.rank != 1]
-    values = [value for row in first if (value := order.value(row, limit)) is not None]
-    if not values:  # no figure to rank by: nobody is at parity
+    leader, *equals = first
+    value = order.value(leader, limit)
+    if value is None:  # no figure to rank by: nobody is at parity
         return f"nobody is at parity; {_names(first)} {_is(first)} nearest, {_ends(first)}"
-    low, high = min(values), max(values)
-    what = (
-        _figure(order, low) if low == high else f"{_figure(order, low, bare=True)} to {_figure(order, high)}"
-    )
-    if len(values) < len(first):
-        what += ", or later"
-    if len(first) > 1:
-        return f"{_names(first)} share the first rank, {what}"
-    margin = _margin(first[0], later[0], order, limit) if later else "alone in its group"
     verb = "takes" if order.kind in ("parity", "energy") else "has"
-    return f"{_names(first)} {verb} {what}, {margin}"
+    said = f"{_names([leader])} {verb} {_figure(order, value)}"
+    if equals:
+        known = [(row, order.value(row, limit)) for row in equals]
+        names = [f"{_names([row])} ({NEVER if one is None else _bare(order, one)})" for row, one in known]
+        return f"{said}; the test images do not tell it from {_listed(names)}"
+    return f"{said}, {_margin(leader, later[0], order, limit) if later else 'alone in its group'}"
 
 
-def _figure(order: Order, value: float, *, bare: bool = False) -> str:
+def _figure(order: Order, value: float) -> str:
     if order.kind == "parity":
-        steps = wording.time_steps(value)
-        return steps if bare else f"{steps} time step{'' if value == 1 else 's'} to parity"
+        return f"{_bare(order, value)} time step{'' if value == 1 else 's'} to parity"
     if order.kind == "energy":
-        return (
-            wording.times(value)
-            if bare
-            else f"{wording.times(value)} the ANN's energy at parity ({order.model})"
-        )
-    text = f"{wording.percent(value)} %"
-    return text if bare or order.kind == "accuracy" else f"{text} in the mean over T = 1, 2, 4, ..."
+        return f"{_bare(order, value)} the ANN's energy at parity ({order.model})"
+    return _bare(order, value) + ("" if order.kind == "accuracy" else " in the mean over T = 1, 2, 4, ...")
+
+
+def _bare(order: Order, value: float) -> str:
+    if order.kind == "parity":
+        return wording.time_steps(value)
+    return wording.times(value) if order.kind == "energy" else f"{wording.percent(value)} %"
 
 
 def _margin(first: Row, second: Row, order: Order, limit: int) -> str:
@@ -91,9 +90,12 @@ def _margin(first: Row, second: Row, order: Order, limit: int) -> str:
 
 
 def _names(rows: Sequence[Row]) -> str:
-    names = [wording.plain(row.label) for row in rows[:MOST_NAMES]]
-    if len(rows) > MOST_NAMES:
-        return f"{', '.join(names)} and {len(rows) - MOST_NAMES} more"
+    return _listed([wording.plain(row.label) for row in rows])
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > MOST_NAMES:
+        return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 

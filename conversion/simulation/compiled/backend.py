@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
 from conversion.plan.fitted import Fitted
-from conversion.simulation.backend import Backend, Precision, Running, Schedule
+from conversion.simulation.backend import PRECISIONS, Backend, Precision, Running, Schedule
 from conversion.simulation.compiled.buffers import MOST_KEPT, Buffers
 from conversion.simulation.compiled.byte_layers import ByteLayers
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
@@ -36,8 +36,8 @@ class Compiled(Backend):
         return images.device.type == "cpu" and images.dtype == torch.float32 and kernel() is not None
 
     def runs(self, precision: Precision) -> bool:
-        """True for all precisions on a processor that multiplies bytes (AVX2 or AVX-512 VNNI)."""
-        return precision == "float32" or has_synapses()
+        """True for the precisions of CPUs on a processor that multiplies bytes (AVX2 or AVX-512 VNNI)."""
+        return precision == "float32" or (precision in PRECISIONS and has_synapses())
 
     @property
     def kernels(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from conversion.graph.unpooling import max_unpool
 from conversion.plan.fitted import Fitted
 from conversion.plan.plan import max_pool_of
 from conversion.pooling import MaxPool, running_sum
-from conversion.signals.coding import RATE
+from conversion.signals.coding import RATE, Changes
 from conversion.signals.signals import Signal, fold, map_structure, over_time, signals_in
 from conversion.simulation.walk import WalkState
 
@@ -129,8 +129,9 @@ class TorchLayers:
 
     def _telescope(self, node: fx.Node) -> Telescope:
         if node not in self._progress.telescopes:
-            differential = self._coding.needs_rest
-            self._progress.telescopes[node] = DifferentialTelescope() if differential else Telescope()
+            coding = self._coding
+            new = DifferentialTelescope(coding) if isinstance(coding, Changes) else Telescope()
+            self._progress.telescopes[node] = new
         return self._progress.telescopes[node]
 
     def fire(self, node: fx.Node, name: str, current: Tensor, steps: int) -> Tensor:

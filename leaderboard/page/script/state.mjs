@@ -22,8 +22,8 @@ const NAMES = [
 ];
 const THEMES = ["", "light", "dark"];
 export const BY = {
-  parity: "fewest T to parity, then energy",
-  accuracy: "metric at T",
+  parity: "T to parity",
+  accuracy: "metric",
   energy: "energy at parity",
   area: "mean over T",
 };

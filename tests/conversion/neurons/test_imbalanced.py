@@ -93,7 +93,7 @@ def test_thresholds_cover_both_signs() -> None:
 def test_neurons_that_cannot_be_negative_are_refused_with_the_way_out(recipe: str, leaky) -> None:
     with pytest.raises(
         RecipeError,
-        match=r"layer 'leaky' \(torch.nn.LeakyReLU, slope 0.1\); use recipe dcgs, .* spiking-yolo or",
+        match=r"layer 'leaky' \(torch.nn.LeakyReLU, slope 0.1\); use recipe dcgs, .*, spiking-yolo, ",
     ):
         convert(leaky, recipe, torch.randn(2, 3, 8, 8))
 

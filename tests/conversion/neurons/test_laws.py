@@ -5,6 +5,7 @@ import torch
 
 from conversion.neurons import (
     AdaptiveThreshold,
+    BipolarIntegrateAndFire,
     Burst,
     DelaySpike,
     DifferentialBothSigns,
@@ -16,6 +17,7 @@ from conversion.neurons import (
     MultiThreshold,
     Neuron,
     Parallel,
+    SignDescent,
     Signed,
     SpikeCalibrated,
     TemporalWeight,
@@ -55,6 +57,11 @@ STEPPING = [
     MirroredMultiThreshold(3),
     DifferentialBothSigns(3),
     TimedBias(bias=((0.25,), (-0.25,))),
+    BipolarIntegrateAndFire(3),
+    BipolarIntegrateAndFire(3, 2),
+    SignDescent(),
+    SignDescent(0.8, 1),
+    TimedBias(Burst(3), ((0.5,), (-0.25,), (1.0,))),
 ]
 WHOLE = [
     TemporalWeight(),
@@ -85,6 +92,7 @@ CONSERVING = [
     TwoSided(4, -0.5),
     Parallel(),
     TwoPhase(),
+    TimedBias(Burst(2)),
 ]
 
 
@@ -284,6 +292,8 @@ def test_alphabet_says_what_is_sent(neuron: Neuron, run, transient) -> None:
         (TimestepCompression(), "graded"),
         (Integer(), "binary"),
         (TwoSided(), "signed"),
+        (BipolarIntegrateAndFire(), "signed"),
+        (SignDescent(), "signed"),
         (MirroredMultiThreshold(1), "signed"),
         (MirroredMultiThreshold(2), "graded"),
         (DifferentialBothSigns(2), "graded"),
@@ -313,6 +323,10 @@ def test_alphabet(neuron: Neuron, alphabet: str) -> None:
         (DelaySpike, {"wait": -1}, "wait must be positive, or 0 for the whole window, got -1"),
         (TimestepCompression, {"micro_steps": 0}, "micro_steps must be at least 1, got 0"),
         (TimestepCompression, {"last": 1.5}, r"last must be in \(0, 1\], got 1.5"),
+        (BipolarIntegrateAndFire, {"levels": 0}, "levels must be at least 1, got 0"),
+        (BipolarIntegrateAndFire, {"below": -1}, "below must not be negative, got -1"),
+        (SignDescent, {"decay": 0.4}, r"decay must be in \[0.5, 1\), got 0.4"),
+        (SignDescent, {"reach": 0}, "reach must be at least 1, got 0"),
         (TwoSided, {"gamma": 0}, "gamma must be at least 1, got 0"),
         (TwoSided, {"lower": -2.0}, r"lower must be in \[-1, 0\], got -2.0"),
         (MirroredMultiThreshold, {"levels": 17}, r"levels must be in \[1, 16\], got 17"),

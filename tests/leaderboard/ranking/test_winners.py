@@ -35,9 +35,15 @@ def test_the_margin_is_that_to_the_next_rank(make: Make) -> None:
 
 def test_those_who_share_the_first_rank_are_all_named(make: Make) -> None:
     twins = [make({4: 0.9}, label=name) for name in ("a", "b")]
-    assert said(twins) == "Binary spikes: a and b share the first rank, 4 time steps to parity."
+    assert said(twins) == (
+        "Binary spikes: a takes 4 time steps to parity; the test images do not tell it from b (4)."
+    )
     many = [make({4: 0.9}, label=name) for name in "abcdefg"]
-    assert "a, b, c, d and 3 more share" in said(many)
+    assert "do not tell it from b (4), c (4), d (4), e (4) and 2 more" in said(many)
+    unsure = [make({4: 0.8905}, label="sure"), make({4: 0.8895}, label="not")]
+    assert said(unsure).endswith(
+        "sure takes 4 time steps to parity; the test images do not tell it from not (not at parity)."
+    )
 
 
 def test_where_nobody_is_at_parity_the_nearest_are_named(make: Make) -> None:
