@@ -66,7 +66,7 @@ def needs(recipe: Recipe) -> dict[str, str]:
     limit = "; ".join(recipe.floors) or "the ANN"
     if isinstance(neuron, Quantiser):
         return said | {"spikes": "none", "limit": limit, "calibration": "unlabelled training images"}
-    most = neuron.max_per_step
+    most = neuron.largest_spike
     said["spikes"] = f"{neuron.alphabet}, up to {most} threshold{'s' if most != 1 else ''} a step"
     if neuron.steps_per_t > 1:
         said["spikes"] += f"; a step stands for {neuron.steps_per_t} time steps"
@@ -79,7 +79,8 @@ def needs(recipe: Recipe) -> dict[str, str]:
         "the whole window before a layer fires, fitted to T" if neuron.whole_window else "step by step"
     )
     if neuron.delay(EXAMPLE_T):
-        said["latency"] = f"{neuron.delay(EXAMPLE_T)} more steps a layer at T = {EXAMPLE_T}"
+        more = neuron.latency(EXAMPLE_T, 2) - neuron.latency(EXAMPLE_T, 1)
+        said["latency"] = f"{more} more steps a layer at T = {EXAMPLE_T}"
     said["limit"] = limit
     if recipe.most_time_steps is not None:
         said["largest T"] = str(recipe.most_time_steps)

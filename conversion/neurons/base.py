@@ -37,6 +37,7 @@ class Neuron(Part):
     rectifies: ClassVar[bool] = True  # what it sends is never negative on average, as after a ReLU
     integral: ClassVar[bool] = True  # what it sends is a whole number of thresholds
     bounded: ClassVar[bool] = True  # sends `max_per_step` thresholds a step on average at most
+    approximates: ClassVar[bool] = False  # does other functions by coefficients that are fitted to a layer
     most_time_steps: ClassVar[int | None] = None  # largest T that it can run; None: any
 
     @property
@@ -58,6 +59,11 @@ class Neuron(Part):
     def max_per_step(self) -> int:
         """Largest value sent in a step, in thresholds; of a whole window, the largest mean of one."""
         return 1
+
+    @property
+    def largest_spike(self) -> int:
+        """Largest value of one step, in thresholds."""
+        return self.max_per_step
 
     @property
     def is_integrate_and_fire(self) -> bool:
@@ -111,6 +117,10 @@ class Neuron(Part):
     def delay(self, time_steps: int) -> int:
         """Steps that a layer of these neurons adds to the latency of a window of `time_steps`."""
         return 0
+
+    def latency(self, time_steps: int, depth: int) -> int:
+        """Every step that a read-out at `time_steps` takes, with `depth` layers one after the other."""
+        return time_steps * self.steps_per_t + depth * self.delay(time_steps)
 
     def with_slope(self, slope: float | tuple[float, ...]) -> Neuron:
         """The neuron for a ReLU with this negative slope, or one a channel, if it is `leaky`."""

@@ -95,7 +95,7 @@ class Plan:
         Neurons that rectify do a ReLU and its relatives by themselves. The identity commutes with means.
         """
         role = self.roles[node]
-        if self.neuron.rectifies and not self.beyond_neurons(role):
+        if self.neuron.approximates or (self.neuron.rectifies and not self.beyond_neurons(role)):
             return None
         return None if role.activation == IDENTITY else role.activation
 
@@ -142,7 +142,7 @@ class Plan:
         """Every step that a read-out at t takes: those before it, its own, and the delays of layers."""
         neuron, initial = self.neuron, self.method.initial
         before = initial.steps_counted + neuron.coding.needs_rest
-        return before + t * neuron.steps_per_t + self.depth * neuron.delay(t)
+        return before + neuron.latency(t, self.depth)
 
 
 def plan_of(

@@ -10,6 +10,7 @@ from conversion.neurons import (
     DelaySpike,
     DifferentialBothSigns,
     DifferentialMultiThreshold,
+    FewSpikes,
     ImbalancedThreshold,
     Integer,
     IntegrateAndFire,
@@ -58,7 +59,14 @@ STEPPING = [
     SignDescent(),
     SignDescent(0.8, 1),
 ]
-WHOLE = [TemporalWeight(), DelaySpike(), DelaySpike(5), TimestepCompression(), TimestepCompression(3, 0.8)]
+WHOLE = [
+    FewSpikes(),
+    TemporalWeight(),
+    DelaySpike(),
+    DelaySpike(5),
+    TimestepCompression(),
+    TimestepCompression(3, 0.8),
+]
 NEURONS = [*STEPPING, *WHOLE]
 CONSERVING = [
     IntegrateAndFire(),
@@ -115,6 +123,7 @@ EXACT = [
     ImbalancedThreshold(0.0),
     MultiThreshold(2),
     Integer(2),
+    FewSpikes(),
     TemporalWeight(),
     DelaySpike(),
     TimestepCompression(3, 1.0),
@@ -262,6 +271,7 @@ def test_alphabet_says_what_is_sent(neuron: Neuron, run, transient) -> None:
         (TwoSided(), "signed"),
         (BipolarIntegrateAndFire(), "signed"),
         (SignDescent(), "signed"),
+        (FewSpikes(), "weighted"),
         (MirroredMultiThreshold(1), "signed"),
         (MirroredMultiThreshold(2), "graded"),
         (DifferentialBothSigns(2), "graded"),
@@ -294,6 +304,7 @@ def test_alphabet(neuron: Neuron, alphabet: str) -> None:
         (BipolarIntegrateAndFire, {"levels": 0}, "levels must be at least 1, got 0"),
         (BipolarIntegrateAndFire, {"below": -1}, "below must not be negative, got -1"),
         (SignDescent, {"decay": 0.4}, r"decay must be in \[0.5, 1\), got 0.4"),
+        (FewSpikes, {"thresholds": [1.0]}, "thresholds, resets and values must be as many"),
         (SignDescent, {"reach": 0}, "reach must be at least 1, got 0"),
         (TwoSided, {"gamma": 0}, "gamma must be at least 1, got 0"),
         (TwoSided, {"lower": -2.0}, r"lower must be in \[-1, 0\], got -2.0"),
