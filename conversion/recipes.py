@@ -161,6 +161,11 @@ def _check_functions(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) 
             )
     if not functions:
         return
+    if neuron.approximates and not recipe.allocation.fits_functions:
+        raise RecipeError(
+            f"recipe '{recipe.label}': neuron '{neuron.name}' needs coefficients for each function, which "
+            "allocation few-spikes fits"
+        )
     first = next((role for role in functions if role.function != IDENTITY), functions[0])
     where = f"recipe '{recipe.label}': layer '{first.name}' ({first.operation})"
     if recipe.initial.steps:

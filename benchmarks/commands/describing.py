@@ -66,7 +66,7 @@ def needs(recipe: Recipe) -> dict[str, str]:
     limit = "; ".join(recipe.floors) or "the ANN"
     if isinstance(neuron, Quantiser):
         return said | {"spikes": "none", "limit": limit, "calibration": "unlabelled training images"}
-    most = neuron.max_per_step
+    most = neuron.largest_spike
     said["spikes"] = f"{neuron.alphabet}, up to {most} threshold{'s' if most != 1 else ''} a step"
     if neuron.steps_per_t > 1:
         said["spikes"] += f"; a step stands for {neuron.steps_per_t} time steps"

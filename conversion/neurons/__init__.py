@@ -6,6 +6,7 @@ from conversion.neurons.bipolar import BipolarIntegrateAndFire
 from conversion.neurons.compressed import TimestepCompression
 from conversion.neurons.delayed import DelaySpike
 from conversion.neurons.differential import DifferentialBothSigns, DifferentialMultiThreshold
+from conversion.neurons.few_spikes import FewSpikes
 from conversion.neurons.imbalanced import ImbalancedThreshold
 from conversion.neurons.integer import Integer
 from conversion.neurons.integrate_and_fire import Burst, IntegrateAndFire
@@ -28,6 +29,7 @@ __all__ = [
     "DelaySpike",
     "DifferentialBothSigns",
     "DifferentialMultiThreshold",
+    "FewSpikes",
     "ImbalancedThreshold",
     "Integer",
     "IntegrateAndFire",

@@ -38,6 +38,7 @@ class Neuron(Part):
     rectifies: ClassVar[bool] = True  # what it sends is never negative on average, as after a ReLU
     integral: ClassVar[bool] = True  # what it sends is a whole number of thresholds
     bounded: ClassVar[bool] = True  # sends `max_per_step` thresholds a step on average at most
+    approximates: ClassVar[bool] = False  # does other functions by coefficients that are fitted to a layer
     most_time_steps: ClassVar[int | None] = None  # largest T that it can run; None: any
 
     @property
@@ -59,6 +60,11 @@ class Neuron(Part):
     def max_per_step(self) -> int:
         """Largest value sent in a step, in thresholds; of a whole window, the largest mean of one."""
         return 1
+
+    @property
+    def largest_spike(self) -> int:
+        """Largest value of one step, in thresholds."""
+        return self.max_per_step
 
     @property
     def is_integrate_and_fire(self) -> bool:

@@ -71,6 +71,11 @@ class BipolarIntegrateAndFire(Neuron):
         return self.levels
 
     @property
+    def largest_spike(self) -> int:
+        """One."""
+        return 1
+
+    @property
     def least_per_step(self) -> int:
         """The least one."""
         return -self.below

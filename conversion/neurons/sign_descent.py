@@ -64,6 +64,11 @@ class SignDescent(Neuron):
         return self.reach
 
     @property
+    def largest_spike(self) -> int:
+        """One."""
+        return 1
+
+    @property
     def least_per_step(self) -> int:
         """As much below zero."""
         return -self.reach

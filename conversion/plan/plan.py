@@ -97,7 +97,7 @@ class Plan:
         role = self.roles[node]
         if not isinstance(self.method.neuron, Neuron):  # a quantiser does a ReLU by itself
             return None if role.function in (None, IDENTITY) else role.activation
-        if self.neuron.rectifies and not self.beyond_neurons(role):
+        if self.neuron.approximates or (self.neuron.rectifies and not self.beyond_neurons(role)):
             return None
         return None if role.activation == IDENTITY else role.activation
 

@@ -1,7 +1,8 @@
 """Recipes that convert any stateless function, on an ANN as it is."""
 
+from conversion.allocation import FittedSpikes
 from conversion.initial import Fraction
-from conversion.neurons import BipolarIntegrateAndFire, SignDescent, SignedMultiThreshold, Tracking
+from conversion.neurons import BipolarIntegrateAndFire, FewSpikes, SignDescent, SignedMultiThreshold, Tracking
 from conversion.pooling import LateralInhibition
 from conversion.recipes import Recipe, preset
 from conversion.scales import FullRange, Maximum, NearestLevels
@@ -46,5 +47,16 @@ preset(
         scale=Maximum(per_channel=True),
         neuron=SignDescent(),
         pooling=LateralInhibition(),
+    )
+)
+preset(
+    Recipe(
+        "fs",
+        "A value in T weighted spikes, one layer after the other; functions other than a ReLU are fitted.",
+        "Stöckl and Maass 2021 (Nature Machine Intelligence), arXiv 2002.00860",
+        scale=Maximum(),
+        neuron=FewSpikes(),
+        pooling=LateralInhibition(),
+        allocation=FittedSpikes(),
     )
 )
