@@ -207,6 +207,7 @@ def test_a_submodule_is_a_path(submodule, ann, x):
         convert(ann, "opi", x, submodule=submodule)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
 def test_a_scripted_part_is_named() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 1), torch.jit.script(nn.ReLU()))
     with pytest.raises(CaptureError, match=r"the part '1' is compiled by torch\.jit"):
