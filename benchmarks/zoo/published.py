@@ -132,7 +132,8 @@ def settled(network: nn.Module, images: Tensor) -> nn.Module:
             module.momentum = None  # the average over all batches, not a running one
         elif isinstance(module, nn.Linear) and not module.weight.any():
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
-        if type(module).__name__ in _RESIDUAL:
+        kind = type(module)
+        if kind.__name__ in _RESIDUAL and "shufflenet" not in kind.__module__:  # it joins, and adds nothing
             norms = [norm for name, norm in module.named_modules() if _is_norm(name, norm)]
             norms[-1].weight.data.fill_(_WEAK)
     with torch.no_grad():

@@ -18,6 +18,7 @@ TIME_STEPS = (1, 4, 16, 64)
 GAMMAS = (15, 1)  # most spikes of a neuron in one step
 SEED = 0
 _SIMULATED = 2  # images
+_NOISE = 0.01  # standard deviation
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Row:
         verdict: of the audit; or why it does not convert.
         share: of the ANN's multiply-accumulates that spikes drive alone; None where it is unknown.
         distances: gamma -> largest relative distance of any output at `TIME_STEPS`.
+        amplification: see `amplification`; None where it was not measured.
     """
 
     network: str
@@ -37,6 +39,7 @@ class Row:
     verdict: str
     share: float | None = None
     distances: Mapping[str, list[float]] = field(default_factory=dict)
+    amplification: float | None = None
 
 
 def measured(name: str, published: Published) -> Row:
@@ -64,7 +67,15 @@ def measured(name: str, published: Published) -> Row:
         ]
     if not _same(_tensors(_run(network, shown)), expected):
         verdict = "the ANN was changed"
-    return Row(name, published.size, verdict, share, distances)
+    return Row(name, published.size, verdict, share, distances, amplification(network, shown))
+
+
+def amplification(network: nn.Module, images: Tensor) -> float:
+    """By how much a network of random weights makes a small relative error of its images larger."""
+    noise = _NOISE * torch.randn(images.shape, generator=torch.Generator().manual_seed(SEED))
+    before, after = (_tensors(_run(network, each)) for each in (images, images + noise))
+    moved = max(float((two - one).norm() / one.norm()) for one, two in zip(before, after, strict=True))
+    return moved / float(noise.norm() / images.norm())
 
 
 def _run(network: nn.Module, images: Tensor) -> Any:

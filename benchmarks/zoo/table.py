@@ -14,13 +14,16 @@ BEGIN, END = "<!-- coverage: python -m benchmarks.zoo -->", "<!-- end of coverag
 def lines(rows: Iterable[Row]) -> Iterator[str]:
     """The table, line by line."""
     columns = [f"γ {gamma}, t = {t}" for gamma in GAMMAS for t in TIME_STEPS]
-    yield "| " + " | ".join(("network", "pixels", "verdict", "spiking share", *columns)) + " |"
-    yield "| --- |" + " --- |" * (3 + len(columns))
+    yield (
+        "| " + " | ".join(("network", "pixels", "verdict", "spiking share", "amplification", *columns)) + " |"
+    )
+    yield "| --- |" + " --- |" * (4 + len(columns))
     for row in rows:
         share = "" if row.share is None else f"{row.share:.1%}"
+        larger = "" if row.amplification is None else f"{row.amplification:.1f}"
         found = [f"{one:.4f}" for gamma in GAMMAS for one in row.distances.get(str(gamma), ())]
         found += [""] * (len(columns) - len(found))
-        yield "| " + " | ".join((row.network, str(row.size), row.verdict, share, *found)) + " |"
+        yield "| " + " | ".join((row.network, str(row.size), row.verdict, share, larger, *found)) + " |"
 
 
 def section(rows: Iterable[Row]) -> str:

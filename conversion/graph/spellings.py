@@ -1,8 +1,8 @@
 """One spelling for each operation: torch offers many, and the tables of roles shall know few.
 
 * ``x.expand_as(y)``, ``view_as`` and ``reshape_as`` take the shape of y; ``type_as`` and ``to(y)`` its type.
-* ``mm``, ``mv`` and ``bmm`` are matmul, ``addmm`` and the like a sum with one; ``hstack``, ``hsplit`` and the
-  like are cat and tensor_split.
+* ``mm``, ``mv`` and ``bmm`` are matmul, ``addmm`` and the like a sum with one; ``hstack``, ``hsplit`` and
+  the like are cat and tensor_split.
 * The minimum over axes (the values of ``min``) is ``amin``; ``x.mT`` is a transposition.
 * Scaled dot products of attention are products and a softmax. A matrix of constants times a signal is a
   signal times constants.
@@ -23,6 +23,7 @@ from torch import fx
 
 from conversion.functions.attention import scaled_dot_product
 from conversion.functions.choices import COMPARISONS, chosen, compared
+from conversion.graph.complexes import write_in_real_numbers
 from conversion.graph.einsums import write_out_sums
 from conversion.graph.nodes import Adding, attribute, stand_for
 from conversion.graph.operations import ATTRIBUTES, METHODS, Kind
@@ -41,7 +42,9 @@ def spell_alike(captured: fx.GraphModule) -> None:
         if spelled is not node:
             node.replace_all_uses_with(spelled)
             captured.graph.erase_node(node)
-    write_out_sums(captured, _signals(captured.graph))
+    signals = _signals(captured.graph)
+    write_out_sums(captured, signals)
+    write_in_real_numbers(captured, signals)
     captured.graph.eliminate_dead_code()
     captured.recompile()
 

@@ -132,6 +132,23 @@ class LanguageAttention(OnTokens):
         return x + (scores.softmax(-1) @ v).transpose(1, 2).contiguous().view(b, n, -1)
 
 
+class ComplexPlaces(OnTokens):
+    """Rotary places as complex numbers of size 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(8, 8) for _ in range(3))
+        angles = torch.outer(torch.arange(36.0), torch.tensor([1.0, 0.3, 0.1, 0.03]))
+        self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles))
+
+    def rotated(self, x: Tensor) -> Tensor:
+        pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+        return torch.view_as_real(pairs * self.turns[: x.shape[1]]).flatten(2).type_as(x)
+
+    def tried(self, x: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(self.rotated(self.q(x)), self.rotated(self.k(x)), self.v(x))
+
+
 class Queries(OnTokens):
     """DETR: learned queries for every image ask what a transformer with sequences first has seen."""
 
@@ -263,7 +280,16 @@ class Hooks(OnMaps):
 NETWORKS = {
     kind.__name__: kind
     for kind in (
-        *(ChannelAttention, PlaceAttention, Windows, LanguageAttention, Queries, Shift, ByComparison),
+        *(
+            ChannelAttention,
+            PlaceAttention,
+            Windows,
+            LanguageAttention,
+            Queries,
+            Shift,
+            ComplexPlaces,
+            ByComparison,
+        ),
         *(SoftExperts, Unfolded, Capsules, Anchors, Moments, Hooks),
     )
 }

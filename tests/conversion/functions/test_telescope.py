@@ -115,3 +115,13 @@ def test_a_receiver_of_changes_estimates_the_function_of_the_estimates(
         weights = weights.view(-1, *[1] * (sent.ndim - 1))
         found = coding.decode((sent[1 : t + 1] * weights).sum(0), sent[0], t)
         torch.testing.assert_close(found, expected)
+
+
+def test_a_function_that_is_not_finite_at_first_recovers() -> None:
+    telescope, sent = Telescope(), []
+    one, two = torch.tensor([[[1.0]], [[2.0]], [[3.0]]]), torch.tensor([[[0.0]], [[0.0]], [[3.0]]])
+    for step in range(3):
+        signals = Signal(one[step], 1), Signal(two[step], 1)
+        sent.append(telescope.advance(torch.div, signals, {}, 1).data)
+    assert torch.stack(sent[:2]).isfinite().all()
+    assert float(sum(sent)) == pytest.approx(3 * 2.0 / 1.0)  # t F(means): 3 (6 / 3) / (3 / 3)
