@@ -35,7 +35,9 @@ class Telescope:
         self._sums: list[Tensor] = []  # of each signal that arrives, [B, ...]
         self._sent: Any = None  # t F(mean) after the last step, in the function's structure
 
-    def advance(self, function: Callable[..., Any], args: Any, kwargs: Any, steps: int) -> Any:
+    def advance(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, steps: int, together: bool = False
+    ) -> Any:
         """Signals that the operation sends in the next steps, in the function's own structure.
 
         Args:
@@ -43,8 +45,13 @@ class Telescope:
             args: its arguments; signals among them are what arrives.
             kwargs: its keyword arguments.
             steps: T. Signals that do not change over time may have one step.
+            together: images are the first axis of all that arrives and leaves, and do not meet; the function
+                then runs once for all steps where the shapes of its arguments allow it.
         """
-        sums = self._arrived(signals_in([args, kwargs]), steps)
+        signals = signals_in([args, kwargs])
+        sums = self._arrived(signals, steps)
+        if together and len({(signal.shape[0], signal.data.ndim) for signal in signals}) == 1:
+            return self._all_steps(function, args, kwargs, sums)
         sent = []
         for step in range(steps):
             t = self.done + step + 1
@@ -55,6 +62,28 @@ class Telescope:
             self._sent = total
         self.done += steps
         return over_time(sent)
+
+    def _all_steps(self, function: Callable[..., Any], args: Any, kwargs: Any, sums: list[Tensor]) -> Any:
+        """The same for images in the first axis, with time folded into it."""
+        steps = len(sums[0])
+        t = torch.arange(self.done + 1, self.done + steps + 1, dtype=sums[0].dtype, device=sums[0].device)
+
+        def times(value: Tensor) -> Tensor:
+            return t.view(-1, *[1] * (value.ndim - 1))
+
+        means = iter([(total / times(total)).flatten(0, 1) for total in sums])
+        args, kwargs = map_structure(partial(_next, means), Signal, (args, kwargs))
+
+        def total_of(result: Tensor) -> Tensor:
+            timed: Tensor = result.unflatten(0, (steps, -1))
+            return times(timed) * timed
+
+        totals = map_structure(total_of, Tensor, function(*args, **kwargs))
+        before, self._sent = self._sent, map_structure(lambda total: total[-1], Tensor, totals)
+        self.done += steps
+        if before is None:
+            before = map_structure(torch.zeros_like, Tensor, self._sent)
+        return map_structure(fold, Tensor, zip_structure(_increments, totals, before))
 
     def advance_elementwise(
         self, function: Callable[[Tensor], Tensor], current: Signal, steps: int
@@ -67,7 +96,7 @@ class Telescope:
         before = torch.zeros_like(totals[0]) if self._sent is None else self._sent
         self._sent = totals[-1]
         self.done += steps
-        return fold(torch.diff(totals, dim=0, prepend=before[None]))
+        return fold(_increments(totals, before))
 
     def _arrived(self, signals: Sequence[Signal], steps: int) -> list[Tensor]:
         """Sums of each signal up to each of the next steps, [T, B, ...]; the last ones are kept."""
@@ -75,6 +104,11 @@ class Telescope:
         sums = [_running(each.timed, steps, last) for each, last in zip(signals, before, strict=True)]
         self._sums = [total[-1] for total in sums]
         return sums
+
+
+def _increments(totals: Tensor, before: Tensor) -> Tensor:
+    """Differences from step to step [T, B, ...], the first from what was `before` [B, ...]."""
+    return torch.diff(totals, dim=0, prepend=before[None])
 
 
 def _running(timed: Tensor, steps: int, before: Tensor | None) -> Tensor:
