@@ -33,8 +33,10 @@ class DifferentialTelescope(Telescope):
         self._rest: list[Tensor] | None = None  # what arrives at rest, [B, ...] for each signal
         self._value_at_rest: Any = None
 
-    def advance(self, function: Callable[..., Any], args: Any, kwargs: Any, steps: int) -> Any:
-        """As `Telescope.advance`; at rest, F of what arrives there."""
+    def advance(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, steps: int, together: bool = False
+    ) -> Any:
+        """As `Telescope.advance`, step by step; at rest, F of what arrives there."""
         if self._rest is None:
             return self._at_rest(function, args, kwargs)
         return super().advance(function, args, kwargs, steps)

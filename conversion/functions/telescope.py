@@ -35,7 +35,9 @@ class Telescope:
         self._sums: list[Tensor] = []  # of each signal that arrives, [B, ...]
         self._value: Any = None  # F after the last step, in the function's structure; None: 0
 
-    def advance(self, function: Callable[..., Any], args: Any, kwargs: Any, steps: int) -> Any:
+    def advance(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, steps: int, together: bool = False
+    ) -> Any:
         """Signals that the operation sends in the next steps, in the function's own structure.
 
         Args:
@@ -43,8 +45,13 @@ class Telescope:
             args: its arguments; signals among them are what arrives.
             kwargs: its keyword arguments.
             steps: T. Signals that do not change over time may have one step.
+            together: images are the first axis of all that arrives and leaves, and do not meet; the function
+                then runs once for all steps where the shapes of its arguments allow it.
         """
-        decoded = self._decoded(signals_in([args, kwargs]), steps)
+        signals = signals_in([args, kwargs])
+        decoded = self._decoded(signals, steps)
+        if together and len({(signal.shape[0], signal.data.ndim) for signal in signals}) == 1:
+            return self._all_steps(function, args, kwargs, decoded)
         sent = []
         for step in range(steps):
             now = iter([each[step] for each in decoded])
@@ -54,6 +61,29 @@ class Telescope:
             self._value = value
         self.done += steps
         return over_time(sent)
+
+    def _all_steps(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, decoded: list[Tensor]
+    ) -> Any:
+        """The same for images in the first axis, with time folded into it."""
+        steps = len(decoded[0])
+        flat = iter([each.flatten(0, 1) for each in decoded])
+        args, kwargs = map_structure(partial(_next, flat), Signal, (args, kwargs))
+        found = map_structure(
+            lambda result: result.unflatten(0, (steps, -1)), Tensor, function(*args, **kwargs)
+        )
+        before = self._value
+        if before is None:
+            before = map_structure(lambda values: torch.zeros_like(values[0]), Tensor, found)
+        found = zip_structure(_finite, found, before)
+
+        def sent(values: Tensor, first: Tensor) -> Tensor:
+            return self._increments(steps, values, torch.cat([first[None], values[:-1]]))
+
+        increments = zip_structure(sent, found, before)
+        self._value = map_structure(lambda values: values[-1], Tensor, found)
+        self.done += steps
+        return map_structure(fold, Tensor, increments)
 
     def advance_elementwise(
         self, function: Callable[[Tensor], Tensor], current: Signal, steps: int
@@ -110,6 +140,15 @@ class Telescope:
         """Increments t F(mean) - (t - 1) F(mean before) of all next steps, [T, B, ...]."""
         t = self._counted(steps, values)
         return t * values - (t - 1) * before
+
+
+def _finite(values: Tensor, before: Tensor) -> Tensor:
+    """Values [T, B, ...] where they are finite, else the last one that was; see `Telescope._defined`."""
+    kept = []
+    for now in values:
+        before = now.where(now.isfinite(), before)
+        kept.append(before)
+    return torch.stack(kept)
 
 
 def _running(timed: Tensor, before: Tensor | None) -> Tensor:

@@ -101,7 +101,7 @@ class ByteLayers:
             shape = synapses.output_shape(source.shape)
             currents, _ = run_layer(shape, source.steps, (source, synapses), (), None, self._buffers)
             self._progress.ran[self._plan.roles[node].name] = BYTES
-            return Signal(currents, source.steps)
+            return Signal(currents[:, : synapses.outputs], source.steps)
         if self.moves(node):
             moved = self.moved(node, values)
             if moved is not None:

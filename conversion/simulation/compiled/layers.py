@@ -36,6 +36,7 @@ class Synapses:
     depthwise: bool  # weights are int32 [kernel_h, kernel_w, C'], one filter a channel
     tiled: bool  # weights are in tiles, for the processor's matrix unit
     largest: int  # most spikes of one neuron in one step, of either sign
+    outputs: int  # channels of the layer; beyond them, silent ones fill the last register
     geometry: dict[str, int]
 
     def output_shape(self, shape: Sequence[int]) -> list[int]:
@@ -59,7 +60,7 @@ def pack(
     """Pack a Conv2d (ungrouped or depthwise, zero padding) or Linear layer.
 
     Args:
-        module: the layer; outputs are a multiple of CHANNEL_MULTIPLE, inputs of 4.
+        module: the layer; inputs are a multiple of 4. Outputs are filled up to one of CHANNEL_MULTIPLE.
         spike_value: value of one incoming spike, [1, C, ...] or [1, 1, ...].
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine weights are, see `conversion.simulation.fused.fixed_point`.
@@ -67,6 +68,8 @@ def pack(
         least: fewest; negative where spikes are taken back.
     """
     fixed = fixed_point(module, spike_value, threshold, precision, most, least)
+    real = len(fixed.bias)
+    fixed = _filled(fixed, -real % CHANNEL_MULTIPLE)
     geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
         given = getattr(module, name, (default, default))
@@ -84,7 +87,18 @@ def pack(
     else:
         packed = _packed(by_tap, digits, vectors, lanes)
     shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
-    return Synapses(fixed, packed, shift, digits, vectors, depthwise, tiled, max(most, -least), geometry)
+    return Synapses(
+        fixed, packed, shift, digits, vectors, depthwise, tiled, max(most, -least), real, geometry
+    )
+
+
+def _filled(fixed: FixedPoint, more: int) -> FixedPoint:
+    """The same with some more output channels, of no weight."""
+    if not more:
+        return fixed
+    weights = F.pad(fixed.weights, (0, 0, 0, 0, 0, 0, 0, more))
+    scale, bias = F.pad(fixed.scale, (0, more), value=1.0), F.pad(fixed.bias, (0, more))
+    return FixedPoint(weights.contiguous(), scale.contiguous(), bias.contiguous(), fixed.precision)
 
 
 def _packed(weights: Tensor, digits: int, vectors: int, lanes: int) -> Tensor:

@@ -58,5 +58,11 @@ class Prepared:
 def limits_here() -> Limits:
     """Layers that the kernels run on this machine."""
     return Limits(
-        has_synapses(), CHANNEL_MULTIPLE, MAX_CHANNELS, MAX_ADDENDS, telescopes=True, depthwise=True
+        has_synapses(),
+        CHANNEL_MULTIPLE,
+        MAX_CHANNELS,
+        MAX_ADDENDS,
+        telescopes=True,
+        depthwise=True,
+        fills=True,
     )

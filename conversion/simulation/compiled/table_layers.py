@@ -93,8 +93,12 @@ class TableLayers:
             source = values[node.all_input_nodes[0]]
             drive = self._drive(node, source)
             if drive is not None:
-                shape = drive[1].synapses.output_shape(source.shape)
-                return run_tables(shape, source.steps, self._lanes, drive, (), None)
+                synapses = drive[1].synapses
+                shape = synapses.output_shape(source.shape)
+                currents = run_tables(shape, source.steps, self._lanes, drive, (), None)
+                if synapses.outputs == shape[1]:
+                    return currents
+                return Signal(currents.data[:, : synapses.outputs], source.steps)
         if self._bytes.moves(node):
             moved = self._moved(node, values)
             if moved is not None:

@@ -34,6 +34,7 @@ class Limits:
         most_addends: most values that are added to the output of a layer with weights.
         telescopes: neurons behind telescoped functions fire in them, see `firing.telescoped`.
         depthwise: they add up layers with one filter a channel, too.
+        fills: output channels of layers that no neurons follow directly may be of any number.
     """
 
     synapses: bool
@@ -42,6 +43,7 @@ class Limits:
     most_addends: int
     telescopes: bool = False
     depthwise: bool = False
+    fills: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def is_spike_driven(fitted: Fitted, limits: Limits, node: fx.Node) -> bool:
     else:
         suits = isinstance(module, nn.Linear) and len(plan.shapes[node]) == 2
     source = node.args[0] if node.args else None
-    if not suits or not has_kernel_shape(plan.shapes[node], limits) or not isinstance(source, fx.Node):
+    fits = limits.fills or has_kernel_shape(plan.shapes[node], limits)
+    if not suits or not fits or len(plan.shapes[node]) not in (2, 4) or not isinstance(source, fx.Node):
         return False
     channels = module.weight.shape[1] * getattr(module, "groups", 1)
     return (

@@ -125,7 +125,8 @@ class TorchLayers:
         operation = operation_of(self._plan.captured, node)
         if all(source in self._progress.constant for source in node.all_input_nodes):
             return _constant(operation, args, kwargs)
-        return self._telescope(node).advance(operation, args, kwargs, steps)
+        together = not self._plan.roles[node].moved
+        return self._telescope(node).advance(operation, args, kwargs, steps, together)
 
     def _telescope(self, node: fx.Node) -> Telescope:
         if node not in self._progress.telescopes:

@@ -41,7 +41,10 @@ def means(results: list[Signal], shape: torch.Size) -> Tensor:
 
 @pytest.mark.parametrize("chunks", [(12,), (1,) * 12, (5, 4, 3)])
 @pytest.mark.parametrize("name", [*FUNCTIONS, *OF_TWO])
-def test_the_mean_sent_is_the_function_of_the_mean_that_arrived(name: str, chunks: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_the_mean_sent_is_the_function_of_the_mean_that_arrived(
+    name: str, chunks: tuple[int, ...], together: bool
+) -> None:
     generator = torch.Generator().manual_seed(0)
     function = FUNCTIONS.get(name) or OF_TWO[name]
     arrived = [
@@ -51,13 +54,28 @@ def test_the_mean_sent_is_the_function_of_the_mean_that_arrived(name: str, chunk
     telescope, results, now = Telescope(), [], 0
     for steps in chunks:
         signals = [fold(each[now : now + steps]) for each in arrived]
-        result = telescope.advance(function, tuple(signals), {}, steps)
+        result = telescope.advance(function, tuple(signals), {}, steps, together)
         results.append(result[0] if isinstance(result, list | tuple) else result)
         now += steps
     for t in range(1, STEPS + 1):
         expected = function(*(each[:t].mean(0) for each in arrived))
         expected = expected[0] if isinstance(expected, tuple) else expected
         torch.testing.assert_close(means(results, expected.shape)[t - 1], expected)
+
+
+def test_all_steps_run_in_one_call_where_images_come_first() -> None:
+    calls: list[torch.Size] = []
+
+    def square(x: Tensor, y: Tensor) -> Tensor:
+        calls.append(x.shape)
+        return x * y
+
+    signal, other = (fold(torch.rand(STEPS, BATCH, 4)) for _ in range(2))
+    Telescope().advance(square, (signal, other), {}, STEPS, together=True)
+    assert calls == [(STEPS * BATCH, 4)]
+    wide = fold(torch.rand(STEPS, BATCH, 1, 4))  # other axes: how they meet depends on the size of the batch
+    Telescope().advance(square, (signal, wide), {}, STEPS, together=True)
+    assert calls[1:] == [(BATCH, 4)] * STEPS
 
 
 def test_a_constant_beside_a_signal_is_repeated() -> None:
