@@ -62,9 +62,7 @@ class Telescope:
         self.done += steps
         return over_time(sent)
 
-    def _all_steps(
-        self, function: Callable[..., Any], args: Any, kwargs: Any, decoded: list[Tensor]
-    ) -> Any:
+    def _all_steps(self, function: Callable[..., Any], args: Any, kwargs: Any, decoded: list[Tensor]) -> Any:
         """The same for images in the first axis, with time folded into it."""
         steps = len(decoded[0])
         flat = iter([each.flatten(0, 1) for each in decoded])
