@@ -1,24 +1,18 @@
-"""What a recipe does and needs, read off its parts; and what is known of it, measured and published."""
+"""What a recipe does and needs, read off its parts; `descriptions` shows it."""
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import json
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from conversion import Recipe, RecipeError, recipe_from
+from benchmarks.commands.descriptions import CATALOGUE, Description, PartDescription
+from conversion import Recipe, RecipeError, recipe_from, recipe_names
 from conversion.neurons.quantiser import Quantiser
 from conversion.parts import Part
 from conversion.recipes import KINDS
 from conversion.scales import Scale
-from leaderboard import ResultStore, load_published, rank, render, render_published
 from leaderboard.files.yaml_files import YamlError, read_text
-from leaderboard.published import beside, select_published
-from leaderboard.ranking.boards import only_recipe
 from leaderboard.ranking.wording import GROUP_TITLES
 
 EXAMPLE_T, EXAMPLE_DEPTH = 16, 10
@@ -36,27 +30,16 @@ def parse(text: str) -> Recipe:
         raise RecipeError(f"'{text}' is neither a recipe's name nor a YAML mapping: {error}") from error
 
 
-def show_recipe(recipe: Recipe, console: Console) -> None:
-    """Print what a recipe is, what it needs, and its parts."""
-    console.print(Text(recipe.label, style="bold"))
-    for line in (recipe.summary, recipe.paper):
-        console.print(Text(line))
-    console.print()
-    table = _table()
-    for name, value in needs(recipe).items():
-        table.add_row(Text(name, style="bold"), Text(value))
-    console.print(table)
+def described(recipe: Recipe) -> Description:
+    """What a recipe is, what it needs, and its parts."""
+    parts = []
     for kind in KINDS:
         part: Part = getattr(recipe, kind)
-        console.print()
-        console.print(Text.assemble((f"{kind}: ", "bold"), part.name))
-        console.print(Text(_summary(part)), soft_wrap=True)
-        lines = parameters(part)
-        if lines:
-            table = _table()
-            for cells in lines:
-                table.add_row(*map(Text, cells))
-            console.print(table)
+        lines = [list(line) for line in parameters(part)]
+        parts.append(PartDescription(kind, part.name, _summary(part), lines))
+    return Description(
+        recipe.label, recipe.name, recipe.group, recipe.summary, recipe.paper, needs(recipe), parts
+    )
 
 
 def needs(recipe: Recipe) -> dict[str, str]:
@@ -136,27 +119,17 @@ def _summary(part: Part) -> str:
     return " ".join(paragraph.split())
 
 
-def show_known(name: str, results: Path, console: Console) -> None:
-    """Print what was measured of a recipe, whatever its parameters, and what papers report.
+def everything() -> dict[str, dict[str, Any]]:
+    """The catalogue, as the code says it now."""
+    from datamodules import registry
+    from lightning_modules import networks
 
-    Raises:
-        StoreError: the published figures cannot be read.
-    """
-    published = select_published(load_published(), recipe=name)
-    boards = only_recipe(rank(ResultStore(results).load().records), name)
-    console.print()
-    if boards:
-        console.print(Text(f"Measured, in {results}", style="bold"))
-        render(boards, console, published)
-    else:
-        console.print(Text(f"Not measured yet: no records of it in {results}."))
-    shown = {id(each.curve) for board in boards for each in beside(board, published)}
-    others = [curve for curve in published if id(curve) not in shown]
-    if others:
-        console.print()
-        console.print(Text("Published" + (" elsewhere" if shown else ""), style="bold"))
-        render_published(others, console)
+    return {
+        "recipes": {name: described(recipe_from(name)).as_data() for name in recipe_names()},
+        "networks": {name: networks.describe(name) for name in networks.names()},
+        "datasets": {name: registry.describe(name) for name in registry.names()},
+    }
 
 
-def _table() -> Table:
-    return Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+if __name__ == "__main__":
+    CATALOGUE.write_text(json.dumps(everything(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

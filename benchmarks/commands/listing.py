@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from benchmarks.commands.options import RESULTS, stop
+from benchmarks.commands.reading import GROUP_NAMES
 from benchmarks.output import printable, say, screen
+
+if TYPE_CHECKING:
+    from benchmarks.commands.descriptions import Description
 
 
 @click.command(name="list")
@@ -31,16 +36,26 @@ def describe(recipe: str, results: Path) -> None:
     Shows its parts with parameters and search ranges, its spikes and fairness group, what it needs before
     it can convert, what was measured in RESULTS, and what papers report.
     """
-    from benchmarks.commands.describing import parse, show_known, show_recipe
-    from conversion import RecipeError
+    from benchmarks.commands.descriptions import known_recipe, show, show_known
     from leaderboard import StoreError
 
     console = screen()
+    chosen = known_recipe(recipe) or _composed(recipe)
     try:
-        chosen = parse(recipe)
-        show_recipe(chosen, console)
+        show(chosen, console)
         show_known(chosen.name, results, console)
-    except (RecipeError, StoreError) as error:
+    except StoreError as error:
+        stop(str(error))
+
+
+def _composed(recipe: str) -> Description:
+    """A recipe that is no preset of our own; what its parts are is known to PyTorch's half alone."""
+    from benchmarks.commands.describing import described, parse
+    from conversion import RecipeError
+
+    try:
+        return described(parse(recipe))
+    except RecipeError as error:
         stop(str(error))
 
 
@@ -56,19 +71,18 @@ def _listing(what: str) -> dict[str, list[tuple[str, str]]]:
         import energy
 
         return {"": [(name, f"{model.summary}. {model.source}.") for name, model in energy.models().items()]}
-    if what == "recipes":
-        from conversion import recipe_from, recipe_names
-        from leaderboard.ranking.wording import GROUP_TITLES
+    from benchmarks.commands.descriptions import catalogue
 
-        recipes = [recipe_from(name) for name in recipe_names()]
-        return {
-            GROUP_TITLES[group]: [(each.name, each.summary) for each in recipes if each.group == group]
-            for group in GROUP_TITLES
-        }
-    if what == "networks":
-        from lightning_modules import networks
+    known = catalogue(what)
+    if known is None:  # a package adds some, so that all have to be asked
+        from benchmarks.commands.describing import everything
 
-        return {"": [(name, networks.describe(name)) for name in networks.names()]}
-    from datamodules import registry
-
-    return {"": [(name, registry.describe(name)) for name in registry.names()]}
+        known = everything()[what]
+    if what != "recipes":
+        return {"": list(known.items())}
+    titles = {each["group"]: each["needs"]["group"] for each in known.values()}
+    return {
+        titles[group]: [(each["name"], each["summary"]) for each in known.values() if each["group"] == group]
+        for group in GROUP_NAMES
+        if group in titles
+    }

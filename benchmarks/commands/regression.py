@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from benchmarks.commands.options import stop
@@ -43,7 +43,7 @@ def regress(matrix: str, baseline: Path, update: bool) -> None:
     """
     from benchmarks.matrix import load, locate
 
-    console = screen(width=None if sys.stdout.isatty() else 160)
+    console = screen()
     try:
         chosen = load(locate(matrix))
     except MatrixError as error:
@@ -100,12 +100,33 @@ def _say(before: Baseline | None, now: Baseline, moved: list[Move], console: Con
     if not moved:
         console.print(f"{compared} of {len(now.cells)} cells compared, nothing has moved.")
         return
-    table = Table("cell", "what moved first", "from", "to", "others", "where to look")
     for move in moved:
-        cells = (move.cell, move.what, move.before, move.after, str(move.others), move.room)
-        table.add_row(*map(Text, cells))
-    console.print(table)
+        console.print(Text(f"\n{move.cell}", style="bold"))
+        for name, text in _lines(move):
+            console.print(Padding(Text.assemble((f"{name:<6} ", "dim"), text), (0, 0, 0, 2)))
+    console.print()
     console.print(f"{len(moved)} of {compared} cells have moved.")
+
+
+def _lines(move: Move) -> list[tuple[str, str]]:
+    """What to say of a cell that has moved: its score first."""
+    others = f", and {move.others} numbers after it" if move.others else ""
+    found = [("score", move.score)] if move.score else []
+    found.append(("first", f"{move.what}: from {move.before} to {move.after}{others}"))
+    return [*found, ("look", "; ".join([*_packages_in(move.cell), move.room]))]
+
+
+def _packages_in(cell: str) -> list[str]:
+    """Modules of installed packages that a cell's name speaks of: there the reason is most likely."""
+    from importlib.metadata import entry_points
+
+    from spikemark_plugins import GROUPS
+
+    words = {word for part in cell.split(" / ") for word in (part, part.split(" ")[0])}
+    entries = [entry for group in GROUPS for entry in entry_points(group=group) if entry.name in words]
+    return [
+        f"{entry.value}, of your package {entry.dist.name if entry.dist else entry.name}" for entry in entries
+    ]
 
 
 def _reasons(moved: list[Move], console: Console) -> None:

@@ -13,7 +13,7 @@ from benchmarks.errors import PluginError
 from benchmarks.plugins.kinds import KINDS
 from datamodules import DataError
 from leaderboard.files.yaml_files import YamlError, read_text
-from spikemark_plugins.names import did_you_mean
+from spikemark_plugins.names import closest
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,14 @@ def judge(text: str, data_root: Path | None) -> Iterator[LawVerdict]:
     kinds = [kind for kind, each in KINDS.items() if name in each.names()]
     if not kinds:
         known = {each for kind in KINDS.values() for each in kind.names()}
+        near = closest(name, sorted(known))
+        question = (
+            f"; did you mean '{near}'?"
+            if near
+            else "; `spikemark list recipes` (networks, datasets) says what there is."
+        )
         raise PluginError(
-            f"there is no recipe, network or data set '{name}'{did_you_mean(name, sorted(known))}\n"
+            f"there is no recipe, network or data set '{name}'{question}\n"
             "If a package of yours adds it, install that into this Python: "
             f"{sys.executable} -m pip install --no-deps -e FOLDER"
         )

@@ -168,25 +168,19 @@ def _point(row: Row, point: PooledPoint, models: Sequence[str], *, bounded: bool
 
 
 def _energy_of_layers(row: Row, models: Sequence[str]) -> Data | None:
-    """Energy of each layer (µJ) at parity, or at the end where there is none; mean over runs."""
-    points = [parity_point(r, PARITY_POINTS) or final_point(r) for r in row.records]
-    runs = [
-        {model: layer_energies(record, point, model) for model in models}
-        for record, point in zip(row.records, points, strict=True)
-    ]
-    known = {model: [found for run in runs if (found := run[model])] for model in models}
-    names = list(dict.fromkeys(name for found in known.values() for each in found for name in each))
+    """Energy of each layer (µJ) of the first run, at parity or at the end where there is none."""
+    record = row.records[0]
+    reached = parity_point(record, PARITY_POINTS)
+    point = reached or final_point(record)
+    known = {model: found for model in models if (found := layer_energies(record, point, model))}
+    names = list(dict.fromkeys(name for found in known.values() for name in found))
     if not names:
         return None
     return {
-        "t": rounded(_mean([float(point.t_total) for point in points])),
-        "parity": all(parity_point(r, PARITY_POINTS) is not None for r in row.records),
+        "t": rounded(point.t_total),
+        "parity": reached is not None,
         "names": [wording.plain(name) for name in names],
-        "energy": {
-            model: [_micro(_mean([each.get(name, 0.0) for each in known[model]])) for name in names]
-            for model in models
-            if len(known[model]) == len(runs)
-        },
+        "energy": {model: [_micro(found.get(name, 0.0)) for name in names] for model, found in known.items()},
     }
 
 
@@ -210,8 +204,3 @@ def _published(each: Comparison) -> Data:
 
 def _micro(picojoules: float | None) -> float | None:
     return None if picojoules is None else rounded(picojoules / PJ_PER_UJ)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) and known else None

@@ -111,6 +111,14 @@ def _weights(times: Sequence[float], limit: int) -> list[float]:
 
 
 def _area_drawn(row: Row, limit: int) -> FloatArray | None:
+    known, key = row.resampled.kept, ("area", row.until, limit)
+    if key not in known:
+        known[key] = _areas(row, limit)
+    drawn: FloatArray | None = known[key]
+    return drawn
+
+
+def _areas(row: Row, limit: int) -> FloatArray | None:
     runs = row.resampled.metrics()
     if runs is None:
         return None
@@ -143,6 +151,14 @@ def _or_infinite(value: float | None) -> float:
 
 
 def _metrics_apart(first: Row, second: Row) -> bool:
+    """By their metrics at their read-outs; known once it was asked, whatever the order is."""
+    known, key = first.resampled.kept, ("apart from", id(second.resampled), first.until, second.until)
+    if key not in known:
+        known[key] = _metrics_told_apart(first, second)
+    return bool(known[key])
+
+
+def _metrics_told_apart(first: Row, second: Row) -> bool:
     difference = snn_minus_snn(second.records, first.records, (second.until, first.until))
     return first.metric != second.metric if difference is None else difference.excludes_zero
 

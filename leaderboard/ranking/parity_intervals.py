@@ -12,10 +12,11 @@ Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 1
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,6 +62,12 @@ class ResampledParity:
     def __init__(self, records: Sequence[Record]) -> None:
         self._records = records
         self._at: dict[tuple[float, int | None], list[dict[str, FloatArray]]] = {}
+        self._pooled: dict[tuple[float, int | None], dict[str, FloatArray]] = {}
+        self._intervals: dict[tuple[float, int | None, float], ParityInterval] = {}
+        self._ends: dict[int | None, FloatArray | None] = {}
+        self.kept: dict[
+            object, Any
+        ] = {}  # what others computed of the same runs, and ask for again and again
 
     def interval(
         self, points: float, until: int | None = None, *, level: float = LEVEL
@@ -75,30 +82,33 @@ class ResampledParity:
         Returns:
             None where a record lacks its outcomes, or scoring them again and again would take long.
         """
-        runs = self._at_parity(points, until)
-        if not runs:
+        figures = self._figures(points, until)
+        if not figures:
             return None
-        models = sorted(set.intersection(*(set(each) for each in runs)))
-        bounds = {model: _bounds(_pooled([each[model] for each in runs]), level) for model in models}
-        return ParityInterval(bounds.pop(STEPS), bounds)
+        key = points, until, level
+        if key not in self._intervals:
+            bounds = {model: _bounds(values, level) for model, values in sorted(figures.items())}
+            self._intervals[key] = ParityInterval(bounds.pop(STEPS), bounds)
+        return self._intervals[key]
 
     def drawn(self, points: float, until: int | None, name: str = STEPS) -> FloatArray | None:
         """Time steps to parity [R], or energy there under the model `name`, infinite where it is not reached.
 
         None where `interval` is None, or a record has no figure under the model.
         """
-        runs = self._at_parity(points, until)
-        found = [each[name] for each in runs if name in each]
-        return _pooled(found) if found and len(found) == len(runs) else None
+        return self._figures(points, until).get(name)
 
     def metric(self, until: int | None) -> FloatArray | None:
         """Metric [R] at the last read-out that counts, mean over runs; None as for `interval`."""
+        if until in self._ends:
+            return self._ends[until]
         found = [
             gaps[[point.t for point in readouts(record)].index(until) if until is not None else -1] + ann
             for record, gaps, ann in self._gaps
         ]
         shared = min(map(len, found), default=0)
         mean: FloatArray | None = np.mean([each[:shared] for each in found], axis=0) if found else None
+        self._ends[until] = mean
         return mean
 
     def metrics(self) -> list[tuple[Record, FloatArray]] | None:
@@ -115,6 +125,15 @@ class ResampledParity:
         drawn = [(record, _drawn(record)) for record in self._records]
         known = [(record, *found) for record, found in drawn if found is not None]
         return known if len(known) == len(drawn) else []
+
+    def _figures(self, points: float, until: int | None) -> dict[str, FloatArray]:
+        """Time steps and energies at parity [R], pooled over runs, that all runs have."""
+        key = points, until
+        if key not in self._pooled:
+            runs = self._at_parity(points, until)
+            names = set.intersection(*(set(each) for each in runs)) if runs else set()
+            self._pooled[key] = {name: _pooled([each[name] for each in runs]) for name in names}
+        return self._pooled[key]
 
     def _at_parity(self, points: float, until: int | None) -> list[dict[str, FloatArray]]:
         key = points, until
@@ -175,13 +194,18 @@ def _models(record: Record, points: Sequence[Point]) -> set[str]:
 def _pooled(runs: Sequence[FloatArray]) -> FloatArray:
     """Median over runs, infinite as soon as one is; [R]."""
     shared = min(map(len, runs))
-    stacked = np.stack([run[:shared] for run in runs])
-    pooled: FloatArray = np.where(np.isinf(stacked).any(0), np.inf, np.median(stacked, axis=0))
+    stacked = np.sort(np.stack([run[:shared] for run in runs]), axis=0)  # faster than a median of few
+    low, high = (len(runs) - 1) // 2, len(runs) // 2
+    if len(runs) == 1:
+        return runs[0]
+    pooled: FloatArray = np.where(np.isinf(stacked[-1]), np.inf, (stacked[low] + stacked[high]) / 2)
     return pooled
 
 
 def _bounds(values: FloatArray, level: float) -> Bounds:
+    """Figures that occur, never a mean of a finite and an infinite one: the inverted distribution."""
+    ordered = np.sort(values)
     tails = [(1 - level) / 2, (1 + level) / 2]
-    # Figures that occur, never a mean of a finite and an infinite one.
-    low, high = np.quantile(values, tails, method="inverted_cdf")
-    return Bounds(*(float(bound) if np.isfinite(bound) else None for bound in (low, high)))
+    places = [max(math.ceil(round(tail * len(ordered), 6)) - 1, 0) for tail in tails]
+    low, high = (float(ordered[place]) for place in places)
+    return Bounds(*(bound if math.isfinite(bound) else None for bound in (low, high)))

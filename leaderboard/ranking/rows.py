@@ -131,10 +131,14 @@ class Row:
         gap = snn_minus_ann(self.records, self.until)
         return None if gap is None else Interval(100 * gap.low, 100 * gap.high)
 
-    @cached_property
+    @property
     def curve(self) -> list[PooledPoint]:
         """Every read-out that all runs of the row share, fewest steps first."""
-        return _curve(self.records)
+        kept = self.resampled.kept
+        if "curve" not in kept:
+            kept["curve"] = _curve(self.records)
+        found: list[PooledPoint] = kept["curve"]
+        return found
 
 
 def pool_by_seed(records: Iterable[Record]) -> list[list[Record]]:

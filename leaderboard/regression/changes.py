@@ -37,6 +37,7 @@ class Move:
     after: str
     room: str
     others: int = 0  # further numbers of the cell that have moved
+    score: str = ""  # what became of the metric at the last read-out; "" where a cell is new or missing
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def moves(
             if changes:
                 first = changes[0]
                 before, after = _text(first.before, first.after)
-                found.append(Move(name, first.what, before, after, first.room, len(changes) - 1))
+                score = _score(baseline[name], now[name])
+                found.append(Move(name, first.what, before, after, first.room, len(changes) - 1, score))
     return found
 
 
@@ -149,6 +151,21 @@ def _is_shifted(old: MeasuredCell, new: MeasuredCell) -> bool:
 
 def _same_spikes(pairs: list[tuple[MeasuredPoint, MeasuredPoint]]) -> bool:
     return all(one.spikes == other.spikes for one, other in pairs) and any(one.spikes for one, _ in pairs)
+
+
+def _score(old: MeasuredCell, new: MeasuredCell) -> str:
+    """The first metric at the last read-out that both have."""
+    both = [t for t in old.readings if t in new.readings]
+    if not both:
+        return ""
+    was, is_now = old.readings[both[-1]].metrics, new.readings[both[-1]].metrics
+    name = next((name for name in was if name in is_now), None)
+    if name is None:
+        return ""
+    if was[name] == is_now[name]:
+        return f"{name} at t = {both[-1]} stays {was[name]:.4g}"
+    before, after = _text(was[name], is_now[name])
+    return f"{name} at t = {both[-1]} from {before} to {after}"
 
 
 def _text(before: float | str, after: float | str) -> tuple[str, str]:

@@ -1,9 +1,14 @@
 import io
+import json
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
-from benchmarks.commands.describing import needs, parameters, parse, show_known, show_recipe
+from benchmarks.commands import descriptions
+from benchmarks.commands.describing import described, everything, needs, parameters, parse
+from benchmarks.commands.descriptions import CATALOGUE, Description, known_recipe, show, show_known
 from conversion import RecipeError, recipe_from, recipe_names
 from conversion.neurons import SpikeCalibrated
 from conversion.recipes import KINDS
@@ -21,7 +26,7 @@ def printed(function, *arguments, width=100):
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_can_be_described(name):
     recipe = recipe_from(name)
-    text = printed(show_recipe, recipe)
+    text = printed(show, described(recipe))
     assert text.startswith(f"{name}\n")
     for kind in KINDS:
         part = getattr(recipe, kind)
@@ -29,6 +34,42 @@ def test_every_recipe_can_be_described(name):
         for key, value in part.as_dict().items():
             assert key == "name" or f"{key} = {value}" in text
     assert "  \n\n\n" not in text
+
+
+def test_the_catalogue_is_what_the_code_says():
+    now = json.loads(json.dumps(everything()))
+    kept = json.loads(CATALOGUE.read_text(encoding="utf-8"))
+    changed = [f"{kind}: {name}" for kind in now for name in now[kind] | kept[kind]
+               if now[kind].get(name) != kept[kind].get(name)]  # fmt: skip
+    assert changed == [], "run python -m benchmarks.commands.describing"
+
+
+def test_the_catalogue_gives_back_what_was_put_in():
+    recipe = described(recipe_from("spicalib"))
+    assert Description.of(recipe.as_data()) == recipe == known_recipe("spicalib")
+    assert known_recipe("{preset: burst}") is None
+
+
+def test_where_a_package_adds_recipes_all_are_asked_anew(monkeypatch):
+    monkeypatch.setattr(descriptions, "entry_points", lambda group: [group] if "recipes" in group else [])
+    assert known_recipe("spicalib") is None
+    assert descriptions.catalogue("networks")
+
+
+@pytest.mark.parametrize(
+    "words", [["list", "recipes"], ["list", "networks"], ["list", "datasets"], ["describe", "spicalib"]]
+)
+def test_listing_and_describing_load_no_torch(words, tmp_path):
+    code = (
+        "import sys; from benchmarks.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'torchvision', 'scipy', 'pandas'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout) > 100
 
 
 def test_names_and_mappings_are_read_as_matrices_have_them():
@@ -78,7 +119,8 @@ def test_needs_are_read_off_the_parts():
     assert "runs" not in needs(recipe_from("qcfs"))["calibration"]
 
 
-def test_what_is_not_measured_is_said(tmp_path):
+def test_what_is_not_measured_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("leaderboard.reference.shipped.HERE", tmp_path)
     text = printed(show_known, "cos", tmp_path)
     assert "Not measured yet" in text
     assert "74.17" in text  # published: ImageNet, ResNet-34, T = 8

@@ -158,3 +158,11 @@ def test_what_only_the_same_arithmetic_can_judge_is_left_out_elsewhere(make):
     one_cell = baseline.model_copy(update={"only_same": {steady: "it decides"}})
     assert steady not in one_cell.comparable(cells, {"torch": "3"})
     assert len(one_cell.comparable(cells, {"torch": "3"})) == 1
+
+
+def test_the_score_is_said_whatever_moved_first(cell):
+    moved = changed(changed(cell, 2, "spikes", "large", 1.0), 4, "metrics", "top1", 0.1)
+    move = only(cell, moved)
+    assert move.score.startswith("top1 at t = 4 from 0.")
+    assert move.score.endswith(" to 0.1000") or move.score.endswith(" to 0.1")
+    assert only(cell, changed(cell, 2, "spikes", "large", 1.0)).score.startswith("top1 at t = 4 stays 0.")
