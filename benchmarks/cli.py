@@ -12,8 +12,11 @@ from benchmarks.commands.listing import describe, list_
 from benchmarks.commands.pictures import pictures
 from benchmarks.commands.plugins import check, new
 from benchmarks.commands.reading import leaderboard, published, results
+from benchmarks.commands.references import reference
 from benchmarks.commands.regression import regress
+from benchmarks.commands.reproducing import reproduce
 from benchmarks.commands.running import run, status, sync
+from benchmarks.commands.submissions import validate
 from benchmarks.commands.tuning import tune
 from benchmarks.output.streams import Spikemark
 
@@ -29,7 +32,7 @@ def main() -> None:
     Start here:
       spikemark run quickstart          needs no data, a few minutes on two cores
       spikemark status                  how far it is, from another terminal
-      spikemark leaderboard             rank everything measured so far
+      spikemark leaderboard             rank what was measured so far, among the references
       spikemark diagnose quickstart     where a conversion goes wrong, layer by layer
       spikemark list recipes            what a matrix can name
       spikemark describe spicalib       what a recipe does, and what is known of it
@@ -46,6 +49,9 @@ for command in (
     export,
     import_,
     leaderboard,
+    reference,
+    reproduce,
+    validate,
     compare,
     published,
     results,

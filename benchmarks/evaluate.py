@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,7 +26,16 @@ from benchmarks.provenance import (
 from conversion import Converted, Recipe
 from datamodules import DataModule
 from leaderboard import Record
-from leaderboard.records.record import Ann, LayerCounts, Point, Provenance, RecipeSummary, SourceLayer
+from leaderboard.records.record import (
+    BENCHMARK_VERSION,
+    Ann,
+    FunctionCounts,
+    LayerCounts,
+    Point,
+    Provenance,
+    RecipeSummary,
+    SourceLayer,
+)
 from lightning_modules.callback import SpikingEvaluation
 from lightning_modules.results import EvaluationResult
 
@@ -94,6 +104,7 @@ def _record(
 ) -> Record:
     commit, dirty = git_state()
     return Record(
+        benchmark_version=BENCHMARK_VERSION,
         cell_id=cell.id,
         matrix=cell.settings.matrix,
         task=cell.settings.task.name,
@@ -112,6 +123,10 @@ def _record(
         ),
         sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
         layers=[LayerCounts.model_validate(asdict(layer)) for layer in result.counts.layers],
+        functions=[
+            FunctionCounts(name=name, **asdict(function))
+            for name, function in (result.counts.functions or {}).items()
+        ],
         curve=[Point.model_validate(vars(measurement)) for measurement in result.curve],
         outcomes=cell.settings.task.outcomes(result.metric, result.ann_outcomes, result.outcomes),
         provenance=Provenance(
@@ -126,11 +141,19 @@ def _record(
             reductions=result.reductions,
             nondeterministic=nondeterminism(device),
             data=data,
+            checkpoint=_below_the_root(cell.ann.network.checkpoint),
             wall_time_s={stage: round(value, 3) for stage, value in seconds.items()},
             peak_memory_mib=round(peak_memory_mib(device), 1),
             conversion=result.report,
         ),
     )
+
+
+def _below_the_root(checkpoint: str | None) -> str | None:
+    """A checkpoint's name as others can find it: folders of this machine say nothing to them."""
+    if checkpoint is None:
+        return None
+    return Path(checkpoint).name if Path(checkpoint).expanduser().is_absolute() else checkpoint
 
 
 def method_of(recipe: Recipe, made_for_conversion: bool = False) -> RecipeSummary:

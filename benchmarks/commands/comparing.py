@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from benchmarks.commands.options import RESULTS, stop
+from benchmarks.commands.reading import REFERENCES
 from benchmarks.output import screen
 
 
@@ -15,14 +16,15 @@ from benchmarks.output import screen
 @click.argument("second")
 @RESULTS
 @click.option("--t", "limit", type=click.FloatRange(min=1), help="Run no network longer than this.")
-def compare(first: str, second: str, results: Path, limit: float | None) -> None:
-    """Explain how FIRST and SECOND differ: two recipes of RESULTS, or two results folders.
+@REFERENCES
+def compare(first: str, second: str, results: Path, limit: float | None, with_references: bool) -> None:
+    """Explain how FIRST and SECOND differ: two recipes of RESULTS or the references, or two results folders.
 
     Recipes are named as on the leaderboard. Shows the settings that differ, the metric at every time step
     and in the end, time steps and energy to parity, and whether the test images tell the two apart (paired
     bootstrap, seeds pooled). Folders are compared row by row.
     """
-    from benchmarks.commands.reading import read_records
+    from benchmarks.commands.reading import read_records, with_shipped
     from leaderboard import rank
     from leaderboard.comparison.pairs import compare_folders, compare_recipes
     from leaderboard.comparison.tables import render_folders, render_pair
@@ -34,7 +36,8 @@ def compare(first: str, second: str, results: Path, limit: float | None) -> None
         render_folders(*compare_folders(*boards), console)
         return
     try:
-        pairs = compare_recipes(at_limit(rank(read_records([results]).records), limit), first, second)
+        loaded, origins = with_shipped([results], with_references)
+        pairs = compare_recipes(at_limit(rank(loaded.records, origins), limit), first, second)
     except ValueError as error:
         stop(f"{results}: {error}")
     for pair in pairs:

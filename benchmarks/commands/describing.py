@@ -21,7 +21,7 @@ from leaderboard.published import beside, select_published
 from leaderboard.ranking.boards import only_recipe
 from leaderboard.ranking.wording import GROUP_TITLES
 
-EXAMPLE_T = 16
+EXAMPLE_T, EXAMPLE_DEPTH = 16, 10
 
 
 def parse(text: str) -> Recipe:
@@ -78,8 +78,12 @@ def needs(recipe: Recipe) -> dict[str, str]:
     said["input"] = (
         "the whole window before a layer fires, fitted to T" if neuron.whole_window else "step by step"
     )
-    if neuron.delay(EXAMPLE_T):
-        said["latency"] = f"{neuron.delay(EXAMPLE_T)} more steps a layer at T = {EXAMPLE_T}"
+    total, between = neuron.latency(EXAMPLE_T, EXAMPLE_DEPTH), neuron.interval(EXAMPLE_T)
+    if total > between:
+        said["latency"] = (
+            f"at T = {EXAMPLE_T}, {total} steps for {EXAMPLE_DEPTH} layers that wait for each other; "
+            f"pipelined, an answer every {between}"
+        )
     said["limit"] = limit
     if recipe.most_time_steps is not None:
         said["largest T"] = str(recipe.most_time_steps)

@@ -22,6 +22,8 @@ from benchmarks.output import escaped, printable, say, screen
 if TYPE_CHECKING:
     from leaderboard.published import PublishedCurve
     from leaderboard.ranking.boards import Board
+    from leaderboard.ranking.families import Origin
+    from leaderboard.ranking.orders import Order
     from leaderboard.records.record import Group
     from leaderboard.store.results import Loaded
 
@@ -32,6 +34,13 @@ GROUPS = click.option(
     type=click.Choice(GROUP_NAMES),
     multiple=True,
     help="Show this fairness group alone; may be given several times.",
+)
+
+REFERENCES = click.option(
+    "--reference/--no-reference",
+    "with_references",
+    default=True,
+    help="Among the reference records that come with SpikeMark, or without them.  [default: among them]",
 )
 
 
@@ -58,7 +67,14 @@ GROUPS = click.option(
     help="Rank by energy at parity under this model, e.g. operations-int8, or one with other assumptions, "
     "memory:access_bits=64. `spikemark list energy` names all.",
 )
+@click.option(
+    "--by",
+    type=click.Choice(["parity", "accuracy", "energy", "area"]),
+    help="What ranks: fewest time steps to parity, then energy there (the default); the metric at the last "
+    "read-out, or within --t; energy at parity under --energy; the mean metric over T = 1, 2, 4, ...",
+)
 @click.option("--t", "limit", type=click.FloatRange(min=1), help="Rank at no more than this many time steps.")
+@REFERENCES
 @click.option(
     "--plots",
     type=click.Path(file_okay=False, path_type=Path),
@@ -70,16 +86,30 @@ def leaderboard(
     html: Path | None,
     output: str,
     model: str | None,
+    by: str | None,
     limit: float | None,
+    with_references: bool,
     plots: Path | None,
 ) -> None:
-    """Rank every record in RESULTS.
+    """Rank every record in RESULTS, among the reference records that come with SpikeMark.
 
     Shows, per task, data set and network and by fairness group: the metric at the last time step, time
     steps to parity with the ANN, energy there, and what a spike can be; below it what papers report for
-    the same network on the same data set.
+    the same network on the same data set. Own records measured on the references' checkpoint and test images
+    stand on their board, others beside, on a board that says what differs.
     """
-    show(results, html, screen(stderr=output != "table"), groups, output, limit, plots, model)
+    show(
+        results,
+        html,
+        screen(stderr=output != "table"),
+        groups,
+        output,
+        limit,
+        plots,
+        model,
+        by=by,
+        with_references=with_references,
+    )
 
 
 def show(
@@ -91,14 +121,19 @@ def show(
     limit: float | None = None,
     plots: Path | None = None,
     model: str | None = None,
+    *,
+    by: str | None = None,
+    with_references: bool = True,
+    only_own: bool = False,
 ) -> None:
     """Print the ranking of a results folder; write its page and draw its plots, if asked for.
 
-    The page has every limit of time steps itself, so `limit` concerns what is printed and drawn.
+    The page has every limit of time steps itself, so `limit` concerns what is printed and drawn. `only_own`
+    leaves boards of references alone out of what is printed.
     """
     import energy
     from leaderboard import StoreError, load_published, only_groups, rank, render
-    from leaderboard.costs.order import by_energy, has_figures
+    from leaderboard.costs.order import has_figures
     from leaderboard.published import select_published
     from leaderboard.ranking.boards import at_limit
     from leaderboard.statistics.energies import completed
@@ -107,23 +142,24 @@ def show(
     try:
         chosen = None if model is None else energy.by_name(model)
         needs_layers = html is not None or output == "markdown" or (chosen is not None and ":" in chosen.name)
-        loaded = read_records([results], layers=needs_layers)
+        loaded, origins = with_shipped([results], with_references, layers=needs_layers)
         if chosen is not None:
             records = [completed(record, [chosen]) for record in loaded.records]
             loaded = replace(loaded, records=records)
-        boards = only_groups(rank(loaded.records), wanted)
+        order = order_of(by, model)
+        boards = only_groups(rank(loaded.records, origins, order), wanted)
         if not boards:
             stop(f"no records of {' or '.join(groups)} recipes in {results}; leave out --group to see all")
         published = select_published(load_published(), groups=wanted)
-        limited = at_limit(boards, limit)
+        limited = at_limit(boards, limit, order)
         if not limited:
             stop(f"no network in {results} was read out within {limit:g} time steps; raise --t")
-        if model is not None:
-            if not has_figures(limited, model):
-                stop(f"no record in {results} has the counts that {model} needs; run its cells again")
-            boards, limited = by_energy(boards, model), by_energy(limited, model)
+        if model is not None and not has_figures(limited, model):
+            stop(f"no record in {results} has the counts that {model} needs; run its cells again")
+        if only_own:
+            limited = [board for board in limited if any(row.origin == "own" for row in board.rows)]
         if output == "table":
-            render(limited, console, published, model)
+            render(limited, console, published, model, order, limit)
         else:
             text = _printed(limited, output, results, published, model)
             say(escaped(text) if output == "json" else text, nl=False)
@@ -134,6 +170,7 @@ def show(
             say(f"`spikemark check-results {where}` says what becomes of them", err=True)
         if html is not None:
             from leaderboard.page.html import write_page
+            from leaderboard.reference.agreement import load_reproductions
             from leaderboard.store.diagnoses import load_diagnoses
             from leaderboard.store.pictures import load_pictures
             from leaderboard.store.studies import load_studies
@@ -147,6 +184,8 @@ def show(
                 pictures=load_pictures(results),
                 diagnoses=load_diagnoses(results),
                 model=model,
+                order=order,
+                reproductions=load_reproductions(results),
             )
             console.print(f"page:    {html}", soft_wrap=True, highlight=False)
         if plots is not None:
@@ -227,8 +266,38 @@ def published(task: str | None, dataset: str | None, recipe: str | None) -> None
         stop(str(error))
 
 
-def read_records(folders: Sequence[Path], *, layers: bool = False) -> Loaded:
-    """Records of all folders together; stops where there are none.
+def order_of(by: str | None, model: str | None) -> Order:
+    """What `--by` and `--energy` ask for: a model alone asks for its order."""
+    import energy
+    from leaderboard.ranking.orders import Kind, Order
+
+    kind = by or ("parity" if model is None else "energy")
+    return Order(cast("Kind", kind), model or energy.REFERENCE)
+
+
+def with_shipped(
+    folders: Sequence[Path], with_references: bool = True, *, layers: bool = False
+) -> tuple[Loaded, dict[str, Origin]]:
+    """Records of all folders and, unless they are not wanted, those that come with SpikeMark.
+
+    Returns:
+        The records, and for those that are not one's own where they come from. Stops where there are none.
+    """
+    from leaderboard.reference.shipped import load_shipped
+    from leaderboard.store.results import Loaded
+
+    shipped = load_shipped(layers=layers) if with_references else None
+    if shipped is None or not shipped.records:
+        return read_records(folders, layers=layers), {}
+    own = read_records(folders, layers=layers, may_be_empty=True)
+    measured = {record.cell_id for record in own.records}
+    others = [record for record in shipped.records if record.cell_id not in measured]
+    origins = {record.cell_id: shipped.origins[record.cell_id] for record in others}
+    return Loaded(own.records + others, own.invalid), origins
+
+
+def read_records(folders: Sequence[Path], *, layers: bool = False, may_be_empty: bool = False) -> Loaded:
+    """Records of all folders together; stops where there are none, unless there may be none.
 
     `layers`: with what single layers spent, see `ResultStore.load`.
     """
@@ -237,7 +306,7 @@ def read_records(folders: Sequence[Path], *, layers: bool = False) -> Loaded:
     gc.disable()  # and on again only when nothing that was read needs a look
     stores = [ResultStore(folder).load(layers=layers) for folder in folders]
     records = [record for store in stores for record in store.records]
-    if not records:
+    if not records and not may_be_empty:
         named = ", ".join(map(str, folders))
         stop(f"no records in {named}; run a matrix first, e.g. spikemark run quickstart")
     gc.freeze()  # thousands of records stay to the end: the collector need not look at them again,

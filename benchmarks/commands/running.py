@@ -106,7 +106,7 @@ def run(
     except (AnnError, ExecutionError, StoreError) as error:
         stop(str(error))
     if (outcome.finished or outcome.skipped) and not outcome.stopped:
-        show(results, results / "leaderboard.html", console)
+        show(results, results / "leaderboard.html", console, only_own=True)
     _close(outcome, results)
 
 

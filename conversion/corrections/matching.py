@@ -59,6 +59,7 @@ class RateMatching(Correction):
     """
 
     name: ClassVar[str] = "rate-matching"
+    telescopes: ClassVar[bool] = True
     low: float = 0.5
     high: float = 1.5
     candidates: int = 11
@@ -118,7 +119,10 @@ class RateMatching(Correction):
         """Replace the arriving layer by the best candidate of each channel."""
         if self.iterations:
             fit_weights(arrival, self.iterations, self.batch, self.learning_rate)
-        current, activation = self._sampled(arrival.current, arrival.activation)
+        axis = arrival.axis % arrival.activation.ndim
+        current, activation = self._sampled(
+            arrival.current.movedim(axis + 1, 2), arrival.activation.movedim(axis, 1)
+        )
         channels, ndim = activation.shape[1], arrival.activation.ndim
         neuron, steps = arrival.layer.neuron, arrival.steps
         best = given = _Fit.of(arrival.layer, channels, steps)
@@ -137,7 +141,7 @@ class RateMatching(Correction):
                 candidate = replace(candidate, bias=given.bias + missing)
                 found = _error(candidate.sent(neuron, current, steps), activation)
                 best, error = best.where(found < error, candidate), torch.minimum(error, found)
-        arrival.layer = best.of_layer(arrival.layer, ndim)
+        arrival.layer = best.of_layer(arrival.layer, ndim, arrival.axis)
 
     @property
     def _multiples(self) -> list[float]:
@@ -200,13 +204,13 @@ class _Fit:
         }
         return replace(self, **chosen)
 
-    def of_layer(self, layer: SpikingLayer, ndim: int) -> SpikingLayer:
-        """The layer with this fit, for activations of `ndim` axes."""
+    def of_layer(self, layer: SpikingLayer, ndim: int, axis: int = 1) -> SpikingLayer:
+        """The layer with this fit, for activations of `ndim` axes with channels along one."""
         return replace(
             layer,
-            threshold=per_channel(self.threshold, ndim),
-            initial=per_channel(self.initial - self.caution, ndim),
-            offset=per_channel(self.offset, ndim),
+            threshold=per_channel(self.threshold, ndim, axis),
+            initial=per_channel(self.initial - self.caution, ndim, axis),
+            offset=per_channel(self.offset, ndim, axis),
         )
 
 

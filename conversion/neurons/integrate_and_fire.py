@@ -52,7 +52,7 @@ class Burst(Neuron):
     """
 
     name: ClassVar[str] = "burst"
-    gamma: int = searched(5, 2, 20)  # most spikes in one step
+    gamma: int = searched(5, 2, 40)  # most spikes in one step
 
     def __post_init__(self) -> None:
         check(self.gamma >= 1, f"gamma must be at least 1, got {self.gamma}")

@@ -1,10 +1,10 @@
 """Recipes that convert any stateless function, on an ANN as it is."""
 
 from conversion.initial import Fraction
-from conversion.neurons import SignedMultiThreshold, Tracking
+from conversion.neurons import BipolarIntegrateAndFire, SignDescent, SignedMultiThreshold, Tracking
 from conversion.pooling import LateralInhibition
 from conversion.recipes import Recipe, preset
-from conversion.scales import FullRange
+from conversion.scales import FullRange, Maximum, NearestLevels
 
 preset(
     Recipe(
@@ -24,6 +24,27 @@ preset(
         "Huang et al. 2025, arXiv 2502.21193; a maximum of each channel in place of the authors' percentiles",
         scale=FullRange(),
         neuron=SignedMultiThreshold(),
+        pooling=LateralInhibition(),
+    )
+)
+preset(
+    Recipe(
+        "st-bif",
+        "Ternary spikes that count by their sum, until each neuron has said its quantised value.",
+        "You et al. 2024 (ICML), arXiv 2406.03470 (thresholds by least squared error in place of training)",
+        scale=NearestLevels(),
+        neuron=BipolarIntegrateAndFire(),
+        initial=Fraction(),
+        pooling=LateralInhibition(),
+    )
+)
+preset(
+    Recipe(
+        "sign-gd",
+        "A sign in every step, by which outputs go towards the function of their input in shrinking steps.",
+        "Oh and Lee 2024 (ICML), arXiv 2407.01645 (steps in thresholds of each channel)",
+        scale=Maximum(per_channel=True),
+        neuron=SignDescent(),
         pooling=LateralInhibition(),
     )
 )

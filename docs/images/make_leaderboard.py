@@ -1,9 +1,10 @@
 """Make leaderboard.png, the picture in the README, from records.
 
-    python docs/images/make_leaderboard.py RESULTS
+    python docs/make_texts.py --page                 # of the reference records
+    python docs/images/make_leaderboard.py RESULTS   # of a results folder
 
-Writes the page of a results folder, opens it in a Chromium of this machine (SPIKEMARK_BROWSER names another),
-and joins the top of the ranking with the first two plots.
+Writes their page, opens it in a Chromium of this machine (SPIKEMARK_BROWSER names another), and joins the top
+of the ranking with the first two plots.
 """
 
 import io
@@ -11,22 +12,23 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import sync_playwright
 
-from leaderboard import ResultStore, load_published, rank, write_page
+from leaderboard import Record, ResultStore, load_published, rank, write_page
 
-VIEW = "?sort=one&theme=light"  # fewest time steps to parity first
+VIEW = "?theme=light"
 WIDTH, TABLE_HEIGHT = 1280, 760
 
 
-def main(results: str) -> None:
-    """Write the picture beside this file."""
+def draw(records: Sequence[Record], note: str) -> None:
+    """Write the picture beside this file; `note` says which records it shows."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        loaded = ResultStore(results).load()
-        page = write_page(rank(loaded.records), Path(folder) / "page.html", published=load_published())
+        page = write_page(rank(records), Path(folder) / "page.html", published=load_published())
         path = os.environ.get("SPIKEMARK_BROWSER") or shutil.which("chromium")
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": WIDTH, "height": TABLE_HEIGHT})
@@ -45,9 +47,12 @@ def main(results: str) -> None:
     picture.paste(top, (0, 0))
     picture.paste(plots, (0, top.height))
     target = Path(__file__).with_name("leaderboard.png")
-    picture.save(target, optimize=True)  # in all its colours: a palette would merge those of thin lines
+    said = PngInfo()
+    said.add_text("records", note)
+    # In all its colours: a palette would merge those of thin lines.
+    picture.save(target, optimize=True, pnginfo=said)
     print(f"{target}: {target.stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    draw(ResultStore(sys.argv[1]).load().records, f"results folder {Path(sys.argv[1]).name}")

@@ -34,13 +34,15 @@ def render_pair(pair: Pair, console: Console) -> None:
             str(each.t),
             f"{wording.percent(each.first)} %",
             f"{wording.percent(each.second)} %",
-            *_difference_cells(each.difference, each.second - each.first),
+            *_difference_cells(each.difference, each.second - each.first)[:2],
+            Text(_better(pair, each.difference)),
         )
     console.print(readings)
     costs = _table("", *heads)
     for name, cells in _costs(pair.first, pair.second):
         costs.add_row(name, *cells)
     console.print(costs)
+    console.print(Text(verdicts_over_time(pair)))
     console.print(Text(verdict(pair)))
 
 
@@ -83,11 +85,34 @@ def verdict(pair: Pair) -> str:
     names = [wording.plain(row.label) for row in (pair.first, pair.second)]
     if difference is None:
         return "They were not measured on the same test images: the metrics cannot be paired."
-    bounds = f"{wording.points(100 * difference.low)} to {wording.points(100 * difference.high)}"
     if not difference.excludes_zero:
-        return f"A tie: at their last read-outs the test images do not tell them apart ({bounds} points)."
+        return (
+            "A tie: at their last read-outs the test images do not tell them apart "
+            f"({wording.difference_range(difference)} points)."
+        )
     better, worse = (names[1], names[0]) if difference.mean > 0 else (names[0], names[1])
-    return f"{better} is better than {worse} by {abs(100 * difference.mean):.2f} points (95 %: {bounds})."
+    ahead = difference if difference.mean > 0 else difference.turned
+    return (
+        f"{better} is better than {worse} by {100 * ahead.mean:.2f} points "
+        f"({wording.difference_range(ahead)}) at their last read-outs."
+    )
+
+
+def verdicts_over_time(pair: Pair) -> str:
+    """One sentence: at which time steps which of the two is better, and where nobody can tell."""
+    found: dict[str, list[str]] = {}
+    for each in pair.readings:
+        found.setdefault(_better(pair, each.difference), []).append(str(each.t))
+    told = [f"{what} at t = {', '.join(times)}" for what, times in found.items()]
+    return f"{'; '.join(told)}." if told else "They have no read-out in common."
+
+
+def _better(pair: Pair, difference: Difference | None) -> str:
+    if difference is None:
+        return "not paired"
+    if not difference.excludes_zero:
+        return "a tie"
+    return f"{wording.plain((pair.second if difference.mean > 0 else pair.first).label)} is better"
 
 
 def _costs(first: Row, second: Row) -> list[tuple[str, list[str]]]:

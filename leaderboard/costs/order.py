@@ -61,7 +61,7 @@ def _ranked(rows: Sequence[Row], group: Group, model: str) -> list[Row]:
         replace(
             row,
             rank=place if group != "baseline" and cost(row) < float("inf") else None,
-            ties_first=False,
+            tied=False,
         )
         for place, row in enumerate(members, start=1)
     ]

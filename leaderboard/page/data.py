@@ -10,22 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leaderboard.costs.order import MATCHED, models_of
+from leaderboard.costs.precision import charged_bits, measured_bits
 from leaderboard.page.details import Attached, Data, details_of, packed, rounded
+from leaderboard.page.marks import marks_of
 from leaderboard.page.shapes import SHAPES, PagePoint, PageStanding
+from leaderboard.page.stages import Stage, key_of
 from leaderboard.published import PublishedCurve, beside
 from leaderboard.published.pairing import Comparison
 from leaderboard.published.table import published_steps
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import GROUPS, Board, at_limit, ties_of
-from leaderboard.ranking.parity_intervals import Bounds, ResampledParity, is_cheap
+from leaderboard.ranking.orders import KINDS, Order
+from leaderboard.ranking.parity_intervals import is_cheap
 from leaderboard.ranking.parity_ratios import parity_ratios
 from leaderboard.ranking.rows import (
-    CLOSE_PARITY_POINTS,
     PARITY_POINTS,
     PooledPoint,
     Row,
     pooled_interval,
 )
+from leaderboard.reference.agreement import Reproductions
 from leaderboard.statistics.energies import layer_energies
 from leaderboard.statistics.figures import (
     final_point,
@@ -44,6 +48,7 @@ def page_data(
     published: Sequence[PublishedCurve] = (),
     pictures: Pictures | None = None,
     diagnoses: Diagnoses | None = None,
+    reproductions: Reproductions | None = None,
 ) -> tuple[Data, list[str]]:
     """Return the table of the page, and the blocks that rows refer to by block and place in it.
 
@@ -52,15 +57,25 @@ def page_data(
         published: figures of papers.
         pictures: of cells, from `leaderboard.store.pictures`.
         diagnoses: of cells, from `leaderboard.store.diagnoses`.
+        reproductions: of cells, from `leaderboard.reference.agreement`.
     """
     models = models_of(boards)
     details: list[Data] = []
-    beside_records = Attached(pictures or {}, diagnoses or {})
-    listed = [_board(board, models, published, beside_records, details) for board in boards]
+    beside_records = Attached(pictures or {}, diagnoses or {}, reproductions or {})
+    orders = [Order(kind) for kind in KINDS if kind != "energy"] + [Order("energy", m) for m in models]
+    listed = [_board(board, models, orders, published, beside_records, details) for board in boards]
     blocks = [packed(details[i : i + ROWS_A_BLOCK]) for i in range(0, len(details), ROWS_A_BLOCK)]
     groups = {group: wording.GROUP_TITLES[group].capitalize() for group in GROUPS}
     beside = MATCHED if MATCHED in models else models[min(1, len(models) - 1)]
-    table = {"models": models, "beside": beside, "groups": groups, "shapes": SHAPES, "boards": listed}
+    table = {
+        "models": models,
+        "orders": [f"energy:{each.model}" if each.kind == "energy" else each.kind for each in orders],
+        "beside": beside,
+        "chargedBits": {model: charged_bits(model) for model in models},
+        "groups": groups,
+        "shapes": SHAPES,
+        "boards": listed,
+    }
     return table, blocks
 
 
@@ -73,21 +88,24 @@ def limits_of(board: Board) -> list[int]:
 def _board(
     board: Board,
     models: Sequence[str],
+    orders: Sequence[Order],
     published: Sequence[PublishedCurve],
     attached: Attached,
     details: list[Data],
 ) -> Data:
     limits = limits_of(board)
-    stages = [{_key(row): row for row in at_limit([board], limit)[0].rows} for limit in limits]
-    stages.append({_key(row): row for row in board.rows})
+    stages = [Stage.of(at_limit([board], limit)[0], orders, limit) for limit in limits]
+    stages.append(Stage.of(board, orders, None))
     ratios = {each.label: wording.parity_ratio(each) for each in parity_ratios(board)}
     ties = ties_of(board)
+    among = any(row.origin != "own" for row in board.rows)
     rows = []
     for row in board.rows:
         block, place = divmod(len(details), ROWS_A_BLOCK)
         details.append(details_of(row, attached) | {"ties": ties[row.label]})
         rows.append(
-            _row(row, [stage.get(_key(row)) for stage in stages], models)
+            _row(row, [stage.standing(row, models) for stage in stages], models)
+            | marks_of(row, attached.reproductions, among_references=among)
             | {"details": {"block": block, "place": place}, "parityRatio": ratios.get(row.label)}
         )
     return {
@@ -101,29 +119,29 @@ def _board(
         "ann": None if board.ann_metric is None else rounded(100 * board.ann_metric, 6),
         "annEnergy": {model: _micro(board.ann_energy_pj.get(model)) for model in models},
         "limits": limits,
+        "winners": [stage.winners for stage in stages],
         "rows": rows,
         "published": [_published(each) for each in beside(board, published)],
     }
 
 
-def _row(row: Row, stages: Sequence[Row | None], models: Sequence[str]) -> Data:
+def _row(row: Row, standings: Sequence[PageStanding | None], models: Sequence[str]) -> Data:
     cheap = is_cheap(row.records)
-    parity = ResampledParity(row.records)
     last = row.curve[-1]
     return {
-        "id": _key(row),
+        "id": key_of(row),
         "label": wording.plain(row.label),
         "method": row.method,
         "group": row.group,
         "alphabet": row.alphabet,
         "spikes": wording.spikes(row),
-        "untouched": row.records[0].method.ann_untouched,
         "seeds": len(row.records),
+        "weightBits": measured_bits(row),
         "std": None if row.metric_std is None else rounded(100 * row.metric_std),
         "ann": rounded(100 * row.ann_metric, 6),
         "ownAnn": row.own_ann,
         "curve": [_point(row, point, models, bounded=cheap or point is last).listed() for point in row.curve],
-        "at": [None if stage is None else _standing(stage, models, parity).listed() for stage in stages],
+        "at": [None if standing is None else standing.listed() for standing in standings],
         "layers": _energy_of_layers(row, models),
     }
 
@@ -147,27 +165,6 @@ def _point(row: Row, point: PooledPoint, models: Sequence[str], *, bounded: bool
         rate=rounded(point.rate),
         energy=[_micro(point.energy_pj.get(model)) for model in models],
     )
-
-
-def _standing(stage: Row, models: Sequence[str], parity: ResampledParity) -> PageStanding:
-    """Where a row stands under one limit."""
-    one, half = (parity.interval(points, stage.until) for points in (PARITY_POINTS, CLOSE_PARITY_POINTS))
-    energies = {} if one is None else one.energy
-    return PageStanding(
-        t=stage.curve[-1].t if stage.until is None else stage.until,
-        rank=stage.rank,
-        tied=stage.ties_first,
-        steps_one=rounded(stage.steps_within_1_point),
-        steps_one_bounds=None if one is None else _bounds(one.steps),
-        steps_half=rounded(stage.steps_within_half_point),
-        steps_half_bounds=None if half is None else _bounds(half.steps),
-        energy=[rounded(stage.energy_at_parity.get(model), 3) for model in models],
-        energy_bounds=[_bounds(energies[model]) if model in energies else None for model in models],
-    )
-
-
-def _bounds(bounds: Bounds) -> list[float | None]:
-    return [rounded(bounds.low, 3), rounded(bounds.high, 3)]
 
 
 def _energy_of_layers(row: Row, models: Sequence[str]) -> Data | None:
@@ -209,10 +206,6 @@ def _published(each: Comparison) -> Data:
         "paper": curve.paper,
         "source": "; ".join(filter(None, [curve.source, curve.note])),
     }
-
-
-def _key(row: Row) -> str:
-    return row.records[0].cell_id
 
 
 def _micro(picojoules: float | None) -> float | None:

@@ -15,6 +15,7 @@ from leaderboard.page.reproduce import reproduction
 from leaderboard.page.shapes import PageError, PageLayer, PageReading, PageSource
 from leaderboard.ranking.rows import Row
 from leaderboard.records.record import Record
+from leaderboard.reference.agreement import Reproductions
 from leaderboard.statistics.figures import final_point
 from leaderboard.store.diagnoses import CellDiagnosis, Diagnoses
 from leaderboard.store.pictures import Picture, Pictures
@@ -28,6 +29,7 @@ class Attached:
 
     pictures: Pictures
     diagnoses: Diagnoses
+    reproductions: Reproductions
 
 
 def packed(content: Any) -> str:
@@ -67,6 +69,11 @@ def details_of(row: Row, attached: Attached) -> Data:
             for layer in first.layers
         ],
         "reproduce": reproduction(first),
+        "reproduced": [
+            found.model_dump()
+            for r in row.records
+            if (found := attached.reproductions.get(r.cell_id)) is not None
+        ],
         "pictures": [_picture(each) for r in row.records for each in attached.pictures.get(r.cell_id, [])],
         "diagnosis": next(
             (

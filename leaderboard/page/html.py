@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import energy
-from leaderboard.costs import break_even, verdicts
+from leaderboard.costs import break_even, precision, verdicts
 from leaderboard.costs.at_parity import EXPLANATION, HEADING, parity_energy_table
 from leaderboard.costs.order import models_of
 from leaderboard.files.atomic import StoreError, write_text_atomically
@@ -29,6 +29,10 @@ from leaderboard.published import PublishedCurve
 from leaderboard.published.table import EVIDENCE
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
+from leaderboard.ranking.orders import DEFAULT, Order
+from leaderboard.ranking.rows import Row
+from leaderboard.reference.agreement import Reproductions
+from leaderboard.repository import DOCS, REPOSITORY
 from leaderboard.store.diagnoses import Diagnoses
 from leaderboard.store.pictures import Pictures
 from leaderboard.store.results import Invalid
@@ -49,6 +53,8 @@ def write_page(
     diagnoses: Diagnoses | None = None,
     title: str = "SpikeMark leaderboard",
     model: str | None = None,
+    order: Order = DEFAULT,
+    reproductions: Reproductions | None = None,
 ) -> Path:
     """Write the leaderboard to one self-contained HTML file, all or nothing.
 
@@ -61,7 +67,9 @@ def write_page(
         pictures: of cells, shown with them; from `leaderboard.store.pictures`.
         diagnoses: of cells, likewise; from `leaderboard.store.diagnoses`.
         title: heading of the page.
-        model: energy model that the page opens with, sorted by it; None: operations, sorted by rank.
+        model: energy model that the page opens with; None: operations.
+        order: what the page opens ranked by.
+        reproductions: of cells that were measured again, from `leaderboard.reference.agreement`.
 
     Returns:
         The file written. The same arguments give the same bytes.
@@ -79,6 +87,8 @@ def write_page(
         diagnoses=diagnoses,
         title=title,
         model=model,
+        order=order,
+        reproductions=reproductions,
     )
     write_text_atomically(target, text)
     return target
@@ -94,9 +104,11 @@ def page_html(
     diagnoses: Diagnoses | None = None,
     title: str = "SpikeMark leaderboard",
     model: str | None = None,
+    order: Order = DEFAULT,
+    reproductions: Reproductions | None = None,
 ) -> str:
     """The page as text; arguments and errors are those of `write_page`."""
-    data, blocks = page_data(boards, published, pictures, diagnoses)
+    data, blocks = page_data(boards, published, pictures, diagnoses, reproductions)
     records = [record for board in boards for row in board.rows for record in row.records]
     return (
         _environment()
@@ -104,7 +116,7 @@ def page_html(
         .render(
             title=title,
             boards=boards,
-            data=data | {"studies": [history(study) for study in studies], "chosen": model},
+            data=data | {"studies": [history(study) for study in studies], "chosen": model, "by": order.kind},
             blocks=blocks,
             models=data["models"],
             parity=[_parity(board) for board in boards],
@@ -114,6 +126,10 @@ def page_html(
             break_even_explanation=break_even.EXPLANATION,
             verdict_heading=verdicts.HEADING,
             verdict_explanation=verdicts.EXPLANATION,
+            precision_legend=precision.LEGEND,
+            pairs=[_pairs(board) for board in boards],
+            pairs_heading=precision.PAIRS_HEADING,
+            pairs_explanation=precision.PAIRS_EXPLANATION,
             energy_models=[energy.by_name(name) for name in data["models"] if name in energy.models()],
             parity_heading=HEADING,
             parity_explanation=EXPLANATION,
@@ -122,6 +138,9 @@ def page_html(
             studies=views(studies),
             count=len(records),
             newest=max((record.provenance.created for record in records), default=""),
+            repository=REPOSITORY,
+            docs=DOCS,
+            versions=", ".join(sorted({str(board.benchmark_version) for board in boards})),
             w=wording,
             styles=[f"style/{name}.css" for name in STYLES],
             script=Markup(bundled()),
@@ -141,7 +160,7 @@ def _verdicts(board: Board) -> dict[str, Any]:
         "rows": [
             {
                 "label": row.label,
-                "energies": [_verdict_cell(row.energy_at_parity.get(model)) for model in models],
+                "energies": [_verdict_cell(row, model) for model in models],
                 "under_ann": "" if row is opponent else str(verdicts.verdict(row, models)),
                 "under_opponent": ""
                 if row is opponent or opponent is None
@@ -157,6 +176,11 @@ def _parity(board: Board) -> dict[str, Any]:
     return {"board": board, "header": header, "lines": lines}
 
 
+def _pairs(board: Board) -> dict[str, Any]:
+    header, lines = precision.pair_table(board) or ([], [])
+    return {"board": board, "header": header, "lines": lines}
+
+
 def _break_even(board: Board) -> dict[str, Any]:
     tables = [
         {"model": model, "header": header, "lines": lines}
@@ -165,10 +189,11 @@ def _break_even(board: Board) -> dict[str, Any]:
     return {"board": board, "tables": tables}
 
 
-def _verdict_cell(value: float | None) -> dict[str, str]:
+def _verdict_cell(row: Row, model: str) -> dict[str, str]:
     """What stands in a cell, and its class: cheaper than the ANN or dearer."""
+    value = row.energy_at_parity.get(model)
     kind = "" if value is None else "cheaper" if value < 1 else "dearer"
-    return {"text": wording.times(value), "kind": kind}
+    return {"text": precision.marked(wording.times(value), row, model), "kind": kind}
 
 
 @cache

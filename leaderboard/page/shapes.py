@@ -59,8 +59,9 @@ class PageStanding(Shape):
     shape: ClassVar[str] = "standing"
 
     t: int  # its last read-out within the limit
-    rank: int | None
-    tied: bool  # with the first of its group
+    ranks: list[int | None]  # by order
+    tied: list[bool]  # by order: another row has the same rank
+    area: Figure  # mean metric over T = 1, 2, 4, ..., per cent
     steps_one: Figure  # time steps to 1-point parity
     steps_one_bounds: Bounds | None
     steps_half: Figure

@@ -6,31 +6,31 @@ One board per task, data set and network. What must not be compared is kept apar
   ranks count within a group. The bit-matched quantised ANN stands last, as the reference that an
   energy claim has to beat, and has no rank.
 - Test sets. Records measured on different test images go to different boards.
+- Versions of the benchmark. Their figures do not mean the same.
 - Networks. If recipes that leave the ANN untouched started from different checkpoints for the same
   seed, somebody trained the ANN twice. A difference between recipes could then be one between
   networks, and for other seeds nobody can tell which checkpoints belong together, so every checkpoint
   gets its own board. A retrained recipe has its own checkpoint by nature; it stays on the board,
   its gap is measured against its own ANN, and the row is marked (`Row.own_ann`).
 
-Such boards say in `Board.note` why they stand alone.
+Such boards say in `Board.note` why they stand alone; `leaderboard.ranking.families` sorts records into them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TypeVar
 
 import numpy as np
 
+from leaderboard.ranking.families import Family, Origin, differ_by_seed, families, origin_of
+from leaderboard.ranking.orders import DEFAULT, Order, ranked
 from leaderboard.ranking.rows import Row, last_within, pool_by_seed, row_of
 from leaderboard.records.record import Group, Record
 from leaderboard.statistics.figures import snn_minus_snn
 
 GROUPS: tuple[Group, ...] = ("binary", "multi-level", "retrained", "baseline")
-
-_Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Board:
     ann_metric_std: float | None
     ann_energy_pj: dict[str, float]  # energy model -> picojoules an image, mean over seeds
     rows: tuple[Row, ...]  # by group, then best first
+    benchmark_version: int = 1
 
     @property
     def title(self) -> str:
@@ -55,24 +56,35 @@ class Board:
         return f"{name}, {self.note}" if self.note else name
 
 
-def rank(records: Iterable[Record]) -> list[Board]:
-    """Rank every record; of several records of one cell the newest stands.
+def rank(
+    records: Iterable[Record], origins: Mapping[str, Origin] | None = None, order: Order = DEFAULT
+) -> list[Board]:
+    """Rank every record; of several records of one cell the newest stands, one's own before all.
+
+    Args:
+        records: one's own and references.
+        origins: cell id -> where its record comes from, from `leaderboard.reference`; others are one's own.
+        order: what ranks the rows of a group.
 
     Returns:
-        Boards by task, data set, network. Rows by group (binary, multi-level, retrained, baseline),
-        then metric at the final read-out, then time steps to parity within 1 point, then label.
+        Boards by task, data set, network. Rows by group (binary, multi-level, retrained, baseline), then in
+        the order that was asked for.
     """
+    known = origins or {}
     newest: dict[str, Record] = {}
     for record in sorted(records, key=lambda r: r.provenance.created):
         newest[record.cell_id] = record
-    boards: list[Board] = []
-    families = _split(newest.values(), lambda r: (r.task, r.dataset, r.network, r.metric))
-    for _, family in sorted(families.items()):
-        tests = _split(family, _test_set)
-        for test, members in sorted(tests.items(), key=lambda item: str(item[0])):
-            note = _test_note(test) if len(tests) > 1 else ""
-            boards += _boards_of_one_test_set(members, note)
-    return boards
+    return [_board(family, known, order) for family in families(newest.values(), known)]
+
+
+def ordered_by(boards: Iterable[Board], order: Order) -> list[Board]:
+    """The same boards with rows ranked by something else."""
+    return [replace(board, rows=_in_groups(board.rows, order, longest_of(board))) for board in boards]
+
+
+def longest_of(board: Board) -> int:
+    """Most steps that any row of a board was run, up to its read-out."""
+    return max((int(row.final_t_total) for row in board.rows), default=1)
 
 
 def only_groups(boards: Iterable[Board], groups: Collection[Group]) -> list[Board]:
@@ -89,11 +101,11 @@ def only_recipe(boards: Iterable[Board], name: str) -> list[Board]:
     return _only(boards, lambda row: row.method == name)
 
 
-def at_limit(boards: Iterable[Board], limit: float | None) -> list[Board]:
+def at_limit(boards: Iterable[Board], limit: float | None, order: Order = DEFAULT) -> list[Board]:
     """Boards as they stand when no network may run more than `limit` time steps; None: no limit.
 
-    Every row is read out at its last read-out within the limit, and ranked anew; rows without one are
-    left out.
+    Every row is read out at its last read-out within the limit, and ranked anew in `order`; rows without one
+    are left out. Without a limit, boards stay as they are.
     """
     if limit is None:
         return list(boards)
@@ -103,11 +115,10 @@ def at_limit(boards: Iterable[Board], limit: float | None) -> list[Board]:
         for row in board.rows:
             until = last_within(row, limit)
             if until is not None:
-                shorter = row_of(row.records, until)
-                rows.append(replace(shorter, label=row.label, own_ann=row.own_ann))
+                shorter = row_of(row.records, until, row.resampled)
+                rows.append(replace(shorter, label=row.label, own_ann=row.own_ann, origin=row.origin))
         if rows:
-            ordered = tuple(row for group in GROUPS for row in _ranked(rows, group))
-            limited.append(replace(board, rows=ordered))
+            limited.append(replace(board, rows=_in_groups(rows, order, max(1, int(limit)))))
     return limited
 
 
@@ -135,55 +146,46 @@ def _only(boards: Iterable[Board], kept: Callable[[Row], bool]) -> list[Board]:
     return [board for board in chosen if board.rows]
 
 
-def _boards_of_one_test_set(members: Sequence[Record], note: str) -> list[Board]:
-    if not _trained_twice(members):
-        return [_board(members, note)]
-    boards = []
-    for checkpoint, group in sorted(_split(members, lambda r: r.ann.checkpoint_sha256).items()):
-        notes = [note, f"ANN {checkpoint[:8]}"]
-        boards.append(_board(group, ", ".join(filter(None, notes))))
-    return boards
-
-
-def _board(members: Sequence[Record], note: str) -> Board:
+def _board(family: Family, origins: Mapping[str, Origin], order: Order) -> Board:
+    members = family.records
     anns = _reference_anns(members)
     first = members[0]
     values = [ann.metrics[first.metric] for ann in (r.ann for r in anns)]
     models = set.intersection(*(set(r.ann.energy_pj) for r in anns)) if anns else set()
-    rows = [row_of(pool) for pool in pool_by_seed(members)]
     reference = {record.ann.checkpoint_sha256 for record in anns}
     rows = [
-        replace(row, own_ann=any(r.ann.checkpoint_sha256 not in reference for r in row.records))
-        for row in _tell_apart(rows)
+        replace(
+            row,
+            own_ann=any(r.ann.checkpoint_sha256 not in reference for r in row.records),
+            origin=_origin(row, origins),
+        )
+        for row in _tell_apart([row_of(pool) for pool in pool_by_seed(members)])
     ]
-    return Board(
+    board = Board(
         task=first.task,
-        dataset=first.dataset,
-        network=first.network,
+        dataset=family.dataset,
+        network=family.network,
         metric=first.metric,
-        note=note,
+        note=family.note,
         images=max((r.outcomes.count for r in members if r.outcomes is not None), default=None),
         ann_metric=float(np.mean(values)) if values else None,
         ann_metric_std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
         ann_energy_pj={m: float(np.mean([r.ann.energy_pj[m] for r in anns])) for m in sorted(models)},
-        rows=tuple(row for group in GROUPS for row in _ranked(rows, group)),
+        rows=tuple(rows),
+        benchmark_version=first.benchmark_version,
     )
+    return replace(board, rows=_in_groups(rows, order, longest_of(board)))
 
 
-def _ranked(rows: Sequence[Row], group: Group) -> list[Row]:
-    """The rows of one group, best first, with ranks and ties unless they are baselines."""
+def _origin(row: Row, origins: Mapping[str, Origin]) -> Origin:
+    """Of several runs, where the least is known of."""
+    weight: tuple[Origin, ...] = ("reference", "verified", "claimed", "own")
+    return max((origin_of(record, origins) for record in row.records), key=weight.index)
 
-    def order(row: Row) -> tuple[float, float, str]:
-        steps = row.steps_within_1_point
-        return (-row.metric, float("inf") if steps is None else steps, row.label)
 
-    members = sorted((row for row in rows if row.group == group), key=order)
-    if group == "baseline":
-        return members
-    return [
-        replace(row, rank=place, ties_first=place > 1 and _ties(row, members[0]))
-        for place, row in enumerate(members, start=1)
-    ]
+def _in_groups(rows: Sequence[Row], order: Order, limit: int) -> tuple[Row, ...]:
+    groups = [[row for row in rows if row.group == group] for group in GROUPS]
+    return tuple(row for members in groups for row in ranked(members, order, limit))
 
 
 def _ties(row: Row, first: Row) -> bool:
@@ -197,45 +199,28 @@ def _reference_anns(members: Sequence[Record]) -> list[Record]:
     The untouched networks if there are any; otherwise what all recipes share; otherwise none.
     """
     untouched = [record for record in members if record.method.ann_untouched]
-    if not untouched and _differ_by_seed(members):
+    if not untouched and differ_by_seed(members):
         return []
     return list({r.ann.checkpoint_sha256: r for r in untouched or members}.values())
 
 
-def _trained_twice(members: Sequence[Record]) -> bool:
-    return _differ_by_seed([record for record in members if record.method.ann_untouched])
-
-
-def _differ_by_seed(members: Sequence[Record]) -> bool:
-    by_seed = _split(members, lambda record: record.seed).values()
-    return any(len({r.ann.checkpoint_sha256 for r in same_seed}) > 1 for same_seed in by_seed)
-
-
 def _tell_apart(rows: Sequence[Row]) -> list[Row]:
-    """Rows of one label get the first characters of a cell id added."""
+    """Rows of one label get what tells them apart: their precision, or the first characters of a cell id."""
     labels = [row.label for row in rows]
+    found = []
+    for row in rows:
+        twins = [other for other in rows if other.label == row.label and other is not row]
+        precision = row.records[0].provenance.precision
+        if not twins:
+            found.append(row)
+        elif all(other.records[0].provenance.precision != precision for other in twins):
+            found.append(replace(row, label=f"{row.label} ({precision})"))
+        else:
+            found.append(replace(row, label=f"{row.label} #{row.records[0].cell_id[:6]}"))
+    taken = [row.label for row in found]
     return [
         replace(row, label=f"{row.label} #{row.records[0].cell_id[:6]}")
-        if labels.count(row.label) > 1
+        if taken.count(row.label) > 1 and row.label not in labels
         else row
-        for row in rows
+        for row in found
     ]
-
-
-def _test_set(record: Record) -> tuple[str, int | None]:
-    """Fingerprint of the test split and number of images, as far as the record knows them."""
-    count = None if record.outcomes is None else record.outcomes.count
-    return record.provenance.data.get("test", ""), count
-
-
-def _test_note(test: tuple[str, int | None]) -> str:
-    fingerprint, count = test
-    size = "images not counted" if count is None else f"{count} images"
-    return f"test set {fingerprint[:8] or 'without fingerprint'} ({size})"
-
-
-def _split(records: Iterable[Record], key: Callable[[Record], _Key]) -> dict[_Key, list[Record]]:
-    parts: dict[_Key, list[Record]] = {}
-    for record in records:
-        parts.setdefault(key(record), []).append(record)
-    return parts

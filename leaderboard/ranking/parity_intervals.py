@@ -4,6 +4,9 @@ N images are drawn with replacement; the spiking network at every read-out and i
 same draw, and parity is looked up anew. The bounds are quantiles over the draws. A draw on which parity is
 never reached counts as longer than any other, so a bound may be "not reached".
 
+The draws are the same for all rows over the same number of images, so two rows can be compared draw by draw
+(`leaderboard.ranking.orders`).
+
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13 (percentile interval).
 """
 
@@ -11,17 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leaderboard.ranking.rows import Row
 from leaderboard.records.record import Point, Record
 from leaderboard.scores.base import FloatArray
 from leaderboard.statistics.figures import ROUNDING, ann_scores, energy_ratio, readouts, snn_scores
 from leaderboard.statistics.intervals import LEVEL
-from leaderboard.statistics.resampling import resampled
+from leaderboard.statistics.resampling import resampled, resampled_gaps
+
+if TYPE_CHECKING:
+    from leaderboard.ranking.rows import Row
 
 CHEAP_WORK = 20_000  # table entries; metrics that cost more have intervals at the last read-out alone
+STEPS = ""  # among the names of energy models: time steps
 
 
 @dataclass(frozen=True)
@@ -43,16 +51,16 @@ class ParityInterval:
 class ResampledParity:
     """Parity of runs that differ by nothing but seed, on resampled test images.
 
-    The images are resampled once, for all distances from the ANN and all limits of time steps.
+    The images are resampled once, when they are first needed, for all distances from the ANN and all limits
+    of time steps.
 
     Args:
         records: the runs, see `rows.pool_by_seed`.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
-        drawn = [_drawn(record) for record in records] if is_cheap(records) else [None]
-        known = [each for each in drawn if each is not None]
-        self._runs = [] if len(known) < len(drawn) else list(zip(records, known, strict=True))
+        self._records = records
+        self._at: dict[tuple[float, int | None], list[dict[str, FloatArray]]] = {}
 
     def interval(
         self, points: float, until: int | None = None, *, level: float = LEVEL
@@ -67,17 +75,57 @@ class ResampledParity:
         Returns:
             None where a record lacks its outcomes, or scoring them again and again would take long.
         """
-        if not self._runs:
+        runs = self._at_parity(points, until)
+        if not runs:
             return None
-        runs = [_at_parity(record, drawn, points, until) for record, drawn in self._runs]
         models = sorted(set.intersection(*(set(each) for each in runs)))
         bounds = {model: _bounds(_pooled([each[model] for each in runs]), level) for model in models}
-        return ParityInterval(bounds.pop(""), bounds)
+        return ParityInterval(bounds.pop(STEPS), bounds)
+
+    def drawn(self, points: float, until: int | None, name: str = STEPS) -> FloatArray | None:
+        """Time steps to parity [R], or energy there under the model `name`, infinite where it is not reached.
+
+        None where `interval` is None, or a record has no figure under the model.
+        """
+        runs = self._at_parity(points, until)
+        found = [each[name] for each in runs if name in each]
+        return _pooled(found) if found and len(found) == len(runs) else None
+
+    def metric(self, until: int | None) -> FloatArray | None:
+        """Metric [R] at the last read-out that counts, mean over runs; None as for `interval`."""
+        found = [
+            gaps[[point.t for point in readouts(record)].index(until) if until is not None else -1] + ann
+            for record, gaps, ann in self._gaps
+        ]
+        shared = min(map(len, found), default=0)
+        mean: FloatArray | None = np.mean([each[:shared] for each in found], axis=0) if found else None
+        return mean
+
+    def metrics(self) -> list[tuple[Record, FloatArray]] | None:
+        """Of every run, its metric at each read-out [T, R]; None as for `interval`."""
+        if not self._gaps:
+            return None
+        return [(record, gaps + ann) for record, gaps, ann in self._gaps]
+
+    @cached_property
+    def _gaps(self) -> list[tuple[Record, FloatArray, FloatArray]]:
+        """Run by run, metric minus the ANN's at every read-out [T, R], and the ANN's metric [R]."""
+        if not is_cheap(self._records):
+            return []
+        drawn = [(record, _drawn(record)) for record in self._records]
+        known = [(record, *found) for record, found in drawn if found is not None]
+        return known if len(known) == len(drawn) else []
+
+    def _at_parity(self, points: float, until: int | None) -> list[dict[str, FloatArray]]:
+        key = points, until
+        if key not in self._at:
+            self._at[key] = [_at_parity(record, gaps, points, until) for record, gaps, _ in self._gaps]
+        return self._at[key]
 
 
 def parity_interval(row: Row, points: float, *, level: float = LEVEL) -> ParityInterval | None:
     """The interval of one row, up to its read-out `until`; see `ResampledParity`."""
-    return ResampledParity(row.records).interval(points, row.until, level=level)
+    return row.resampled.interval(points, row.until, level=level)
 
 
 def is_cheap(records: Sequence[Record]) -> bool:
@@ -88,29 +136,30 @@ def is_cheap(records: Sequence[Record]) -> bool:
     )
 
 
-def _drawn(record: Record) -> list[FloatArray] | None:
-    """Metric [R] of the ANN and of the spiking network at every read-out, on the same R draws."""
-    scores = [ann_scores(record), *(snn_scores(record, point.t) for point in readouts(record))]
-    found = [each for each in scores if each is not None]
-    if len(found) < len(scores):
+def _drawn(record: Record) -> tuple[FloatArray, FloatArray] | None:
+    """Gap to the ANN at every read-out [T, R] and the ANN's metric [R], on the same R draws."""
+    ann = ann_scores(record)
+    curve = [snn_scores(record, point.t) for point in readouts(record)]
+    found = [each for each in curve if each is not None]
+    if ann is None or len(found) < len(curve):
         return None
-    drawn = resampled(found)
+    if ann.right is not None and all(each.right is not None for each in found):
+        return resampled_gaps(ann, found)
+    drawn = resampled([ann, *found])
     shared = min(map(len, drawn))
-    return [each[:shared] for each in drawn]
+    first, *others = (each[:shared] for each in drawn)
+    return np.stack(others) - first, first
 
 
-def _at_parity(
-    record: Record, drawn: Sequence[FloatArray], points: float, until: int | None
-) -> dict[str, FloatArray]:
-    """Energy at parity [R] by model, and time steps under ""; infinite where parity is never reached."""
-    ann, *curve = drawn
+def _at_parity(record: Record, gaps: FloatArray, points: float, until: int | None) -> dict[str, FloatArray]:
+    """Energy at parity [R] by model, and time steps under STEPS; infinite where parity is never reached."""
     known = readouts(record)
     while until is not None and known[-1].t != until:
         known.pop()
-    within = np.stack(curve[: len(known)]) >= ann - points / 100 - ROUNDING  # [read-outs, R]
+    within = gaps[: len(known)] >= -points / 100 - ROUNDING  # [read-outs, R]
     stays = np.logical_and.accumulate(within[::-1])[::-1]
     first = np.where(stays[-1], stays.argmax(0), len(known))
-    figures: dict[str, list[float | None]] = {"": [point.t_total for point in known]}
+    figures: dict[str, list[float | None]] = {STEPS: [point.t_total for point in known]}
     figures |= {model: [energy_ratio(record, p, model) for p in known] for model in _models(record, known)}
     return {
         name: np.array([*values, np.inf], dtype=np.float64)[first]

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import fsum
 from statistics import median
@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from leaderboard.ranking.families import OWN, Origin
+from leaderboard.ranking.parity_intervals import ResampledParity
 from leaderboard.records.record import Alphabet, Group, Record
 from leaderboard.statistics.figures import (
     energy_ratio,
@@ -37,9 +39,11 @@ from leaderboard.statistics.figures import (
 from leaderboard.statistics.intervals import Interval
 from leaderboard.statistics.resampling import metric_interval
 
+VERDICTS = ("spiking", "with analog reductions", "hybrid")  # less and less of the network spikes
 DIVERGENCE = "kl"  # metric: Kullback-Leibler divergence from the ANN's outputs, nats
 PARITY_POINTS = 1.0  # percentage points below the ANN at which energy is compared
 CLOSE_PARITY_POINTS = 0.5
+_FITTED = ("scale", "initial", "correction", "allocation")  # parts of a recipe that may have to know T
 _SEED = '"seed": '  # in JSON; a quote inside a text stands behind a backslash
 _NUMBER = re.compile(r"-?\d+(?![\d.eE])(, )?")
 
@@ -82,10 +86,44 @@ class Row:
     firing_rate: float | None  # spikes per neuron and step at the final read-out
     synops: float  # synaptic operations an image up to the final read-out
     records: tuple[Record, ...]
-    rank: int | None = None  # within the group, from 1; None for a baseline
-    ties_first: bool = False  # the test set does not tell it from the first of its group
+    rank: int | None = None  # within the group, from 1, shared by ties; None for a baseline
+    tied: bool = False  # another row shares its rank
     own_ann: bool = False  # started from another network than the board's ANN
     until: int | None = None  # read-out that the figures stand at; None: each run's last
+    origin: Origin = OWN  # where the records come from
+    resampled: ResampledParity = field(
+        default_factory=lambda: ResampledParity(()), compare=False, repr=False
+    )  # parity on resampled test images, shared by all limits of time steps
+
+    @property
+    def division(self) -> str:
+        """`closed`: converted from the board's network as it is; `open`: trained anew, or for conversion."""
+        return "open" if self.own_ann or not self.records[0].method.ann_untouched else "closed"
+
+    @property
+    def verdict(self) -> str | None:
+        """How much of the network spikes: of several runs the least; None where a record does not say."""
+        found = [record.provenance.verdict for record in self.records]
+        return max(found, key=lambda one: VERDICTS.index(one) if one else len(VERDICTS))
+
+    @property
+    def backends(self) -> str:
+        """Who simulated it, and the precision of weights: "compiled, int8"."""
+        return " / ".join(
+            dict.fromkeys(
+                f"{r.provenance.backend or 'unknown'}, {r.provenance.precision}" for r in self.records
+            )
+        )
+
+    @property
+    def one_network_for_each_t(self) -> bool:
+        """Whether the curve is that of several networks, each fitted for the T that it is read out at."""
+        return _fitted_for_t(self.records[0].method.parts)
+
+    @property
+    def seconds_to_convert(self) -> float | None:
+        """Mean over runs; None where a record does not say."""
+        return _mean_or_none([record.provenance.wall_time_s.get("convert") for record in self.records])
 
     @cached_property
     def gap_interval(self) -> Interval | None:
@@ -111,12 +149,13 @@ def pool_by_seed(records: Iterable[Record]) -> list[list[Record]]:
     return list(pools.values())
 
 
-def row_of(pool: Sequence[Record], until: int | None = None) -> Row:
+def row_of(pool: Sequence[Record], until: int | None = None, resampled: ResampledParity | None = None) -> Row:
     """Summarise one pool; the module docstring has the rules.
 
     Args:
         pool: records that differ by nothing but seed.
         until: the read-out that takes the place of the final one, in every record; None: each one's last.
+        resampled: of the same pool, where there is one already.
     """
     first = pool[0]
     finals = [final_point(r) if until is None else next(p for p in r.curve if p.t == until) for r in pool]
@@ -153,6 +192,7 @@ def row_of(pool: Sequence[Record], until: int | None = None) -> Row:
         synops=_mean([sum(point.synops.values()) for point in finals]),
         records=tuple(pool),
         until=until,
+        resampled=resampled or ResampledParity(pool),
     )
 
 
@@ -210,6 +250,15 @@ def _without_seed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_seed(entry) for entry in value]
     return value
+
+
+def _fitted_for_t(parts: Mapping[str, Any]) -> bool:
+    """Parts that depend on T say for which one they were given; those that were not are fitted for each T."""
+    found = [part for kind in _FITTED if isinstance(part := parts.get(kind), dict)]
+    open_ = [
+        part for part in found if "time_steps" in part and not part["time_steps"] and not part.get("levels")
+    ]
+    return bool(open_) or any(part.get("name") == "shift" for part in found)
 
 
 def _mean(values: Sequence[float]) -> float:

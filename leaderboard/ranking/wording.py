@@ -5,13 +5,11 @@ The page's script writes numbers by the same rules (script/numbers.mjs); tests o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.parity_ratios import ParityRatio
 from leaderboard.ranking.rows import Row
 from leaderboard.records.record import Group
-from leaderboard.statistics.intervals import Interval
+from leaderboard.statistics.intervals import Difference, Interval
 
 NEVER = "—"  # parity was not reached and kept at any measured number of steps
 UNKNOWN = "n/a"  # the figure does not exist for this row
@@ -43,8 +41,8 @@ def spikes(row: Row) -> str:
 
 
 def place(row: Row) -> str:
-    """Rank within the group; "=" if the test set does not tell the row from the first."""
-    return "" if row.rank is None else f"{row.rank}{'=' if row.ties_first else ''}"
+    """Rank within the group; "=" where rows that the test images do not tell apart share it."""
+    return "" if row.rank is None else f"{row.rank}{'=' if row.tied else ''}"
 
 
 def percent(fraction: float) -> str:
@@ -66,6 +64,11 @@ def points(value: float) -> str:
 def points_range(interval: Interval | None) -> str:
     """Bounds in percentage points; empty if unknown."""
     return "" if interval is None else f"{points(interval.low)} to {points(interval.high)}"
+
+
+def difference_range(difference: Difference) -> str:
+    """The interval of a difference, e.g. "95 %: −0.47 to +1.18"."""
+    return f"95 %: {points(100 * difference.low)} to {points(100 * difference.high)}"
 
 
 def time_steps(value: float) -> str:
@@ -102,12 +105,6 @@ def parity_energy(row: Row, value: float | None) -> str:
     return times(value)
 
 
-def parity_energies(row: Row, models: Sequence[str]) -> str:
-    """Energies at parity under several models, without the sign: "0.417 / 0.046"."""
-    found = [parity_energy(row, row.energy_at_parity.get(model)).removesuffix("×") for model in models]
-    return NEVER if set(found) == {NEVER} else " / ".join(found)
-
-
 def times(ratio: float | None) -> str:
     """A multiple with three significant digits and all of whole numbers, e.g. "0.123×", "1,234×"."""
     if ratio is None:
@@ -131,6 +128,11 @@ def runs(row: Row) -> str:
 def metric_name(metric: str) -> str:
     """The name of a metric as papers write it; metrics of others keep theirs."""
     return _METRICS.get(metric, plain(metric))
+
+
+def short_metric(metric: str) -> str:
+    """The same for the head of a narrow column: "Top-1", "mAP", "mIoU"."""
+    return {"top1": "Top-1", "miou": "mIoU"}.get(metric, metric_name(metric))
 
 
 def heading(board: Board, *, in_full: bool = False) -> str:

@@ -32,6 +32,7 @@ Cost = Annotated[float, Field(ge=0, le=LARGEST)]
 Integer = Annotated[int, Field(ge=-MOST_INTEGER, le=MOST_INTEGER)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Positive = Annotated[int, Field(ge=1, le=10**15)]
+Version = Annotated[int, Field(ge=1, le=10**6)]
 Steps = Annotated[int, Field(ge=1, le=10**9)]
 MeanSteps = Annotated[float, Field(ge=1, le=1e9)]  # over images, which may end early
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from leaderboard.ranking.boards import Board
-from leaderboard.ranking.parity_intervals import Bounds, ParityInterval, ResampledParity
+from leaderboard.ranking.parity_intervals import Bounds, ParityInterval
 from leaderboard.ranking.rows import CLOSE_PARITY_POINTS, PARITY_POINTS, Row
 
 Entry = dict[str, Any]
@@ -51,20 +51,27 @@ def to_csv(boards: Sequence[Board]) -> str:
 
 def _entry(board: Board, row: Row, models: Sequence[str]) -> Entry:
     interval, gap = row.interval, row.gap_interval
-    parity = ResampledParity(row.records)
-    one, half = (parity.interval(points, row.until) for points in (PARITY_POINTS, CLOSE_PARITY_POINTS))
+    timeless = row.alphabet == "none"  # the levels of a quantised ANN are no time steps
+    one, half = (row.resampled.interval(points, row.until) for points in (PARITY_POINTS, CLOSE_PARITY_POINTS))
     return {
         "task": board.task,
         "dataset": board.dataset,
         "network": board.network,
         "note": board.note,
+        "benchmark_version": board.benchmark_version,
         "group": row.group,
         "rank": row.rank,
-        "ties_first": row.ties_first,
+        "tied": row.tied,
         "recipe": row.label,
         "preset": row.method,
         "alphabet": row.alphabet,
         "max_per_step": row.max_per_step,
+        "verdict": row.verdict,
+        "division": row.division,
+        "origin": row.origin,
+        "simulated_by": row.backends,
+        "seconds_to_convert": row.seconds_to_convert,
+        "one_network_for_each_t": row.one_network_for_each_t,
         "seeds": len(row.records),
         "t": row.final_t_total,
         "averaged": row.final_averaged,
@@ -77,10 +84,10 @@ def _entry(board: Board, row: Row, models: Sequence[str]) -> Entry:
         "gap_points": row.gap_points,
         "gap_low": None if gap is None else gap.low,
         "gap_high": None if gap is None else gap.high,
-        "t_to_1_point": row.steps_within_1_point,
-        **_bounds("t_to_1_point", None if one is None else one.steps),
-        "t_to_half_point": row.steps_within_half_point,
-        **_bounds("t_to_half_point", None if half is None else half.steps),
+        "t_to_1_point": None if timeless else row.steps_within_1_point,
+        **_bounds("t_to_1_point", None if one is None or timeless else one.steps),
+        "t_to_half_point": None if timeless else row.steps_within_half_point,
+        **_bounds("t_to_half_point", None if half is None or timeless else half.steps),
         "synops": row.synops,
         "firing_rate": row.firing_rate,
         **{key: value for m in models for key, value in _energy_at_parity(row, m, one).items()},

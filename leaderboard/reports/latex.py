@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from leaderboard.costs import precision
 from leaderboard.costs.order import has_figures, side_by_side
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import GROUPS, Board
+from leaderboard.ranking.orders import Order, apart
 from leaderboard.ranking.rows import Row
 
 _SPECIAL = {
@@ -30,6 +32,9 @@ _SPECIAL = {
     wording.MINUS: "$-$",
     **{sign: f"\\{sign}" for sign in "&%$#_"},
 }
+
+
+_MARK = r"$^\ddagger$"
 
 
 def to_latex(boards: Sequence[Board], model: str | None = None) -> str:
@@ -77,7 +82,8 @@ def _table(board: Board, models: Sequence[str]) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape(board.title)}; {escape(wording.heading(board, in_full=True))}.}}",
+        rf"\caption{{{escape(board.title)}; {escape(wording.heading(board, in_full=True))}."
+        rf"{_note(board, models)}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{''.join(figure.align for figure in figures)}}}",
         r"\toprule",
@@ -92,9 +98,16 @@ def _table(board: Board, models: Sequence[str]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
 
 
+def _note(board: Board, models: Sequence[str]) -> str:
+    """The legend of the mark, where some figure carries it."""
+    if not precision.any_unlike([board], models):
+        return ""
+    return f" {_MARK}{escape(precision.LEGEND.removeprefix(precision.MARK))}"
+
+
 def _metric(row: Row, rows: Sequence[Row]) -> str:
-    best = row.rank == 1 or row.ties_first or (row.rank is None and row == rows[0])
-    return _bold(wording.percent(row.metric), best)
+    best = max(rows, key=lambda each: each.metric)
+    return _bold(wording.percent(row.metric), row is best or not apart(best, row, Order("accuracy")))
 
 
 def _steps_to_parity(row: Row, rows: Sequence[Row]) -> str:
@@ -108,7 +121,8 @@ def _energy(model: str) -> _LatexColumn:
 
     def cell(row: Row, rows: Sequence[Row]) -> str:
         text = escape(wording.parity_energy(row, figure(row)).removesuffix("×"))
-        return _bold(text, _least(row, rows, figure))
+        marked = figure(row) is not None and precision.unlike(row, model)
+        return _bold(text, _least(row, rows, figure)) + (_MARK if marked else "")
 
     return _LatexColumn(f"Energy ($\\times$ ANN), {escape(model)}", "r", cell)
 

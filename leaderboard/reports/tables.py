@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
 
+from leaderboard.costs import precision
 from leaderboard.costs.order import has_figures, side_by_side
 from leaderboard.published import PublishedCurve, beside
 from leaderboard.published.table import EVIDENCE, comparison_table
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import GROUPS, Board
+from leaderboard.ranking.orders import DEFAULT, Order
 from leaderboard.ranking.rows import Row
+from leaderboard.ranking.winners import winners
 from leaderboard.records.record import Group
 from leaderboard.reports.columns import Column, fitted, header, lines
 
+_RANKED_BY = {
+    "parity": "fewest time steps to parity within 1 point, then least energy there",
+    "accuracy": "the metric at the last read-out",
+    "energy": "least energy at parity within 1 point under {}",
+    "area": "the mean metric over T = 1, 2, 4, ...",
+}
 WIDE = 104  # columns from which the interval fits beside the metric instead of below it
 GROUP_NAMES: dict[Group, str] = {  # as wide as the narrowest recipe column
     "binary": "binary",
@@ -31,6 +41,8 @@ def render(
     console: Console,
     published: Sequence[PublishedCurve] = (),
     model: str | None = None,
+    order: Order = DEFAULT,
+    limit: float | None = None,
 ) -> None:
     """Print every board, published figures of the same pairing below it, then what the signs mean.
 
@@ -39,12 +51,16 @@ def render(
         console: where to print; its width is respected down to 80 columns.
         published: figures of papers, from `leaderboard.published`.
         model: energy model that stands beside operations; None: operations with equal widths.
+        order: what the boards are ranked by.
+        limit: of time steps that they stand under.
     """
     compared = False
     for board in boards:
         console.print()
         console.print(Text(wording.plain(board.title), style="bold"))
-        console.print(Text(wording.heading(board)))
+        console.print(Text(wording.heading(board, in_full=True)))
+        for sentence in winners(board, order, None if limit is None else int(limit)).values():
+            console.print(Text(sentence, style="italic"))
         console.print(_table(board, console.width, _shown(boards, model)), soft_wrap=True)
         found = beside(board, published)
         if found:
@@ -52,7 +68,7 @@ def render(
             console.print()
             console.print(Text("Published on their own ANNs, not measured here and not ranked:"))
             console.print(comparison_table(found))
-    for line in [*_legend(boards, _shown(boards, model)), *([EVIDENCE] if compared else [])]:
+    for line in [*_legend(boards, _shown(boards, model), order), *([EVIDENCE] if compared else [])]:
         console.print(Text(line, style="dim"))
 
 
@@ -76,10 +92,12 @@ def _figures(metric: str, models: Sequence[str], *, wide: bool) -> list[_Ranking
         _RankingColumn(Column("recipe", right=False, least=12), _label),
         _RankingColumn(Column("spikes", right=False), wording.spikes),
         _RankingColumn(Column("T"), _steps),
-        _RankingColumn(Column(f"{wording.plain(metric)} %\n(95 %)"), lambda row: _metric(row, wide=wide)),
+        _RankingColumn(
+            Column(f"{wording.short_metric(metric)} %\n(95 %)"), lambda row: _metric(row, wide=wide)
+        ),
         _RankingColumn(Column("gap\npoints"), lambda row: wording.points(row.gap_points)),
         _RankingColumn(Column("T parity\n1.0 / 0.5"), _parity),
-        _RankingColumn(Column("energy\n× ANN"), lambda row: wording.parity_energies(row, models)),
+        _RankingColumn(Column("energy\n× ANN"), lambda row: precision.parity_energies(row, models)),
         _RankingColumn(Column("rate"), lambda row: wording.rate(row.firing_rate)),
     ]
 
@@ -127,23 +145,26 @@ def _parity(row: Row) -> str:
     return f"{wording.steps(row, one)} / {wording.steps(row, half)}"
 
 
-def _legend(boards: Sequence[Board], models: Sequence[str]) -> list[str]:
+def _legend(boards: Sequence[Board], models: Sequence[str], order: Order) -> list[str]:
     """Only the signs that occur."""
     rows = [row for board in boards for row in board.rows]
     if not rows:
         return ["No records yet."]
-    cells = [cell for row in rows for cell in (_parity(row), wording.parity_energies(row, models))]
+    cells = [cell for row in rows for cell in (_parity(row), precision.parity_energies(row, models))]
     lines = [
         "",
+        f"Ranked by {_RANKED_BY[order.kind].format(order.model)}.",
         "T: time steps run. T parity: fewest measured steps from which the metric stays",
         f"within 1.0 / 0.5 points of the ANN's. Energy: at 1.0 parity, {' / '.join(models)}.",
     ]
+    if precision.any_unlike(boards, models):
+        lines += textwrap.wrap(precision.LEGEND, 80)
     if any("(" in _steps(row) for row in rows):
         lines.append("(n) output steps averaged; ≤ where images may be read out before.")
     if any(wording.NEVER in cell for cell in cells):
         lines.append(f"{wording.NEVER} not reached at any measured T.")
-    if any(row.ties_first for row in rows):
-        lines.append("= the test set does not tell it from the first of its group (95 %).")
+    if any(row.tied for row in rows):
+        lines.append("= ranks shared where the test images do not tell rows apart (95 %).")
     if any(row.own_ann for row in rows):
         lines.append("† started from its own ANN, which the gap refers to.")
     return lines

@@ -40,6 +40,11 @@ class Difference:
     high: float
 
     @property
+    def turned(self) -> Difference:
+        """The same with the two the other way round."""
+        return Difference(-self.mean, -self.high, -self.low)
+
+    @property
     def excludes_zero(self) -> bool:
         """Whether the test set tells the two apart."""
         return self.low > 0 or self.high < 0

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leaderboard.scores.base import FloatArray, ImageScores, of_all_images
+from leaderboard.scores.base import BoolArray, FloatArray, ImageScores, of_all_images
 from leaderboard.scores.packed import PackedScores
 from leaderboard.statistics.intervals import LEVEL, Difference, Interval, paired_bootstrap, wilson_interval
 
@@ -86,10 +86,56 @@ def resampled(scores: Sequence[ImageScores], seed: int = 0) -> list[FloatArray]:
     if len(rights) < len(scores):
         return [_resampled(one, seed) for one in scores]
     images = scores[0].count
-    resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_DRAWS / images)))
+    resamples = _resamples(images)
     # Single precision holds counts up to 2 ** 24 exactly, and multiplies many times faster than integers.
     drawn = _draws(images, resamples, seed, np.float32) @ np.stack(rights, 1).astype(np.float32)
     return list(drawn.T.astype(np.float64) / images)
+
+
+def resampled_gaps(
+    ann: ImageScores, curve: Sequence[ImageScores], seed: int = 0
+) -> tuple[FloatArray, FloatArray]:
+    """Shares of images minus the ANN's share [T, R], and the ANN's [R], over resampled test sets.
+
+    The draws are those of `resampled`. Only images about which a network and its ANN disagree can move a
+    gap, so only these are counted: a tenth of the images, or less.
+
+    Args:
+        ann: outcomes with `right`.
+        curve: T outcomes over the same images, likewise.
+        seed: of the draws.
+    """
+    images = ann.count
+    drawn = _drawn_by_image(images, _resamples(images), seed)
+    reference = _right(ann)
+    differences = np.stack([_right(one) for one in curve]).astype(np.int8) - reference.astype(np.int8)
+    counts = differences.any(0)
+    gaps = differences[:, counts].astype(np.float32) @ drawn[counts].astype(np.float32)
+    return gaps.astype(np.float64) / images, _share_drawn(reference.tobytes(), images, seed)
+
+
+def _right(scores: ImageScores) -> BoolArray:
+    right = scores.right
+    assert right is not None
+    return right
+
+
+@lru_cache(maxsize=256)
+def _share_drawn(right: bytes, images: int, seed: int) -> FloatArray:
+    """Share [R] of images that are right; all recipes on one ANN ask for the same."""
+    drawn = _drawn_by_image(images, _resamples(images), seed)
+    share: FloatArray = drawn[np.frombuffer(right, dtype=np.bool_)].sum(0, dtype=np.int64) / images
+    return share
+
+
+def _resamples(images: int) -> int:
+    return int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_DRAWS / images)))
+
+
+@lru_cache(maxsize=4)
+def _drawn_by_image(images: int, resamples: int, seed: int) -> npt.NDArray[np.uint8]:
+    """How often each image is drawn in each test set, [N, R]."""
+    return np.ascontiguousarray(_draws(images, resamples, seed, np.uint8).T)
 
 
 @lru_cache(maxsize=4)

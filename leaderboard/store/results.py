@@ -127,7 +127,7 @@ class ResultStore:
             for path in self._paths():
                 result = _parse(path)
                 if isinstance(result, Record):
-                    loaded.records.append(result if layers else _without_layers(result))
+                    loaded.records.append(result if layers else without_layers(result))
                 else:
                     loaded.invalid.append(Invalid(path, result))
         return loaded
@@ -138,7 +138,7 @@ class ResultStore:
         return (folder / name for name in sorted(names) if name.endswith(".json") and name[0] != ".")
 
 
-def _without_layers(record: Record) -> Record:
+def without_layers(record: Record) -> Record:
     """A record that nobody else has seen yet, in place: records are frozen, and copies would cost more."""
     for point in record.curve:
         vars(point).update(spikes={}, energy_layers_pj=None)

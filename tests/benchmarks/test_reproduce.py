@@ -11,7 +11,7 @@ import yaml
 from benchmarks.cells import Cell, expand
 from benchmarks.spec import Matrix
 from leaderboard.page.reproduce import cell_matrix, reproduction
-from leaderboard.records.record import Provenance, RecipeSummary, Record
+from leaderboard.records.record import Ann, Provenance, RecipeSummary, Record
 
 MATRIX = {
     "name": "study",
@@ -37,7 +37,8 @@ def record_of(cell: Cell) -> Record:
         seed=cell.seed,
         tuning=cell.tuning,
         method=RecipeSummary.model_construct(name=cell.recipe.name, label=cell.recipe.label),
-        provenance=Provenance.model_construct(git_commit="0123abc", git_dirty=True),
+        ann=Ann.model_construct(checkpoint_sha256="c" * 64),
+        provenance=Provenance.model_construct(git_commit="0123abc", git_dirty=True, data={"test": "f" * 8}),
     )
 
 
@@ -72,12 +73,22 @@ def test_a_checkpoint_is_named_by_its_hash(tmp_path: Path) -> None:
 
 def test_the_commands_check_out_the_commit_and_carry_the_matrix(tmp_path: Path) -> None:
     for cell in expand(Matrix.model_validate(MATRIX), None):
-        text = reproduction(record_of(cell))
-        assert text.startswith("git checkout 0123abc  # with changes")
-        script = text.splitlines()[1:]
+        first, by_hand = reproduction(record_of(cell)).split("\n\n", 1)
+        assert first.splitlines()[-1] == f"spikemark reproduce {cell.id} --data-root DATA"
+        assert "# network: the cell trains it, as its configuration says" in first
+        assert f"sha256 {'c' * 64}" in first
+        script = by_hand.splitlines()
+        assert script.pop(1).startswith("git checkout 0123abc  # with changes")
         assert script[-1].startswith("spikemark run cell.yaml")
         subprocess.run(["sh", "-c", "\n".join(script[:-1])], cwd=tmp_path, check=True)
         assert (tmp_path / "cell.yaml").read_text() == cell_matrix(record_of(cell))
+
+
+def test_names_cannot_end_a_comment() -> None:
+    (cell, *_) = expand(Matrix.model_validate(MATRIX), None)
+    record = record_of(cell).model_copy(update={"dataset": "x\nrm -rf /", "config": {"bits": 4}})
+    lines = reproduction(record).splitlines()
+    assert not any(line.startswith("rm") for line in lines)
 
 
 def test_a_configuration_that_no_matrix_gives_names_its_matrix() -> None:

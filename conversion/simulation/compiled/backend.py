@@ -87,6 +87,7 @@ class Compiled(Backend):
         fused: dict[fx.Node, Fused] = {}
         for node, fusion in find_fusions(fitted, limits_here()).items():
             layer = fitted.layers[fitted.plan.roles[node].name]
-            fires = firing_of(layer.neuron) is not None and not layer.capped
+            inside = fusion.telescoped is None or fusion.telescoped.firing.inside
+            fires = inside and firing_of(layer.neuron) is not None and not layer.capped
             fused[node] = Fused(fusion.absorbed, fits_bytes(layer.neuron), fires)
         return footprint(fitted, values, fused)

@@ -22,6 +22,9 @@ export function curveOf(row) {
   return row.points;
 }
 
+// Place of an order among those that ranks are stated for.
+export const orderIndex = (by, model) => data.orders.indexOf(by === "energy" ? `energy:${model}` : by);
+
 // Where a row stands under one limit of time steps, with its figures at the last read-out within it.
 export function standing(row, values) {
   const found = named("standing", values);

@@ -1,7 +1,8 @@
 // What an opened cell shows in words and tables: its read-outs, diagnosis, configuration, origin, pictures.
 import { energyAtParity, energyBounds, parity, stepBounds } from "./columns.mjs";
 import { curveOf, data, named, reference } from "./data.mjs";
-import { column, make, numeric, table } from "./dom.mjs";
+import { column, linked, make, numeric, table } from "./dom.mjs";
+import { marksOf } from "./marks.mjs";
 import {
   known,
   millions,
@@ -16,7 +17,7 @@ import {
   UNKNOWN,
   withBounds,
 } from "./numbers.mjs";
-import { state } from "./state.mjs";
+import { BY, state } from "./state.mjs";
 import { secondModel } from "./view.mjs";
 
 const section = (title, ...children) => make("section", null, make("h3", null, title), ...children);
@@ -211,8 +212,7 @@ function copyButton(source) {
 }
 
 function facts(f, details) {
-  const rank =
-    f.rank === null ? "not ranked" : `${f.rank}${f.tied ? ", tied with the first of its group" : ""}`;
+  const rank = f.rank === null ? "not ranked" : `${f.rank}${f.tied ? ", shared" : ""}, by ${BY[state.by]}`;
   const ties = details.ties && (details.ties.join(", ") || "nobody in its group");
   const ratio = f.row.parityRatio;
   const energies = data.models.map((model) => [
@@ -224,6 +224,11 @@ function facts(f, details) {
     ...(details.ties ? [["not told apart from, at the last read-out", ties]] : []),
     ["group", data.groups[f.row.group]],
     ["spikes", f.row.spikes],
+    ["kind of network", f.row.verdict ?? "not said by its record"],
+    ["division", f.row.division],
+    ["simulated by", f.row.simulatedBy],
+    ["seconds to convert", shown(f.row.convertSeconds)],
+    ["networks", f.row.eachT ? "one for each T" : "one for all T"],
     [f.board.metric, `${percent(f.point.metric)} % at T = ${totalSteps(f.point.tTotal, f.point.averaged)}`],
     ["gap to its ANN", `${points(f.point.gap)} points`],
     ["its ANN", `${percent(f.row.ann)} %`],
@@ -231,8 +236,22 @@ function facts(f, details) {
     ["T to ½ point", withBounds(parity(f, f.stepsHalf), stepBounds(f, f.stepsHalfBounds))],
     ...(ratio && ratio !== NEVER ? [["times fewer steps to 1 point than the slowest", ratio]] : []),
     ...energies,
-    ["paper", details.paper],
+    ["paper", linked(details.paper)],
   ]);
+}
+
+const OUTCOMES = {
+  reproduced: "Reproduced: the same in every figure",
+  "within the interval": "Every metric inside its 95 % interval",
+  not: "Not reproduced",
+};
+
+function reproductions(details) {
+  return details.reproduced.map((found) => {
+    const why = found.why ? `: ${found.why}` : "";
+    const where = `${found.device}, ${found.created.slice(0, 10)}`;
+    return make("p", null, `${OUTCOMES[found.verdict]}${why} (${where}).`);
+  });
 }
 
 function plots(f) {
@@ -264,12 +283,19 @@ export function cellBody(f, details) {
   const attributes = { tabindex: "0", role: "region", "aria-label": "Commands" };
   const commands = make("pre", attributes, details.reproduce);
   const parts = [
+    make(
+      "p",
+      { class: "marks" },
+      marksOf(f.row, true).map(({ text, why, kind }) =>
+        make("span", { class: `mark ${kind}`, title: why }, text),
+      ),
+    ),
     facts(f, details),
     plots(f),
     readouts(f),
     pictures(details),
     diagnosis(details.diagnosis),
-    section("Measure it again", commands, copyButton(commands)),
+    section("Measure it again", reproductions(details), commands, copyButton(commands)),
     configuration(details),
     origins(details),
   ];

@@ -13,6 +13,21 @@ export function make(tag, attributes, ...children) {
   return element;
 }
 
+const SOURCES = /\barXiv[: ](\d{4}\.\d{4,5})\b|\bdoi:(10\.\d{4,9}\/[^\s,;)]+)|\b(https:\/\/[^\s,;)]+)/gi;
+
+// Text in which arXiv ids, DOIs and addresses are links.
+export function linked(text) {
+  const parts = [];
+  let end = 0;
+  for (const found of text.matchAll(SOURCES)) {
+    const [whole, arxiv, doi, address] = found;
+    const href = address ?? (arxiv ? `https://arxiv.org/abs/${arxiv}` : `https://doi.org/${doi}`);
+    parts.push(text.slice(end, found.index), make("a", { href, rel: "noreferrer" }, whole));
+    end = found.index + whole.length;
+  }
+  return make("span", null, ...parts, text.slice(end));
+}
+
 export function choices(select, options, chosen) {
   const made = options.map(([value, text]) => make("option", { value, selected: value === chosen }, text));
   select.replaceChildren(...made);

@@ -1,13 +1,15 @@
 // The controls, and what follows from a change of them.
 import { closeCell, openCell, showCell } from "./cell.mjs";
-import { data, take, unique } from "./data.mjs";
+import { data, groups, take, unique } from "./data.mjs";
 import { choices, find, make } from "./dom.mjs";
+import { hideHint } from "./hints.mjs";
 import { paint, prefersDark, setPrinting } from "./looks.mjs";
 import { awaitPlotly, plotly } from "./plot.mjs";
 import { drawPlots } from "./plots.mjs";
 import { drawRanking } from "./ranking.mjs";
 import {
   ALL,
+  BY,
   datasets,
   networks,
   opening,
@@ -16,11 +18,18 @@ import {
   state,
   TRAINING,
   tasks,
+  UNSAID,
   writeAddress,
 } from "./state.mjs";
 import { boardsShown, drawn, MOST_LINES, shownOf } from "./view.mjs";
 
-const FIELDS = ["task", "dataset", "network", "spikes", "training", "t", "energy"];
+const FIELDS = ["task", "dataset", "network", "by", "t", "spikes", "training", "verdict", "origin", "energy"];
+const ORIGIN_NAMES = {
+  own: "oneself",
+  reference: "maintainers",
+  verified: "others, verified",
+  claimed: "others, not verified",
+};
 const THEME_NAMES = { "": "Colours: system", light: "Colours: light", dark: "Colours: dark" };
 const NEXT_THEME = { "": "light", light: "dark", dark: "" };
 const TYPING_PAUSE = 120; // milliseconds
@@ -34,7 +43,11 @@ function fillControls() {
   const nets = networks(state.task, state.dataset);
   const alphabets = unique(rows.map((row) => row.alphabet)).sort();
   const limits = unique(boards.flatMap((board) => board.limits)).sort((a, b) => a - b);
+  const verdicts = unique(rows.map((row) => row.verdict ?? UNSAID)).sort();
+  const origins = unique(rows.map((row) => row.origin)).sort();
   if (!alphabets.includes(state.spikes)) state.spikes = "";
+  if (!verdicts.includes(state.verdict)) state.verdict = "";
+  if (!origins.includes(state.origin)) state.origin = "";
   if (!limits.map(String).includes(state.t)) state.t = "";
   choices(find("task"), tasks().map(itself), state.task);
   choices(find("dataset"), datasets(state.task).map(itself), state.dataset);
@@ -46,6 +59,13 @@ function fillControls() {
   const spikes = alphabets.map((name) => [name, name === "none" ? "no spikes" : name]);
   choices(find("spikes"), [["", "any"], ...spikes], state.spikes);
   choices(find("training"), Object.entries(TRAINING), state.training);
+  choices(find("verdict"), [["", "any"], ...verdicts.map(itself)], state.verdict);
+  choices(
+    find("origin"),
+    [["", "anybody"], ...origins.map((name) => [name, ORIGIN_NAMES[name]])],
+    state.origin,
+  );
+  choices(find("by"), Object.entries(BY), state.by);
   const times = limits.map((limit) => [String(limit), `T ≤ ${limit}`]);
   choices(find("t"), [["", "no limit"], ...times], state.t);
   choices(find("energy"), data.models.map(itself), state.energy);
@@ -60,6 +80,7 @@ const actions = { change, toggleDrawn, openCell };
 let scheduled = 0;
 
 function draw() {
+  hideHint();
   paint();
   fillControls();
   drawRanking(actions);
@@ -88,6 +109,18 @@ function toggleDrawn(id) {
   change({ show }, `tr[data-id="${id}"] .swatch`);
 }
 
+// Filters are folded until they are asked for, or one of them is in use.
+function openFilters(open) {
+  find("filters").hidden = !open;
+  find("more").setAttribute("aria-expanded", String(open));
+}
+
+function narrowed() {
+  const start = opening();
+  const hidden = ["recipe", "spikes", "training", "verdict", "origin", "energy"];
+  return hidden.some((name) => state[name] !== start[name]) || state.groups.length < groups().length;
+}
+
 function listenToControls() {
   for (const name of FIELDS) {
     find(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
@@ -101,6 +134,7 @@ function listenToControls() {
   for (const box of groupBoxes()) {
     box.addEventListener("change", () => change({ groups: checked().map(({ value }) => value) }));
   }
+  find("more").addEventListener("click", () => openFilters(find("filters").hidden));
   find("filter").addEventListener("submit", (event) => event.preventDefault());
   find("reset").addEventListener("click", () => change({ ...opening(), theme: state.theme }));
   find("near").addEventListener("click", () => change({ near: !state.near }));
@@ -145,6 +179,7 @@ listenToControls();
 listenToDialog();
 listenToWindow();
 readAddress();
+openFilters(narrowed());
 find("app").hidden = false;
 draw();
 document.documentElement.dataset.ready = "table";

@@ -48,6 +48,18 @@ function colouredLine(f, look, x, hover) {
   };
 }
 
+function acrossLine(f, look, ends) {
+  return {
+    type: "scatter",
+    mode: "lines",
+    x: ends,
+    y: [f.point.metric, f.point.metric],
+    name: plotText(f.row.label),
+    line: { dash: "dot", width: 2, color: look.colour },
+    hovertemplate: `${plotText(f.row.label)}, without time steps<br>%{y:.2f} %<extra></extra>`,
+  };
+}
+
 function metricAxis(board, shown) {
   const best = Math.max(...shown.map((f) => f.point.metric), board.ann ?? 0);
   const near = { range: [(board.ann ?? best) - NEAR_POINTS, best + NEAR_POINTS / 8], autorange: false };
@@ -55,14 +67,21 @@ function metricAxis(board, shown) {
 }
 
 function drawTime(board, shown, lines, looks) {
+  // The levels of a quantised ANN are no time steps: it is a line across, at its best.
   const x = (point) => point.tTotal;
-  const measured = shown.flatMap((f) => withinLimit(f.row).map(x));
+  const timed = shown.filter((f) => f.row.alphabet !== "none");
+  const timeless = lines.filter((f) => f.row.alphabet === "none");
+  const measured = timed.flatMap((f) => withinLimit(f.row).map(x));
+  if (!measured.length) measured.push(1);
   const ends = [Math.min(...measured), Math.max(...measured, 2 * Math.min(...measured))];
-  const rest = shown.filter((f) => !looks.has(f.row.id));
+  const rest = timed.filter((f) => !looks.has(f.row.id));
+  const spiking = lines.filter((f) => f.row.alphabet !== "none");
+  const banded = state.show?.length ? spiking : spiking.slice(0, 1); // many bands hide each other
   const traces = [
     ...greyLines(rest, x, "T = %{x:.4~g}<br>%{y:.2f} %"),
-    ...lines.flatMap((f) => band(withinLimit(f.row), x, looks.get(f.row.id).colour)),
-    ...lines.map((f) => colouredLine(f, looks.get(f.row.id), x, "T = %{customdata[0]}")),
+    ...banded.flatMap((f) => band(withinLimit(f.row), x, looks.get(f.row.id).colour)),
+    ...spiking.map((f) => colouredLine(f, looks.get(f.row.id), x, "T = %{customdata[0]}")),
+    ...timeless.map((f) => acrossLine(f, looks.get(f.row.id), ends)),
   ];
   if (board.ann !== null) {
     traces.push({

@@ -1,6 +1,6 @@
 // Published figures of a board: a table, and a plot of gaps in papers against gaps measured here.
 import { unique } from "./data.mjs";
-import { column, find, numeric, table } from "./dom.mjs";
+import { column, find, linked, numeric, table } from "./dom.mjs";
 import { colourOf, MARKS, palette } from "./looks.mjs";
 import { known, percent, points } from "./numbers.mjs";
 import { axis, plot, plotText } from "./plot.mjs";
@@ -15,7 +15,7 @@ const COLUMNS = [
   numeric("Here, %", (each) => (known(each.here) ? percent(each.here) : "")),
   numeric("Gap here", (each) => (known(each.gapHere) ? points(each.gapHere) : "")),
   column("Evidence", (each) => each.evidence),
-  column("Source", (each) => `${each.paper}. ${each.source}`),
+  column("Source", (each) => linked(`${each.paper}. ${each.source}`)),
 ];
 
 export function publishedTable(board) {

@@ -1,11 +1,13 @@
 // The ranking: one table a board, sorted within fairness groups, long ones a page at a time.
-import { columns, sorter } from "./columns.mjs";
+import { bestOf, columns, sorter } from "./columns.mjs";
 import { data, groups } from "./data.mjs";
 import { find, make } from "./dom.mjs";
+import { explained } from "./hints.mjs";
 import { lookOf } from "./looks.mjs";
-import { percent } from "./numbers.mjs";
-import { state } from "./state.mjs";
-import { boardsShown, drawn, shownOf } from "./view.mjs";
+import { marksOf } from "./marks.mjs";
+import { known } from "./numbers.mjs";
+import { BY, state } from "./state.mjs";
+import { boardsShown, drawn, shownOf, winnersOf } from "./view.mjs";
 
 const PAGE_ROWS = 100;
 const rowsOpen = new Map(); // board and group -> rows shown so far
@@ -17,12 +19,16 @@ function headCell(column, sorted, actions) {
   const unit = column.unit ? make("small", null, column.unit) : null;
   const attributes = {
     scope: "col",
-    class: column.number ? "number" : null,
+    class: classOf(column),
     "aria-sort": current ? sorted.direction : null,
     "data-column": column.id,
   };
-  return make("th", attributes, make("button", { type: "button", class: "sort", click }, column.title, unit));
+  const button = make("button", { type: "button", class: "sort", click }, column.title, unit);
+  return make("th", attributes, explained(button, column.why));
 }
+
+const classOf = (column, more) =>
+  [column.number ? "number" : null, column.phone ? null : "wide", more].filter(Boolean).join(" ") || null;
 
 function swatchOf(f, look, actions) {
   const attributes = {
@@ -41,27 +47,33 @@ function nameCell(f, look, actions) {
   const click = () => actions.openCell(f.row.id);
   const open = make(
     "button",
-    { type: "button", class: "open", "aria-haspopup": "dialog", click },
+    { type: "button", class: "open", "aria-haspopup": "dialog", title: f.row.label, click },
     f.row.label,
   );
-  const ann = f.row.ownAnn ? make("small", null, `own ANN ${percent(f.row.ann)} %`) : null;
-  const name = make("div", { class: "name" }, swatchOf(f, look, actions), make("div", null, open, ann));
-  return make("th", { scope: "row" }, name);
-}
-
-function figureCell(f, column) {
-  const small = (column.small?.(f) ?? []).filter(Boolean).map((text) => make("small", null, text));
+  const marks = marksOf(f.row).map(({ text, why, kind }) =>
+    make("span", { class: `mark ${kind}`, title: why }, text),
+  );
   return make(
-    "td",
-    { class: column.number ? "number" : "short", title: column.hint?.(f) },
-    column.text(f),
-    small,
+    "th",
+    { scope: "row" },
+    make("div", { class: "name" }, swatchOf(f, look, actions), open, marks),
   );
 }
 
-function rowOf(f, all, looks, actions) {
-  const cells = all.map((column) =>
-    column.id === "recipe" ? nameCell(f, looks.get(f.row.id), actions) : figureCell(f, column),
+function figureCell(f, column, best) {
+  const small = column.small?.(f);
+  const value = best === null ? null : column.value(f);
+  return make(
+    "td",
+    { class: classOf(column, known(value) && value === best ? "best" : null), title: column.hint?.(f) },
+    column.text(f),
+    small ? make("small", null, small) : null,
+  );
+}
+
+function rowOf(f, all, bests, looks, actions) {
+  const cells = all.map((column, index) =>
+    column.id === "recipe" ? nameCell(f, looks.get(f.row.id), actions) : figureCell(f, column, bests[index]),
   );
   const click = (event) => {
     if (!event.target.closest("button") && !String(getSelection())) actions.openCell(f.row.id);
@@ -73,6 +85,7 @@ function groupBody(board, group, rows, all, looks, sorted, actions) {
   const key = `${board.title}\n${group}`;
   const count = rowsOpen.get(key) ?? PAGE_ROWS;
   const colspan = all.length;
+  const bests = all.map((column) => bestOf(column, rows));
   const title = make("span", null, data.groups[group], " ", make("small", null, String(rows.length)));
   const body = make(
     "tbody",
@@ -81,7 +94,7 @@ function groupBody(board, group, rows, all, looks, sorted, actions) {
     rows
       .sort(sorted.compare)
       .slice(0, count)
-      .map((f) => rowOf(f, all, looks, actions)),
+      .map((f) => rowOf(f, all, bests, looks, actions)),
   );
   if (rows.length > count) {
     const click = () => {
@@ -99,7 +112,11 @@ function boardSection(board, looks, actions) {
   const shown = shownOf(board);
   const all = columns(board);
   const sorted = sorter(all, state.sort);
-  const caption = state.t ? `Ranking at no more than ${state.t} time steps` : "Ranking at the last read-out";
+  const within = state.t ? `at no more than ${state.t} time steps` : "at the last read-out";
+  const caption = `Ranking ${within}, by ${BY[state.by]}`;
+  const sentences = Object.entries(winnersOf(board))
+    .filter(([group]) => shown.some((f) => f.row.group === group))
+    .map(([, sentence]) => make("li", null, sentence));
   const bodies = groups()
     .map((group) => ({ group, rows: shown.filter((f) => f.row.group === group) }))
     .filter(({ rows }) => rows.length)
@@ -118,6 +135,9 @@ function boardSection(board, looks, actions) {
     { "aria-label": board.title },
     make("h2", null, board.title),
     make("p", { class: "heading" }, board.heading),
+    sentences.length
+      ? make("ul", { class: "winners", "aria-label": "Who leads each group" }, sentences)
+      : null,
     make("div", { class: "scroll ranking", tabindex: "0", role: "region", "aria-label": label }, table),
   );
 }

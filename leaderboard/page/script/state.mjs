@@ -11,6 +11,9 @@ const NAMES = [
   "recipe",
   "spikes",
   "training",
+  "verdict",
+  "origin",
+  "by",
   "t",
   "energy",
   "sort",
@@ -18,10 +21,14 @@ const NAMES = [
   "theme",
 ];
 const THEMES = ["", "light", "dark"];
+export const BY = {
+  parity: "T to parity",
+  accuracy: "metric",
+  energy: "energy at parity",
+  area: "mean over T",
+};
+export const UNSAID = "not said"; // how much of a network spikes, where its record is older than the question
 export const state = {};
-
-// The column of a model: the reference has one, and so has the model that stands beside it.
-const columnOfModel = (model) => (model === reference() ? "energy" : "energy2");
 
 export function opening() {
   const first = data.boards.reduce((best, board) => (board.rows.length > best.rows.length ? board : best));
@@ -32,10 +39,13 @@ export function opening() {
     recipe: "",
     spikes: "",
     training: "",
+    verdict: "",
+    origin: "",
+    by: data.by ?? "parity",
     groups: groups(),
     t: "",
     energy: data.chosen ?? reference(),
-    sort: data.chosen ? columnOfModel(data.chosen) : "rank",
+    sort: "rank",
     show: null,
     near: false,
     cell: "",
@@ -62,6 +72,7 @@ export function settle() {
   if (state.network !== ALL) settled("network", networks(state.task, state.dataset));
   if (!data.models.includes(state.energy)) state.energy = start.energy;
   if (!(state.training in TRAINING)) state.training = "";
+  if (!(state.by in BY)) state.by = start.by;
   if (!THEMES.includes(state.theme)) state.theme = "";
 }
 

@@ -1,6 +1,6 @@
 // Which boards and rows are shown, and the figures of each under the chosen limit of T.
-import { curveOf, data, groups, reference, standing } from "./data.mjs";
-import { ALL, state } from "./state.mjs";
+import { curveOf, data, groups, orderIndex, reference, standing } from "./data.mjs";
+import { ALL, state, UNSAID } from "./state.mjs";
 
 // Place of the chosen limit among those of a board; behind them all stands that without a limit.
 export function stageOf(board) {
@@ -8,11 +8,17 @@ export function stageOf(board) {
   return state.t && index >= 0 ? index : board.limits.length;
 }
 
-export function figures(board, row) {
-  return { board, row, ...standing(row, row.at[stageOf(board)]) };
+function figuresAt(board, row, values) {
+  const found = standing(row, values);
+  const order = orderIndex(state.by, state.energy);
+  return { board, row, ...found, rank: found.ranks[order], tied: found.tied[order] };
 }
 
-export const figuresAtEnd = (board, row) => ({ board, row, ...standing(row, row.at.at(-1)) });
+export const figures = (board, row) => figuresAt(board, row, row.at[stageOf(board)]);
+export const figuresAtEnd = (board, row) => figuresAt(board, row, row.at.at(-1));
+
+// Who leads each group, in sentences, by group.
+export const winnersOf = (board) => board.winners[stageOf(board)][orderIndex(state.by, state.energy)];
 
 export function withinLimit(row) {
   const limit = Number(state.t) || Number.POSITIVE_INFINITY;
@@ -29,6 +35,8 @@ export function isShown(board, row) {
     state.groups.includes(row.group) &&
     (!state.spikes || row.alphabet === state.spikes) &&
     (!state.training || row.untouched === (state.training === "free")) &&
+    (!state.verdict || (row.verdict ?? UNSAID) === state.verdict) &&
+    (!state.origin || row.origin === state.origin) &&
     row.label.toLowerCase().includes(state.recipe.trim().toLowerCase()) &&
     row.at[stageOf(board)] !== null
   );
@@ -44,7 +52,8 @@ const OPENING_LINES = 6;
 export function drawn(shown) {
   if (state.show) return state.show.map((id) => shown.find((each) => each.row.id === id)).filter(Boolean);
   const queues = groups().map((group) => {
-    const members = shown.filter((each) => each.row.group === group).sort((a, b) => a.rank - b.rank);
+    const place = (f) => f.rank ?? Number.POSITIVE_INFINITY;
+    const members = shown.filter((each) => each.row.group === group).sort((a, b) => place(a) - place(b) || 0);
     return group === "baseline" ? members.slice(0, 1) : members;
   });
   const longest = Math.max(0, ...queues.map((queue) => queue.length));

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from conversion.functions.differential import DifferentialTelescope
 from conversion.functions.telescope import Telescope
+from conversion.signals.coding import ACCUMULATED, DIFFERENTIAL, Coding, Decaying
 from conversion.signals.signals import Signal, fold
 
 STEPS, BATCH = 12, 3
@@ -74,3 +76,42 @@ def test_elementwise_functions_are_telescoped_all_at_once(chunks: tuple[int, ...
         now += steps
     t = torch.arange(1, STEPS + 1, dtype=torch.float64).view(-1, 1, 1)
     torch.testing.assert_close(torch.cat(sent).cumsum(0) / t, F.silu(arrived.cumsum(0) / t))
+
+
+@pytest.mark.parametrize("coding", [DIFFERENTIAL, ACCUMULATED, Decaying(2.0, 0.9)], ids=lambda c: c.name)
+@pytest.mark.parametrize("chunks", [(12,), (1,) * 12, (5, 4, 3)])
+@pytest.mark.parametrize("name", [*FUNCTIONS, *OF_TWO, "elementwise"])
+def test_a_receiver_of_changes_estimates_the_function_of_the_estimates(
+    name: str, chunks: tuple[int, ...], coding: Coding
+) -> None:
+    """Decoded as the coding says, from what was sent at rest: F of what is decoded of what arrived."""
+    generator = torch.Generator().manual_seed(0)
+    function = F.silu if name == "elementwise" else FUNCTIONS.get(name) or OF_TWO[name]
+    rest, arrived = (
+        [
+            torch.randn(steps, BATCH, 4, 5, generator=generator, dtype=torch.float64)
+            for _ in range(2 if name in OF_TWO else 1)
+        ]
+        for steps in (1, STEPS)
+    )
+    telescope, results, now = DifferentialTelescope(coding), [], -1
+    for steps in (1, *chunks):  # at rest, and after it
+        parts = rest if now < 0 else [each[now : now + steps] for each in arrived]
+        if name == "elementwise":
+            results.append(telescope.advance_elementwise(function, fold(parts[0]), steps))
+        else:
+            result = telescope.advance(function, tuple(fold(each) for each in parts), {}, steps)
+            results.append(result[0] if isinstance(result, list | tuple) else result)
+        now = max(now, 0) + (steps if now >= 0 else 0)
+    sent = torch.cat([signal.timed for signal in results])
+    for t in range(1, STEPS + 1):
+        weights = coding.weights(0, t).view(-1, *[1] * 3)
+        estimates = [
+            coding.decode((each[:t] * weights).sum(0), start[0], t)
+            for each, start in zip(arrived, rest, strict=True)
+        ]
+        expected = function(*estimates)
+        expected = expected[0] if isinstance(expected, tuple) else expected
+        weights = weights.view(-1, *[1] * (sent.ndim - 1))
+        found = coding.decode((sent[1 : t + 1] * weights).sum(0), sent[0], t)
+        torch.testing.assert_close(found, expected)

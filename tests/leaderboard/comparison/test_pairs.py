@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from leaderboard.comparison.pairs import compare_folders, compare_recipes
-from leaderboard.comparison.tables import render_folders, render_pair, verdict
+from leaderboard.comparison.tables import render_folders, render_pair, verdict, verdicts_over_time
 from leaderboard.ranking.boards import rank
 from leaderboard.records.record import Record
 from leaderboard.statistics.figures import snn_minus_snn
@@ -38,9 +38,29 @@ def test_two_recipes_differ_where_they_differ(make: Make) -> None:
     assert pair.readings[0].difference == snn_minus_snn([second], [first], 1)
     assert pair.readings[0].difference.mean == pytest.approx(0.2)
     text = printed(lambda console: render_pair(pair, console))
-    for part in ("neuron.gamma", "+20.00", "differs", "energy at parity, operations", "0.0870×"):
+    for part in ("neuron.gamma", "+20.00", "ten is better", "energy at parity, operations", "0.0870×"):
         assert part in text
-    assert "five is better than ten by 2.00 points" in verdict(pair)
+    assert verdicts_over_time(pair) == "ten is better at t = 1; five is better at t = 4."
+
+
+def test_the_sentence_and_its_interval_have_one_sign(make: Make) -> None:
+    records = list(two(make))
+    for names in (("five", "ten"), ("ten", "five")):
+        (pair,) = compare_recipes(rank(records), *names)
+        difference = snn_minus_snn(records[:1], records[1:])
+        assert difference is not None
+        assert verdict(pair) == (
+            f"five is better than ten by 2.00 points (95 %: +{100 * difference.low:.2f} to "
+            f"+{100 * difference.high:.2f}) at their last read-outs."
+        )
+
+
+def test_read_outs_that_cannot_be_told_apart_are_named(make: Make) -> None:
+    a, b = make({1: 0.5, 4: 0.889}, label="a"), make({1: 0.8, 4: 0.89}, label="b")
+    (pair,) = compare_recipes(rank([a, b]), "a", "b")
+    assert verdicts_over_time(pair) == "b is better at t = 1; a tie at t = 4."
+    (apart,) = compare_recipes(rank([a, make({2: 0.8}, label="c")]), "a", "c")
+    assert verdicts_over_time(apart) == "They have no read-out in common."
 
 
 def test_what_test_images_do_not_tell_apart_is_a_tie(make: Make) -> None:

@@ -55,7 +55,7 @@ def test_rows_stand_anew_under_every_limit(make: Make) -> None:
     (board,) = page_data(rank(records))[0]["boards"]
     assert board["limits"] == [1, 2, 4]
     at = {row["label"]: [each and named("standing", each) for each in row["at"]] for row in board["rows"]}
-    assert {label: [each and (each["t"], each["rank"]) for each in row] for label, row in at.items()} == {
+    assert {label: [each and (each["t"], each["ranks"][0]) for each in row] for label, row in at.items()} == {
         "early": [(1, 1), (1, 1), (4, 2), (8, 2)],
         "late": [(1, 2), (1, 2), (4, 1), (8, 1)],
         "last": [None, None, None, (8, 3)],

@@ -145,12 +145,14 @@ def test_of_one_cell_the_newest_record_stands(make: Make) -> None:
     assert [(row.metric, row.seeds) for row in board.rows] == [(0.6, (0,))]
 
 
-def test_ties_are_marked_only_where_the_test_set_cannot_tell(make: Make) -> None:
-    # 1000 images: 1 image apart is a tie, 100 images apart is not.
-    records = [make({4: metric}, label=f"r{metric}") for metric in (0.85, 0.849, 0.75)]
-    assert [row.ties_first for row in rank(records)[0].rows] == [False, True, False]
-    without = [make({4: metric}, label=f"r{metric}", count=None) for metric in (0.85, 0.849)]
-    assert not any(row.ties_first for row in rank(without)[0].rows)
+def test_versions_of_the_benchmark_never_share_a_board(make: Make) -> None:
+    records = [make({4: 0.8}, label="a"), make({4: 0.7}, label="b", benchmark_version=2)]
+    boards = rank(records)
+    assert [(board.benchmark_version, board.note) for board in boards] == [
+        (1, "version 1 of the benchmark"),
+        (2, "version 2 of the benchmark"),
+    ]
+    assert [[row.label for row in board.rows] for board in boards] == [["a"], ["b"]]
 
 
 def test_a_limit_of_time_steps_ranks_what_was_read_out_by_then(make: Make) -> None:

@@ -77,7 +77,7 @@ def test_never_and_unknown_differ(make: Make) -> None:
 def test_places(make: Make) -> None:
     row = row_of([make()])
     assert wording.place(row) == ""
-    assert wording.place(replace(row, rank=2, ties_first=True)) == "2="
+    assert wording.place(replace(row, rank=2, tied=True)) == "2="
 
 
 def test_the_heading_names_every_ann(make: Make) -> None:

@@ -36,7 +36,8 @@ const SHAPES = {
     "rate",
   ],
   standing: [
-    "rank",
+    "ranks",
+    "area",
     "t",
     "tied",
     "energy",
@@ -57,8 +58,8 @@ function row(label, group, [first, second], [rankFirst, rankSecond], more = {}) 
   const standing = (t, rank, parityAt) =>
     listed("standing", {
       t,
-      rank,
-      tied: false,
+      ranks: [rank, 3 - rank],
+      tied: [false, true],
       energy: [parityAt && parityAt / 8, null],
       energyBounds: [null, null],
       stepsOne: parityAt,
@@ -87,13 +88,14 @@ const board = (dataset, network, rows) => ({
 beforeEach(() => {
   take({
     models: ["operations", "memory"],
+    orders: ["parity", "energy:memory"],
     beside: "memory",
     groups: { binary: "Binary", retrained: "Retrained", baseline: "Reference" },
     shapes: SHAPES,
     boards: [
       board("one", "a", [
         row("slow", "binary", [10, 89.5], [2, 1]),
-        row("fast", "binary", [60, 80], [1, 2]),
+        row("fast", "binary", [60, 80], [1, 2], { verdict: "hybrid" }),
         row("own", "retrained", [70, 89.9], [1, 1]),
         row("ptq", "baseline", [70, 89], [null, null]),
         row("ptq8", "baseline", [70, 88], [null, null]),
@@ -151,6 +153,10 @@ test("filters narrow rows by group, name and training", () => {
   assert.deepEqual(labels(), ["slow"]);
   Object.assign(state, opening(), { training: "trained" });
   assert.deepEqual(labels(), ["own"]);
+  Object.assign(state, opening(), { verdict: "hybrid" });
+  assert.deepEqual(labels(), ["fast"]);
+  Object.assign(state, opening(), { verdict: "not said" });
+  assert.deepEqual(labels(), ["slow", "own", "ptq", "ptq8"]);
   Object.assign(state, opening(), { groups: ["baseline"], network: "*" });
   assert.deepEqual(labels(), ["ptq", "ptq8"]);
 });
@@ -161,6 +167,18 @@ test("under a limit of T rows have the figures and ranks of that limit", () => {
   const [slow, fast] = shownOf(first);
   assert.deepEqual([slow.rank, slow.point.metric, slow.stepsOne], [2, 10, null]);
   assert.deepEqual([fast.rank, fast.point.t], [1, 1]);
+});
+
+test("ranks are those of the order that is chosen", () => {
+  const [first] = boardsShown();
+  const place = () => shownOf(first).map((f) => `${f.rank}${f.tied ? "=" : ""}`);
+  assert.deepEqual(place().slice(0, 2), ["1", "2"]);
+  Object.assign(state, { by: "energy", energy: "memory" });
+  assert.deepEqual(place().slice(0, 2), ["2=", "1="]);
+  const address = queryText();
+  takeQuery("");
+  takeQuery(address);
+  assert.deepEqual([state.by, state.energy], ["energy", "memory"]);
 });
 
 test("rows sort both ways, and figures that are not known come last either way", () => {
@@ -194,6 +212,19 @@ test("beside the reference stands the chosen model, else that of the data, or no
   assert.equal(secondModel(), "memory");
   take({ models: ["operations"], beside: "operations" });
   assert.equal(secondModel(), null);
+});
+
+test("a figure is marked where the model charges weights of another width than the row was measured with", () => {
+  const { board: where, row: which } = located("slow");
+  const found = figures(where, which);
+  take({ chargedBits: { operations: 8 } });
+  const shown = (bits) => energyAtParity({ ...found, row: { ...which, weightBits: bits } }, "operations");
+  assert.equal(shown(32), "0.250×‡");
+  assert.equal(shown(8), "0.250×");
+  assert.equal(shown(null), "0.250×");
+  assert.equal(energyAtParity({ ...found, row: { ...which, weightBits: 32 } }, "memory"), "n/a");
+  take({ chargedBits: { operations: null } });
+  assert.equal(shown(32), "0.250×");
 });
 
 test("parity that was not reached, not known, or means nothing is told apart", () => {

@@ -1,0 +1,139 @@
+"""Renew what README and docs say of the reference records, and the pictures drawn from them.
+
+    python docs/make_texts.py            # texts and docs/images/energy-models.png
+    python docs/make_texts.py --page     # docs/images/leaderboard.png too; needs a Chromium
+
+A text stands between the lines `<!-- references: NAME -->` and `<!-- end of references -->`. A test compares
+the texts with the records, and the pictures' notes with the records that they were drawn from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import energy
+from leaderboard.costs import verdicts
+from leaderboard.costs.order import MATCHED, models_of
+from leaderboard.ranking import wording
+from leaderboard.ranking.boards import GROUPS, Board, rank
+from leaderboard.ranking.rows import Row
+from leaderboard.ranking.winners import winners
+from leaderboard.records.record import Record
+from leaderboard.reference.shipped import load_shipped
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / "docs" / "images"
+NOTE = "records"  # of a picture: the digest of what it was drawn from
+_BLOCK = re.compile(r"(<!-- references: (\w+) -->\n)(.*?)(<!-- end of references -->)", re.DOTALL)
+
+
+def renewed(text: str, boards: Iterable[Board]) -> str:
+    """A page with every block written anew.
+
+    Raises:
+        KeyError: a block has a name that nothing here writes.
+    """
+    ranked = list(boards)
+    return _BLOCK.sub(lambda found: f"{found[1]}{TEXTS[found[2]](ranked)}\n{found[4]}", text)
+
+
+def pages() -> list[Path]:
+    """Pages that have such blocks."""
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [path for path in found if _BLOCK.search(path.read_text(encoding="utf-8"))]
+
+
+def digest(records: Iterable[Record]) -> str:
+    """What identifies a set of records in the note of a picture."""
+    cells = sorted(f"{r.cell_id} {r.provenance.created}" for r in records)
+    return hashlib.sha256("\n".join(cells).encode()).hexdigest()[:16]
+
+
+def findings(boards: list[Board]) -> str:
+    """One list a board: who leads each group, and what the leaders cost."""
+    return "\n\n".join(_findings(board) for board in boards)
+
+
+def first_board(boards: list[Board]) -> str:
+    """The board with the most rows, as a table: the leaders of each group, and the quantised ANN."""
+    board = max(boards, key=lambda each: len(each.rows))
+    metric = wording.metric_name(board.metric)
+    head = f"| # | recipe | {metric}, % | T to parity | energy, × ANN | the same, 8-bit weights | spikes |"
+    lines = [f"**{_text(board.title)}**: {_text(wording.heading(board, in_full=True))}", "", head]
+    lines.append("| ---: | :--- | ---: | ---: | ---: | ---: | :--- |")
+    for group in GROUPS:
+        rows = [row for row in board.rows if row.group == group][:5]
+        if rows:
+            lines.append(f"| | **{wording.GROUP_TITLES[group]}** | | | | | |")
+        lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        wording.place(row),
+        f"`{_text(row.label)}`",
+        wording.percent(row.metric),
+        wording.steps(row, row.steps_within_1_point),
+        wording.parity_energy(row, row.energy_at_parity.get(energy.REFERENCE)),
+        wording.parity_energy(row, row.energy_at_parity.get(MATCHED)),
+        wording.spikes(row),
+    ]
+
+
+def _findings(board: Board) -> str:
+    lines = [f"**{_text(board.title)}** ({_text(wording.heading(board, in_full=True))}):", ""]
+    lines += [f"- {_text(sentence)}" for sentence in winners(board).values()]
+    opponent, models = verdicts.quantised_ann(board), models_of([board])
+    for group in GROUPS:
+        row = next((row for row in board.rows if row.group == group and row.rank == 1), None)
+        if row is not None and row.steps_within_1_point is not None:
+            said = f"costs less than the ANN under {_under(verdicts.verdict(row, models))}"
+            if opponent is not None:
+                under = _under(verdicts.verdict(row, models, opponent))
+                said += f"; less than the quantised ANN (`{opponent.label}`) under {under}"
+            lines.append(f"- `{row.label}` {said}.")
+    return "\n".join(lines)
+
+
+def _under(verdict: verdicts.EnergyVerdict) -> str:
+    count, _, names = str(verdict).partition(": ")
+    return f"{count} energy models{f' ({names})' if names else ''}"
+
+
+def _text(text: str) -> str:
+    return re.sub(r"[\\`*|\[\]~_<>]", r"\\\g<0>", wording.plain(text))
+
+
+TEXTS: dict[str, Callable[[list[Board]], str]] = {"findings": findings, "board": first_board}
+
+
+def main(*arguments: str) -> None:
+    """Write texts and pictures."""
+    from leaderboard.reports.energy_plot import draw_models
+
+    records = load_shipped().records
+    if not records:
+        sys.exit("no reference records: spikemark reference --update RESULTS packs some")
+    boards = rank(records)
+    for path in pages():
+        path.write_text(renewed(path.read_text(encoding="utf-8"), boards), encoding="utf-8")
+        print(path.relative_to(ROOT))
+    figure = draw_models(max(boards, key=lambda board: len(board.rows)))
+    if figure is not None:
+        target = IMAGES / "energy-models.png"
+        figure.savefig(target, dpi=150, metadata={NOTE: digest(records)})
+        print(target.relative_to(ROOT))
+    if "--page" in arguments:
+        sys.path.insert(0, str(IMAGES))
+        from make_leaderboard import draw
+
+        draw(records, digest(records))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

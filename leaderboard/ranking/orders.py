@@ -1,0 +1,168 @@
+"""What ranks a row within its group, and when two rows share a rank.
+
+    parity     fewest time steps to 1-point parity, then least energy there (the default)
+    accuracy   the metric at the last read-out, or at the last within a limit of time steps
+    energy     least energy at 1-point parity under one model; rows without a figure have no rank
+    area       mean metric over T = 1, 2, 4, ...: good early and late
+
+Rows that are not at parity follow those that are, in the order of their metric. Two rows share a rank where
+the test images do not tell them apart: on fewer than 97.5 % of the resampled test sets one of them is ahead.
+Ahead is who takes fewer steps; at equal steps less energy; at equal energy, and where neither is at parity,
+who has the better metric. So the uncertainty of time steps to parity is part of a tie. By accuracy, rows are
+told apart by the paired bootstrap over images. Where outcomes of images were not recorded, or are costly to
+score again, figures are compared as they stand. Ranks count as in sports: 1, 1, 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+
+import energy
+from leaderboard.ranking.parity_intervals import STEPS
+from leaderboard.ranking.rows import PARITY_POINTS, Row
+from leaderboard.scores.base import BoolArray, FloatArray
+from leaderboard.statistics.figures import snn_minus_snn
+from leaderboard.statistics.intervals import LEVEL
+
+Kind = Literal["parity", "accuracy", "energy", "area"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+AHEAD = (1 + LEVEL) / 2  # share of resampled test sets on which a row has to be ahead
+INFINITE = float("inf")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What rows are ranked by."""
+
+    kind: Kind = "parity"
+    model: str = energy.REFERENCE  # energy model
+
+    def value(self, row: Row, limit: int) -> float | None:
+        """The figure that ranks; None where there is none. `limit`: see `area_of`."""
+        if self.kind == "parity":
+            return row.steps_within_1_point
+        if self.kind == "energy":
+            return row.energy_at_parity.get(self.model)
+        return row.metric if self.kind == "accuracy" else area_of(row, limit)
+
+
+DEFAULT = Order()
+
+
+def ranked(rows: Sequence[Row], order: Order = DEFAULT, limit: int | None = None) -> list[Row]:
+    """The rows of one group, best first, with their ranks.
+
+    Args:
+        rows: of one group; baselines are ordered and get no rank.
+        order: what ranks them.
+        limit: T up to which areas are taken; None: the longest of these rows.
+    """
+    longest = limit or max((int(row.final_t_total) for row in rows), default=1)
+    members = sorted(rows, key=lambda row: _key(row, order, longest))
+    found: list[Row] = []
+    leader: Row | None = None
+    for place, row in enumerate(members, start=1):
+        if row.group == "baseline" or (order.kind == "energy" and order.value(row, longest) is None):
+            found.append(replace(row, rank=None, tied=False))
+        elif leader is not None and not apart(leader, row, order, longest):
+            found.append(replace(row, rank=leader.rank))
+        else:
+            leader = replace(row, rank=place)
+            found.append(leader)
+    shared = [row.rank for row in found]
+    return [replace(row, tied=row.rank is not None and shared.count(row.rank) > 1) for row in found]
+
+
+def apart(first: Row, second: Row, order: Order = DEFAULT, limit: int = 1) -> bool:
+    """Whether the test images tell two rows apart; `limit` as for `area_of`."""
+    if order.kind == "accuracy":
+        return _metrics_apart(first, second)
+    if order.kind == "area":
+        drawn = [_area_drawn(row, limit) for row in (first, second)]
+        return _apart([drawn], area_of(first, limit) != area_of(second, limit))
+    stated = [_parity(row, order) for row in (first, second)]
+    if all(row.steps_within_1_point is None for row in (first, second)):
+        return _metrics_apart(first, second)
+    names = [STEPS, order.model] if order.kind == "parity" else [order.model]
+    keys = [
+        [row.resampled.drawn(PARITY_POINTS, row.until, name) for row in (first, second)] for name in names
+    ]
+    ends = [row.resampled.metric(row.until) for row in (first, second)]
+    best_first = [None if end is None else -end for end in ends]
+    return _apart([*keys, best_first], stated[0] != stated[1])
+
+
+def area_of(row: Row, limit: int) -> float:
+    """Mean metric over T = 1, 2, 4, ... up to `limit`, each time of the last read-out within T, or else 0."""
+    times = [point.t_total for point in row.curve if row.until is None or point.t_total <= row.final_t_total]
+    shares = _weights(times, limit)
+    return float(sum(share * p.metric for share, p in zip(shares, row.curve, strict=False)))
+
+
+def _weights(times: Sequence[float], limit: int) -> list[float]:
+    """How many of T = 1, 2, 4, ... each read-out answers for, as a share."""
+    grid = [2**power for power in range(max(limit, 1).bit_length())]
+    last = [max((i for i, time in enumerate(times) if time <= t), default=-1) for t in grid]
+    return [last.count(index) / len(grid) for index in range(len(times))]
+
+
+def _area_drawn(row: Row, limit: int) -> FloatArray | None:
+    runs = row.resampled.metrics()
+    if runs is None:
+        return None
+    areas = []
+    for record, metrics in runs:
+        times = sorted((p.t_total, p.t) for p in record.curve)
+        kept = [time for time, _ in times if row.until is None or time <= row.final_t_total]
+        weights = _weights(kept, limit)
+        areas.append(-np.asarray(weights) @ metrics[: len(weights)])  # the most first, as fewest steps are
+    shared = min(map(len, areas))
+    mean: FloatArray = np.mean([each[:shared] for each in areas], axis=0)
+    return mean
+
+
+def _key(row: Row, order: Order, limit: int) -> tuple[float | str, ...]:
+    if order.kind == "accuracy":
+        return -row.metric, _or_infinite(row.steps_within_1_point), row.label
+    if order.kind == "area":
+        return -area_of(row, limit), row.label
+    return *_parity(row, order), -row.metric, row.label
+
+
+def _parity(row: Row, order: Order) -> tuple[float, ...]:
+    cost = _or_infinite(row.energy_at_parity.get(order.model))
+    return (cost,) if order.kind == "energy" else (_or_infinite(row.steps_within_1_point), cost)
+
+
+def _or_infinite(value: float | None) -> float:
+    return INFINITE if value is None else value
+
+
+def _metrics_apart(first: Row, second: Row) -> bool:
+    difference = snn_minus_snn(second.records, first.records, (second.until, first.until))
+    return first.metric != second.metric if difference is None else difference.excludes_zero
+
+
+def _apart(keys: Sequence[Sequence[FloatArray | None]], as_stated: bool) -> bool:
+    """Whether one of two rows is ahead on almost all draws.
+
+    Args:
+        keys: figures of both on the same draws, [R] each, the first that differs decides; less is better.
+        as_stated: the answer where nothing was drawn.
+    """
+    known = [(one, other) for one, other in keys if one is not None and other is not None]
+    if not known or keys[0][0] is None or keys[0][1] is None:
+        return as_stated
+    draws = min(min(len(one), len(other)) for one, other in known)
+    equal: BoolArray = np.ones(draws, dtype=np.bool_)
+    ahead, behind = np.zeros(draws, dtype=np.bool_), np.zeros(draws, dtype=np.bool_)
+    for one, other in known:
+        left, right = one[:draws], other[:draws]
+        ahead |= equal & (left < right)
+        behind |= equal & (left > right)
+        equal &= left == right
+    return bool(max(ahead.mean(), behind.mean()) >= AHEAD)
