@@ -80,9 +80,22 @@ def _kept(signal: Signal) -> Signal:
 @contextmanager
 def exact_float32() -> Iterator[None]:
     """Neither convolutions nor products of matrices round float32 inside."""
-    convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    switches: list[tuple[Any, str, Any]]
+    if hasattr(torch.backends.cudnn, "conv"):  # since PyTorch 2.9, which refuses a mix with the older ones
+        switches = [
+            (torch.backends.cudnn.conv, "fp32_precision", "ieee"),
+            (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
+        ]
+    else:
+        switches = [
+            (torch.backends.cudnn, "allow_tf32", False),
+            (torch.backends.cuda.matmul, "allow_tf32", False),
+        ]
+    before = [getattr(place, name) for place, name, _ in switches]
+    for place, name, exact in switches:
+        setattr(place, name, exact)
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
+        for (place, name, _), value in zip(switches, before, strict=True):
+            setattr(place, name, value)

@@ -40,7 +40,8 @@ def usage_of(kernel, pointers, numbers, constants, capability, folder):
     signature = {name: f"*{kind}" for name, kind in pointers.items()}
     signature |= dict.fromkeys(numbers, "i32") | dict.fromkeys(constants, "constexpr")
     signature = {name: signature[name] for name in kernel.arg_names}
-    aligned = [i for i, name in enumerate(kernel.arg_names) if name in pointers or name in ALIGNED]
+    aligned_numbers = ALIGNED & set(numbers)
+    aligned = [i for i, name in enumerate(kernel.arg_names) if name in pointers or name in aligned_numbers]
     source = ASTSource(kernel, signature, constants, {(i,): [["tt.divisibility", 16]] for i in aligned})
     made = compile_for(source, target=GPUTarget("cuda", capability, 32), options=OPTIONS)
     ptx = folder / f"{capability}.ptx"
@@ -105,6 +106,21 @@ def test_neurons_stay_in_registers(case, capability, tmp_path):
     print(case, capability, registers)
     assert spilled == 0
     assert registers <= MOST_REGISTERS
+
+
+def test_a_number_of_one_is_a_constant(tmp_path):
+    """Triton compiles again where a number is 1, such as a single image or step."""
+    pointers = dict.fromkeys([*SCAN_POINTERS, *"abc", "sent"], "fp32") | {"counts": "i32"}
+    constants = {"ADDENDS": 3, "SCALED": 7, "SHIFTED": 7, "OFFSET": True, "DIVIDED": True, "CAPPED": False}
+    constants |= {"FACTOR": True, "WRITTEN": MEAN, "BLOCK": scanning.BLOCK} | dict.fromkeys(SCAN_NUMBERS, 1)
+    constants |= spiking_of(SpikeCalibrated(5, 4)).constants
+    assert usage_of(scanning._scan(), pointers, [], constants, 90, tmp_path)[1] == 0
+    pointers = dict.fromkeys(["values", "totals", "unit_value", "sent"], "fp32") | {"counts": "i32"}
+    constants = {"TAPS": 1, "RULE": 0, "COUNTED": 1, "BLOCK": pooling.BLOCK} | dict.fromkeys(POOL_NUMBERS, 1)
+    for axis in "HW":
+        constants |= dict.fromkeys((f"KERNEL_{axis}", f"STRIDE_{axis}", f"DILATION_{axis}"), 1)
+        constants[f"PAD_{axis}"] = 0
+    assert usage_of(pooling._pool(), pointers, [], constants, 90, tmp_path)[1] == 0
 
 
 POOL_NUMBERS = ["steps", "images", "height", "width", "channels", "out_height", "out_width"]
