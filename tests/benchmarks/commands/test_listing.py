@@ -32,7 +32,8 @@ def test_every_recipe_can_be_described(name):
         part = getattr(recipe, kind)
         assert f"{kind}: {part.name}\n" in text
         for key, value in part.as_dict().items():
-            assert key == "name" or f"{key} = {value}" in text
+            shown = tuple(value) if isinstance(value, list) else value
+            assert key == "name" or f"{key} = {shown}" in text
     assert "  \n\n\n" not in text
 
 
