@@ -96,7 +96,7 @@ WORK: dict[str, Work] = {
     "aminmax": Work(2, each="input"),
     "logsumexp": Work(3, 1, 1, each="input"),
     "prod": Work(0, 1, each="input"),
-    "amin": Work(1, each="input"),
+    **dict.fromkeys(("amin", "fold"), Work(1, each="input")),
     "cosinesimilarity": Work(1.5, 1.5, each="input"),  # three sums of products over two signals
 }
 
