@@ -17,8 +17,10 @@ from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.neurons import Neuron
 from conversion.parts import check, register, searched
 from conversion.plan.layer import SpikingLayer, per_channel
+from conversion.simulation.choice import backend_for
 
 MOST_BYTES = 512 * 2**20  # currents of one layer
+AT_ONCE_BYTES = 2**20  # currents that stay in a core's cache while neurons are tried
 
 
 @register
@@ -188,13 +190,13 @@ class _Fit:
 
     def sent(self, neuron: Neuron, current: Tensor, steps: int) -> Tensor:
         """Mean over T of what neurons [S, C] send for currents [T or 1, S, C]."""
-        driven = (current + self.offset) / self.threshold
-        state = neuron.start((self.initial - self.caution).expand_as(driven[0]).clone())
-        total = torch.zeros_like(driven[0])
-        for t in range(steps):
-            spikes, state = neuron.step(driven[t if len(driven) > 1 else 0], state)
-            total += spikes
-        return total * self.threshold / steps
+        together = max(1, AT_ONCE_BYTES // (4 * len(current) * current.shape[2]))
+        totals = []
+        for part in current.split(together, 1):
+            driven = (part + self.offset).div_(self.threshold)
+            state = neuron.start((self.initial - self.caution).expand_as(driven[0]).clone())
+            totals.append(backend_for(driven).sent(neuron, driven, steps, state))
+        return torch.cat(totals) * self.threshold / steps
 
     def where(self, better: Tensor, other: _Fit) -> _Fit:
         """The other's values in channels where it is better [C]."""

@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
+import torch
 from torch import Tensor
 
 from conversion.costs.tally import SpikeTally
 from conversion.graph.operations import Kind
+from conversion.neurons import Neuron, State
 from conversion.plan.fitted import Fitted
 from conversion.plan.plan import Plan
 from conversion.simulation.memory import Footprint
@@ -155,6 +157,24 @@ class Backend(ABC):
 
     def wait(self, images: Tensor) -> None:  # noqa: B027 - most devices are done when a call returns
         """Return when the device of these images has done all its work; only a probe asks for it."""
+
+    def sent(self, neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor:
+        """Sum over time of what neurons send, as fitting asks for it; the same whoever computes it.
+
+        Args:
+            neuron: what they are.
+            current: in thresholds, [T, ...], or [1, ...] of what does not change.
+            steps: T.
+            state: before the first step; left as it was.
+
+        Returns:
+            In thresholds, [...].
+        """
+        total = torch.zeros_like(current[0])
+        for step in range(steps):
+            spikes, state = neuron.step(current[min(step, len(current) - 1)], state)
+            total += spikes
+        return total
 
     @abstractmethod
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
+from conversion.neurons import Neuron, State
 from conversion.plan.fitted import Fitted
 from conversion.simulation.backend import PRECISIONS, Backend, Precision, Running, Schedule
 from conversion.simulation.compiled.buffers import MOST_KEPT, Buffers
 from conversion.simulation.compiled.byte_layers import ByteLayers
+from conversion.simulation.compiled.layers import sent_in_kernel
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
 from conversion.simulation.compiled.prepared import Prepared, limits_here
 from conversion.simulation.compiled.schedule import by_rule, candidates, planes_for, uses_tables
@@ -81,6 +83,12 @@ class Compiled(Backend):
                 runner = TableLayers(in_bytes, len(part), progress)
             running.append(Walk(prepared.fitted.plan, runner, progress))
         return running
+
+    def sent(self, neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor:
+        """In a kernel, for neurons that fire in it."""
+        fits = current.dtype == torch.float32 and steps > 0
+        found = sent_in_kernel(neuron, current, steps, state) if fits else None
+        return super().sent(neuron, current, steps, state) if found is None else found
 
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
         """Fused layers hold spikes in bytes where they fit."""

@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from conversion.neurons import Neuron, State
 from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.backend import Precision
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, Addend, LayerJob
 from conversion.simulation.compiled.population import Population
-from conversion.simulation.fused.firing import MEANS
+from conversion.simulation.fused.firing import MEANS, MOST_IN_BYTES, firing_of
 from conversion.simulation.fused.fixed_point import WEIGHT_BYTES, FixedPoint, fixed_point
 
 
@@ -212,6 +213,27 @@ def run_layer(
     if len(shape) == 2:
         return result.flatten(1), counts.flatten() if counts is not None else None
     return result.permute(0, 3, 1, 2), counts.permute(2, 0, 1) if counts is not None else None
+
+
+def sent_in_kernel(neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor | None:
+    """`Backend.sent` for float32 on a CPU; None where the kernel does not fire these neurons."""
+    firing = firing_of(neuron)
+    rows, left = divmod(current[0].numel(), CHANNEL_MULTIPLE)
+    if firing is None or left or not rows:
+        return None
+    in_rows = (
+        rows,
+        1,
+        CHANNEL_MULTIPLE,
+    )  # any sixteen neurons fill a register: what they get has no channels
+    values = Signal(current.reshape(-1, *in_rows).permute(0, 3, 1, 2), len(current))
+    neurons = Population.of(firing, state, lambda _, value: value.reshape(1, *in_rows).contiguous().clone())
+    one = torch.ones(CHANNEL_MULTIPLE)
+    fired, _ = run_layer((1, CHANNEL_MULTIPLE, rows, 1), steps, None, [Summand(values, one)], neurons)
+    least_and_most = steps * max(firing.most, firing.back)
+    kind = torch.int8 if least_and_most <= MOST_IN_BYTES else torch.int32  # sums of bytes are vectorised
+    total = fired.permute(0, 2, 3, 1).reshape(steps, *current.shape[1:]).sum(0, dtype=kind)
+    return total.to(current.dtype)
 
 
 def channels_last(value: Tensor) -> Tensor:
