@@ -85,13 +85,13 @@ def apart(first: Row, second: Row, order: Order = DEFAULT, limit: int = 1) -> bo
         drawn = [_area_drawn(row, limit) for row in (first, second)]
         return _apart([drawn], area_of(first, limit) != area_of(second, limit))
     stated = [_parity(row, order) for row in (first, second)]
-    if all(row.steps_within_1_point is None for row in (first, second)):
+    ends = [row.resampled.metric(row.until) for row in (first, second)]
+    if all(row.steps_within_1_point is None for row in (first, second)) and any(end is None for end in ends):
         return _metrics_apart(first, second)
     names = [STEPS, order.model] if order.kind == "parity" else [order.model]
     keys = [
         [row.resampled.drawn(PARITY_POINTS, row.until, name) for row in (first, second)] for name in names
     ]
-    ends = [row.resampled.metric(row.until) for row in (first, second)]
     best_first = [None if end is None else -end for end in ends]
     return _apart([*keys, best_first], stated[0] != stated[1])
 
