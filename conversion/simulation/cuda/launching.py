@@ -20,7 +20,7 @@ def launch(kernel: Any, grid: tuple[int, ...], **arguments: Any) -> None:
 
     Args:
         kernel: decorated by `triton.jit`.
-        grid: programs along each axis; without any, nothing runs.
+        grid: programs along each axis; where one has none, nothing runs.
         arguments: of the kernel; tensors must be contiguous, and all on one device.
 
     Raises:

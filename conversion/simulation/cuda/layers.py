@@ -147,12 +147,14 @@ class KernelLayers:
         """What a max pool sends."""
         name, rule = self._plan.roles[node].name, self._plan.pooling_of(node)
         spike_value, channels = self._spike_values.get(node), values.shape[1]
-        arriving, dtype, counted = values.data, torch.float32, None
+        counted: Tensor | None = None
         if isinstance(values, Spikes):
             arriving, dtype = values.counts, self._prepared.carrier(node, self._prepared.most)
             counted = torch.ones(channels, device=arriving.device)
-        elif spike_value is not None and self._plan.neuron.integral:
-            counted = by_channel(spike_value, channels)
+        else:
+            arriving, dtype = values.data, torch.float32
+            if spike_value is not None and self._plan.neuron.integral:
+                counted = by_channel(spike_value, channels)
         state = self._pools.setdefault(node, {})
         pool = self._reference.pool_of(node)
         sent, counts = pool_chunk(rule, pool, arriving, values.steps, counted, state, dtype)

@@ -81,7 +81,7 @@ def pool_chunk(
         constants |= {f"{name}_H": rows, f"{name}_W": columns}
     launch(
         _pool(),
-        (-(-prod(one_image) // BLOCK), images) if len(sent) else (),
+        (-(-prod(one_image) // BLOCK), images),
         values=source,
         totals=state["totals"],
         unit_value=state["totals"] if spike_value is None else spike_value,

@@ -96,7 +96,7 @@ def run_neurons(
     entries = [*states, *[states[0]] * 3]
     launch(
         _scan(),
-        (blocks, min(images, -(-PROGRAMS // max(blocks, 1)))) if rows else (),
+        (blocks, min(images, -(-PROGRAMS // max(blocks, 1)))),
         **arguments,
         offset=unused if offset is None else offset,
         threshold=threshold,

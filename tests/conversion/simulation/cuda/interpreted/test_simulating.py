@@ -114,3 +114,11 @@ def test_other_activations_and_bounds(images):
 def test_batches_and_chunks_do_not_matter(schedule, images):
     snn = converted(short_fractions(Net()), {"preset": "spicalib", "neuron": {"allowance": 1}}, images)
     agree(simulated(snn, images, "triton", schedule), simulated(snn, images, "pytorch"))
+
+
+def test_no_images_at_all(images):
+    snn = converted(short_fractions(Net()), "opi", images)
+    (ours,) = simulated(snn, images[:0], "triton")[-1:]
+    (theirs,) = simulated(snn, images[:0], "pytorch")[-1:]
+    assert ours.output.shape == theirs.output.shape == (0, 3)
+    assert sum(ours.activity.spikes.values()) == 0
