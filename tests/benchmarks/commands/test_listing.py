@@ -64,8 +64,7 @@ def test_needs_are_read_off_the_parts():
     assert needs(recipe_from("delay-spike"))["input"].startswith("the whole window")
     assert "latency" not in plain
     assert needs(recipe_from("parallel"))["latency"] == (
-        "at T = 16, 160 steps for 10 layers that wait for each other; "
-        "pipelined, an answer every 16"
+        "at T = 16, 160 steps for 10 layers that wait for each other; pipelined, an answer every 16"
     )
     assert "176 steps for 10 layers that wait" in needs(recipe_from("tdif"))["latency"]
     assert needs(recipe_from("ptq"))["spikes"] == "none"
