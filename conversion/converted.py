@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,7 +15,7 @@ from torch import Tensor, fx, nn
 from conversion.costs.synapses import Connectivity, connectivity
 from conversion.errors import ImageError
 from conversion.graph.operations import SOURCES, Kind
-from conversion.inputs import HALVES, checked_budget, checked_chunk, images_of, takes, whole_number
+from conversion.inputs import HALVES, Takes, checked_budget, checked_chunk, images_of, takes, whole_number
 from conversion.outputs import Readout
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.method import Method
@@ -24,6 +26,8 @@ from conversion.tensors import on_device_of
 from conversion.trial import why_not
 
 DEFAULT_CHUNK = 16  # time steps pushed through one layer before the next
+
+_MOVING: ContextVar[dict[int, Takes] | None] = ContextVar("graphs of the move that runs", default=None)
 
 
 class Converted(nn.Module):
@@ -259,17 +263,25 @@ class Converted(nn.Module):
         self._connectivity = {}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or cast everything that is a tensor; what was counted is moved alone."""
-        before = takes(self.captured)
-        module: Any = super()  # PyTorch gives it no types
-        module._apply(fn, recurse)
-        after = takes(self.captured)
+        """Move or cast everything that is a tensor, shared graphs once; what was counted is moved alone."""
+        captured = self.captured
+        with _one_move() as graphs:
+            if first := id(captured) not in graphs:
+                graphs[id(captured)] = takes(captured)
+            before = graphs[id(captured)]
+            module: Any = super()  # PyTorch gives it no types
+            self._modules["captured"] = captured if first else None
+            try:
+                module._apply(fn, recurse)
+            finally:
+                self._modules["captured"] = captured
+        after = takes(captured)
         if before.dtype != after.dtype:
             self._forget_counts()  # a small weight may have become 0
         self._counted_for = self._state_of_weights()
         self._connectivity = {size: on_device_of(fn, one) for size, one in self._connectivity.items()}
-        if before.device is not None and after.device is not None and before.device != after.device:
-            _rename_device(self.captured, before.device, after.device)
+        if first and before.device is not None and after.device is not None and before.device != after.device:
+            _rename_device(captured, before.device, after.device)
         return self
 
     def __repr__(self) -> str:
@@ -317,6 +329,21 @@ def checked_time_steps(time_steps: int | Iterable[int]) -> list[int]:
     if not given or len(positive) < len(set(steps)):
         raise ValueError(f"time steps must be positive whole numbers, got {given or 'none'}")
     return sorted(positive)
+
+
+@contextmanager
+def _one_move() -> Iterator[dict[int, Takes]]:
+    """What graphs took before this move, by id; networks fitted for one T each share their graph."""
+    known = _MOVING.get()
+    if known is not None:
+        yield known
+        return
+    known = {}
+    token = _MOVING.set(known)
+    try:
+        yield known
+    finally:
+        _MOVING.reset(token)
 
 
 def _rename_device(captured: fx.GraphModule, before: torch.device, after: torch.device) -> None:

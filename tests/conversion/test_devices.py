@@ -160,3 +160,17 @@ def test_networks_of_one_preparation_move_apart():
     two.to("meta")
     assert next(tensors_in(one.calibration)).device.type == "cpu"
     assert one.fit_for(2)(torch.rand(1, 3, 6, 6), 2).device.type == "cpu"
+
+
+def test_every_network_counts_anew_where_a_smaller_precision_makes_weights_0():
+    torch.manual_seed(0)
+    ann = Net().double().eval()
+    with torch.no_grad():
+        ann.b.weight[0] = 1e-60  # nothing in single precision
+    x = torch.rand(4, 3, 6, 6, dtype=torch.double)
+    snn = convert(ann, "opt-shift", [x], time_steps=STEPS)
+    before = [snn.at(t).connectivity(x) for t in STEPS]
+    snn.float()
+    after = [snn.at(t).connectivity(x.float()) for t in STEPS]
+    macs = [one.macs for one in (*before, *after)]
+    assert macs[2] == macs[3] < macs[0] == macs[1]
