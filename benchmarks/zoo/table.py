@@ -30,7 +30,7 @@ def section(rows: Iterable[Row]) -> str:
     """The table, and what it was made with."""
     about = (
         f"Written by `python -m benchmarks.zoo --page docs/functions.md`, with torch {version('torch')} and "
-        f"torchvision {version('torchvision')}: random weights and standard normal images of seed {SEED}."
+        f"torchvision\n{version('torchvision')}: random weights and standard normal images of seed {SEED}."
     )
     return "\n".join((BEGIN, "", about, "", *lines(rows), "", END))
 
