@@ -29,6 +29,7 @@ from leaderboard import Record
 from leaderboard.records.record import (
     BENCHMARK_VERSION,
     Ann,
+    FunctionCounts,
     LayerCounts,
     Point,
     Provenance,
@@ -122,6 +123,10 @@ def _record(
         ),
         sources=[SourceLayer(name=n, kind=k, units=u) for n, k, u in result.sources],  # type: ignore[arg-type]
         layers=[LayerCounts.model_validate(asdict(layer)) for layer in result.counts.layers],
+        functions=[
+            FunctionCounts(name=name, **asdict(function))
+            for name, function in (result.counts.functions or {}).items()
+        ],
         curve=[Point.model_validate(vars(measurement)) for measurement in result.curve],
         outcomes=cell.settings.task.outcomes(result.metric, result.ann_outcomes, result.outcomes),
         provenance=Provenance(

@@ -22,6 +22,7 @@ from lightning_modules.networks import CheckpointError, NetworkError
 from lightning_modules.networks.registry import ChosenNetwork
 
 NO_WEIGHTS = "it is damaged, or holds more than weights; nothing of it was run"
+USUAL = 4096  # what any option may be, such as the sides of images
 SHOWN = 3  # names of tensors in a message
 LOADED = ("weights", "backbone_weights", "new_head")  # options that say where first weights come from
 Shapes = dict[str, tuple[int, ...]]
@@ -40,6 +41,8 @@ def why_no_network(content: bytes, config: Mapping[str, Any]) -> str | None:
     folder = ""
     try:
         chosen = _chosen(config)
+        if large := _too_large(config["network"], state):
+            return large
         sizes = _sizes(chosen, _shapes(state))
         if isinstance(sizes, str):
             return sizes
@@ -95,6 +98,23 @@ def _chosen(config: Mapping[str, Any]) -> ChosenNetwork:
         raise NetworkError("its configuration names no network")
     options = {key: value for key, value in spec.items() if key != "name" and key not in LOADED}
     return networks.choose(spec["name"], options)
+
+
+def _too_large(options: Mapping[str, Any], state: Mapping[str, Tensor]) -> str | None:
+    """Why a network of these options has other tensors for certain, found without building it.
+
+    An option of n makes layers of n values, or n layers, as a list of n does. Building those that a stranger
+    names could take hours.
+    """
+    most = max([USUAL, len(state), *(size for value in state.values() for size in value.shape)])
+    for key, value in options.items():
+        rest, seen = [value], 0
+        while rest:
+            one, seen = rest.pop(), seen + 1
+            rest += [*one.values()] if isinstance(one, dict) else one if isinstance(one, list | tuple) else []
+            if seen > most or (isinstance(one, int | float) and not abs(one) <= most):
+                return f"its tensors are not those of a network with such an option {key}: they are far fewer"
+    return None
 
 
 def _shapes(state: Mapping[str, Tensor]) -> Shapes:

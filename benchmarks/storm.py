@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ from leaderboard.records.record import repeatable
 RUNNERS = (("--workers", "2"), ())  # one with workers, one in its own process, in the same folder
 OFTEN, SELDOM = 0.6, 0.2  # probabilities
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-PATIENCE = 600.0  # seconds for a run that nobody disturbs
+PATIENCE = 600.0  # seconds in which a run that nobody disturbs must finish something
 EDGE = 90.0  # seconds to wait for work to begin
 SHOWN = 3000  # characters of a traceback
 GRACE = 20.0  # seconds in which what a killed process started must have ended
@@ -131,12 +132,8 @@ class Storm:
     def verify(self, undisturbed: dict[str, Any]) -> None:
         """Let one run go to its end, and verify what is left against records that nothing happened to."""
         self._report.failed += len(list(self._results.glob("failures/*.json")))
-        last = self._start("--retry-failed")
-        try:
-            last.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
+        if not self._goes_on(self._start("--retry-failed")):
             self._report.hung += 1
-            last.kill()
         self._watch()
         found, half = measured(self._results)
         self._report.half += half
@@ -144,7 +141,7 @@ class Storm:
         both = found.keys() & undisturbed.keys()
         self._report.altered += sum(found[id_] != undisturbed[id_] for id_ in both)
         self._report.claims += len(list(self._results.glob("claims/[!.]*.json")))
-        _, alive = psutil.wait_procs(self._started, GRACE)
+        alive = outlived(self._started, GRACE)
         self._report.orphans += len(alive)
         for process in alive:
             process.kill()
@@ -153,6 +150,21 @@ class Storm:
             if "Traceback" in text:
                 self._report.tracebacks += 1
                 self._report.said.append(text[text.index("Traceback") :][:SHOWN])
+
+    def _goes_on(self, run: subprocess.Popen[bytes]) -> bool:
+        """Wait for the end of a run; False where it has finished nothing for long, and is killed."""
+        while True:
+            before = self._finished()
+            try:
+                run.wait(PATIENCE)
+                return True
+            except subprocess.TimeoutExpired:
+                if self._finished() == before:
+                    run.kill()
+                    return False
+
+    def _finished(self) -> int:
+        return len([*self._results.glob("records/[!.]*.json"), *self._results.glob("anns/*/network.pt")])
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         self._printed += 1
@@ -229,6 +241,23 @@ def _name(process: psutil.Process) -> str:
     return "worker" if parent is not None and "forkserver" in " ".join(parent.cmdline()) else "fork server"
 
 
+def outlived(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Processes that still run after some seconds; what has ended and was not taken notice of does not."""
+    deadline = time.monotonic() + seconds
+    while alive := [each for each in processes if _runs(each)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return alive
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.Error:
+        return False
+
+
 def storm(folder: Path, seed: int, seconds: float, kills: int, recipes: int, seeds: int) -> StormReport:
     """Storms over one matrix after another until the time is over, each verified.
 
@@ -259,7 +288,7 @@ def storm(folder: Path, seed: int, seconds: float, kills: int, recipes: int, see
 
 def _undisturbed(folder: Path, matrix: dict[str, Any]) -> dict[str, Any]:
     one = Storm(folder, matrix, random.Random(0), StormReport())
-    one._start("--workers", "2").wait(PATIENCE)
+    assert one._goes_on(one._start("--workers", "2")), "a run that nobody disturbs goes on"
     return measured(folder / "results")[0]
 
 

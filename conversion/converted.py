@@ -159,9 +159,10 @@ class Converted(nn.Module):
             time_steps: when to read out, one number or several, counted from the end of steps that the
                 recipe runs before; sorted, duplicates removed.
             chunk: most time steps that pass through a layer at once.
-            precision: of the weights that spikes meet; "int16" and "int8" are faster fixed point,
-                where the machine has it (see `effective_precision`), with one scale per output
-                channel. Membranes and everything else stay float32.
+            precision: of the weights that spikes meet; "int16" and "int8" are faster fixed point on
+                CPUs, with one scale per output channel, "float16" and "bfloat16" are faster on GPUs, each
+                where the machine has it (see `effective_precision`). Membranes and everything else stay
+                float32.
 
         Yields:
             One read-out per time step, in order.

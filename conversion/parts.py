@@ -105,7 +105,7 @@ def build_part(kind: str, spec: str | Mapping[str, Any], base: Part | None = Non
             raise RecipeError(f"{kind} '{name}' has no parameter '{key}'; {nearest(key, fields)}")
     _check_types(f"{kind} '{name}'", cls, values)
     if base is not None and type(base) is cls:
-        values = {**dataclasses.asdict(base), **values}
+        values = {**{field: getattr(base, field) for field in fields}, **values}
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:

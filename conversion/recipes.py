@@ -137,18 +137,21 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
                 "conversion.graph.activations.QCFS in place of ReLU, or choose another scale: "
                 f"{{preset: {recipe.name}, scale: percentile}}"
             )
-        if any(role.slopes) and not neuron.leaky:
+        if any(role.slopes) and not neuron.leaky and neuron.both_signs is None:
             raise RecipeError(
                 f"recipe '{recipe.label}': neuron '{neuron.name}' cannot send the negative values of layer "
-                f"'{role.name}' ({role.operation}, {_in_words(role.slope)}); use recipe spiking-yolo, "
-                "tracking or ecmt"
+                f"'{role.name}' ({role.operation}, {_in_words(role.slope)}); {_able('spiking-yolo')}"
             )
 
 
 def _check_functions(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) -> None:
     """Refuse functions beyond the ReLU family that this recipe cannot telescope, or cannot send."""
-    functions = [r for r in roles.values() if r.kind is Kind.FUNCTION or r.function is not None]
-    refits = (recipe.scale, recipe.scale.runs_spikes), (recipe.correction, recipe.correction.name != "none")
+    functions = [
+        r
+        for r in roles.values()
+        if r.kind is Kind.FUNCTION or r.function is not None or (any(r.slopes) and not neuron.leaky)
+    ]
+    refits = (recipe.scale, recipe.scale.runs_spikes), (recipe.correction, not recipe.correction.telescopes)
     for part, refitted in refits:
         if refitted and (functions or not neuron.rectifies):
             raise RecipeError(
@@ -158,24 +161,24 @@ def _check_functions(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) 
             )
     if not functions:
         return
+    if neuron.approximates and not recipe.allocation.fits_functions:
+        raise RecipeError(
+            f"recipe '{recipe.label}': neuron '{neuron.name}' needs coefficients for each function, which "
+            "allocation few-spikes fits"
+        )
     first = next((role for role in functions if role.function != IDENTITY), functions[0])
     where = f"recipe '{recipe.label}': layer '{first.name}' ({first.operation})"
-    if neuron.coding is not RATE:
-        raise RecipeError(
-            f"{where} is a function of mean input, and spikes of neuron '{neuron.name}' are coded by "
-            f"{neuron.coding.name}; {_ABLE}"
-        )
     if recipe.initial.steps:
         raise RecipeError(
             f"{where} is a function of mean input, and initial '{recipe.initial.name}' runs steps before "
-            f"the read-out; {_ABLE}"
+            f"the read-out; {_able()}"
         )
     for role in functions:
         function = role.function
-        if function is not None and function != IDENTITY and function.signed and neuron.rectifies:
+        if function is not None and function != IDENTITY and function.signed and neuron.both_signs is None:
             raise RecipeError(
                 f"recipe '{recipe.label}': neuron '{neuron.name}' cannot send the negative values of layer "
-                f"'{role.name}' ({role.operation}); {_ABLE}"
+                f"'{role.name}' ({role.operation}); {_able()}"
             )
 
 
@@ -190,17 +193,25 @@ def check_signs(recipe: Recipe, roles: Mapping[Any, Role], negative: Collection[
     Raises:
         RecipeError: names the layer.
     """
-    if isinstance(recipe.neuron, Quantiser) or not recipe.neuron.rectifies:
+    if isinstance(recipe.neuron, Quantiser) or recipe.neuron.both_signs is not None:
         return
     for role in roles.values():
         if role.function == IDENTITY and role.name in negative:
             raise RecipeError(
                 f"recipe '{recipe.label}': neuron '{recipe.neuron.name}' cannot send the negative values "
-                f"that flow into the layer after '{role.name}'; {_ABLE}"
+                f"that flow into the layer after '{role.name}'; {_able()}"
             )
 
 
-_ABLE = "use recipe tracking or ecmt"
+def _able(*others: str) -> str:
+    """Which recipes send values of both signs on an ANN as it is."""
+    able = [
+        recipe.name
+        for recipe in _PRESETS.values()
+        if isinstance(recipe.neuron, Neuron) and recipe.neuron.both_signs is not None and not recipe.retrains
+    ]
+    *most, last = sorted({*able, *others})
+    return f"use recipe {', '.join(most)} or {last}"
 
 
 def _in_words(slope: float | tuple[float, ...]) -> str:

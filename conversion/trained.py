@@ -89,16 +89,17 @@ def _refuse(network: nn.Module, submodule: str | None) -> None:
                 f"the network cannot be converted: {where} is converted already, with recipe "
                 f"'{module.recipe.label}'; pass the network that it came from"
             )
+        if isinstance(module, torch.jit.ScriptModule):
+            what = f"the part '{path}'" if path else kind
+            raise CaptureError(
+                f"{what} is compiled by torch.jit, and its Python code is gone; pass the module that was "
+                "scripted or traced"
+            )
         if ".quantized" in type(module).__module__:
             raise ConversionError(
                 f"the network cannot be converted: {where} is quantised ({type(module).__module__}."
                 f"{type(module).__name__}); pass the network in floating point. The recipe ptq quantises it"
             )
-    if isinstance(network, torch.jit.ScriptModule):
-        raise CaptureError(
-            f"{kind} is compiled by torch.jit, and its Python code is gone; pass the module that was "
-            "scripted or traced"
-        )
     if isinstance(network, fx.GraphModule) and _is_exported(network):
         raise CaptureError(
             "the network comes from torch.export, which keeps no modules and a fixed batch; pass the "

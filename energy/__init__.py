@@ -8,7 +8,7 @@ This room knows the standard library alone. `conversion` measures counts and the
 from records; both ask the same models, so old records can be read with newer models.
 """
 
-from energy.counts import Layer, Network, NotMeasured, Quantised, Run, matched_bits
+from energy.counts import Function, Layer, Network, NotMeasured, Quantised, Run, matched_bits
 from energy.model import Breakdown, EnergyModel
 from energy.registry import REFERENCE, UnknownModelError, by_name, models
 from energy.totals import ann_energies, breakdown, energies
@@ -17,6 +17,7 @@ __all__ = [
     "REFERENCE",
     "Breakdown",
     "EnergyModel",
+    "Function",
     "Layer",
     "Network",
     "NotMeasured",

@@ -38,11 +38,21 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Function:
+    """An operation that evaluates a function of signals; the ANN does so once an image."""
+
+    operation: str  # as reports call it, e.g. "torch.nn.SiLU"
+    values: float  # that it gives
+    inputs: float | None = None  # values that it takes, of all its signals
+
+
+@dataclass(frozen=True)
 class Network:
     """Everything that does not depend on time or on the recipe."""
 
     layers: tuple[Layer, ...]
     units: Mapping[str, int]  # source -> neurons, or outputs of a pooling layer, that can spike
+    functions: Mapping[str, Function] | None = field(default_factory=dict)  # by operation; None: not counted
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Run:
     t: float  # every step that was run
     alphabet: str  # what a spike is: "binary", "burst", "signed", "graded", "weighted", "real"
     max_per_step: int = 1  # most that one neuron sends in a step, in thresholds
-    functions: Mapping[str, float] = field(default_factory=dict)  # source -> evaluations of a function
+    functions: Mapping[str, float] = field(default_factory=dict)  # operation -> values that it evaluated
 
     @property
     def payload_bits(self) -> int:

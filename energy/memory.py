@@ -32,7 +32,11 @@ What the paper leaves open, or does differently, and what is chosen here:
 * Every spike sent costs its neuron one write of a queue (13) and one addition for the reset (1.4),
   listed under the name of the neuron or pooling layer. A burst of n is n spikes, as in SynOps. Queues
   hold 1000 entries, as in the paper's experiments.
-* A neuron that evaluates a function pays one multiplication and one addition an evaluation.
+* Functions that are evaluated (SiLU, norms, softmax) are a line of their own, in all networks: what
+  `energy.functions` says, and two reads of a table a look-up, in words as wide as an accumulator. The ANN
+  and the quantised ANN evaluate once an image, the spiking network in every step.
+* A product of two signals is two layers, one for each factor, whose weights are the stored values of the
+  other. The ANN multiplies once. Keeping those stored values up to date is left out.
 * Max pooling: what it sends is charged as spikes; what it stores and compares is left out.
 * A layer that sees the analog image runs once as a dense layer. Its outputs are held and added to the
   membranes in every step: a read, an addition, and in the event-driven form a read and a write of the
@@ -56,7 +60,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from energy.counts import Layer, Network, Quantised, Run, known
+from energy.counts import Layer, Network, NotMeasured, Quantised, Run, known
+from energy.functions import Work, telescoping_of, work_of
 from energy.horowitz import (
     ADD_INT8_PJ,
     ADD_INT32_PJ,
@@ -65,7 +70,7 @@ from energy.horowitz import (
     access_pj,
     multiply_by_8_pj,
 )
-from energy.model import Breakdown, Breakdowns, EnergyModel
+from energy.model import Breakdown, Breakdowns, EnergyModel, together
 from energy.operations import ann_macs, quantised_macs
 
 ADDRESS_BITS = 32
@@ -99,6 +104,7 @@ class MemoryModel(EnergyModel):
         weight_bits: 32, or 8: the widths of the spiking network and of its quantised opponent.
         membrane_bits: width of a potential.
         access_bits: width of the access that `energy.horowitz.ACCESS_PJ` prices.
+        pieces: of the piecewise lines that functions are evaluated by.
         skip_zeros: whether dense layers leave out what is multiplied by zero. A bit for each input
             says which is zero, and each of the others is located as a spike is.
     """
@@ -108,7 +114,8 @@ class MemoryModel(EnergyModel):
         "doi:10.1109/ISSCC.2014.6757323"
     )
     leaves_out: ClassVar[str] = (
-        "comparisons of thresholds, of ReLU and in max pooling, off-chip memory, control, leakage"
+        "comparisons of thresholds, of ReLU and in max pooling, updates of the sums that a product of two "
+        "signals keeps, what a norm or softmax does once a vector, off-chip memory, control, leakage"
     )
 
     membrane: Literal["events", "clocked"] = "events"
@@ -116,12 +123,18 @@ class MemoryModel(EnergyModel):
     weight_bits: Literal[8, 32] = 32
     membrane_bits: int = 32
     access_bits: int = 32
+    pieces: int = 16
     skip_zeros: bool = False
+
+    @property
+    def spiking_weight_bits(self) -> int:
+        """As the form has it."""
+        return self.weight_bits
 
     def ann(self, network: Network, *, skip_zeros: bool | None = None) -> Breakdowns:
         """32-bit integers, dense or without zeros."""
         skipping = self.skip_zeros if skip_zeros is None else skip_zeros
-        return {
+        layers = {
             layer.name: self._dense(
                 layer,
                 WordWidths(),
@@ -130,6 +143,7 @@ class MemoryModel(EnergyModel):
             )
             for layer in network.layers
         }
+        return together(layers, self._functions(network, WordWidths()))
 
     def quantised(self, network: Network, run: Quantised, *, skip_zeros: bool | None = None) -> Breakdowns:
         """In 8 bits, dense or without zeros."""
@@ -137,7 +151,7 @@ class MemoryModel(EnergyModel):
         words = BYTES
         if self.weight_bits == 8:
             words = WordWidths(8, 32, run.bits, run.bits, multiply_by_8_pj(run.bits), ADD_INT32_PJ)
-        return {
+        layers = {
             layer.name: self._dense(
                 layer,
                 words,
@@ -146,6 +160,8 @@ class MemoryModel(EnergyModel):
             )
             for layer in network.layers
         }
+        accumulator = WordWidths() if self.weight_bits == 8 else BYTES
+        return together(layers, self._functions(network, accumulator))
 
     def spiking(self, network: Network, run: Run) -> Breakdowns:
         """Layers with weights, then layers that send spikes."""
@@ -165,9 +181,34 @@ class MemoryModel(EnergyModel):
         queue = self._queue(run)
         for source in network.units:
             n = run.spikes.get(source, 0.0)
-            evaluated = run.functions.get(source, 0.0) * ADDRESS_MAC_PJ
-            found[source] = Breakdown(neurons=n * ADD_INT32_PJ + evaluated, inputs_outputs=n * queue)
+            found[source] = Breakdown(neurons=n * ADD_INT32_PJ, inputs_outputs=n * queue)
+        return together(found, self._evaluations(network, run))
+
+    def _functions(self, network: Network, words: WordWidths) -> Breakdowns:
+        """Every function once, as ANNs evaluate them."""
+        if network.functions is None:
+            raise NotMeasured("evaluations of functions were not counted; run the cell again")
+        return {
+            name: Breakdown(functions=self._worked(work_of(name, function), words))
+            for name, function in network.functions.items()
+        }
+
+    def _evaluations(self, network: Network, run: Run) -> Breakdowns:
+        """Functions that a spiking network evaluated, and telescoped, in every step."""
+        found = {}
+        for name, values in run.functions.items():
+            function = (network.functions or {}).get(name)
+            if function is None:
+                raise NotMeasured(f"what {name!r} evaluates was not written down; run the cell again")
+            work = work_of(name, function) + telescoping_of(function)
+            times = values / function.values if function.values else 0.0
+            found[name] = Breakdown(functions=self._worked(work.times(times), WordWidths()))
         return found
+
+    def _worked(self, work: Work, words: WordWidths) -> float:
+        """Energy of elementary operations."""
+        piece = 2 * self._access(2 * self.pieces, 32)  # its slope and its offset
+        return work.adds * words.add_pj + work.multiplies * words.multiply_pj + work.lookups * piece
 
     def _access(self, values: float, bits: int, *, of: float | None = None) -> float:
         """Energy of one value of `bits` in a memory of `values` of them, or of `of` bytes."""
@@ -181,6 +222,8 @@ class MemoryModel(EnergyModel):
 
     def _dense(self, layer: Layer, words: WordWidths, macs: float, active: float | None) -> Breakdown:
         """A layer that computes every output once, from every input or from those that are not zero."""
+        if not layer.macs:  # the second factor of a product, which is multiplied where the first is
+            return Breakdown()
         inputs, outputs = (
             known(layer.inputs, layer.name, "inputs"),
             known(layer.outputs, layer.name, "outputs"),

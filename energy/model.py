@@ -14,7 +14,8 @@ from energy.counts import Network, Quantised, Run
 class Breakdown:
     """Where the energy of one layer goes, in picojoules an image; a line that a model leaves out is 0."""
 
-    neurons: float = 0.0  # updates of neurons and evaluations of functions
+    neurons: float = 0.0  # updates of neurons
+    functions: float = 0.0  # evaluations of functions, see `energy.functions`
     operations: float = 0.0  # additions and multiplications at synapses
     addressing: float = 0.0
     weights: float = 0.0
@@ -37,7 +38,16 @@ class Breakdown:
         return Breakdown(**{line.name: getattr(self, line.name) * n for line in fields(self)})
 
 
-Breakdowns = dict[str, Breakdown]  # layer, or source of spikes -> where its energy goes
+Breakdowns = dict[str, Breakdown]  # layer, source of spikes or function -> where its energy goes
+
+
+def together(*several: Mapping[str, Breakdown]) -> Breakdowns:
+    """All parts; what one name stands for in several of them is added."""
+    found: Breakdowns = {}
+    for parts in several:
+        for name, part in parts.items():
+            found[name] = found[name] + part if name in found else part
+    return found
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,11 @@ class EnergyModel(ABC):
 
     name: str
     summary: str
+
+    @property
+    def spiking_weight_bits(self) -> int:
+        """Width of the weights that a spiking network is charged for; its accuracy belongs to this width."""
+        return 32
 
     @abstractmethod
     def ann(self, network: Network, *, skip_zeros: bool | None = None) -> Breakdowns:

@@ -5,7 +5,7 @@ and 8-bit activation adds its product to one: 0.2 + 0.1 pJ. Activations of fewer
 proportion (`energy.horowitz.multiply_by_8_pj`), and the quantised ANN is charged for the bits that its
 levels need. Its accuracy is that of `ptq`; that of the spiking network is measured by
 `precision: int8`, and the pair is what this model compares. Counts of a float32 run are charged as if
-rounding the weights had not moved a spike.
+rounding the weights had not moved a spike; boards mark such figures.
 
 Ratios compare with the trained ANN, which stays in 32-bit floating point: 4.6 pJ a
 multiply-accumulate.
@@ -34,6 +34,11 @@ class OperationsInt8(Operations):
     mac_pj: float = MULTIPLY_INT8_PJ + ADD_INT32_PJ
     ac_pj: float = ADD_INT32_PJ
     accumulate_pj: float = ADD_INT32_PJ
+
+    @property
+    def spiking_weight_bits(self) -> int:
+        """8."""
+        return 8
 
     def quantised_mac_of(self, bits: int) -> float:
         """An 8-bit weight times an activation of `bits`, added to 32 bits."""

@@ -308,8 +308,7 @@ class SpikingEvaluation(pl.Callback):
         network = self.network
         if network is None or isinstance(network, QuantisedNetwork):
             return {}
-        plan = network.plan
-        return {plan.roles[node].name: wiring.values[node.name] * steps for node in plan.functions}
+        return {name: function.values * steps for name, function in wiring.functions.items()}
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, curve: list[Measurement]) -> None:
         for point in curve:

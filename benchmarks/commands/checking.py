@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmarks.output import printable, say
+
+DEEPEST = 20  # mappings inside of each other that are looked into
+
+if TYPE_CHECKING:
+    from leaderboard.store.agreement import NamedNetworks
 
 
 @dataclass(frozen=True)
@@ -157,16 +164,60 @@ def _notes(results: Path) -> Results:
 
 
 def _networks(results: Path) -> Results:
-    from benchmarks.loadable import holds_weights_alone
+    from benchmarks.loadable import plain_content
 
+    named = _named_networks(results)
     for name, mend in (
         ("network.pt", "the next run that needs it sets it aside and trains it again"),
         ("last.ckpt", "the next run sets it aside, and the training begins anew"),
     ):
         for path in _files(results, f"anns/*/{name}"):
-            sound = path.is_file() and holds_weights_alone(path)
-            kind = "trained networks" if name == "network.pt" else "checkpoints"
-            yield kind, None if sound else Finding(path, "is damaged, or holds more than weights", mend)
+            content = plain_content(path) if path.is_file() else None
+            if content is None:
+                yield name, Finding(path, "is damaged, or holds more than weights", mend)
+            elif name == "last.ckpt":
+                yield "checkpoints", None
+            elif odd := _odd_weights(content):
+                yield name, Finding(path, odd, "cells on it fail; remove it, and it is trained again")
+            else:
+                yield "trained networks", _other_weights(path, named)
+
+
+def _named_networks(results: Path) -> NamedNetworks:
+    from leaderboard import ResultStore
+    from leaderboard.store.agreement import NamedNetworks
+
+    named = NamedNetworks()
+    for record in ResultStore(results).load(layers=False).records:
+        named.add(record)
+    return named
+
+
+def _other_weights(path: Path, named: NamedNetworks) -> Finding | None:
+    """What records say of a network that is not in its file."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = named.get(path.parent.name)
+    why = found.contradiction(digest) if found is not None else None
+    if why is None:
+        return None
+    return Finding(path, why, "it stays, and `spikemark export --networks` leaves it out", damaged=False)
+
+
+def _odd_weights(content: Any, name: str = "it", depth: int = 0) -> str | None:
+    """What no training can have written, in words; what the file says of sizes is not believed."""
+    import torch
+
+    if isinstance(content, torch.Tensor):
+        if content.layout != torch.strided or content.is_quantized or content.is_meta:
+            return f"{name} is no dense tensor"
+        if content.numel() * content.element_size() > content.untyped_storage().nbytes():
+            return f"{name} is said to have {content.numel()} values, more than the file holds"
+        odd = content.is_floating_point() and not bool(torch.isfinite(content).all())
+        return f"{name} is NaN or infinite" if odd else None
+    inside = content.items() if isinstance(content, dict) and depth < DEEPEST else ()
+    found = (_odd_weights(each, str(key), depth + 1) for key, each in inside)
+    return next((what for what in found if what is not None), None)
 
 
 def _claims(results: Path) -> Results:

@@ -15,7 +15,7 @@ from conversion.scales import Scale
 from leaderboard.files.yaml_files import YamlError, read_text
 from leaderboard.ranking.wording import GROUP_TITLES
 
-EXAMPLE_T = 16
+EXAMPLE_T, EXAMPLE_DEPTH = 16, 10
 
 
 def parse(text: str) -> Recipe:
@@ -49,7 +49,7 @@ def needs(recipe: Recipe) -> dict[str, str]:
     limit = "; ".join(recipe.floors) or "the ANN"
     if isinstance(neuron, Quantiser):
         return said | {"spikes": "none", "limit": limit, "calibration": "unlabelled training images"}
-    most = neuron.max_per_step
+    most = neuron.largest_spike
     said["spikes"] = f"{neuron.alphabet}, up to {most} threshold{'s' if most != 1 else ''} a step"
     if neuron.steps_per_t > 1:
         said["spikes"] += f"; a step stands for {neuron.steps_per_t} time steps"
@@ -61,8 +61,12 @@ def needs(recipe: Recipe) -> dict[str, str]:
     said["input"] = (
         "the whole window before a layer fires, fitted to T" if neuron.whole_window else "step by step"
     )
-    if neuron.delay(EXAMPLE_T):
-        said["latency"] = f"{neuron.delay(EXAMPLE_T)} more steps a layer at T = {EXAMPLE_T}"
+    total, between = neuron.latency(EXAMPLE_T, EXAMPLE_DEPTH), neuron.interval(EXAMPLE_T)
+    if total > between:
+        said["latency"] = (
+            f"at T = {EXAMPLE_T}, {total} steps for {EXAMPLE_DEPTH} layers that wait for each other; "
+            f"pipelined, an answer every {between}"
+        )
     said["limit"] = limit
     if recipe.most_time_steps is not None:
         said["largest T"] = str(recipe.most_time_steps)

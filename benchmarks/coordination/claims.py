@@ -35,9 +35,9 @@ from typing import Annotated
 from filelock import FileLock, Timeout
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from benchmarks.coordination.heartbeats import forget, silence
+from benchmarks.coordination.heartbeats import forget, silence, unseen
 from benchmarks.coordination.owners import Owner
-from benchmarks.coordination.plain_files import read_as
+from benchmarks.coordination.plain_files import SMALL, read_as
 from benchmarks.coordination.progress_file import Progress, ProgressFile
 from leaderboard import StoreError
 from leaderboard.files.atomic import unwritable
@@ -146,21 +146,24 @@ class Claims:
         return FileLock(self.folder / ".turn.lock", timeout=TURN)
 
     def _read(self, path: Path) -> Holding | None:
-        content, beat = None, time.time_ns()
+        content, beat = None, 0  # a file that nobody can look at has no heartbeat that could move
         try:
-            beat = path.stat().st_mtime_ns
-            content = read_as(_CONTENT, path)
+            beat = path.lstat().st_mtime_ns  # a link is no claim, and beats as little as it changes
+            content = read_as(_CONTENT, path, SMALL, False)
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
-            with suppress(OSError):
-                beat = path.lstat().st_mtime_ns
+            pass
         alive = content.owner.alive if content is not None else None
-        stale = silence(path, beat) > SILENCE if alive is None else not alive
+        stale = self._silence(path, beat) > SILENCE if alive is None else not alive
         progress = ProgressFile.of(path).read()
         if content is None:
             return Holding(path.stem, path.stem, None, beat / 1e9, stale, progress)
         return Holding(path.stem, content.title, content.owner, content.since, stale, progress)
+
+    @staticmethod
+    def _silence(path: Path, beat: int) -> float:
+        return silence(path, beat) if beat else unseen(path)
 
 
 class Claim:
@@ -216,8 +219,11 @@ class Claim:
 
     def _remove_if_held(self) -> None:
         if self.held:
-            with suppress(OSError):  # it ends with its heartbeat
+            try:
                 _remove(self.path)
+            except OSError:  # emptied, it ends with its heartbeat, although this process lives on
+                with suppress(OSError):
+                    os.ftruncate(self._file, 0)
 
     def __enter__(self) -> Claim:
         return self

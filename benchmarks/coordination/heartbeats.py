@@ -43,11 +43,16 @@ def silence(claim: Path, beat: int) -> float:
         with noted.open("x") as stream:
             stream.write(str(beat))
     except OSError:
-        known = _SEEN.get(claim)
-        if known is None or known[0] != beat:
-            _SEEN[claim] = known = (beat, time.monotonic())
-        return time.monotonic() - known[1]
+        return unseen(claim, beat)
     return 0.0
+
+
+def unseen(claim: Path, beat: int = 0) -> float:
+    """Seconds since this process first met a claim with this heartbeat, or with none that can be seen."""
+    known = _SEEN.get(claim)
+    if known is None or known[0] != beat:
+        _SEEN[claim] = known = (beat, time.monotonic())
+    return time.monotonic() - known[1]
 
 
 def forget(claim: Path) -> None:

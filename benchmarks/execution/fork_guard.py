@@ -2,6 +2,7 @@
 
 Without it, the fork server notices the end of the command late: after its imports, which take a while on a
 busy machine, and after its last worker. This works on Linux; on other systems the fork server ends later.
+An interrupt is the runner's business: the fork server is started with interrupts blocked, and ignores them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
 
+def ignore_interrupts() -> None:
+    """From the beginning on; workers inherit it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 _parent = os.environ.pop(PARENT, "")
-if _parent.isdigit() and sys.platform == "linux":
-    end_with(int(_parent))
+if _parent.isdigit():
+    ignore_interrupts()
+    if sys.platform == "linux":
+        end_with(int(_parent))

@@ -10,6 +10,9 @@ import multiprocessing
 import os
 import signal
 import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any
 
 from benchmarks.execution.fork_guard import PARENT
@@ -22,26 +25,78 @@ def context() -> Any:
     if "forkserver" in multiprocessing.get_all_start_methods():
         found = multiprocessing.get_context("forkserver")
         found.set_forkserver_preload(PRELOADED)
+        # Where a fork server was killed, Python starts another one with the next worker, from any thread.
+        _server().ensure_running = _KEEPER.ask
         return found
     return multiprocessing.get_context("spawn")
 
 
 def warm_up() -> None:
-    """Start the fork server now, without waiting for it; does nothing where there is none.
+    """See to it that a fork server runs, without waiting for its imports; does nothing where there is none.
 
-    Called from the main thread, it ends with this process, see `fork_guard`.
+    Called from any thread; the fork server ends with this process, see `fork_guard`.
     """
-    if context().get_start_method() != "forkserver":
-        return
+    if context().get_start_method() == "forkserver":
+        _KEEPER.ask()
+
+
+def end() -> None:
+    """Kill the fork server, if one runs; before the next worker, another one is started."""
+    pid = process_id()
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def process_id() -> int | None:
+    """Process id of the fork server that was started last; None where there is none."""
+    found: int | None = _server()._forkserver_pid
+    return found
+
+
+def _server() -> Any:
+    """What Python knows of the fork server of this process."""
     from multiprocessing import forkserver
 
-    if threading.current_thread() is not threading.main_thread():  # others cannot set signals
-        forkserver.ensure_running()
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: an interrupt is the runner's business
-    os.environ[PARENT] = str(os.getpid())
-    try:
-        forkserver.ensure_running()
-    finally:
-        del os.environ[PARENT]
-        signal.signal(signal.SIGINT, before)
+    return forkserver._forkserver  # private: Python has no other place to ask
+
+
+class _Keeper:
+    """A thread that starts fork servers; it never ends, for they end with the thread that began them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: SimpleQueue[Future[None]] | None = None
+        self._of = 0  # process id: a process that was forked has no threads of its parent
+
+    def ask(self) -> None:
+        """Let the thread see to it that a fork server runs."""
+        with self._lock:
+            if self._asked is None or self._of != os.getpid():
+                self._asked, self._of = SimpleQueue(), os.getpid()
+                threading.Thread(
+                    target=self._keep, args=(self._asked,), name="fork server", daemon=True
+                ).start()
+            done: Future[None] = Future()
+            self._asked.put(done)
+        done.result()
+
+    @staticmethod
+    def _keep(asked: SimpleQueue[Future[None]]) -> None:
+        from multiprocessing import resource_tracker
+
+        while True:
+            done = asked.get()
+            os.environ[PARENT] = str(os.getpid())
+            try:
+                resource_tracker.ensure_running()  # sets the signals of this thread
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, see `fork_guard`
+                type(_server()).ensure_running(_server())
+                done.set_result(None)
+            except Exception as error:
+                done.set_exception(error)
+            finally:
+                del os.environ[PARENT]
+
+
+_KEEPER = _Keeper()

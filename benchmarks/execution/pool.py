@@ -12,18 +12,24 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from typing import Any
 
 import psutil
 import torch
 
+from benchmarks.execution import stuck_workers
+from benchmarks.execution.fork_guard import end_with
 from benchmarks.execution.fork_server import context, warm_up
 from benchmarks.execution.lost_workers import NotStarted, WorkerDied
+
+TRIES = 3  # to start a worker: the fork server may be killed meanwhile
+# Of a worker or a fork server that is gone, and of a system that has no more threads.
+NO_ANSWER = (BrokenProcessPool, OSError, EOFError, RuntimeError, psutil.Error)
 
 
 class WorkerPool(Executor):
@@ -42,7 +48,7 @@ class WorkerPool(Executor):
         self._threads = threads or max(1, _cores() // workers)
         self._gpus = visible_gpus()
         self._local = threading.local()
-        self._pids: dict[int, int] = {}  # place -> process
+        self._workers: dict[int, psutil.Process] = {}  # by place
         self._pools: dict[int, ProcessPoolExecutor] = {}  # place -> pool of that process
         self._closing = False
         self._submitters = ThreadPoolExecutor(workers, "worker", self._take_place)
@@ -54,20 +60,22 @@ class WorkerPool(Executor):
     @property
     def pids(self) -> list[int]:
         """The workers' process ids, as far as they were started."""
-        return list(self._pids.values())
+        return [worker.pid for worker in self._workers.values()]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers; with `cancel_futures`, kill those that are at work."""
         if cancel_futures:
             self._closing = True
-            for pid in self.pids:
-                with suppress(psutil.Error):
-                    psutil.Process(pid).kill()
+            stuck_workers.kill(list(self._workers.values()))
         self._submitters.shutdown(wait=wait, cancel_futures=cancel_futures)
+        workers = list(self._workers.values())
+        late = stuck_workers.unless_in_time(stuck_workers.GOODBYE, lambda: workers) if workers else None
         # Left to the garbage collector, a pool may say goodbye to its worker while this process ends, when
         # nothing sends its word any more: both would wait for each other.
         for pool in list(self._pools.values()):
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+        if wait and late is not None:
+            late.cancel()
 
     def _take_place(self) -> None:
         self._local.place = self._places.get()
@@ -75,29 +83,47 @@ class WorkerPool(Executor):
 
     def _run(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         pool = self._local.pool or self._start()
-        pid = self._pids[self._local.place]
+        worker = self._workers[self._local.place]
+        if self._closing:  # while the worker was started
+            stuck_workers.kill([worker])
+            raise NotStarted("the pool is closing")
         try:
-            return pool.submit(fn, *args, **kwargs).result()
+            return stuck_workers.result_of(pool.submit(fn, *args, **kwargs), worker)
         except BrokenProcessPool as error:
             self._local.pool = None
             raise WorkerDied(
-                f"worker process {pid} was killed or crashed. Where the system ran out of memory (see its "
-                "log), use fewer workers."
+                f"worker process {worker.pid} was killed or crashed. Where the system ran out of memory "
+                "(see its log), use fewer workers."
             ) from error
 
     def _start(self) -> ProcessPoolExecutor:
-        if self._closing:
-            raise NotStarted("the pool is closing")
+        why: BaseException | None = None
+        for _ in range(TRIES):
+            if self._closing:
+                raise NotStarted("the pool is closing")
+            try:
+                return self._start_once()
+            except NO_ANSWER as error:
+                why = error
+        raise NotStarted(
+            "a worker process could not be started; where the system is short of memory or processes "
+            "(ulimit -u), use fewer workers"
+        ) from why
+
+    def _start_once(self) -> ProcessPoolExecutor:
         place = self._local.place
         gpu = self._gpus[place % len(self._gpus)] if self._gpus else None
         pool = ProcessPoolExecutor(1, context(), _begin, (gpu, self._threads))
+        late = stuck_workers.unless_in_time(
+            stuck_workers.START, lambda: stuck_workers.processes(list(pool._processes or ()))
+        )
         try:
-            self._pids[place] = pool.submit(os.getpid).result()
-        except BrokenProcessPool as error:
-            raise NotStarted(
-                "a worker process could not be started; where the system is short of memory or processes "
-                "(ulimit -u), use fewer workers"
-            ) from error
+            self._workers[place] = psutil.Process(pool.submit(os.getpid).result())
+        except BaseException:
+            pool.shutdown(wait=False)
+            raise
+        finally:
+            late.cancel()
         self._local.pool = self._pools[place] = pool
         return pool
 
@@ -113,6 +139,8 @@ def visible_gpus() -> list[str]:
 def _begin(gpu: str | None, threads: int) -> None:
     """What a worker does first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
+    if sys.platform == "linux":
+        end_with(os.getppid())  # the fork server: also where this process is stopped, and no thread runs
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     torch.set_num_threads(threads)

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.speed.plain_loop import PlainLoop
 from benchmarks.speed.work import Work
 from conversion import SpikingNetwork, convert
-from conversion.graph.capture import capture
 from conversion.simulation.backend import PRECISIONS
 from conversion.simulation.choice import REFERENCE, backend_for, use
 from lightning_modules.networks.resnet_cifar import ShrinkingShortcut
@@ -33,7 +33,7 @@ def contenders(work: Work) -> dict[str, Contender]:
         found["SpikeMark float32, not compiled"] = _spikemark(work, "float32", compiled=False)
     found["plain PyTorch loop"] = _plain_loop(work)
     if find_spec("spikingjelly") is not None:
-        found[BASELINE] = _spikingjelly(work)
+        found[BASELINE] = spikingjelly(work)
     return found
 
 
@@ -49,44 +49,13 @@ def _spikemark(work: Work, precision: Any, compiled: bool = True) -> Contender:
     return run
 
 
-class _Neuron(nn.Module):
-    """Soft-reset integrate-and-fire neuron, one step a call: the loop everyone writes first."""
-
-    def __init__(self, threshold: Tensor) -> None:
-        super().__init__()
-        self.threshold = threshold
-        self.v: Tensor | float = 0.0
-
-    def forward(self, x: Tensor) -> Tensor:
-        v = self.v + x
-        spikes = (v >= self.threshold) * self.threshold
-        self.v = v - spikes
-        return spikes
-
-
 def _plain_loop(work: Work) -> Contender:
-    """Batch norms folded, every ReLU replaced by a neuron, one forward pass a time step."""
     snn = convert(work.network, "percentile", work.calibration)
     assert isinstance(snn, SpikingNetwork)
-    network: Any = capture(work.network)
-    thresholds = iter(snn.thresholds.values())
-    neurons = []
-    for node in list(network.graph.nodes):
-        if node.op == "call_module" and isinstance(network.get_submodule(str(node.target)), nn.ReLU):
-            neurons.append(_Neuron(next(thresholds)))
-            name = f"neuron_{len(neurons)}"
-            network.add_module(name, neurons[-1])
-            node.target = name
-    network.recompile()
-
-    def reset() -> None:
-        for neuron in neurons:
-            neuron.v = 0.0
-
-    return _one_step_a_pass(network, reset)
+    return PlainLoop(snn)
 
 
-def _spikingjelly(work: Work) -> Contender:
+def spikingjelly(work: Work) -> Contender:
     """SpikingJelly's own converter and single-step inference, as its documentation shows it."""
     from spikingjelly.activation_based import ann2snn, functional
     from spikingjelly.activation_based.ann2snn.recipes import RateCodingRecipe

@@ -43,8 +43,8 @@ def make_work(name: str, images: int, data_root: Path | None, device: torch.devi
 def resnet20(images: int, data_root: Path | None) -> Work:
     """ResNet-20 at 32x32: the CIFAR-10 checkpoint and images below the data root, else random ones."""
     if data_root is None:
-        network = _random(networks.build("resnet20", 10, 3, {}), 32)
-        return Work("ResNet-20, 32x32, random weights", network, *_noise(images, 32), None)
+        network = with_statistics(networks.build("resnet20", 10, 3, {}), 32)
+        return Work("ResNet-20, 32x32, random weights", network, *noise(images, 32), None)
     network = networks.build("resnet20", 10, 3, {})
     networks.load_weights(network, data_root / "checkpoints" / "resnet20_cifar10.pt")
     options = {"path": "cifar10", "image_size": 32}
@@ -57,11 +57,12 @@ def resnet20(images: int, data_root: Path | None) -> Work:
 
 def resnet18(images: int) -> Work:
     """torchvision's ResNet-18 at 224x224, random weights with batch-norm statistics of noise."""
-    network = _random(networks.build("resnet18", 1000, 3, {}), 224)
-    return Work("ResNet-18, 224x224, random weights", network, *_noise(images, 224), None)
+    network = with_statistics(networks.build("resnet18", 1000, 3, {}), 224)
+    return Work("ResNet-18, 224x224, random weights", network, *noise(images, 224), None)
 
 
-def _noise(images: int, size: int) -> tuple[Tensor, Tensor]:
+def noise(images: int, size: int) -> tuple[Tensor, Tensor]:
+    """Random images [B, 3, size, size], and others to calibrate with."""
     generator = torch.Generator().manual_seed(0)
     return (
         torch.randn(images, 3, size, size, generator=generator),
@@ -69,7 +70,7 @@ def _noise(images: int, size: int) -> tuple[Tensor, Tensor]:
     )
 
 
-def _random(network: nn.Module, size: int) -> nn.Module:
+def with_statistics(network: nn.Module, size: int) -> nn.Module:
     """Give the batch norms statistics, so that activations keep a sane scale."""
     torch.manual_seed(0)
     network.train()

@@ -3,5 +3,6 @@
 from conversion.allocation.adaptive_fire import AdaptiveFire
 from conversion.allocation.base import Allocation, Uniform
 from conversion.allocation.compression import SpikeCompression
+from conversion.allocation.few_spikes import FittedSpikes
 
-__all__ = ["AdaptiveFire", "Allocation", "SpikeCompression", "Uniform"]
+__all__ = ["AdaptiveFire", "Allocation", "FittedSpikes", "SpikeCompression", "Uniform"]

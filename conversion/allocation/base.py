@@ -16,6 +16,7 @@ class Allocation(Part):
     """Base of all allocations."""
 
     kind: ClassVar[str] = "allocation"
+    fits_functions: ClassVar[bool] = False  # fits neurons that approximate functions by themselves
 
     @property
     def needs_time_steps(self) -> bool:

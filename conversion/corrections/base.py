@@ -17,6 +17,7 @@ class Correction(Part):
 
     kind: ClassVar[str] = "correction"
     runs_spikes: ClassVar[bool] = False  # simulates the network to fit it, which takes rate-coded neurons
+    telescopes: ClassVar[bool] = False  # is right for neurons that receive increments of any function
 
     @property
     def needs_time_steps(self) -> bool:
@@ -34,6 +35,7 @@ class NoCorrection(Correction):
     """Leave everything as it was."""
 
     name: ClassVar[str] = "none"
+    telescopes: ClassVar[bool] = True
 
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """The layers as they were."""

@@ -47,6 +47,7 @@ class Layerwise(Correction):
 
     name: ClassVar[str] = "layerwise"
     runs_spikes: ClassVar[bool] = True
+    telescopes: ClassVar[bool] = True
     bias: bool = True
     potential: bool = False
     weights: bool = False
@@ -96,7 +97,7 @@ class Layerwise(Correction):
 def correct_bias(arrival: Arrival) -> None:
     """Add to the current of each channel [1, C, 1, ...] what its mean rate lacks."""
     layer = arrival.layer
-    lacking = channel_means(arrival.activation - arrival.rate()).to(layer.threshold.dtype)
+    lacking = channel_means(arrival.activation - arrival.rate(), arrival.axis).to(layer.threshold.dtype)
     arrival.layer = replace(layer, offset=lacking if layer.offset is None else layer.offset + lacking)
 
 
@@ -104,10 +105,11 @@ def correct_potential(arrival: Arrival, per_channel: bool) -> None:
     """Put into each membrane, [1, C, ...] or [1, C, 1, ...], the charge that its rate lacks on average."""
     layer = arrival.layer
     lacking = (arrival.activation - arrival.rate()) * (arrival.steps / layer.threshold)
-    lacking = channel_means(lacking) if per_channel else lacking.mean(0, keepdim=True)
+    lacking = channel_means(lacking, arrival.axis) if per_channel else lacking.mean(0, keepdim=True)
     arrival.layer = replace(layer, initial=layer.initial + lacking.to(layer.initial.dtype))
 
 
-def channel_means(values: Tensor) -> Tensor:
-    """Means [1, C, 1, ...] over all axes of [B, C, ...] but the channels."""
-    return values.mean([axis for axis in range(values.ndim) if axis != 1], keepdim=True)
+def channel_means(values: Tensor, axis: int = 1) -> Tensor:
+    """Means [1, C, 1, ...] over all axes of [B, C, ...] but the channels, which may be another axis."""
+    kept = axis % values.ndim
+    return values.mean([other for other in range(values.ndim) if other != kept], keepdim=True)

@@ -17,8 +17,10 @@ from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.neurons import Neuron
 from conversion.parts import check, register, searched
 from conversion.plan.layer import SpikingLayer, per_channel
+from conversion.simulation.choice import backend_for
 
 MOST_BYTES = 512 * 2**20  # currents of one layer
+AT_ONCE_BYTES = 2**20  # currents that stay in a core's cache while neurons are tried
 
 
 @register
@@ -59,6 +61,7 @@ class RateMatching(Correction):
     """
 
     name: ClassVar[str] = "rate-matching"
+    telescopes: ClassVar[bool] = True
     low: float = 0.5
     high: float = 1.5
     candidates: int = 11
@@ -118,7 +121,10 @@ class RateMatching(Correction):
         """Replace the arriving layer by the best candidate of each channel."""
         if self.iterations:
             fit_weights(arrival, self.iterations, self.batch, self.learning_rate)
-        current, activation = self._sampled(arrival.current, arrival.activation)
+        axis = arrival.axis % arrival.activation.ndim
+        current, activation = self._sampled(
+            arrival.current.movedim(axis + 1, 2), arrival.activation.movedim(axis, 1)
+        )
         channels, ndim = activation.shape[1], arrival.activation.ndim
         neuron, steps = arrival.layer.neuron, arrival.steps
         best = given = _Fit.of(arrival.layer, channels, steps)
@@ -137,7 +143,7 @@ class RateMatching(Correction):
                 candidate = replace(candidate, bias=given.bias + missing)
                 found = _error(candidate.sent(neuron, current, steps), activation)
                 best, error = best.where(found < error, candidate), torch.minimum(error, found)
-        arrival.layer = best.of_layer(arrival.layer, ndim)
+        arrival.layer = best.of_layer(arrival.layer, ndim, arrival.axis)
 
     @property
     def _multiples(self) -> list[float]:
@@ -184,13 +190,13 @@ class _Fit:
 
     def sent(self, neuron: Neuron, current: Tensor, steps: int) -> Tensor:
         """Mean over T of what neurons [S, C] send for currents [T or 1, S, C]."""
-        driven = (current + self.offset) / self.threshold
-        state = neuron.start((self.initial - self.caution).expand_as(driven[0]).clone())
-        total = torch.zeros_like(driven[0])
-        for t in range(steps):
-            spikes, state = neuron.step(driven[t if len(driven) > 1 else 0], state)
-            total += spikes
-        return total * self.threshold / steps
+        together = max(1, AT_ONCE_BYTES // (4 * len(current) * current.shape[2]))
+        totals = []
+        for part in current.split(together, 1):
+            driven = (part + self.offset).div_(self.threshold)
+            state = neuron.start((self.initial - self.caution).expand_as(driven[0]).clone())
+            totals.append(backend_for(driven).sent(neuron, driven, steps, state))
+        return torch.cat(totals) * self.threshold / steps
 
     def where(self, better: Tensor, other: _Fit) -> _Fit:
         """The other's values in channels where it is better [C]."""
@@ -200,13 +206,13 @@ class _Fit:
         }
         return replace(self, **chosen)
 
-    def of_layer(self, layer: SpikingLayer, ndim: int) -> SpikingLayer:
-        """The layer with this fit, for activations of `ndim` axes."""
+    def of_layer(self, layer: SpikingLayer, ndim: int, axis: int = 1) -> SpikingLayer:
+        """The layer with this fit, for activations of `ndim` axes with channels along one."""
         return replace(
             layer,
-            threshold=per_channel(self.threshold, ndim),
-            initial=per_channel(self.initial - self.caution, ndim),
-            offset=per_channel(self.offset, ndim),
+            threshold=per_channel(self.threshold, ndim, axis),
+            initial=per_channel(self.initial - self.caution, ndim, axis),
+            offset=per_channel(self.offset, ndim, axis),
         )
 
 

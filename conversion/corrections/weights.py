@@ -33,7 +33,7 @@ def fit_weights(arrival: Arrival, iterations: int, batch: int, learning_rate: fl
     if not parameters:
         return
     activation, layer, steps = arrival.activation.detach(), arrival.layer, arrival.steps
-    if bool((activation < 0).any()):
+    if bool((activation < 0).any()) and layer.neuron.rectifies:
         raise RecipeError(
             f"layer '{arrival.name}' has negative activations, which correction 'layerwise' cannot fit "
             "weights to; use {correction: {name: layerwise, weights: false}}"
@@ -77,10 +77,13 @@ def objective(arrival: Arrival) -> float:
 def even_rate(current: Tensor, layer: SpikingLayer, steps: int) -> Tensor:
     """Rate after T steps of a constant current, (θ / T) clip(floor(T x / θ + v0), 0, γ T).
 
+    From -γ T where neurons send both signs.
+
     The gradient passes the floor as if it were not there, and stops where rates are clipped.
     """
     if layer.offset is not None:
         current = current + layer.offset
     charge = current * (steps / layer.threshold) + layer.initial
     spikes = charge + (charge.detach().floor() - charge.detach())
-    return spikes.clamp(0, layer.neuron.max_per_step * steps) * (layer.threshold / steps)
+    most = layer.neuron.max_per_step * steps
+    return spikes.clamp(0 if layer.neuron.rectifies else -most, most) * (layer.threshold / steps)

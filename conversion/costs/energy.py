@@ -37,7 +37,7 @@ def network_of(wiring: Connectivity, active: Mapping[str, Active] | None = None)
         )
         for layer in wiring.layers
     )
-    return energy.Network(layers, wiring.units)
+    return energy.Network(layers, wiring.units, wiring.functions)
 
 
 def ann_energy_pj(wiring: Connectivity) -> float:

@@ -50,6 +50,10 @@ from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import PRODUCTS, Kind
 from conversion.plan.plan import Plan
 from conversion.signals.signals import map_structure
+from energy import Function
+
+# The factor of a product that ranks first here has its MACs.
+_DENSE: dict[Drive, int] = {"analog": 0, "spikes": 1, "mixed": 2, "current": 2}
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class Connectivity:
     # channels of a group have the same fan-outs
     groups: Mapping[str, Tensor] = field(default_factory=dict)
     values: Mapping[str, int] = field(default_factory=dict)  # operation -> values it gives for one image
+    functions: Mapping[str, Function] = field(default_factory=dict)  # what is evaluated, for one image
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -137,7 +142,15 @@ class _Survey:
             replace(layer, fanout={name: fan.regrouped(groups[name]) for name, fan in fans.items()})
             for layer, fans in self._layers
         )
-        return Connectivity(layers, units, groups, values)
+        functions = {
+            self._plan.roles[node].name: Function(
+                self._plan.roles[node].operation,
+                values[node.name],
+                sum(values.get(source.name, 0) for source in node.all_input_nodes),
+            )
+            for node in self._plan.functions
+        }
+        return Connectivity(layers, units, groups, values, functions)
 
     def _visit(self, node: fx.Node, wires: dict[fx.Node, Any]) -> Any:
         if node.op == "placeholder":
@@ -205,7 +218,10 @@ class _Survey:
         """A product of two signals as two layers: spikes of each side meet the stored values of the other."""
         ones = map_structure(lambda wire: torch.ones_like(wire.counts), Wire, (args, kwargs))
         macs = float(operation(*ones[0], **ones[1]).sum())
-        for side, wire in enumerate(carried_by([args, kwargs])):
+        sides = carried_by([args, kwargs])
+        # Multiplied densely in every step beside a current, once if both are analog, and never beside spikes.
+        dense = max(range(2), key=lambda side: (_DENSE[sides[side].drive()], -side))
+        for side, wire in enumerate(sides):
 
             def meets(counts: Tensor, side: int = side) -> Tensor:
                 places = iter(range(2))
@@ -219,9 +235,10 @@ class _Survey:
 
             found = LayerSynapses(
                 name if side == 0 else f"{name} (second factor)",
-                macs if side == 0 else 0.0,
+                macs if side == dense else 0.0,
                 wire.drive(),
                 {},
+                weights=sides[1 - side].counts.numel(),  # the stored values that it meets
                 inputs=wire.counts.numel(),
                 outputs=result.numel(),
             )

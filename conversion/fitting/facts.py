@@ -36,6 +36,7 @@ class LayerFacts:
     ceiling: float | None = None  # upper bound of the activation
     time_steps: int | None = None  # T, where the recipe is fitted for one
     initial: float = 0.0  # membrane potential before the first step, plus all that is added over T
+    rectified: bool = True  # the activation is its input above 0, and less than that below
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,15 @@ class Calibration:
         initial = rule.value
         if self.time_steps is not None:
             initial += rule.shift(self.time_steps) * self.time_steps
-        neuron = self.neurons.get(role.name) or self.plan.neuron.with_slope(role.slope)
+        neuron = self.neurons.get(role.name) or self.plan.neuron_of(role)
         return LayerFacts(
-            role.name, self.statistics[role.name], neuron, role.ceiling, self.time_steps, initial
+            role.name,
+            self.statistics[role.name],
+            neuron,
+            role.ceiling,
+            self.time_steps,
+            initial,
+            role.function is None and not isinstance(role.slope, tuple),
         )
 
     def layer(self, role: Role, threshold: Tensor, ndim: int) -> SpikingLayer:

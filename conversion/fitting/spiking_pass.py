@@ -21,7 +21,7 @@ from conversion.graph.operations import SOURCES, Kind
 from conversion.plan.fitted import Fitted
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
-from conversion.signals.signals import Signal, map_structure, signals_in
+from conversion.signals.signals import Signal, fold, map_structure, signals_in
 from conversion.simulation.choice import ReferenceLayers
 from conversion.simulation.walk import Walk, WalkState
 
@@ -45,21 +45,40 @@ class Arrival:
         self._signal: Signal | None = None
 
     @property
+    def axis(self) -> int:
+        """Axis of the channels in [B, C, ...]: 1, or -1."""
+        return self._owner.plan.roles[self._node].axis
+
+    @property
     def signal(self) -> Signal:
-        """Input current of the neurons in units of the activation, without the layer's offset."""
+        """What the neurons turn into spikes, in units of the activation, without the layer's offset.
+
+        The layer's current, or increments of t F(mean current) where neurons send a telescoped F.
+        """
         if self._signal is None:
             self._signal = self._owner.current(self._node, self._values, self.steps)
         return self._signal
 
     @property
     def current(self) -> Tensor:
-        """The input current as [T, B, ...], or [1, B, ...] if constant."""
+        """The same as [T, B, ...], or [1, B, ...] if constant."""
         return self.signal.timed
 
     @property
     def activation(self) -> Tensor:
         """What the ANN's neurons answer to the same images, [B, ...]."""
-        return self._owner.ann.at(self._node)
+        return self._ann[1]
+
+    @property
+    def drive(self) -> Tensor:
+        """What the ANN's neurons receive for the same images, [B, ...]."""
+        return self._ann[0]
+
+    @cached_property
+    def _ann(self) -> tuple[Tensor, Tensor]:
+        """Input and output of the ANN's neurons; the input is dropped as soon as the output is computed."""
+        (source,) = self._node.all_input_nodes
+        return self._owner.ann.at(source), self._owner.ann.at(self._node)
 
     def rate(self) -> Tensor:
         """Mean over time of what the layer, as it is now, would send: [B, ...] like the activation."""
@@ -85,7 +104,7 @@ class Arrival:
         return all(signal.shape[:1] == (images,) for signal in signals_in(inputs))
 
     def mean_current(self, images: Tensor | slice) -> Tensor:
-        """Mean over time of the current as a function of the present weights, with gradients to them.
+        """Mean over time of what arrives as a function of the present weights, with gradients to them.
 
         Args:
             images: which ones, by index [n]; all of them unless `splits`.
@@ -128,7 +147,7 @@ class SpikingPass:
         self, plan: Plan, layers: Mapping[str, SpikingLayer], images: Tensor, steps: int, rule: Rule
     ) -> None:
         self.layers = dict(layers)
-        self._plan = plan
+        self.plan = plan
         self._progress = WalkState()
         self._operations = ReferenceLayers(Fitted(plan, self.layers), images, self._progress)
         self.steps = steps
@@ -141,15 +160,18 @@ class SpikingPass:
 
     def fit(self) -> dict[str, SpikingLayer]:
         """The layers as the rule leaves them."""
-        Walk(self._plan, self, self._progress).run(self.steps)
+        Walk(self.plan, self, self._progress).run(self.steps)
         return self.layers
 
     def current(self, node: fx.Node, values: Mapping[fx.Node, Any], steps: int) -> Signal:
-        """Input of a layer of neurons, from the values that its segment reads."""
-        local = dict(values)
+        """What a layer of neurons turns into spikes, from the values that its segment reads."""
+        local, telescopes = dict(values), self._progress.telescopes
         for inner in self._segments[node]:
+            telescopes.pop(inner, None)  # of an evaluation before
             local[inner] = self._operations.evaluate(inner, local, steps)
-        return signals_in([local[source] for source in node.all_input_nodes])[0]
+        telescopes.pop(node, None)
+        current = signals_in([local[source] for source in node.all_input_nodes])[0]
+        return self._operations.received(node, self.plan.roles[node].name, current, steps)
 
     def inputs_of(self, node: fx.Node) -> list[fx.Node]:
         """Nodes outside the segment of a layer that it reads."""
@@ -161,8 +183,8 @@ class SpikingPass:
         """Floating-point parameters that only the segment of this layer uses."""
         segment = set(self._segments[node])
         users: dict[nn.Parameter, bool] = {}  # parameter -> used by this segment only
-        for other in self._plan.captured.graph.nodes:
-            for parameter in _parameters(self._plan, other):
+        for other in self.plan.captured.graph.nodes:
+            for parameter in _parameters(self.plan, other):
                 users[parameter] = users.get(parameter, True) and other in segment
         return [parameter for parameter, mine in users.items() if mine and parameter.is_floating_point()]
 
@@ -170,13 +192,13 @@ class SpikingPass:
         """Value of a node; a layer of neurons fires as soon as the rule has fitted it."""
         if node not in self._segments:
             return self._operations.evaluate(node, values, steps)
-        name = self._plan.roles[node].name
+        name = self.plan.roles[node].name
         arrival = Arrival(self, node, name, values)
         self._rule(arrival)
         self.layers[name] = arrival.layer
-        sent = self._operations.neuron(node, name, arrival.signal, steps)
+        spikes = self._operations.driven(node, name, arrival.signal, steps)
         self._progress.states.pop(node)  # all steps are done
-        return sent
+        return fold(spikes * arrival.layer.threshold)
 
 
 class _Alongside:
@@ -195,6 +217,9 @@ class _Alongside:
     def at(self, node: fx.Node) -> Tensor:
         """Value of a node of the plan; nodes must come in the order of computation."""
         twin, env = self._twin[node], self._interpreter.env
+        if twin in env:
+            value: Tensor = env[twin]
+            return value
         if self._kept is None or self._kept[0] is not twin:
             for waiting in self._waiting:
                 env[waiting] = self._interpreter.run_node(waiting)

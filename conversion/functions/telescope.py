@@ -24,7 +24,7 @@ from conversion.signals.signals import (
 
 
 class Telescope:
-    """State of one operation between chunks of time.
+    """State of one operation between chunks of time, for spikes whose mean counts.
 
     Attributes:
         done: time steps so far.
@@ -33,9 +33,11 @@ class Telescope:
     def __init__(self) -> None:
         self.done = 0
         self._sums: list[Tensor] = []  # of each signal that arrives, [B, ...]
-        self._sent: Any = None  # t F(mean) after the last step, in the function's structure
+        self._value: Any = None  # F after the last step, in the function's structure; None: 0
 
-    def advance(self, function: Callable[..., Any], args: Any, kwargs: Any, steps: int) -> Any:
+    def advance(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, steps: int, together: bool = False
+    ) -> Any:
         """Signals that the operation sends in the next steps, in the function's own structure.
 
         Args:
@@ -43,41 +45,123 @@ class Telescope:
             args: its arguments; signals among them are what arrives.
             kwargs: its keyword arguments.
             steps: T. Signals that do not change over time may have one step.
+            together: images are the first axis of all that arrives and leaves, and do not meet; the function
+                then runs once for all steps where the shapes of its arguments allow it.
         """
-        sums = self._arrived(signals_in([args, kwargs]), steps)
+        signals = signals_in([args, kwargs])
+        decoded = self._decoded(signals, steps)
+        if together and len({(signal.shape[0], signal.data.ndim) for signal in signals}) == 1:
+            return self._all_steps(function, args, kwargs, decoded)
         sent = []
         for step in range(steps):
-            t = self.done + step + 1
-            means = iter([total[step] / t for total in sums])
-            step_args, step_kwargs = map_structure(partial(_next, means), Signal, (args, kwargs))
-            total = map_structure(partial(torch.mul, t), Tensor, function(*step_args, **step_kwargs))
-            sent.append(total if self._sent is None else zip_structure(torch.sub, total, self._sent))
-            self._sent = total
+            now = iter([each[step] for each in decoded])
+            step_args, step_kwargs = map_structure(partial(_next, now), Signal, (args, kwargs))
+            value = self._defined(function(*step_args, **step_kwargs))
+            sent.append(self._sent(step, value))
+            self._value = value
         self.done += steps
         return over_time(sent)
+
+    def _all_steps(self, function: Callable[..., Any], args: Any, kwargs: Any, decoded: list[Tensor]) -> Any:
+        """The same for images in the first axis, with time folded into it."""
+        steps = len(decoded[0])
+        flat = iter([each.flatten(0, 1) for each in decoded])
+        args, kwargs = map_structure(partial(_next, flat), Signal, (args, kwargs))
+        found = map_structure(
+            lambda result: result.unflatten(0, (steps, -1)), Tensor, function(*args, **kwargs)
+        )
+        before = self._value
+        if before is None:
+            before = map_structure(lambda values: torch.zeros_like(values[0]), Tensor, found)
+        found = zip_structure(_finite, found, before)
+
+        def sent(values: Tensor, first: Tensor) -> Tensor:
+            return self._increments(steps, values, torch.cat([first[None], values[:-1]]))
+
+        increments = zip_structure(sent, found, before)
+        self._value = map_structure(lambda values: values[-1], Tensor, found)
+        self.done += steps
+        return map_structure(fold, Tensor, increments)
 
     def advance_elementwise(
         self, function: Callable[[Tensor], Tensor], current: Signal, steps: int
     ) -> Signal:
         """The same for a function of single values of one signal, for all steps at once."""
-        (sums,) = self._arrived([current], steps)
-        t = torch.arange(self.done + 1, self.done + steps + 1, dtype=sums.dtype, device=sums.device)
-        t = t.view(-1, *[1] * (sums.ndim - 1))
-        totals = t * function((sums / t).flatten(0, 1)).view_as(sums)
-        before = torch.zeros_like(totals[0]) if self._sent is None else self._sent
-        self._sent = totals[-1]
+        (decoded,) = self._decoded([current], steps)
+        values = function(decoded.flatten(0, 1)).view_as(decoded)
+        before = torch.zeros_like(values[:1]) if self._value is None else self._value[None]
+        sent = self._increments(steps, values, torch.cat([before, values[:-1]]))
+        self._value = values[-1]
         self.done += steps
-        return fold(torch.diff(totals, dim=0, prepend=before[None]))
+        return fold(sent)
 
-    def _arrived(self, signals: Sequence[Signal], steps: int) -> list[Tensor]:
-        """Sums of each signal up to each of the next steps, [T, B, ...]; the last ones are kept."""
-        timed = [signal.timed for signal in signals]  # of one step where nothing changes
-        sums = [each.expand(steps, *each.shape[1:]).cumsum(0) for each in timed]
-        if self._sums:
-            sums = [new + before for new, before in zip(sums, self._sums, strict=True)]
+    def _defined(self, value: Any) -> Any:
+        """F where it is finite, else its last value: a denominator may be 0 before its first spike.
+
+        After one value that is not finite, no increment would be a number again.
+        """
+        if self._value is None:
+            return map_structure(lambda now: now.where(now.isfinite(), 0.0), Tensor, value)
+        return zip_structure(lambda now, before: now.where(now.isfinite(), before), value, self._value)
+
+    def _decoded(self, signals: Sequence[Signal], steps: int) -> list[Tensor]:
+        """What each signal has said up to each of the next steps, [T, B, ...]."""
+        before: Sequence[Tensor | None] = self._sums or [None] * len(signals)
+        sums = []
+        for index, (signal, last) in enumerate(zip(signals, before, strict=True)):
+            timed = signal.timed.expand(steps, *signal.timed.shape[1:])
+            sums.append(_running(self._weighted(index, timed), last))
         self._sums = [total[-1] for total in sums]
-        return sums
+        return [self._mean(index, total) for index, total in enumerate(sums)]
+
+    def _weighted(self, index: int, timed: Tensor) -> Tensor:
+        """What is summed of a signal [T, B, ...]."""
+        return timed
+
+    def _mean(self, index: int, sums: Tensor) -> Tensor:
+        """Decoded values of a signal from its sums up to each step, [T, B, ...]."""
+        return sums / self._counted(len(sums), sums)
+
+    def _counted(self, steps: int, like: Tensor) -> Tensor:
+        """Number of each of the next steps, [T, 1, ...]."""
+        t = torch.arange(self.done + 1, self.done + steps + 1, dtype=like.dtype, device=like.device)
+        return t.view(-1, *[1] * (like.ndim - 1))
+
+    def _sent(self, step: int, value: Any) -> Any:
+        """Increment of one of the next steps, counted from 0, in the function's structure."""
+        t = self.done + step + 1
+        if self._value is None:
+            return map_structure(partial(torch.mul, t), Tensor, value)
+        return zip_structure(lambda now, before: t * now - (t - 1) * before, value, self._value)
+
+    def _increments(self, steps: int, values: Tensor, before: Tensor) -> Tensor:
+        """Increments t F(mean) - (t - 1) F(mean before) of all next steps, [T, B, ...]."""
+        t = self._counted(steps, values)
+        return t * values - (t - 1) * before
 
 
-def _next(means: Iterator[Tensor], signal: Signal) -> Tensor:
-    return next(means)
+def _finite(values: Tensor, before: Tensor) -> Tensor:
+    """Values [T, B, ...] where they are finite, else the last one that was; see `Telescope._defined`."""
+    kept = []
+    for now in values:
+        before = now.where(now.isfinite(), before)
+        kept.append(before)
+    return torch.stack(kept)
+
+
+def _running(timed: Tensor, before: Tensor | None) -> Tensor:
+    """Sums up to each step [T, B, ...], added one after the other, so that rounding knows of no chunks.
+
+    Args:
+        timed: [T, B, ...].
+        before: sum of earlier chunks.
+    """
+    sums = torch.empty_like(timed, memory_format=torch.contiguous_format)
+    total = timed.new_zeros(timed.shape[1:]) if before is None else before
+    for step, one in enumerate(timed):
+        total = torch.add(total, one, out=sums[step])
+    return sums
+
+
+def _next(values: Iterator[Tensor], signal: Signal) -> Tensor:
+    return next(values)

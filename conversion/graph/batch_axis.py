@@ -18,13 +18,17 @@ _AXES: dict[str, tuple[str, int, Any]] = {
     **dict.fromkeys(("unbind", "unsqueeze", "squeeze", "unflatten"), ("dim", 1, 0)),
     **dict.fromkeys(("select", "index_select", "narrow"), ("dim", 1, 0)),
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp"), ("dim", 1, None)),
-    **dict.fromkeys(("amin", "std", "var", "prod"), ("dim", 1, None)),
+    **dict.fromkeys(("amin", "std", "var", "prod", "var_mean", "std_mean", "aminmax"), ("dim", 1, None)),
+    **dict.fromkeys(("cumsum", "gather", "unfold"), ("dim", 1, 1)),
+    **dict.fromkeys(("repeat_interleave", "take_along_dim"), ("dim", 2, None)),
     "norm": ("dim", 2, None),
     "normalize": ("dim", 2, 1),
     "glu": ("dim", 1, -1),
     "flatten": ("start_dim", 1, 0),
     "roll": ("dims", 2, 0),
 }
+_TUPLES = {"chunk", "split", "tensor_split", "unbind", "size", "getattr", "shape"}
+_TUPLES |= {"var_mean", "std_mean", "aminmax"}
 _EXCHANGES = {"transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
 
 
@@ -53,14 +57,20 @@ def _axes_of(node: fx.Node, name: str) -> list[Any]:
         return list(axes) if isinstance(axes, list | tuple) else [axes]
     if name in _EXCHANGES:
         return _flat(node.args[1:3])
+    if name == "written":
+        return _axes_of_index(node.args[1])
     if name == "permute":
         order = _flat(node.kwargs.get("dims", node.args[1:]))
         return [] if order[0] == 0 else [0]
     if name == "getitem" and not _yields_tuple(node.args[0]):
-        index = node.args[1]
-        first = index[0] if isinstance(index, tuple) else index
-        return [] if first in (slice(None), Ellipsis) else [0]
+        return _axes_of_index(node.args[1])
     return []
+
+
+def _axes_of_index(index: Any) -> list[Any]:
+    """[0] where an index picks among images."""
+    first = index[0] if isinstance(index, tuple) else index
+    return [] if first is Ellipsis or (isinstance(first, slice) and first == slice(None)) else [0]
 
 
 def _flat(values: Any) -> list[Any]:
@@ -69,4 +79,4 @@ def _flat(values: Any) -> list[Any]:
 
 def _yields_tuple(node: Any) -> bool:
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return name in ("chunk", "split", "tensor_split", "unbind", "size", "getattr", "shape")
+    return name in _TUPLES

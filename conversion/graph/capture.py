@@ -18,12 +18,16 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
-from conversion.functions.attention import written_out
+from conversion.functions.transformers import written_out
+from conversion.graph.functional_layers import as_modules
+from conversion.graph.hooks import settle_hooks, without_hooks
+from conversion.graph.images_first import bring_images_first
 from conversion.graph.kinds import kinds_of
 from conversion.graph.operations import OUT_OF_PLACE
 from conversion.graph.plain_nodes import Captured
 from conversion.graph.relays import insert_relays
 from conversion.graph.rewriting import rewrite, shapes_of
+from conversion.graph.spellings import spell_alike
 from conversion.graph.tracing import IMAGE_SIZE, PlainTracer, SizedTracer
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -37,7 +41,8 @@ _HERE = os.path.dirname(__file__) + os.sep
 def capture(network: nn.Module, path: str = "", images: Tensor | None = None) -> fx.GraphModule:
     """Graph of a copy of `network` in eval mode, equal to it in function.
 
-    Batch norms that directly follow a convolution or linear layer are folded into it. In-place
+    Convolutions and linear layers that are called as functions become modules, where their parameters are
+    theirs alone, and batch norms that directly follow such a layer are folded into it. In-place
     operations become functional, so that every value in the graph is written once. Attention is written out,
     and relays stand where real numbers would meet weights.
 
@@ -54,11 +59,18 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
         CaptureError: the network's Python code depends on tensor values; names the statement.
     """
     twin = written_out(_plain(copy.deepcopy(network).eval().requires_grad_(False)))
+    settle_hooks(twin, images)
     captured = _traced(twin, path, images)
+    without_hooks(captured)
     _remove_in_place_effects(captured)
+    captured.graph.eliminate_dead_code()
+    spell_alike(captured)
+    as_modules(captured)
     _fold_batch_norms(captured, images)
     rewrite(captured, images)
     insert_relays(captured, kinds_of(captured))
+    if images is not None:
+        bring_images_first(captured, kinds_of(captured), images)
     captured.graph.eliminate_dead_code()
     captured.delete_all_unused_submodules()
     captured.recompile()
@@ -68,12 +80,17 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
 def _traced(twin: nn.Module, path: str, images: Tensor | None) -> fx.GraphModule:
     """Graph with free sizes, or else one for the size of these images."""
     tracer = PlainTracer()
+    before = _attributes(twin)
     try:
         graph = tracer.trace(twin)
-        return Captured(tracer.root, graph)
+        if images is None or not _pools_by_size(graph):
+            return Captured(tracer.root, graph)
     except Exception as error:  # fx raises many types; all mean the same to the caller
         if images is None:
             raise CaptureError(_explain(error, twin, path)) from error
+    for module, attributes in before.items():  # values of this trace that the network's code kept
+        vars(module).clear()
+        vars(module).update(attributes)
     sized = SizedTracer(images)
     try:
         graph = sized.trace(twin)
@@ -82,6 +99,27 @@ def _traced(twin: nn.Module, path: str, images: Tensor | None) -> fx.GraphModule
         raise CaptureError(_explain(error, twin, path)) from error
     captured.meta[IMAGE_SIZE] = tuple(images.shape[1:])
     return captured
+
+
+def _pools_by_size(graph: fx.Graph) -> bool:
+    """True where the window of a max pooling depends on the size of images: a pool has to know it."""
+    return any(
+        node.op == "call_function"
+        and "max_pool" in getattr(node.target, "__name__", "")
+        and len(node.all_input_nodes) > 1
+        for node in graph.nodes
+    )
+
+
+def _attributes(network: nn.Module) -> dict[nn.Module, dict[str, Any]]:
+    """Attributes of every module; lists and dictionaries in them are copied."""
+    return {
+        module: {
+            key: copy.copy(value) if isinstance(value, list | dict) else value
+            for key, value in vars(module).items()
+        }
+        for module in network.modules()
+    }
 
 
 def _plain(twin: nn.Module) -> nn.Module:

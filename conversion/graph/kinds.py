@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 
 from conversion.graph.activations import TrainedActivation
@@ -55,6 +56,15 @@ def kind_of(captured: fx.GraphModule, node: fx.Node, signals: list[fx.Node]) -> 
         kind = _kind_of_product(node, kind, operation, signals)
     if kind is Kind.FUNCTION:
         _check_function(node, operation)
+        names = ("kernel_size", "dilation", "padding", "stride")
+        defaults = (None, 1, 0, 1)
+        if node.target is F.fold and _moves_only(
+            *(
+                argument(node, name, at, default)
+                for at, (name, default) in enumerate(zip(names, defaults, strict=True), 2)
+            )
+        ):
+            kind = Kind.ROUTING
     if kind is Kind.POOLING and argument(node, "return_indices", None):
         raise Refusal(f"{operation} with return_indices", "pool without indices")
     if "dropout" in operation and argument(node, "training", 2, "alpha" not in operation) is not False:
@@ -79,6 +89,15 @@ def _kind_of_product(node: fx.Node, kind: Kind, operation: str, signals: list[fx
     if kind is Kind.WEIGHTED and first not in signals:
         raise Refusal(f"{operation} with a signal as weights", "pass the signal first, then the weights")
     return kind
+
+
+def _moves_only(kernel: Any, dilation: Any, padding: Any, stride: Any) -> bool:
+    """True where the windows of a fold lie side by side, so that nothing is summed."""
+    return _pair(kernel) == _pair(stride) and _pair(dilation) == (1, 1) and _pair(padding) == (0, 0)
+
+
+def _pair(value: Any) -> tuple[Any, ...]:
+    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def _check_function(node: fx.Node, operation: str) -> None:
@@ -117,4 +136,7 @@ def _module_role(module: nn.Module) -> tuple[Kind, str]:
         raise Refusal(f"{operation} with return_indices", "pool without indices")
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
         raise Refusal(f"{operation} without running statistics", "track running statistics in training")
+    if isinstance(module, nn.Fold):
+        side_by_side = _moves_only(module.kernel_size, module.dilation, module.padding, module.stride)
+        return (Kind.ROUTING if side_by_side else Kind.FUNCTION), operation
     return MODULES[parent], operation

@@ -9,8 +9,8 @@ for certain, so the graph is run on two images, alone and together, and the valu
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,10 +29,14 @@ class Layout:
     Attributes:
         moved: values that depend on images, and do not hold image after image in their first axis.
         batched: values that are the same for all images, and hold them one after the other for each.
+        axes: of those in `moved` that hold image after image along another axis, that axis; never the last.
+        constant: those in `moved` and in `batched` that are the same for all images.
     """
 
     moved: frozenset[fx.Node]
     batched: frozenset[fx.Node]
+    axes: Mapping[fx.Node, int] = field(default_factory=dict)
+    constant: frozenset[fx.Node] = frozenset()
 
 
 def find_layout(captured: fx.GraphModule, images: Tensor) -> Layout:
@@ -49,6 +53,8 @@ def find_layout(captured: fx.GraphModule, images: Tensor) -> Layout:
     other = images[1:2] if len(images) > 1 and not torch.equal(images[1:2], one) else -one
     moved: set[int] = set()
     batched: set[int] = set()
+    constant: set[int] = set()
+    axes: dict[int, int] = {}
     for index, (first, second, together) in enumerate(_side_by_side(captured, [one, other])):
         if not isinstance(together, Tensor):
             continue
@@ -57,13 +63,34 @@ def find_layout(captured: fx.GraphModule, images: Tensor) -> Layout:
         if _same(first, second) and (joins or _same(together, first)):
             if together.shape != first.shape:
                 batched.add(index)
+                constant.add(index)
         elif not joins:
             moved.add(index)
+            if _same(first, second):
+                constant.add(index)
+            axis = _axis_of_images(first, second, together)
+            if axis is not None:
+                axes[index] = axis
+
+    ordered = list(original.graph.nodes)
 
     def nodes(indices: set[int]) -> frozenset[fx.Node]:
-        return frozenset(node for index, node in enumerate(original.graph.nodes) if index in indices)
+        return frozenset(ordered[index] for index in indices)
 
-    return Layout(nodes(moved), nodes(batched))
+    at = {ordered[index]: axis for index, axis in axes.items()}
+    return Layout(nodes(moved), nodes(batched), at, nodes(constant))
+
+
+def _axis_of_images(first: Tensor, second: Tensor, together: Tensor) -> int | None:
+    """The axis along which two images stand one after the other, if there is one."""
+    if first.shape != second.shape or first.ndim != together.ndim:
+        return None
+    for axis in range(1, first.ndim - 1):
+        if together.shape[axis] == 2 * first.shape[axis] and _same(
+            together, torch.cat([first, second], axis)
+        ):
+            return axis
+    return None
 
 
 def _side_by_side(captured: fx.GraphModule, images: list[Tensor]) -> Iterator[tuple[Any, ...]]:

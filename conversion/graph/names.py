@@ -26,7 +26,7 @@ _NOT_FUNCTIONS = frozenset({"from_file", "save", "load", "compile"})
 _OPERATOR = (
     *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "neg", "pos", "abs", "invert"),
     *("and_", "or_", "xor", "not_", "lshift", "rshift", "eq", "ne", "lt", "le", "gt", "ge", "getitem"),
-    *("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "index", "truth"),
+    *("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul", "index", "truth"),
 )
 _BUILTIN = (getattr, len, max, min, abs, int, float, bool, round, sum, slice, tuple, list)
 _METHODS = (

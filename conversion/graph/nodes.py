@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-_TORCH = os.path.dirname(torch.__file__) + os.sep
+# Code between a network's own and its operations: torch's, and ours, which traces it and writes it out.
+_BETWEEN = (os.path.dirname(torch.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
 
 
 def last_uses(
@@ -82,7 +83,7 @@ def source_line(node: fx.Node) -> str:
     """Last line of user code that created `node`, as "file:line: statement", or ""."""
     frames = [line.strip() for line in (node.stack_trace or "").splitlines() if line.strip()]
     for place, statement in zip(reversed(frames[:-1]), reversed(frames[1:]), strict=True):
-        if place.startswith("File ") and not place.startswith(f'File "{_TORCH}'):
+        if place.startswith("File ") and not place[len('File "') :].startswith(_BETWEEN):
             file, line = place.split(",")[:2]
             return f"{file[6:-1]}:{line.strip().removeprefix('line ')}: {statement}"
     return ""
@@ -101,3 +102,26 @@ def stand_for(node: fx.Node, original: fx.Node) -> fx.Node:
     node.stack_trace = original.stack_trace
     node.meta.update({key: value for key, value in original.meta.items() if key == "nn_module_stack"})
     return node
+
+
+class Adding:
+    """Adds operations before a node, from the same line of the network's code."""
+
+    def __init__(self, node: fx.Node) -> None:
+        self._node = node
+
+    def function(self, target: Callable[..., Any], *args: Any) -> fx.Node:
+        """A call of a function."""
+        return self._added("call_function", target, args)
+
+    def method(self, name: str, *args: Any) -> fx.Node:
+        """A call of a method of a tensor."""
+        return self._added("call_method", name, args)
+
+    def attribute(self, path: str) -> fx.Node:
+        """An attribute of the network."""
+        return self._added("get_attr", path, ())
+
+    def _added(self, op: str, target: Any, args: tuple[Any, ...]) -> fx.Node:
+        with self._node.graph.inserting_before(self._node):
+            return stand_for(self._node.graph.create_node(op, target, args), self._node)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from conversion.functions import elementwise
+from conversion.functions import attention, choices, elementwise
 from conversion.functions.relay import relay
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.unpooling import max_unpool
@@ -72,8 +72,16 @@ MODULES: dict[type[nn.Module], Kind] = {
     **dict.fromkeys((nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm), Kind.FUNCTION),
     **dict.fromkeys((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), Kind.FUNCTION),
     **dict.fromkeys((nn.Softmax, nn.Softmin, nn.Softmax2d, nn.LogSoftmax), Kind.FUNCTION),
-    **dict.fromkeys((nn.Bilinear, nn.GLU, nn.LPPool1d, nn.LPPool2d, nn.CosineSimilarity), Kind.FUNCTION),
+    **dict.fromkeys((nn.GLU, nn.LPPool1d, nn.LPPool2d, nn.CosineSimilarity), Kind.FUNCTION),
+    **dict.fromkeys((nn.Fold, nn.PairwiseDistance), Kind.FUNCTION),
 }
+
+# Other stateless functions of single values, or of values at the same place; those of torch, and methods.
+_OF_VALUES = (
+    *("sin", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "sinc", "logit"),
+    *("sign", "floor", "ceil", "round", "trunc", "frac", "exp2", "log10", "erfc", "erfinv", "nan_to_num"),
+    *("lerp", "addcmul", "addcdiv", "logaddexp", "logaddexp2", "atan2", "hypot", "xlogy", "cumsum", "cosh"),
+)
 
 FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((F.relu, torch.relu, torch.relu_, F.relu_, F.relu6), Kind.NEURON),
@@ -120,6 +128,16 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((torch.maximum, torch.minimum, torch.fmax, torch.fmin), Kind.FUNCTION),
     **dict.fromkeys((torch.amin, torch.norm, torch.linalg.norm, torch.linalg.vector_norm), Kind.FUNCTION),
     **dict.fromkeys((torch.std, torch.var, torch.logsumexp, torch.prod), Kind.FUNCTION),
+    **dict.fromkeys((torch.var_mean, torch.std_mean, torch.aminmax), Kind.FUNCTION),
+    **dict.fromkeys((F.grid_sample, F.affine_grid, F.pairwise_distance, F.fold), Kind.FUNCTION),
+    **dict.fromkeys((torch.special.erf, torch.special.exp2, torch.special.logit), Kind.FUNCTION),
+    **dict.fromkeys((getattr(torch, name) for name in _OF_VALUES), Kind.FUNCTION),
+    **dict.fromkeys((choices.compared, choices.chosen), Kind.FUNCTION),
+    **dict.fromkeys((choices.written, torch.repeat_interleave, torch.tile), Kind.ROUTING),
+    **dict.fromkeys((torch.rot90, torch.gather, torch.take_along_dim, torch.ravel), Kind.ROUTING),
+    **dict.fromkeys((torch.tril, torch.triu, torch.broadcast_to), Kind.ROUTING),
+    **dict.fromkeys((attention.masked, attention.kept, attention.causally_masked), Kind.SUM),
+    **dict.fromkeys((torch.where, torch.masked_fill), Kind.SUM),
 }
 
 METHODS: dict[str, Kind] = {
@@ -142,6 +160,10 @@ METHODS: dict[str, Kind] = {
     **dict.fromkeys(("exp", "expm1", "log", "log1p", "erf", "sin", "cos", "reciprocal"), Kind.FUNCTION),
     **dict.fromkeys(("abs", "maximum", "minimum", "amin", "norm", "std", "var"), Kind.FUNCTION),
     **dict.fromkeys(("logsumexp", "prod"), Kind.FUNCTION),
+    **dict.fromkeys((name for name in _OF_VALUES if hasattr(torch.Tensor, name)), Kind.FUNCTION),
+    **dict.fromkeys(("repeat_interleave", "tile", "rot90", "gather", "take_along_dim"), Kind.ROUTING),
+    **dict.fromkeys(("unfold", "tril", "triu", "ravel", "type", "broadcast_to"), Kind.ROUTING),
+    **dict.fromkeys(("where", "masked_fill"), Kind.SUM),
 }
 
 # Functions of two signals that are linear in each: what one sends meets what the other has sent so far.
@@ -156,26 +178,41 @@ PRODUCTS: frozenset[Any] = frozenset(
 # Attributes of a signal that a network may ask for: they do not depend on its values.
 ATTRIBUTES = frozenset({"shape", "ndim", "device", "dtype"})
 
+
+def _in_place_forms() -> dict[Any, Any]:
+    """In-place functions and methods of torch, and what they do to a copy."""
+    found: dict[Any, Any] = {
+        f"{name}_": name for name in METHODS if hasattr(torch.Tensor, f"{name}_") and not name.endswith("_")
+    }
+    for function in FUNCTIONS:
+        name = getattr(function, "__name__", "")
+        for room in (torch, F):
+            form = getattr(room, f"{name}_", None)
+            if name and form is not None and getattr(room, name, None) is function:
+                found[form] = function
+    return found
+
+
 # In-place operations and their functional forms: all readers of a signal share it.
 OUT_OF_PLACE: dict[Any, Any] = {
+    **_in_place_forms(),
     operator.iadd: operator.add,
     operator.isub: operator.sub,
     operator.imul: operator.mul,
     operator.itruediv: operator.truediv,
+    operator.ipow: operator.pow,
+    operator.imatmul: operator.matmul,
+    operator.setitem: choices.written,
     torch.relu_: torch.relu,
     F.relu_: F.relu,
-    F.hardtanh_: F.hardtanh,
     F.leaky_relu_: F.leaky_relu,
-    torch.clamp_: torch.clamp,
-    torch.clamp_min_: torch.clamp_min,
-    torch.clip_: torch.clip,
-    **{f"{name}_": name for name in ("add", "sub", "mul", "div", "neg")},
-    **{f"{name}_": name for name in ("subtract", "multiply", "divide")},
-    **{f"{name}_": name for name in ("relu", "clamp", "clamp_min", "clip")},
+    F.hardtanh_: F.hardtanh,
 }
 
 # Functions and methods whose integer arguments after the signal are a new shape, batch size first.
-SHAPE_ARGUMENTS: frozenset[Any] = frozenset({"view", "reshape", "expand", torch.reshape})
+SHAPE_ARGUMENTS: frozenset[Any] = frozenset(
+    {"view", "reshape", "expand", "broadcast_to", torch.reshape, torch.broadcast_to}
+)
 
 _SUBMODULE = 'convert a submodule without it, convert(..., submodule="path")'
 _READ_OUT = "leave it out of the network and apply it to the read-out"

@@ -3,21 +3,18 @@
 * ``x.data`` is x.
 * A max pooling with indices and its unpooling are a plain pool and a function of two signals.
 * The maximum over axes (`amax`, the values of `max`) is max pooling over all of them.
-* Scaled dot products of attention are products and a softmax.
 * Neurons on a tensor [B] get an axis of channels: [B, 1].
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from conversion.functions.attention import scaled_dot_product
 from conversion.graph.nodes import stand_for
 from conversion.graph.operations import FUNCTIONS, METHODS, NEURON_MODULES, Kind
 from conversion.graph.tracing import IMAGE_SIZE
@@ -39,8 +36,6 @@ def rewrite(captured: fx.GraphModule, images: Tensor | None = None) -> None:
     for node in list(captured.graph.nodes):
         if node.target in _OF_TWO and len(node.all_input_nodes) == 2 == len(node.args) and not node.kwargs:
             node.op, node.target = "call_function", _OF_TWO[node.target]
-        if node.target is F.scaled_dot_product_attention:
-            _write_out_attention(captured.graph, node)
     if images is not None and any(_is_rewritten(captured, node) for node in captured.graph.nodes):
         shapes = shapes_of(captured, images[:1])
         for node in list(captured.graph.nodes):
@@ -50,21 +45,6 @@ def rewrite(captured: fx.GraphModule, images: Tensor | None = None) -> None:
             elif node.target in _MAXIMA and _pool(captured.graph, node, shapes):
                 captured.meta[IMAGE_SIZE] = tuple(images.shape[1:])
     captured.recompile()
-
-
-def _write_out_attention(graph: fx.Graph, node: fx.Node) -> None:
-    """Put products and a softmax in the place of F.scaled_dot_product_attention."""
-    tracer = fx.proxy.GraphAppendingTracer(graph)
-    as_proxy: Any = partial(fx.Proxy, tracer=tracer)
-    arguments: Any = fx.map_arg((node.args, node.kwargs), as_proxy)
-    before = set(graph.nodes)
-    with graph.inserting_before(node):
-        result: Any = scaled_dot_product(*arguments[0], **arguments[1])
-    for made in graph.nodes:
-        if made not in before:
-            stand_for(made, node)
-    node.replace_all_uses_with(result.node)
-    graph.erase_node(node)
 
 
 def shapes_of(captured: fx.GraphModule, images: Tensor) -> dict[fx.Node, torch.Size]:

@@ -21,6 +21,7 @@ from torch.fx import _symbolic_trace
 from torch.fx.proxy import TraceError
 
 from conversion.graph.activations import TrainedActivation
+from conversion.graph.hooks import after_call, before_call
 
 IMAGE_SIZE = "image_size"  # in a graph's `meta`: the only size of images [C, H, W] that it is right for
 
@@ -32,6 +33,7 @@ _SIZE_QUESTIONS |= {"is_floating_point", "element_size"}
 _PROPERTIES = {"shape", "ndim", "dtype", "device", "is_cuda", "requires_grad", "layout", "is_sparse"}
 _FROM_SIZES = ("new_zeros", "new_ones", "new_full")  # constants, unless they are as large as a batch
 _DATA = "data"  # the same values, without a gradient
+_MADE_UP = 7_368_787_000_001  # larger than any size of a tensor
 
 
 class PlainTracer(fx.Tracer):
@@ -51,6 +53,10 @@ class PlainTracer(fx.Tracer):
         """Graph of a network; see `torch.fx.Tracer.trace`."""
         with self._factories(), _nothing_wrapped():
             return super().trace(root, concrete_args)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Stand-in for a value."""
+        return _Value(node, self)
 
     def create_args_for_root(
         self, root_fn: Any, is_module: bool, concrete_args: Any = None
@@ -73,6 +79,13 @@ class PlainTracer(fx.Tracer):
             )
         return root_fn, [self.root, self.create_proxy("placeholder", image.name, (), {})]
 
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Trace a module call. Hooks of a module that stays whole become part of the graph, too."""
+        if not self.is_leaf_module(m, self.path_of_module(m)):
+            return super().call_module(m, forward, args, kwargs)
+        args, kwargs = before_call(m, args, kwargs)
+        return after_call(m, args, kwargs, super().call_module(m, forward, args, kwargs))
+
     def path_of_module(self, mod: nn.Module) -> str:
         """Path of a module; one that forward has just made joins the network."""
         try:
@@ -92,6 +105,10 @@ class PlainTracer(fx.Tracer):
             self.submodule_paths = {**(self.submodule_paths or {}), mod: name}
             return name
 
+    def sizes_for_numbers(self, values: Any) -> Any:
+        """Arguments as they are; see `SizedTracer`."""
+        return values
+
     def _paths(self) -> list[str]:
         return [path for path, _ in self.root.named_modules()]
 
@@ -102,6 +119,7 @@ class PlainTracer(fx.Tracer):
 
         def traced(original: Callable[..., Any]) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:
+                args, kwargs = self.sizes_for_numbers((args, kwargs))
                 found: list[Any] = []
                 fx.node.map_aggregate((args, kwargs), lambda a: found.append(a) if _is_proxy(a) else None)
                 if found:
@@ -138,7 +156,14 @@ def _is_proxy(value: Any) -> bool:
     return isinstance(value, fx.Proxy)
 
 
-class _Watched(fx.Proxy):
+class _Value(fx.Proxy):
+    """A value of the graph, into which the network's code may write."""
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
+
+
+class _Watched(_Value):
     """A value of the graph beside which two examples run."""
 
     def __getattr__(self, k: str) -> Any:
@@ -149,6 +174,10 @@ class _Watched(fx.Proxy):
     def __len__(self) -> int:
         tracer: Any = self.tracer
         return int(tracer.length_of(self))
+
+    def __int__(self) -> int:
+        tracer: Any = self.tracer
+        return int(tracer.number_for(self))
 
 
 class SizedTracer(PlainTracer):
@@ -163,6 +192,7 @@ class SizedTracer(PlainTracer):
         self._examples = [torch.cat([images[:1]] * count) for count in (2, 3)]
         self._values: dict[fx.Node, list[Any]] = {}  # of every node, for both examples
         self._sizes: set[fx.Node] = set()  # what depends on sizes alone, not on pixels
+        self._numbers: dict[int, fx.Proxy] = {}  # made up -> the size that it stands for
         self._running = False  # an example runs: nothing is traced
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -175,6 +205,7 @@ class SizedTracer(PlainTracer):
         Returns:
             What the network's code sees: a number where it is one that both examples agree on.
         """
+        args, kwargs = self.sizes_for_numbers((args, kwargs))
         proxy = super().create_proxy(kind, target, args, kwargs, *more, **named)
         self._values[proxy.node] = [self._run(kind, target, args, kwargs, index) for index in (0, 1)]
         is_size = target in _SIZE_QUESTIONS or (target is getattr and args[1] in _PROPERTIES)
@@ -212,8 +243,32 @@ class SizedTracer(PlainTracer):
         finally:
             self._running = False
 
+    def number_for(self, proxy: fx.Proxy) -> int:
+        """A made-up whole number for int(size), where the size depends on the number of images.
+
+        Python insists on a number there. Where it becomes an argument of an operation, the size takes its
+        place again; a network that computes with it gives sizes that no operation takes.
+        """
+        if proxy.node not in self._sizes:
+            raise TraceError("its code turns pixels into a whole number")
+        number = _MADE_UP + 2 * len(self._numbers)
+        self._numbers[number] = self.create_proxy("call_function", int, (proxy,), {})
+        return number
+
+    def sizes_for_numbers(self, values: Any) -> Any:
+        """Arguments with sizes in place of the numbers that `number_for` made up."""
+        if not self._numbers:
+            return values
+
+        def size(value: Any) -> Any:
+            return self._numbers.get(value, value) if type(value) is int else value
+
+        return fx.node.map_aggregate(values, size)
+
     def _seen(self, proxy: fx.Proxy) -> Any:
         one, two = self._values[proxy.node]
+        if one is not two and proxy.node.target in (operator.eq, operator.ne) and {one, two} == {True, False}:
+            return proxy.node.target is operator.ne  # a number of images, compared with a single number
         if _is_plain([one]) and one == two and type(one) is type(two):
             return one
         if isinstance(one, tuple) and isinstance(two, tuple) and len(one) == len(two):
@@ -234,11 +289,13 @@ class SizedTracer(PlainTracer):
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def length_of(self, obj: fx.Proxy) -> int:
-        """Length of a tuple or of a tensor's first axis.
+        """Length of a tuple or of a tensor's first axis; a made-up one where that is the number of images."""
+        if isinstance(self._values[obj.node][0], Tensor):
+            size: Any = self.create_proxy("call_method", "size", (obj, 0), {})
+            return size if isinstance(size, int) else self.number_for(size)
+        return self._count(obj)
 
-        Raises:
-            TraceError: it depends on the number of images.
-        """
+    def _count(self, obj: fx.Proxy) -> int:
         one, two = (len(value) for value in self._values[obj.node])
         if one != two:
             raise TraceError("its code depends on the number of images")
@@ -248,7 +305,7 @@ class SizedTracer(PlainTracer):
         """Items of a tuple or of a tensor's first axis."""
         if all(isinstance(value, tuple | list | Tensor) for value in self._values[obj.node]):
             items: Any = obj
-            return iter([items[index] for index in range(self.length_of(obj))])
+            return iter([items[index] for index in range(self._count(obj))])
         return super().iter(obj)
 
 

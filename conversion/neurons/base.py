@@ -13,6 +13,7 @@ holds for every rate-coded neuron that does not take spikes back for free (see `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import torch
@@ -32,13 +33,18 @@ class Neuron(Part):
     """Base of all neurons."""
 
     kind: ClassVar[str] = "neuron"
-    coding: ClassVar[Coding] = RATE  # how the receiver decodes its spikes
     whole_window: ClassVar[bool] = False  # fires only when all input has arrived: T must be known
     leaky: ClassVar[bool] = False  # can send the negative values of a leaky ReLU
     rectifies: ClassVar[bool] = True  # what it sends is never negative on average, as after a ReLU
     integral: ClassVar[bool] = True  # what it sends is a whole number of thresholds
     bounded: ClassVar[bool] = True  # sends `max_per_step` thresholds a step on average at most
+    approximates: ClassVar[bool] = False  # does other functions by coefficients that are fitted to a layer
     most_time_steps: ClassVar[int | None] = None  # largest T that it can run; None: any
+
+    @property
+    def coding(self) -> Coding:
+        """How the receiver decodes its spikes."""
+        return RATE
 
     @property
     def alphabet(self) -> Alphabet:
@@ -46,9 +52,19 @@ class Neuron(Part):
         raise NotImplementedError
 
     @property
+    def resolution(self) -> float:
+        """How far a steady value may stay from what is sent, in thresholds, however many steps are run."""
+        return 0.0
+
+    @property
     def max_per_step(self) -> int:
         """Largest value sent in a step, in thresholds; of a whole window, the largest mean of one."""
         return 1
+
+    @property
+    def largest_spike(self) -> int:
+        """Largest value of one step, in thresholds."""
+        return self.max_per_step
 
     @property
     def is_integrate_and_fire(self) -> bool:
@@ -103,8 +119,30 @@ class Neuron(Part):
         """Steps that a layer of these neurons adds to the latency of a window of `time_steps`."""
         return 0
 
+    def latency(self, time_steps: int, depth: int) -> int:
+        """Steps from image to answer for a window of `time_steps`.
+
+        Args:
+            time_steps: T.
+            depth: most layers of neurons on one path.
+        """
+        return time_steps * self.steps_per_t + depth * self.delay(time_steps)
+
+    def interval(self, time_steps: int) -> int:
+        """Steps from one answer to the next where each layer works on another image (pipelined)."""
+        return time_steps * self.steps_per_t
+
     def with_slope(self, slope: float | tuple[float, ...]) -> Neuron:
         """The neuron for a ReLU with this negative slope, or one a channel, if it is `leaky`."""
+        return self
+
+    @property
+    def both_signs(self) -> Neuron | None:
+        """The neuron for a layer whose values have both signs; None where its spikes do not allow it."""
+        return None if self.rectifies else self
+
+    def of_layer(self, name: str) -> Neuron:
+        """The neuron for the layer of this name; neurons that draw random numbers draw others in each."""
         return self
 
     def start(self, membrane: Tensor) -> State:
@@ -146,6 +184,12 @@ class Neuron(Part):
     def events(self, spikes: Tensor) -> Tensor:
         """Spikes as energy counts them, from what was sent: a burst of n counts n, a negative spike 1."""
         return spikes.abs()
+
+
+@lru_cache(maxsize=256)
+def by_channel(values: tuple[float, ...], ndim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """One number for each channel as [1, C, 1, ...]."""
+    return torch.tensor(values, dtype=dtype, device=device).view(1, -1, *[1] * (ndim - 2))
 
 
 def fire(v: Tensor, gamma: int) -> Tensor:

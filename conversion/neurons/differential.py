@@ -15,39 +15,10 @@ from conversion.signals.coding import DIFFERENTIAL, Coding
 ROUNDING = 1e-4  # of a level: sums of 1 / t miss whole numbers by so little
 
 
-@register
 @dataclass(frozen=True)
-class DifferentialMultiThreshold(Neuron):
-    """Multi-threshold neuron of differential graded coding: silent where the receiver is right.
+class _Differential(Neuron):
+    """Base: everything but how far below zero the output may go."""
 
-    A spike s in step t changes the receiver's estimate of this neuron's activation by s / t (see
-    `conversion.signals.coding`). The neuron keeps the estimates of its own input and output, E and O,
-    and with c the input at rest, in step t:
-
-        v += (x - c) + E - O;  fire s;  v -= s;  E += (x - c) / t;  O += s / t
-
-    so that v - v0 = t (E - O) after every step: the neuron is an integrate-and-fire neuron for what
-    the estimates stand for. It starts with E = c and O = 0.
-
-    Levels are 1, 2, 4, ..., 2^(n - 1) smallest levels. The largest level k with v >= share k is sent;
-    or -k for the largest k with v <= -share k that leaves the output non-negative, t O >= k. The
-    threshold of the layer is the smallest level.
-
-    Where the activation has an upper bound, a positive level is sent only as far as the output stays
-    below it: of those up to t (bound - O).
-
-    Parameters:
-        levels: n, number of levels. With one level, share 1 and membranes that start half full give
-            the variant for plain signed spikes.
-        share: of a level that the membrane must reach for it to be sent. 3/4 sends the nearest power
-            of two.
-
-    Source: Huang et al. 2025 (ICML), arXiv 2503.00301, and the authors' code. The memory M of the
-    code, which gains O before a spike and s after it, is t O.
-    """
-
-    name: ClassVar[str] = "differential-multi-threshold"
-    coding: ClassVar[Coding] = DIFFERENTIAL
     bounded: ClassVar[bool] = False  # changes add up to any estimate
     levels: int = searched(4, 1, 8)  # number of levels
     share: float = 0.75  # of a level that makes it fire
@@ -55,6 +26,11 @@ class DifferentialMultiThreshold(Neuron):
     def __post_init__(self) -> None:
         check(1 <= self.levels <= 16, f"levels must be in [1, 16], got {self.levels}")
         check(0.5 <= self.share <= 1, f"share must be in [0.5, 1], got {self.share}")
+
+    @property
+    def coding(self) -> Coding:
+        """Changes, the later the smaller."""
+        return DIFFERENTIAL
 
     @property
     def alphabet(self) -> Alphabet:
@@ -86,14 +62,19 @@ class DifferentialMultiThreshold(Neuron):
         change = current - state["rest"]
         v = state["v"] + change + received - sent
         room = step * (state["most"] - sent) if "most" in state else None
-        spikes = self._fire(v, step * sent, room)
+        spikes = self._fire(v, self._below(step * sent), room)
         following = {"input": received + change / step, "output": sent + spikes / step}
         return spikes, state | following | {"v": v - spikes, "step": step}
 
-    def _fire(self, v: Tensor, most: Tensor, room: Tensor | None) -> Tensor:
+    def _below(self, sent: Tensor) -> Tensor | None:
+        """Largest level that may be sent with a negative sign, from what was sent so far; None: any."""
+        raise NotImplementedError
+
+    def _fire(self, v: Tensor, most: Tensor | None, room: Tensor | None) -> Tensor:
         """The largest level that the membrane has reached; below 0, of those up to `most`, above, `room`."""
         reached = v.abs() / self.share
-        reached = torch.where(v < 0, torch.minimum(reached, most + ROUNDING), reached)
+        if most is not None:
+            reached = torch.where(v < 0, torch.minimum(reached, most + ROUNDING), reached)
         if room is not None:
             reached = torch.where(v > 0, torch.minimum(reached, room + ROUNDING), reached)
         size = torch.zeros_like(v)
@@ -104,3 +85,73 @@ class DifferentialMultiThreshold(Neuron):
     def events(self, spikes: Tensor) -> Tensor:
         """One event, whichever level it stands for."""
         return (spikes != 0).to(spikes.dtype)
+
+
+@register
+@dataclass(frozen=True)
+class DifferentialMultiThreshold(_Differential):
+    """Multi-threshold neuron of differential graded coding: silent where the receiver is right.
+
+    A spike s in step t changes the receiver's estimate of this neuron's activation by s / t (see
+    `conversion.signals.coding`). The neuron keeps the estimates of its own input and output, E and O,
+    and with c the input at rest, in step t:
+
+        v += (x - c) + E - O;  fire s;  v -= s;  E += (x - c) / t;  O += s / t
+
+    so that v - v0 = t (E - O) after every step: the neuron is an integrate-and-fire neuron for what
+    the estimates stand for. It starts with E = c and O = 0.
+
+    Levels are 1, 2, 4, ..., 2^(n - 1) smallest levels. The largest level k with v >= share k is sent;
+    or -k for the largest k with v <= -share k that leaves the output non-negative, t O >= k. The
+    threshold of the layer is the smallest level.
+
+    Where the activation has an upper bound, a positive level is sent only as far as the output stays
+    below it: of those up to t (bound - O).
+
+    Parameters:
+        levels: n, number of levels. With one level, share 1 and membranes that start half full give
+            the variant for plain signed spikes.
+        share: of a level that the membrane must reach for it to be sent. 3/4 sends the nearest power
+            of two.
+
+    Source: Huang et al. 2025 (ICML), arXiv 2503.00301, and the authors' code. The memory M of the
+    code, which gains O before a spike and s after it, is t O.
+    """
+
+    name: ClassVar[str] = "differential-multi-threshold"
+
+    @property
+    def both_signs(self) -> Neuron:
+        """The same without a lower bound of the output."""
+        return DifferentialBothSigns(self.levels, self.share)
+
+    def _below(self, sent: Tensor) -> Tensor | None:
+        """As much as was sent."""
+        return sent
+
+
+@register
+@dataclass(frozen=True)
+class DifferentialBothSigns(_Differential):
+    """`DifferentialMultiThreshold` for values of both signs: its output may fall below zero.
+
+    The largest level k with |v| >= share k is sent, with the sign of v.
+
+    Parameters:
+        levels, share: as there.
+
+    Source: Huang et al. 2025 (ICML), arXiv 2503.00301.
+    """
+
+    name: ClassVar[str] = "differential-both-signs"
+    rectifies: ClassVar[bool] = False
+    leaky: ClassVar[bool] = True
+
+    @property
+    def least_per_step(self) -> int:
+        """The largest level, with a sign."""
+        return -self.max_per_step
+
+    def _below(self, sent: Tensor) -> Tensor | None:
+        """No bound."""
+        return None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.neurons.base import Alphabet, Neuron, State, by_channel, fire
 from conversion.parts import check, register
 
 
@@ -65,7 +64,7 @@ class ImbalancedThreshold(Neuron):
         if not isinstance(self.slope, tuple):
             below = (-self.slope * total).floor().clamp(0, time_steps)
             return total.floor().clamp(0, time_steps) - below
-        slopes = _by_channel(self.slope, total.ndim, total.dtype, total.device)
+        slopes = by_channel(self.slope, total.ndim, total.dtype, total.device)
         below = (-slopes.abs() * total).floor().clamp(0, time_steps)
         return total.floor().clamp(0, time_steps) - slopes.sign() * below
 
@@ -78,7 +77,7 @@ class ImbalancedThreshold(Neuron):
         v = state["v"] + current
         spikes = fire(v, 1)
         if isinstance(self.slope, tuple):
-            slopes = _by_channel(self.slope, v.ndim, v.dtype, v.device)
+            slopes = by_channel(self.slope, v.ndim, v.dtype, v.device)
             below = (v * slopes.abs() <= -1).to(v.dtype)
             back = torch.where(slopes == 0, 0.0, 1 / slopes.abs())
             return spikes - below * slopes.sign(), {"v": v - spikes + below * back}
@@ -86,9 +85,3 @@ class ImbalancedThreshold(Neuron):
             return spikes, {"v": v - spikes}
         below = (v * self.slope <= -1).to(v.dtype)
         return spikes - below, {"v": v - spikes + below / self.slope}
-
-
-@lru_cache(maxsize=256)
-def _by_channel(slopes: tuple[float, ...], ndim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Slopes [1, C, 1, ...]."""
-    return torch.tensor(slopes, dtype=dtype, device=device).view(1, -1, *[1] * (ndim - 2))

@@ -53,7 +53,71 @@ class MultiThreshold(Neuron):
 
     def events(self, spikes: Tensor) -> Tensor:
         """One event a threshold that fired: the number of ones in binary."""
-        ones = torch.zeros(1, dtype=spikes.dtype, device=spikes.device)  # of 0, 1, 2, ...
-        for _ in range(self.levels):
-            ones = torch.cat([ones, ones + 1])
-        return ones.index_select(0, spikes.int().flatten()).view_as(spikes)
+        return ones_in(spikes, self.levels)
+
+    @property
+    def both_signs(self) -> Neuron:
+        """A positive and a negative one."""
+        return MirroredMultiThreshold(self.levels)
+
+
+@register
+@dataclass(frozen=True)
+class MirroredMultiThreshold(Neuron):
+    """Two multi-threshold neurons, one with negative spikes: what `MultiThreshold` becomes for both signs.
+
+    The pair shares its charge: what one sends is taken off both, with its sign. So together they send
+    s = clip(floor(v), 1 - 2^n, 2^n - 1) of their membrane, one of them at a time, and conserve charge.
+
+    Parameters:
+        levels: n, number of thresholds of each of the two.
+
+    Source: "harmony multi-threshold" neuron, 2025/26, follow-up of Huang et al. 2025 (ICML), arXiv
+    2503.00301, which pairs neurons with a mirrored copy where an activation has both signs.
+    """
+
+    name: ClassVar[str] = "mirrored-multi-threshold"
+    rectifies: ClassVar[bool] = False
+    leaky: ClassVar[bool] = True
+    levels: int = searched(4, 1, 8)  # number of thresholds
+
+    def __post_init__(self) -> None:
+        check(1 <= self.levels <= 16, f"levels must be in [1, 16], got {self.levels}")
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """Powers of two, from the one or from the other."""
+        return "graded" if self.levels > 1 else "signed"
+
+    @property
+    def max_per_step(self) -> int:
+        """All thresholds at once, 2^n - 1."""
+        return (1 << self.levels) - 1
+
+    @property
+    def least_per_step(self) -> int:
+        """As much below zero."""
+        return -self.max_per_step
+
+    def constant(self, charge: Tensor, initial: Tensor | float, time_steps: int) -> Tensor:
+        """clip(floor(charge + initial), -(2^n - 1) T, (2^n - 1) T)."""
+        most = self.max_per_step * time_steps
+        return (charge + initial).floor().clamp(-most, most)
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """v += x; s = clamp(floor(v), 1 - 2^n, 2^n - 1); v -= s."""
+        v = state["v"] + current
+        spikes = v.floor().clamp_(-self.max_per_step, self.max_per_step)
+        return spikes, {"v": v - spikes}
+
+    def events(self, spikes: Tensor) -> Tensor:
+        """One event a threshold that fired: the number of ones in binary."""
+        return ones_in(spikes, self.levels)
+
+
+def ones_in(spikes: Tensor, levels: int) -> Tensor:
+    """Number of ones of |spikes| in binary; whole numbers of at most `levels` digits."""
+    ones = torch.zeros(1, dtype=spikes.dtype, device=spikes.device)  # of 0, 1, 2, ...
+    for _ in range(levels):
+        ones = torch.cat([ones, ones + 1])
+    return ones.index_select(0, spikes.abs().int().flatten()).view_as(spikes)

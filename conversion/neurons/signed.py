@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.neurons.two_sided import TwoSided, owed
 from conversion.parts import check, register, searched
 
 
@@ -60,6 +61,11 @@ class Signed(Neuron):
         """What is left is charge that has not been sent."""
         return True
 
+    @property
+    def both_signs(self) -> Neuron:
+        """The same without a memory: it may send more negative spikes than positive ones."""
+        return TwoSided(self.gamma, self.lower)
+
     def start(self, membrane: Tensor) -> State:
         """Membrane v, and sent: spikes sent so far, less those taken back."""
         return {"v": membrane, "sent": torch.zeros_like(membrane)}
@@ -67,10 +73,5 @@ class Signed(Neuron):
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         """v += x; s = fire(v), or minus what is owed and was sent; v -= s; sent += s."""
         v = state["v"] + current
-        spikes = fire(v, self.gamma) - torch.minimum(self._owed(v), state["sent"])
+        spikes = fire(v, self.gamma) - torch.minimum(owed(v, self.lower, self.back), state["sent"])
         return spikes, {"v": v - spikes, "sent": state["sent"] + spikes}
-
-    def _owed(self, v: Tensor) -> Tensor:
-        """Spikes to take back if they were sent: the fewest that lift v above `lower`, `back` at most."""
-        owed = (-v).ceil() if self.lower == 0 else (self.lower - v).floor() + 1
-        return owed.clamp_(0, self.back)

@@ -34,7 +34,7 @@ class SpikeCalibrated(Neuron):
     """
 
     name: ClassVar[str] = "spike-calibrated"
-    gamma: int = searched(5, 1, 20)  # most spikes in one step
+    gamma: int = searched(5, 1, 40)  # most spikes in one step
     # Silent steps beyond the mean interval before taking back. The authors use T/4 to T/2; T switches it off.
     allowance: int = searched(32, 1 / 16, 1, log=True, of_time_steps=True)
     variant: Literal["fix", "cons", "code"] = "fix"

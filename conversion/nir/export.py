@@ -27,7 +27,14 @@ from torch import Tensor, fx, nn
 from conversion.errors import NirExportError
 from conversion.graph.operations import Kind
 from conversion.neurons import Neuron
-from conversion.nir.layers import Refusal, average_window, convolution_of, factor_of, is_identity, linear_of
+from conversion.nir.layers import (
+    ExportRefusal,
+    average_window,
+    convolution_of,
+    factor_of,
+    is_identity,
+    linear_of,
+)
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
 
@@ -109,6 +116,14 @@ class _Exporter:
             self._problems.append(
                 f"neurons '{neuron.name}' (alphabet {neuron.alphabet}): NIR's IF sends one spike at most"
             )
+        else:
+            others = [
+                f"'{name}' ('{layer.neuron.name}')"
+                for name, layer in self._layers.items()
+                if not layer.neuron.is_integrate_and_fire
+            ]
+            if others:
+                self._problems.append(f"fitted neurons of layers {', '.join(others)}: NIR's IF is simpler")
         if self._plan.method.initial.steps:
             self._problems.append(
                 f"initial '{self._plan.method.initial.name}': NIR has no place for steps before the read-out"
@@ -129,10 +144,10 @@ class _Exporter:
             if role.kind is Kind.SUM:
                 return self._sum(node, wires)
             if role.kind in (Kind.POOLING, Kind.UNPOOLING):
-                raise Refusal("NIR has no max pooling; train with average pooling or strides")
+                raise ExportRefusal("NIR has no max pooling; train with average pooling or strides")
             source = next(source for source in node.all_input_nodes if source in wires)
             return self._translate(node, source, wires[source])
-        except Refusal as refusal:
+        except ExportRefusal as refusal:
             self._problems.append(f"{role.name} ({role.operation}): {refusal}")
             return None
 
@@ -159,7 +174,7 @@ class _Exporter:
             return wire
         if len(shape) == 1 and shape[0] == int(np.prod(size)) and _keeps_order(captured, node):
             return None if wire is None else self._flatten(role.name, wire, size)
-        raise Refusal("NIR has no node that moves, repeats, pads or joins values")
+        raise ExportRefusal("NIR has no node that moves, repeats, pads or joins values")
 
     def _neuron(self, node: fx.Node, name: str, wire: Wire) -> Wire:
         shape = self._shape(node)
@@ -215,9 +230,9 @@ class _Exporter:
     def _sum(self, node: fx.Node, wires: Mapping[fx.Node, Wire | None]) -> Wire | None:
         parts = [part for part in node.args if isinstance(part, fx.Node) and part in wires]
         if len(parts) != 2 or node.kwargs:
-            raise Refusal("only the sum or difference of two signals can be written as edges that meet")
+            raise ExportRefusal("only the sum or difference of two signals can be written as edges that meet")
         if any(self._shape(part) != self._shape(node) for part in parts):
-            raise Refusal("the shapes of the two signals differ")
+            raise ExportRefusal("the shapes of the two signals differ")
         first, second = wires[parts[0]], wires[parts[1]]
         if first is None or second is None:
             return None

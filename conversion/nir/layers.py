@@ -26,7 +26,7 @@ _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropo
 _IDENTITIES = ("contiguous", "clone", "detach", "float", torch.clone, F.dropout, F.dropout2d)
 
 
-class Refusal(Exception):
+class ExportRefusal(Exception):
     """Why an operation cannot be written in NIR."""
 
 
@@ -43,7 +43,7 @@ def linear_of(
         values = _arguments(captured, node, ("input", "weight", "bias"))
         found = values["weight"], values.get("bias")
     if found is not None and len(size) > 1:
-        raise Refusal("NIR's linear layers take vectors; flatten first")
+        raise ExportRefusal("NIR's linear layers take vectors; flatten first")
     return found
 
 
@@ -51,25 +51,25 @@ def convolution_of(captured: fx.GraphModule, node: fx.Node) -> dict[str, Any]:
     """Weight, bias, stride, padding and dilation of a convolution.
 
     Raises:
-        Refusal: the convolution cannot be written, or the package nir could not read it back.
+        ExportRefusal: the convolution cannot be written, or the package nir could not read it back.
     """
     if node.op == "call_module":
         module: Any = captured.get_submodule(str(node.target))
         if not isinstance(module, nn.Conv2d):
-            raise Refusal("only 2-D convolutions and linear layers are exported")
+            raise ExportRefusal("only 2-D convolutions and linear layers are exported")
         values = {name: getattr(module, name) for name in _CONV_ARGUMENTS[1:]}
         if module.padding_mode != "zeros":
-            raise Refusal(f"NIR pads with zeros, not with padding_mode '{module.padding_mode}'")
+            raise ExportRefusal(f"NIR pads with zeros, not with padding_mode '{module.padding_mode}'")
     elif node.target is F.conv2d:
         values = {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
         values |= _arguments(captured, node, _CONV_ARGUMENTS)
     else:
-        raise Refusal("only 2-D convolutions and linear layers are exported")
+        raise ExportRefusal("only 2-D convolutions and linear layers are exported")
     kernel = tuple(values["weight"].shape[2:])
     if values["groups"] != 1:
-        raise Refusal("nir 1.0 takes the input of a grouped convolution to have one group's channels")
+        raise ExportRefusal("nir 1.0 takes the input of a grouped convolution to have one group's channels")
     if kernel[0] != kernel[1]:
-        raise Refusal("nir 1.0 takes kernels to be as wide as high")
+        raise ExportRefusal("nir 1.0 takes kernels to be as wide as high")
     dilation = _pair(values["dilation"])
     return {
         "weight": values["weight"],
@@ -87,7 +87,7 @@ def _padding(padding: Any, kernel: tuple[int, ...], dilation: Pair) -> Pair:
         return _pair(padding)
     totals = [step * (taps - 1) for step, taps in zip(dilation, kernel, strict=True)]
     if any(total % 2 for total in totals):
-        raise Refusal("padding 'same' is uneven with an even kernel")
+        raise ExportRefusal("padding 'same' is uneven with an even kernel")
     return totals[0] // 2, totals[1] // 2
 
 
@@ -103,7 +103,7 @@ def average_window(
         shape: shape of its output, without the batch.
 
     Raises:
-        Refusal: it is something else, or pools in a way that NIR cannot say.
+        ExportRefusal: it is something else, or pools in a way that NIR cannot say.
     """
     module: Any = captured.get_submodule(str(node.target)) if node.op == "call_module" else None
     if len(size) == 3 and (isinstance(module, nn.AdaptiveAvgPool2d) or node.target is F.adaptive_avg_pool2d):
@@ -118,19 +118,19 @@ def average_window(
         values = {"padding": 0, "ceil_mode": False, "count_include_pad": True}
         values |= _arguments(captured, node, _POOL_ARGUMENTS)
     else:
-        raise Refusal("NIR averages over windows of 2-D maps only")
+        raise ExportRefusal("NIR averages over windows of 2-D maps only")
     padding = _pair(values["padding"])
     if values["ceil_mode"] or values.get("divisor_override") is not None:
-        raise Refusal("NIR's average pooling has neither ceil_mode nor divisor_override")
+        raise ExportRefusal("NIR's average pooling has neither ceil_mode nor divisor_override")
     if padding != (0, 0) and not values["count_include_pad"]:
-        raise Refusal("NIR's average pooling counts padded positions")
+        raise ExportRefusal("NIR's average pooling counts padded positions")
     kernel = _pair(values["kernel_size"])
     return {"kernel_size": kernel, "stride": _pair(values.get("stride") or kernel), "padding": padding}
 
 
 def _even_windows(size: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, Pair]:
     if size[1] % shape[1] or size[2] % shape[2]:
-        raise Refusal(f"windows of adaptive pooling from {size[1:]} to {shape[1:]} differ in size")
+        raise ExportRefusal(f"windows of adaptive pooling from {size[1:]} to {shape[1:]} differ in size")
     window = size[1] // shape[1], size[2] // shape[2]
     return {"kernel_size": window, "stride": window, "padding": (0, 0)}
 
@@ -142,9 +142,9 @@ def factor_of(captured: fx.GraphModule, node: fx.Node) -> float:
         return -1.0
     numbers = [value for value in node.args if isinstance(value, int | float)]
     if node.op == "call_module" or "norm" in name:
-        raise Refusal("a batch norm that follows no convolution or linear layer shifts its input")
+        raise ExportRefusal("a batch norm that follows no convolution or linear layer shifts its input")
     if len(node.args) != 2 or len(numbers) != 1:
-        raise Refusal("only factors that are plain numbers are exported")
+        raise ExportRefusal("only factors that are plain numbers are exported")
     return 1 / float(numbers[0]) if "div" in name else float(numbers[0])
 
 
@@ -161,7 +161,7 @@ def _arguments(captured: fx.GraphModule, node: fx.Node, names: tuple[str, ...]) 
         constant = values.get(name)
         if isinstance(constant, fx.Node):
             if constant.op != "get_attr":
-                raise Refusal(f"its {name} is computed in the forward")
+                raise ExportRefusal(f"its {name} is computed in the forward")
             values[name] = attribute(captured, str(constant.target))
     return values
 

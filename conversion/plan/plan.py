@@ -95,13 +95,25 @@ class Plan:
         Neurons that rectify do a ReLU and its relatives by themselves. The identity commutes with means.
         """
         role = self.roles[node]
-        if role.function is None and self.neuron.rectifies:
+        if not isinstance(self.method.neuron, Neuron):  # a quantiser does a ReLU by itself
+            return None if role.function in (None, IDENTITY) else role.activation
+        if self.neuron.approximates or (self.neuron.rectifies and not self.beyond_neurons(role)):
             return None
         return None if role.activation == IDENTITY else role.activation
 
+    def beyond_neurons(self, role: Role) -> bool:
+        """True for activations that neurons which rectify do not do by themselves."""
+        return role.function is not None or (any(role.slopes) and not self.neuron.leaky)
+
+    def neuron_of(self, role: Role) -> Neuron:
+        """The method's neuron as one layer has it: with its slope, or for values of both signs."""
+        if not self.beyond_neurons(role):
+            return self.neuron.with_slope(role.slope).of_layer(role.name)
+        return ((self.neuron.both_signs if role.signed else None) or self.neuron).of_layer(role.name)
+
     @property
     def functions(self) -> list[fx.Node]:
-        """Operations that evaluate a function of real numbers in every step, in graph order."""
+        """Operations that evaluate a function of real numbers, in graph order."""
         return [
             node
             for node, role in self.roles.items()
@@ -130,9 +142,15 @@ class Plan:
 
     def steps_run(self, t: int) -> int:
         """Every step that a read-out at t takes: those before it, its own, and the delays of layers."""
-        neuron, initial = self.neuron, self.method.initial
-        before = initial.steps_counted + neuron.coding.needs_rest
-        return before + t * neuron.steps_per_t + self.depth * neuron.delay(t)
+        return self._steps_before + self.neuron.latency(t, self.depth)
+
+    def steps_between(self, t: int) -> int:
+        """Steps from one read-out at t to the next where each layer works on another image (pipelined)."""
+        return self._steps_before + self.neuron.interval(t)
+
+    @property
+    def _steps_before(self) -> int:
+        return self.method.initial.steps_counted + self.neuron.coding.needs_rest
 
 
 def plan_of(

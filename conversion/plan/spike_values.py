@@ -23,7 +23,8 @@ def spike_values(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Ten
         if role is None:
             continue
         if role.kind is Kind.NEURON:
-            table[node] = thresholds[role.name] if role.axis == 1 else None
+            in_order = role.axis == 1 or len(plan.shapes[node]) == 2  # the last axis is the second
+            table[node] = thresholds[role.name] if in_order else None
         elif role.kind is Kind.UNPOOLING:
             values = node.args[0]
             table[node] = table.get(values) if isinstance(values, fx.Node) else None

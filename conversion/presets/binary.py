@@ -1,11 +1,12 @@
 """Recipes whose neurons send one spike or none, on an ANN as it is."""
 
+from conversion.corrections import ChannelCalibration
 from conversion.initial import Fraction
-from conversion.neurons import DelaySpike
-from conversion.pooling import BeforeNeuron
+from conversion.neurons import DelaySpike, Parallel, TwoPhase
+from conversion.pooling import BeforeNeuron, LateralInhibition
 from conversion.readouts import Delayed
 from conversion.recipes import Recipe, preset
-from conversion.scales import ClipClimb, Maximum
+from conversion.scales import ClipClimb, LeastSquares, Maximum
 
 preset(
     Recipe(
@@ -48,5 +49,27 @@ preset(
         "Zhang C. et al. 2025, arXiv 2508.20392 (half of it: no temporal weights, no training)",
         neuron=DelaySpike(),
         initial=Fraction(),
+    )
+)
+preset(
+    Recipe(
+        "parallel",
+        "All spikes of a window from one sum, so no error of timing; channels shifted by their mean errors.",
+        "Hao et al. 2025 (ICML), arXiv 2412.13610 (DA-QCFS: training-free)",
+        scale=Maximum(per_channel=True),
+        neuron=Parallel(),
+        initial=Fraction(),
+        pooling=LateralInhibition(),
+        correction=ChannelCalibration(),
+    )
+)
+preset(
+    Recipe(
+        "tpp",
+        "Spikes at random once the whole window has arrived: no pattern of timing is left.",
+        "Bojkovic, Wu, Gu 2025 (ICML), arXiv 2502.14487 (reconstructed; thresholds by least squared error)",
+        scale=LeastSquares(rounding="nearest"),
+        neuron=TwoPhase(),
+        pooling=LateralInhibition(),
     )
 )

@@ -1,10 +1,11 @@
 """Recipes that convert any stateless function, on an ANN as it is."""
 
+from conversion.allocation import FittedSpikes
 from conversion.initial import Fraction
-from conversion.neurons import SignedMultiThreshold, Tracking
+from conversion.neurons import BipolarIntegrateAndFire, FewSpikes, SignDescent, SignedMultiThreshold, Tracking
 from conversion.pooling import LateralInhibition
 from conversion.recipes import Recipe, preset
-from conversion.scales import FullRange
+from conversion.scales import FullRange, Maximum, NearestLevels
 
 preset(
     Recipe(
@@ -25,5 +26,37 @@ preset(
         scale=FullRange(),
         neuron=SignedMultiThreshold(),
         pooling=LateralInhibition(),
+    )
+)
+preset(
+    Recipe(
+        "st-bif",
+        "Ternary spikes that count by their sum, until each neuron has said its quantised value.",
+        "You et al. 2024 (ICML), arXiv 2406.03470 (thresholds by least squared error in place of training)",
+        scale=NearestLevels(),
+        neuron=BipolarIntegrateAndFire(),
+        initial=Fraction(),
+        pooling=LateralInhibition(),
+    )
+)
+preset(
+    Recipe(
+        "sign-gd",
+        "A sign in every step, by which outputs go towards the function of their input in shrinking steps.",
+        "Oh and Lee 2024 (ICML), arXiv 2407.01645 (steps in thresholds of each channel)",
+        scale=Maximum(per_channel=True),
+        neuron=SignDescent(),
+        pooling=LateralInhibition(),
+    )
+)
+preset(
+    Recipe(
+        "fs",
+        "A value in T weighted spikes, one layer after the other; functions other than a ReLU are fitted.",
+        "Stöckl and Maass 2021 (Nature Machine Intelligence), arXiv 2002.00860",
+        scale=Maximum(),
+        neuron=FewSpikes(),
+        pooling=LateralInhibition(),
+        allocation=FittedSpikes(),
     )
 )

@@ -1,7 +1,7 @@
 """Recipes of one spike or none that are fitted layer by layer while the network already spikes."""
 
-from conversion.corrections import Layerwise
-from conversion.initial import Shift
+from conversion.corrections import Layerwise, TemporalBias
+from conversion.initial import Fraction, Shift
 from conversion.recipes import Recipe, preset
 from conversion.scales import Balance, LeastSquares
 
@@ -57,5 +57,15 @@ preset(
         scale=LeastSquares(),
         initial=Shift(),
         correction=Layerwise(bias=False, potential=True, weights=True, rounds=2, images=64),
+    )
+)
+preset(
+    Recipe(
+        "ftbc",
+        "Thresholds by least squares, and a bias for each channel and time step from forward passes alone.",
+        "Wu et al. 2024 (ECCV), arXiv 2403.18388",
+        scale=LeastSquares(),
+        initial=Fraction(),
+        correction=TemporalBias(),
     )
 )

@@ -39,6 +39,16 @@ preset(
 )
 preset(
     Recipe(
+        "spicalib-bo",
+        "spicalib as its authors tuned it for VGG-16 on ImageNet: low thresholds, bursts of up to twenty.",
+        "Li, He, Dong, Kong, Zeng 2022, arXiv 2207.02702; p, gamma and allowance from the group's logs",
+        scale=Percentile(0.977),
+        neuron=SpikeCalibrated(gamma=20, allowance=64),
+        pooling=LateralInhibition(),
+    )
+)
+preset(
+    Recipe(
         "snm",
         "Signed neurons with memory: a spike sent too early is taken back at a membrane of minus one.",
         "Wang Y. et al. 2022 (IJCAI, 2501-2508); maximum of each channel in place of each neuron, "
@@ -65,6 +75,16 @@ preset(
         "He et al. 2023, arXiv 2303.13080 (without random spike confidence)",
         scale=Percentile(),
         neuron=AdaptiveThreshold(),
+        pooling=LateralInhibition(),
+    )
+)
+preset(
+    Recipe(
+        "msat-vgg",
+        "msat with the constants that its authors chose for VGG-16.",
+        "He et al. 2023, arXiv 2303.13080 (without random spike confidence)",
+        scale=Percentile(),
+        neuron=AdaptiveThreshold(alpha=0.03, membrane_gain=1.0, current_gain=1.0),
         pooling=LateralInhibition(),
     )
 )

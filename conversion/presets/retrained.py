@@ -5,7 +5,7 @@ compare with are the recipes that leave the ANN as it is.
 """
 
 from conversion.initial import Fraction, Offset, Residual
-from conversion.neurons import Integer, Signed
+from conversion.neurons import Burst, Integer, Parallel, Signed
 from conversion.recipes import Recipe, preset
 from conversion.scales import Learned
 
@@ -48,10 +48,40 @@ preset(
 )
 preset(
     Recipe(
+        "error-compensation",
+        "Learned thresholds, half start, and a second, negative threshold that takes spikes back.",
+        "Liu C. et al. 2025 (ICML), arXiv 2506.01968 (reconstructed; its negative threshold is not known)",
+        scale=Learned(),
+        neuron=Signed(lower=-0.5),
+        initial=Fraction(),
+    )
+)
+preset(
+    Recipe(
         "ilif",
         "Whole numbers learned in training, each sent as a run of up to four binary spikes.",
         "Luo et al. 2024 (ECCV), arXiv 2407.20708 (on networks that do not leak from step to step)",
         scale=Learned(),
         neuron=Integer(),
+    )
+)
+preset(
+    Recipe(
+        "parallel-qcfs",
+        "qcfs with all spikes of a window from one sum: exactly the ANN that was trained, at T = its levels.",
+        "Hao et al. 2025 (ICML), arXiv 2412.13610",
+        scale=Learned(),
+        neuron=Parallel(),
+        initial=Fraction(),
+    )
+)
+preset(
+    Recipe(
+        "group",
+        "qcfs with groups of four neurons in place of one: bursts of up to four spikes of a quarter each.",
+        "Lv et al. 2024 (ICASSP), arXiv 2402.19061",
+        scale=Learned(),
+        neuron=Burst(4),
+        initial=Fraction(),
     )
 )

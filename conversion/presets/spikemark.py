@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from conversion.corrections.matching import RateMatching
+from conversion.corrections import RateMatching, TimedMatching
 from conversion.initial import Fraction
 from conversion.neurons import IntegrateAndFire, Signed
 from conversion.pooling import LateralInhibition
@@ -26,8 +26,9 @@ preset(
         _SIGNED_BURSTS,
         name="spikemark-signed",
         label="spikemark-signed",
-        summary="As spikemark, with spikes -1, 0 and 1.",
+        summary="As spikemark, with spikes -1, 0 and 1, and a bias for each time step.",
         neuron=Signed(lower=0.0),
+        correction=TimedMatching(),
     )
 )
 preset(
@@ -35,7 +36,8 @@ preset(
         _SIGNED_BURSTS,
         name="spikemark-binary",
         label="spikemark-binary",
-        summary="As spikemark, with one spike or none.",
+        summary="As spikemark, with one spike or none, and a bias for each time step.",
         neuron=IntegrateAndFire(),
+        correction=TimedMatching(),
     )
 )

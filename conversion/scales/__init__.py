@@ -6,6 +6,7 @@ from conversion.scales.iteration import ThresholdIteration
 from conversion.scales.learned import Learned
 from conversion.scales.least_squares import LeastSquares, least_squares_thresholds
 from conversion.scales.local import ClipClimb
+from conversion.scales.nearest_levels import NearestLevels
 
 __all__ = [
     "Balance",
@@ -14,6 +15,7 @@ __all__ = [
     "Learned",
     "LeastSquares",
     "Maximum",
+    "NearestLevels",
     "Percentile",
     "Scale",
     "ThresholdIteration",

@@ -67,7 +67,7 @@ class Percentile(Scale):
     """
 
     name: ClassVar[str] = "percentile"
-    p: float = searched(0.999, 0.95, 1.0)
+    p: float = searched(0.999, 0.9, 1.0)
     per_channel: bool = False
 
     def __post_init__(self) -> None:

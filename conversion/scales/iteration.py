@@ -13,6 +13,7 @@ from torch import Tensor
 from conversion.fitting.facts import LayerFacts
 from conversion.parts import check, register
 from conversion.scales.base import Scale
+from conversion.scales.least_squares import best_range
 
 
 @register
@@ -31,6 +32,10 @@ class ThresholdIteration(Scale):
     start; the paper leaves that open. Here they start from the best of `starts` thresholds, evenly
     spaced up to four deviations above the mean, compared by the error itself (which is, up to a
     constant, (θ / n)² times the lower sum less 2 (θ / n) times the upper one).
+
+    Activations beyond the ReLU family, and those of PReLU with a slope for each channel, are not a clipped
+    normal distribution: their thresholds have the least squared error on the calibration images, for as
+    many levels on either side.
 
     Parameters:
         levels: n, reached at γθ with γ the most spikes in one step; 0: γ, what one step can say.
@@ -61,6 +66,8 @@ class ThresholdIteration(Scale):
         """Thresholds [C], or [1] for the layer; 0 for a channel whose inputs are always far below 0."""
         most = layer.neuron.max_per_step
         levels = self.levels or most
+        if not layer.rectified:
+            return best_range(layer.statistics, levels, per_channel=self.per_channel, refine=True) / most
         mean, deviation = layer.statistics.drive_moments
         deviation = torch.maximum(deviation, mean.abs() * 1e-6).clamp(min=1e-30)  # of a constant input
 

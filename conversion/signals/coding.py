@@ -54,32 +54,85 @@ class Rate:
         return total / t
 
 
-class Differential:
-    """Changes of a running estimate: with c the response at rest, c + (x_1 - c) / 1 + ... + (x_t - c) / t.
+class Changes:
+    """Changes of a running estimate: with c the response at rest, c + w_1 (x_1 - c) + ... + w_t (x_t - c).
 
-    Source: Huang et al. 2025 (ICML), arXiv 2503.00301.
+    Subclasses say how much a step counts.
     """
 
-    name = "differential"
+    name: str
     needs_rest = True
 
+    def weight(self, k: int) -> float:
+        """w_k of step k = 1, 2, ..."""
+        raise NotImplementedError
+
     def weights(self, done: int, steps: int) -> Tensor | None:
-        """1 / k in step k."""
-        return 1 / torch.arange(done + 1, done + steps + 1, dtype=torch.float64)
+        """w_k in step k."""
+        return torch.tensor([self.weight(done + k) for k in range(1, steps + 1)], dtype=torch.float64)
 
     def presented(self, images: Tensor, done: int, steps: int) -> Tensor:
         """The images in the first step, nothing after it: an estimate that is right need not change."""
         shown = images.new_zeros((1 if done else steps, *images.shape))
         if not done:
-            shown[0] = images
+            shown[0] = images / self.weight(1)
         return shown
 
     def decode(self, total: Tensor, rest: Tensor | None, t: int) -> Tensor:
-        """Sum plus rest (1 - (1 + 1/2 + ... + 1/t))."""
+        """Sum plus rest (1 - (w_1 + ... + w_t))."""
         assert rest is not None
-        harmonic = sum(1 / k for k in range(1, t + 1))
-        return total + rest * (1 - harmonic)
+        return total + rest * (1 - sum(self.weight(k) for k in range(1, t + 1)))
+
+
+class Differential(Changes):
+    """The change of step k counts 1 / k: the later, the less.
+
+    Source: Huang et al. 2025 (ICML), arXiv 2503.00301.
+    """
+
+    name = "differential"
+
+    def weight(self, k: int) -> float:
+        """1 / k."""
+        return 1 / k
+
+
+class Accumulated(Changes):
+    """Every change counts 1: the estimate is the sum of all that was sent.
+
+    Source: You et al. 2024 (ICML), arXiv 2406.03470.
+    """
+
+    name = "accumulated"
+
+    def weight(self, k: int) -> float:
+        """1."""
+        return 1.0
+
+
+LEAST = 1e-20  # weight of a step, of a threshold: changes can be divided by it in float32
+
+
+class Decaying(Changes):
+    """The change of step k counts reach (1 - decay) decay^(k - 1): all of them together, `reach`.
+
+    Args:
+        reach: sum of all weights.
+        decay: weight of a step over that of the step before, in (0, 1).
+
+    Source: Oh and Lee 2024 (ICML), arXiv 2407.01645, with steps of 0.15 0.95^k.
+    """
+
+    name = "decaying"
+
+    def __init__(self, reach: float, decay: float) -> None:
+        self.reach, self.decay = reach, decay
+
+    def weight(self, k: int) -> float:
+        """reach (1 - decay) decay^(k - 1), or `LEAST`."""
+        return max(self.reach * (1 - self.decay) * float(self.decay ** (k - 1)), LEAST)
 
 
 RATE = Rate()
 DIFFERENTIAL = Differential()
+ACCUMULATED = Accumulated()

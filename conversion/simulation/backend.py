@@ -7,21 +7,27 @@ depend on the backend, up to the rounding of sums.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
+import torch
 from torch import Tensor
 
 from conversion.costs.tally import SpikeTally
 from conversion.graph.operations import Kind
+from conversion.neurons import Neuron, State
 from conversion.plan.fitted import Fitted
 from conversion.plan.plan import Plan
 from conversion.simulation.memory import Footprint
 
-Precision = Literal["float32", "int16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+Fixed = Literal["float32", "int16", "int8"]
+Half = Literal["float16", "bfloat16"]
+Precision = Fixed | Half
+PRECISIONS: tuple[Precision, ...] = get_args(Fixed)  # of weights in the kernels of CPUs
+HALVES: tuple[Precision, ...] = get_args(Half)  # of weights on GPUs
 CACHE_BYTES = 4 * 2**20  # spikes of one layer and one chunk that stay close to the cores
 
 
@@ -49,6 +55,43 @@ class Running(Protocol):
     def ran(self) -> Mapping[str, str]:
         """Which kernel ran each layer of neurons, with weights, or of pooling, by the layer's name."""
         ...
+
+
+class Clock(Protocol):
+    """Times chunks; on a device that works on its own, without waiting for it."""
+
+    def begin(self) -> None:
+        """A chunk is about to run."""
+        ...
+
+    def end(self, operations: float) -> None:
+        """It was run, or only launched: so many multiply-accumulates of the ANN, times steps."""
+        ...
+
+    def finished(self) -> list[tuple[float, float]]:
+        """(seconds, operations) of the chunks whose time has become known since this was last asked."""
+        ...
+
+
+class WallClock:
+    """Times chunks that are done when their call returns."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+        self._done: list[tuple[float, float]] = []
+
+    def begin(self) -> None:
+        """A chunk is about to run."""
+        self._started = time.perf_counter()
+
+    def end(self, operations: float) -> None:
+        """It is done: so many multiply-accumulates of the ANN, times steps."""
+        self._done.append((time.perf_counter() - self._started, operations))
+
+    def finished(self) -> list[tuple[float, float]]:
+        """(seconds, operations) of each chunk since this was last asked."""
+        done, self._done = self._done, []
+        return done
 
 
 class Backend(ABC):
@@ -103,6 +146,35 @@ class Backend(ABC):
             tally: counts their spikes.
             frugal: keep no memory for later use.
         """
+
+    def can_time(self, images: Tensor) -> bool:
+        """True where schedules can be timed on the device of these images; see `simulation.probe`."""
+        return images.device.type == "cpu"
+
+    def clock(self, images: Tensor) -> Clock:
+        """What times chunks on the device of these images."""
+        return WallClock()
+
+    def wait(self, images: Tensor) -> None:  # noqa: B027 - most devices are done when a call returns
+        """Return when the device of these images has done all its work; only a probe asks for it."""
+
+    def sent(self, neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor:
+        """Sum over time of what neurons send, as fitting asks for it; the same whoever computes it.
+
+        Args:
+            neuron: what they are.
+            current: in thresholds, [T, ...], or [1, ...] of what does not change.
+            steps: T.
+            state: before the first step; left as it was.
+
+        Returns:
+            In thresholds, [...].
+        """
+        total = torch.zeros_like(current[0])
+        for step in range(steps):
+            spikes, state = neuron.step(current[min(step, len(current) - 1)], state)
+            total += spikes
+        return total
 
     @abstractmethod
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:

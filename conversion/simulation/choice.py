@@ -10,12 +10,13 @@ from functools import cache
 
 from torch import Tensor
 
-from conversion.simulation.backend import PRECISIONS, Backend, Precision, Schedule
+from conversion.simulation.backend import HALVES, PRECISIONS, Backend, Precision, Schedule
 from conversion.simulation.compiled.backend import Compiled
+from conversion.simulation.cuda.backend import Triton
 from conversion.simulation.pytorch.backend import PyTorch
 from conversion.simulation.pytorch.layers import TorchLayers
 
-BACKENDS: tuple[Backend, ...] = (Compiled(), PyTorch())  # the first that suits runs
+BACKENDS: tuple[Backend, ...] = (Triton(), Compiled(), PyTorch())  # the first that suits runs
 REFERENCE = PyTorch.name  # what the others are tested against: it runs everything everywhere
 ReferenceLayers = TorchLayers
 
@@ -62,20 +63,22 @@ def wanted_schedule() -> Schedule | None:
 
 
 def effective_precision(images: Tensor, precision: Precision) -> Precision:
-    """Precision that `simulate` really uses: integers need the compiled kernel with synapses.
+    """Precision that `simulate` really uses: integers need the compiled kernel with synapses, halves a GPU.
 
     Warns once where a faster precision is not available.
 
     Raises:
         ValueError: there is no such precision.
     """
-    if not isinstance(precision, str) or precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got '{precision}'")
+    known = (*PRECISIONS, *HALVES)
+    if not isinstance(precision, str) or precision not in known:
+        raise ValueError(f"precision must be one of {', '.join(known)}, got '{precision}'")
     if backend_for(images).runs(precision):
         return precision
-    _say_once(
-        f"{precision} needs a C compiler and a CPU with AVX2 or AVX-512 VNNI; simulating in float32 instead"
-    )
+    needs = "a C compiler and a CPU with AVX2 or AVX-512 VNNI"
+    if precision in HALVES:
+        needs = "an NVIDIA GPU of compute capability 8.0 or later, and Triton"
+    _say_once(f"{precision} needs {needs}; simulating in float32 instead")
     return "float32"
 
 

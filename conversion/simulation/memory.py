@@ -198,11 +198,9 @@ class _Walk:
             return state + rest, state, as_floats + FLOAT * (taken + 7 * given)
         if role.kind is Kind.FUNCTION:
             state = 0.0 if node in self._constant else FLOAT * (taken + given)
-            return (
-                state,
-                state,
-                as_floats + FLOAT * (2 * taken + 3 * given),
-            )  # sums, means, totals, increments
+            rest = state if self._plan.neuron.coding.needs_rest else 0.0
+            # sums, means, values, increments
+            return state + rest, state, as_floats + FLOAT * (2 * taken + 3 * given)
         if role.kind is Kind.WEIGHTED:
             return 0.0, 0.0, as_floats + FLOAT * (taken + given)  # convolutions reorder both
         repeated = FLOAT * sum(self._size(source) for source in sources if source in self._constant)
@@ -217,7 +215,8 @@ class _Walk:
         if self._plan.neuron.coding.needs_rest or self._plan.method.initial.steps:
             state += FLOAT * size
         telescoped = self._plan.telescoped(node) is not None
-        state += 2 * FLOAT * size * telescoped  # sum of the current, and what was sent
+        kept = 5 if self._plan.neuron.coding.needs_rest else 3
+        state += kept * FLOAT * size * telescoped  # sum, value (both also at rest), bound
         copies = sum(self._bytes[s] * self._size(s) for s in sources if s not in self._constant)
         constants = FLOAT * sum(self._size(s) for s in sources if s in self._constant)
         if node in self._fused and self._fused[node].fires and not self._plan.method.initial.steps:

@@ -18,7 +18,7 @@ from conversion.outputs import Ran, Readout, activity_of, added, decoded, joined
 from conversion.plan.fitted import Fitted
 from conversion.plan.window import Window
 from conversion.signals.signals import Signal, map_structure
-from conversion.simulation.backend import Backend, Precision, Running, Schedule
+from conversion.simulation.backend import Backend, Clock, Precision, Running, Schedule
 from conversion.simulation.choice import backend_for, effective_precision, wanted_schedule
 from conversion.simulation.memory import fit_into
 from conversion.simulation.probe import LEAST_CHUNKS, Probe
@@ -31,10 +31,12 @@ class SimulationCache:
     Attributes:
         probe: choices of schedules.
         prepared: (what they were packed from, packed weights); the last ones only.
+        clocks: of chunks, by backend and device.
     """
 
     probe: Probe
     prepared: tuple[Any, Any] | None = field(default=None)
+    clocks: dict[tuple[str, torch.device], Clock] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,18 +116,21 @@ class Simulation:
         rest = joined([one.begin() for one in running], of_images)
         starts = {t: self.window.start(t) for t in readouts}
         at: dict[int, Any] = {}  # weighted sums up to the steps where windows start
+        clock = self.cache.clocks.setdefault((self.backend.name, images.device), self.backend.clock(images))
         now = 0
         for stop in sorted({*readouts, *starts.values()} - {0}):
             while now < stop:
                 steps = min(schedule.chunk, stop - now)
-                started = time.perf_counter()
+                clock.begin()
                 weights = coding.weights(now, steps)
                 for index, one in enumerate(running):
                     output = one.advance(steps)
                     totals[index] = _accumulated(totals[index], output, steps, weights)
                     del output  # before the next chunk runs
                 now += steps
-                self.cache.probe.note(time.perf_counter() - started, self.wiring.macs * len(images) * steps)
+                clock.end(self.wiring.macs * len(images) * steps)
+                for seconds, operations in clock.finished():
+                    self.cache.probe.note(seconds, operations)
             total = joined(totals, of_images)
             if stop in starts.values():
                 at[stop] = total
@@ -167,7 +172,7 @@ class Simulation:
             return wanted
         options = self.backend.schedules(self.fitted, images, chunk, self.precision)
         fixed = self.fitted.whole_window or self.memory_mib is not None
-        if fixed or images.device.type != "cpu" or not len(images):
+        if fixed or not self.backend.can_time(images) or not len(images):
             return options[0]
         operations = self.wiring.macs * len(images) * last
         situation = (tuple(images.shape[1:]), images.dtype, self.precision)
@@ -183,8 +188,10 @@ class Simulation:
             (running,) = self._start([part], schedule, tally)
             running.begin()
             while len(times) < LEAST_CHUNKS or sum(times) + times[-1] < budget:
+                self.backend.wait(images)
                 started = time.perf_counter()
                 running.advance(schedule.chunk)
+                self.backend.wait(images)
                 times.append(time.perf_counter() - started)
         return min(times[1:]) / (len(part) * schedule.chunk)  # the first also computes what is constant
 

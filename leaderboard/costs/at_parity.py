@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leaderboard.costs.order import models_of
+from leaderboard.costs.precision import marked
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.parity_ratios import STEPS
@@ -44,5 +45,6 @@ def _line(row: Row, models: Sequence[str]) -> list[str]:
                 median_over_runs([energy_at_parity(r, points, model, row.until) for r in row.records])
                 for model in models
             ]
-            cells += [wording.steps(row, steps), *map(wording.times, found)]
+            cells += [wording.steps(row, steps)]
+            cells += [marked(wording.times(e), row, model) for e, model in zip(found, models, strict=True)]
     return cells

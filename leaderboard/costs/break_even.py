@@ -14,6 +14,7 @@ import energy
 from energy import NotMeasured, Quantised
 from energy.breakeven import OPPONENTS, BreakEven, break_even
 from leaderboard.costs.order import models_of
+from leaderboard.costs.precision import marked
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.rows import PARITY_POINTS, Row
@@ -36,7 +37,7 @@ EXPLANATION = (
 class Standing:
     """One row under one model."""
 
-    label: str
+    label: str  # marked where accuracy and energy are of unlike precision
     group: str
     t: float
     at_parity: bool
@@ -79,7 +80,7 @@ def standing(row: Row, model: str) -> Standing | None:
         return None
     common = [name for name in OPPONENTS if all(name in run for run in runs)]
     return Standing(
-        label=row.label,
+        label=marked(row.label, row, model),
         group=row.group,
         t=sum(point.t_total for point, _ in points) / len(points),
         at_parity=all(reached for _, reached in points),

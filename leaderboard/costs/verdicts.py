@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard.costs.order import models_of
+from leaderboard.costs.precision import marked
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.rows import Row
 
@@ -26,7 +27,7 @@ EXPLANATION = (
 class EnergyVerdict:
     """Models under which something costs less than an opponent, and the others that were measured."""
 
-    cheaper: tuple[str, ...]
+    cheaper: tuple[str, ...]  # marked where accuracy and energy are of unlike precision
     dearer: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -62,7 +63,7 @@ def verdict(row: Row, models: Sequence[str], opponent: Row | None = None) -> Ene
         theirs = 1.0 if opponent is None else opponent.energy_at_parity.get(model)
         ours = row.energy_at_parity.get(model)
         if ours is not None and theirs is not None:
-            (cheaper if ours < theirs else dearer).append(model)
+            (cheaper if ours < theirs else dearer).append(marked(model, row, model))
     return EnergyVerdict(tuple(cheaper), tuple(dearer))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leaderboard.costs.order import MATCHED, models_of
+from leaderboard.costs.precision import charged_bits, measured_bits
 from leaderboard.page.details import Attached, Data, details_of, packed, rounded
 from leaderboard.page.marks import marks_of
 from leaderboard.page.shapes import SHAPES, PagePoint, PageStanding
@@ -70,6 +71,7 @@ def page_data(
         "models": models,
         "orders": [f"energy:{each.model}" if each.kind == "energy" else each.kind for each in orders],
         "beside": beside,
+        "chargedBits": {model: charged_bits(model) for model in models},
         "groups": groups,
         "shapes": SHAPES,
         "boards": listed,
@@ -134,6 +136,7 @@ def _row(row: Row, standings: Sequence[PageStanding | None], models: Sequence[st
         "alphabet": row.alphabet,
         "spikes": wording.spikes(row),
         "seeds": len(row.records),
+        "weightBits": measured_bits(row),
         "std": None if row.metric_std is None else rounded(100 * row.metric_std),
         "ann": rounded(100 * row.ann_metric, 6),
         "ownAnn": row.own_ann,

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import energy
-from leaderboard.costs import break_even, verdicts
+from leaderboard.costs import break_even, precision, verdicts
 from leaderboard.costs.at_parity import EXPLANATION, HEADING, parity_energy_table
 from leaderboard.costs.order import models_of
 from leaderboard.files.atomic import StoreError, write_text_atomically
@@ -30,6 +30,7 @@ from leaderboard.published.table import EVIDENCE
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.orders import DEFAULT, Order
+from leaderboard.ranking.rows import Row
 from leaderboard.reference.agreement import Reproductions
 from leaderboard.repository import DOCS, REPOSITORY
 from leaderboard.store.diagnoses import Diagnoses
@@ -125,6 +126,10 @@ def page_html(
             break_even_explanation=break_even.EXPLANATION,
             verdict_heading=verdicts.HEADING,
             verdict_explanation=verdicts.EXPLANATION,
+            precision_legend=precision.LEGEND,
+            pairs=[_pairs(board) for board in boards],
+            pairs_heading=precision.PAIRS_HEADING,
+            pairs_explanation=precision.PAIRS_EXPLANATION,
             energy_models=[energy.by_name(name) for name in data["models"] if name in energy.models()],
             parity_heading=HEADING,
             parity_explanation=EXPLANATION,
@@ -155,7 +160,7 @@ def _verdicts(board: Board) -> dict[str, Any]:
         "rows": [
             {
                 "label": row.label,
-                "energies": [_verdict_cell(row.energy_at_parity.get(model)) for model in models],
+                "energies": [_verdict_cell(row, model) for model in models],
                 "under_ann": "" if row is opponent else str(verdicts.verdict(row, models)),
                 "under_opponent": ""
                 if row is opponent or opponent is None
@@ -171,6 +176,11 @@ def _parity(board: Board) -> dict[str, Any]:
     return {"board": board, "header": header, "lines": lines}
 
 
+def _pairs(board: Board) -> dict[str, Any]:
+    header, lines = precision.pair_table(board) or ([], [])
+    return {"board": board, "header": header, "lines": lines}
+
+
 def _break_even(board: Board) -> dict[str, Any]:
     tables = [
         {"model": model, "header": header, "lines": lines}
@@ -179,10 +189,11 @@ def _break_even(board: Board) -> dict[str, Any]:
     return {"board": board, "tables": tables}
 
 
-def _verdict_cell(value: float | None) -> dict[str, str]:
+def _verdict_cell(row: Row, model: str) -> dict[str, str]:
     """What stands in a cell, and its class: cheaper than the ANN or dearer."""
+    value = row.energy_at_parity.get(model)
     kind = "" if value is None else "cheaper" if value < 1 else "dearer"
-    return {"text": wording.times(value), "kind": kind}
+    return {"text": precision.marked(wording.times(value), row, model), "kind": kind}
 
 
 @cache

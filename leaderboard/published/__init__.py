@@ -5,8 +5,8 @@
     pairing                which of them belong beside a board
     table                  shows them in a terminal
 
-A figure is kept only if it was read in the source that it names, or quoted by another document;
-which of the two stands beside it.
+A figure is kept only if it was read in the source that it names, in an abstract, or quoted by another
+document; which of them stands beside it.
 """
 
 from leaderboard.published.curves import PublishedCurve, load_published, select_published

@@ -36,7 +36,8 @@ class PublishedCurve(Frozen):
     steps_before: int = Field(0, ge=0)  # steps that the network runs before those that the paper's T counts
     at: dict[int | None, float] = Field(min_length=1)  # T as the paper counts -> per cent; None: T not stated
     source: str  # where the figures were read
-    evidence: Literal["read", "quoted"]  # read in the source; or the source quotes somebody else's
+    # Read in the source; read in the abstract of the paper alone; or the source quotes somebody else's.
+    evidence: Literal["read", "abstract", "quoted"]
     note: str = ""
 
     @property

@@ -14,7 +14,10 @@ from leaderboard.published.curves import PublishedCurve
 from leaderboard.published.pairing import Comparison
 from leaderboard.ranking import wording
 
-EVIDENCE = "read: in the source named; quoted: the source quotes somebody else."
+EVIDENCE = (
+    "read: in the source named; abstract: in the paper's abstract alone; "
+    "quoted: the source quotes somebody else."
+)
 
 
 def comparison_table(found: Sequence[Comparison]) -> Table:

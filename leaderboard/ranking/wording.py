@@ -5,8 +5,6 @@ The page's script writes numbers by the same rules (script/numbers.mjs); tests o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.parity_ratios import ParityRatio
 from leaderboard.ranking.rows import Row
@@ -105,12 +103,6 @@ def parity_energy(row: Row, value: float | None) -> str:
     if value is None and row.steps_within_1_point is None:
         return NEVER
     return times(value)
-
-
-def parity_energies(row: Row, models: Sequence[str]) -> str:
-    """Energies at parity under several models, without the sign: "0.417 / 0.046"."""
-    found = [parity_energy(row, row.energy_at_parity.get(model)).removesuffix("×") for model in models]
-    return NEVER if set(found) == {NEVER} else " / ".join(found)
 
 
 def times(ratio: float | None) -> str:

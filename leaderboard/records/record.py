@@ -34,7 +34,7 @@ from leaderboard.scores import encodings
 from leaderboard.scores.base import ImageScores
 from leaderboard.scores.packed import scores_of
 
-SCHEMA_VERSION = 3  # older records are upgraded on reading, see `leaderboard.records.upgrades`
+SCHEMA_VERSION = 4  # older records are upgraded on reading, see `leaderboard.records.upgrades`
 # Of the benchmark: what metrics mean, what energy models charge, how networks are evaluated. Whoever changes
 # one of them, so that the same cell gives another figure, adds 1. Records of two versions share no board.
 BENCHMARK_VERSION = 1
@@ -110,6 +110,15 @@ class LayerCounts(Frozen):
     active_inputs: Cost | None = None  # inputs that are not zero
 
 
+class FunctionCounts(Frozen):
+    """An operation that evaluates a function of signals."""
+
+    name: Text
+    operation: Text  # as reports call it, e.g. "torch.nn.SiLU"
+    values: Cost  # that it gives for one image, once
+    inputs: Cost | None = None  # values that it takes, of all its signals; None: nobody counted
+
+
 class Point(Frozen):
     """Everything measured at one read-out."""
 
@@ -122,7 +131,7 @@ class Point(Frozen):
     synops: dict[Text, Cost]  # synaptic layer -> synaptic operations an image up to t
     energy_pj: dict[Text, Cost]  # energy model -> picojoules an image up to t
     energy_layers_pj: dict[Text, dict[Text, Cost]] | None = None  # of schema 2; now computed from counts
-    functions: dict[Text, Cost] | None = None  # source layer -> evaluations of a function an image up to t
+    functions: dict[Text, Cost] | None = None  # operation -> values that it evaluated an image up to t
     # Of the quantised ANN alone.
     activation_bits: Annotated[int, Field(ge=1, le=64)] | None = None
     active_macs: dict[Text, Cost] | None = None  # layer -> multiply-accumulates whose input is not zero
@@ -223,6 +232,7 @@ class Record(Frozen):
     ann: Ann
     sources: list[SourceLayer]
     layers: list[LayerCounts]
+    functions: list[FunctionCounts] | None = None  # that the network evaluates; None: nobody wrote them down
     curve: list[Point] = Field(min_length=1, max_length=MOST_READOUTS)
     outcomes: Outcomes | None = None
     provenance: Provenance

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from math import log10
 from typing import Any
 
-from leaderboard.costs import verdicts
+from leaderboard.costs.matched import Matched, by_cost, matched, opponent_of
 from leaderboard.costs.order import models_of
+from leaderboard.costs.precision import LEGEND, mark
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
-from leaderboard.ranking.rows import Row
 
 MOST_DECADES = 1.5  # either way, at which colours are deepest
 
@@ -24,11 +24,13 @@ def draw_models(board: Board) -> Any | None:
     """The picture as a matplotlib figure, or None where no recipe is at parity."""
     from matplotlib.figure import Figure
 
-    rows = verdicts.at_parity(board)
+    models = models_of([board])
+    recipes = by_cost((each for each in matched(board) if each.is_at_parity), models[0])
+    rows = [each for each in recipes if each.spikes]
     if not rows:
         return None
-    models, opponent = models_of([board]), verdicts.quantised_ann(board)
-    panels: list[tuple[str, Row | None]] = [("energy at 1-point parity, × ANN", None)]
+    opponent = opponent_of(recipes)
+    panels: list[tuple[str, Matched | None]] = [("energy at 1-point parity, × ANN", None)]
     if opponent is not None:
         panels.append((f"× quantised ANN ({wording.plain(opponent.label)})", opponent))
     drawn = [*rows, *([] if opponent is None else [opponent])]
@@ -37,20 +39,25 @@ def draw_models(board: Board) -> Any | None:
     figure.suptitle(_text(board.title), fontsize=8)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (title, against) in zip(axes, panels, strict=True):
-        _panel(axis, title, [[_ratio(row, model, against) for model in models] for row in drawn])
+        values = [[_ratio(row, model, against) for model in models] for row in drawn]
+        _panel(axis, title, values, [[mark(row.row(model), model) for model in models] for row in drawn])
         axis.set_xticks(range(len(models)), map(_text, models), rotation=40, ha="left", fontsize=6.5)
-    labels = [f"{_text(row.label)} ({wording.spikes(row)})" for row in drawn]
+    labels = [f"{_text(row.label)} ({wording.spikes(row.rows[0])})" for row in drawn]
     axes[0].set_yticks(range(len(drawn)), labels, fontsize=6.5)
+    if any(mark(row.row(model), model) for row in drawn for model in models):
+        figure.supxlabel(LEGEND, fontsize=5.5)
     return figure
 
 
-def _ratio(row: Row, model: str, against: Row | None) -> float | None:
-    ours = row.energy_at_parity.get(model)
-    theirs = 1.0 if against is None else against.energy_at_parity.get(model)
+def _ratio(row: Matched, model: str, against: Matched | None) -> float | None:
+    ours = row.energy(model)
+    theirs = 1.0 if against is None else against.energy(model)
     return None if ours is None or not theirs else ours / theirs
 
 
-def _panel(axis: Any, title: str, values: Sequence[Sequence[float | None]]) -> None:
+def _panel(
+    axis: Any, title: str, values: Sequence[Sequence[float | None]], marks: Sequence[Sequence[str]]
+) -> None:
     shades = [
         [float("nan") if not v else max(-MOST_DECADES, min(MOST_DECADES, log10(v))) for v in line]
         for line in values
@@ -59,7 +66,7 @@ def _panel(axis: Any, title: str, values: Sequence[Sequence[float | None]]) -> N
     for y, line in enumerate(values):
         for x, value in enumerate(line):
             weight = "bold" if value is not None and value < 1 else "normal"
-            text = wording.times(value).removesuffix("×")
+            text = wording.times(value).removesuffix("×") + ("" if value is None else marks[y][x])
             axis.text(x, y, text, ha="center", va="center", fontsize=5.5, fontweight=weight)
     axis.set_title(title, fontsize=7)
     axis.xaxis.tick_top()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from leaderboard.costs import precision
 from leaderboard.costs.order import has_figures, side_by_side
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import GROUPS, Board
@@ -31,6 +32,9 @@ _SPECIAL = {
     wording.MINUS: "$-$",
     **{sign: f"\\{sign}" for sign in "&%$#_"},
 }
+
+
+_MARK = r"$^\ddagger$"
 
 
 def to_latex(boards: Sequence[Board], model: str | None = None) -> str:
@@ -78,7 +82,8 @@ def _table(board: Board, models: Sequence[str]) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape(board.title)}; {escape(wording.heading(board, in_full=True))}.}}",
+        rf"\caption{{{escape(board.title)}; {escape(wording.heading(board, in_full=True))}."
+        rf"{_note(board, models)}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{''.join(figure.align for figure in figures)}}}",
         r"\toprule",
@@ -91,6 +96,13 @@ def _table(board: Board, models: Sequence[str]) -> str:
             lines += [r"\midrule", rf"\multicolumn{{{len(figures)}}}{{l}}{{\emph{{{title}}}}} \\"]
             lines += [" & ".join(figure.of(row, rows) for figure in figures) + r" \\" for row in rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
+
+
+def _note(board: Board, models: Sequence[str]) -> str:
+    """The legend of the mark, where some figure carries it."""
+    if not precision.any_unlike([board], models):
+        return ""
+    return f" {_MARK}{escape(precision.LEGEND.removeprefix(precision.MARK))}"
 
 
 def _metric(row: Row, rows: Sequence[Row]) -> str:
@@ -109,7 +121,8 @@ def _energy(model: str) -> _LatexColumn:
 
     def cell(row: Row, rows: Sequence[Row]) -> str:
         text = escape(wording.parity_energy(row, figure(row)).removesuffix("×"))
-        return _bold(text, _least(row, rows, figure))
+        marked = figure(row) is not None and precision.unlike(row, model)
+        return _bold(text, _least(row, rows, figure)) + (_MARK if marked else "")
 
     return _LatexColumn(f"Energy ($\\times$ ANN), {escape(model)}", "r", cell)
 

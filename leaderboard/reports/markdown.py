@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
-from leaderboard.costs import break_even, verdicts
+import energy
+from leaderboard.costs import break_even, precision, verdicts
+from leaderboard.costs import lines as spent
 from leaderboard.costs.at_parity import EXPLANATION, HEADING, parity_energy_table
 from leaderboard.costs.order import has_figures, models_of, side_by_side
 from leaderboard.files.atomic import write_text_atomically
@@ -20,7 +22,7 @@ from leaderboard.published.table import EVIDENCE, comparison_cells
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import GROUPS, Board
 from leaderboard.ranking.parity_ratios import STEPS, parity_ratios
-from leaderboard.ranking.rows import PooledPoint
+from leaderboard.ranking.rows import PooledPoint, Row
 from leaderboard.records.record import Record
 
 RULES = """\
@@ -29,9 +31,11 @@ the averaged steps where they differ. A column of T holds the metric of the last
 **Gap** and **KL**: at the last read-out; KL is the mean divergence from the ANN's outputs, in nats. **T to
 0.5**, **T to 1.0**: fewest measured steps from which on the metric stays within so many points of the ANN's
 ({never}: not reached). **Energy**: per image at T to 1.0, as a multiple of the ANN's, under the model named
-({unknown}: no figure); no single model settles a comparison, so the verdicts under all of them follow. **#**:
-rank within the group; "=": the test set does not tell it from the first (95 %, paired bootstrap). Groups do
-not compare: their spikes differ in what they carry and cost."""
+({unknown}: no figure; {mark}: accuracy and energy of unlike precision, as the metric was measured with
+weights of another width than the model charges: `precision: int8` measures what models with 8-bit weights
+charge); no single model settles a comparison, so the verdicts under all of them follow. **#**: rank within
+the group; "=": the test set does not tell it from the first (95 %, paired bootstrap). Groups do not compare:
+their spikes differ in what they carry and cost."""
 
 
 def write_report(path: str | Path, text: str) -> Path:
@@ -67,12 +71,18 @@ def markdown_report(
         "# Results",
         f"Made by `{wording.plain(command).replace('`', '')}`; not edited by hand.",
         _list(_circumstances(records)),
-        RULES.format(never=wording.NEVER, unknown=wording.UNKNOWN),
+        RULES.format(never=wording.NEVER, unknown=wording.UNKNOWN, mark=precision.MARK),
     ]
     for board in boards:
         parts += [f"## {_text(board.title)}", _list(_limits(board)), *_group_tables(board, model)]
         parts += _ratio_table(board)
-        parts += [*_energy_table(board), *_verdict_table(board), *_break_even_tables(board)]
+        parts += [
+            *_energy_table(board),
+            *_pair_table(board),
+            *_verdict_table(board),
+            *_lines_table(board, model),
+            *_break_even_tables(board),
+        ]
         parts += _divergence_table(board) if divergence else []
         parts += _published_table(board, published)
     return "\n\n".join(parts) + "\n"
@@ -150,7 +160,7 @@ def _group_tables(board: Board, model: str | None) -> list[str]:
             cells += [" ".join(filter(None, [wording.points(row.gap_points), wording.runs(row)]))]
             cells += [wording.steps(row, row.steps_within_half_point)]
             cells += [wording.steps(row, row.steps_within_1_point)]
-            cells += [wording.parity_energy(row, row.energy_at_parity.get(each)) for each in models]
+            cells += [_energy(row, each) for each in models]
             cells += [_divergence(curve[-1] if curve else None)] if has_divergence else []
             lines.append(cells)
         title = f"{wording.GROUP_TITLES[group].capitalize()}, {_text(board.metric)} in %"
@@ -158,11 +168,38 @@ def _group_tables(board: Board, model: str | None) -> list[str]:
     return parts
 
 
+def _energy(row: Row, model: str) -> str:
+    return precision.marked(wording.parity_energy(row, row.energy_at_parity.get(model)), row, model)
+
+
+def _lines_table(board: Board, model: str | None) -> list[str]:
+    """Where the energy goes under the model that was asked for, or else one with memory."""
+    chosen = spent.SHOWN if model in (None, energy.REFERENCE) else str(model)
+    found = spent.lines_table(board, chosen) if has_figures([board], chosen) else None
+    if found is None:
+        return []
+    header, lines = found
+    return [f"### {spent.HEADING}", spent.explanation(chosen), _table(header, lines, left=(0,))]
+
+
+def _pair_table(board: Board) -> list[str]:
+    """Recipes measured in float32 and in int8."""
+    found = precision.pair_table(board)
+    if found is None:
+        return []
+    header, lines = found
+    table = _table(header, lines, left=(0, 1))
+    return [f"### {precision.PAIRS_HEADING}", precision.PAIRS_EXPLANATION, table]
+
+
 def _energy_table(board: Board) -> list[str]:
     """Energy at both parities and at the end, under every model; the tables above have operations alone."""
     models = models_of([board])
     header, lines = parity_energy_table(board)
-    ends = [[wording.times(row.final_energy.get(model)) for model in models] for row in board.rows]
+    ends = [
+        [precision.marked(wording.times(row.final_energy.get(model)), row, model) for model in models]
+        for row in board.rows
+    ]
     whole = [line + end for line, end in zip(lines, ends, strict=True)]
     table = _table([*header, *(f"{model}, last T" for model in models)], whole, left=(0, 1))
     return [f"### {HEADING}", EXPLANATION, table]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
 
+from leaderboard.costs import precision
 from leaderboard.costs.order import has_figures, side_by_side
 from leaderboard.published import PublishedCurve, beside
 from leaderboard.published.table import EVIDENCE, comparison_table
@@ -95,7 +97,7 @@ def _figures(metric: str, models: Sequence[str], *, wide: bool) -> list[_Ranking
         ),
         _RankingColumn(Column("gap\npoints"), lambda row: wording.points(row.gap_points)),
         _RankingColumn(Column("T parity\n1.0 / 0.5"), _parity),
-        _RankingColumn(Column("energy\n× ANN"), lambda row: wording.parity_energies(row, models)),
+        _RankingColumn(Column("energy\n× ANN"), lambda row: precision.parity_energies(row, models)),
         _RankingColumn(Column("rate"), lambda row: wording.rate(row.firing_rate)),
     ]
 
@@ -148,13 +150,15 @@ def _legend(boards: Sequence[Board], models: Sequence[str], order: Order) -> lis
     rows = [row for board in boards for row in board.rows]
     if not rows:
         return ["No records yet."]
-    cells = [cell for row in rows for cell in (_parity(row), wording.parity_energies(row, models))]
+    cells = [cell for row in rows for cell in (_parity(row), precision.parity_energies(row, models))]
     lines = [
         "",
         f"Ranked by {_RANKED_BY[order.kind].format(order.model)}.",
         "T: time steps run. T parity: fewest measured steps from which the metric stays",
         f"within 1.0 / 0.5 points of the ANN's. Energy: at 1.0 parity, {' / '.join(models)}.",
     ]
+    if precision.any_unlike(boards, models):
+        lines += textwrap.wrap(precision.LEGEND, 80)
     if any("(" in _steps(row) for row in rows):
         lines.append("(n) output steps averaged; ≤ where images may be read out before.")
     if any(wording.NEVER in cell for cell in cells):

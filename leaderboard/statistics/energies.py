@@ -22,7 +22,10 @@ def network_of(record: Record) -> energy.Network:
         energy.Layer(**dict(layer) | {"sources": None if layer.sources is None else tuple(layer.sources)})
         for layer in record.layers
     )
-    return energy.Network(layers, {source.name: source.units for source in record.sources})
+    functions = None
+    if record.functions is not None:
+        functions = {f.name: energy.Function(f.operation, f.values, f.inputs) for f in record.functions}
+    return energy.Network(layers, {source.name: source.units for source in record.sources}, functions)
 
 
 def run_of(record: Record, point: Point) -> energy.Run | energy.Quantised:

@@ -38,6 +38,9 @@ def inconsistency(record: Record) -> str | None:
         ):
             if active is not None and dense is not None and active > dense * (1 + ENERGY_TOLERANCE):
                 return f"layer {layer.name} has {name}={active:.6g}, more than there are ({dense:.6g})"
+    for function in record.functions or ():
+        if tiny := [f for f, n in vars(function).items() if isinstance(n, float) and 0 < n < SMALLEST]:
+            return f"function {function.name} has {tiny[0]} above 0 and below {SMALLEST:g}"
     sources = {source.name for source in record.sources}
     if len(sources) < len(record.sources):
         return "sources names a layer twice"
@@ -54,6 +57,10 @@ def inconsistency(record: Record) -> str | None:
         if point.t_total < averaged and not _exits_early(record):
             return f"curve at t={point.t} has t_total={point.t_total}, fewer steps than it averages"
         reason = _impossible(record, f"curve at t={point.t}:", point) or _strangers(point, sources, layers)
+        if reason is None and record.functions is not None:
+            evaluated = {function.name for function in record.functions if function.values}
+            if unknown := sorted((point.functions or {}).keys() - evaluated):
+                reason = f"curve at t={point.t} has functions that the record has no values of: {unknown}"
         if reason is not None:
             return reason
         for model, by_layer in (point.energy_layers_pj or {}).items():
@@ -79,7 +86,29 @@ def _configuration(record: Record) -> str | None:
     given = ann.get("checkpoint_sha256") if isinstance(ann, dict) else None
     if given not in (None, record.ann.checkpoint_sha256):
         return "ann.checkpoint_sha256 is not that of the checkpoint in config"
-    return None if named else f"config is not the one that cell_id {record.cell_id} is the hash of"
+    if not named:
+        return f"config is not the one that cell_id {record.cell_id} is the hash of"
+    return _other_cell(record)
+
+
+def _other_cell(record: Record) -> str | None:
+    """What a record says of its cell otherwise than its configuration, which may be older and say less."""
+    config, recipe, method = record.config, record.config.get("recipe"), record.method
+    stated: list[tuple[str, object, object]] = [
+        ("seed", record.seed, config.get("seed", record.seed)),
+        ("task", record.task, config.get("task", record.task)),
+    ]
+    if isinstance(recipe, dict):
+        stated.append(("method.name", method.name, recipe.get("name")))
+    for name, said, configured in stated:
+        if said != configured:
+            return f"{name} is {said!r}, and {configured!r} in config"
+    if isinstance(recipe, dict) and {**method.parts, "name": method.name} != recipe:
+        return "method.parts are not those of the recipe in config"
+    steps = config.get("time_steps")
+    if isinstance(steps, list) and (stray := [point.t for point in record.curve if point.t not in steps]):
+        return f"curve has t={stray[0]}, which is none of config.time_steps"
+    return None
 
 
 def _impossible(record: Record, where: str, measured: Ann | Point) -> str | None:

@@ -14,6 +14,13 @@ from torch import Tensor, nn
 
 from lightning_modules.networks.errors import NetworkError
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "hardswish": nn.Hardswish,
+}
+
 
 @dataclass(frozen=True)
 class SmallViTOptions:
@@ -28,9 +35,13 @@ class SmallViTOptions:
     depth: int = 3  # blocks
     heads: int = 3
     size: int = 8  # pixels of an image in training, each way
+    activation: str = "gelu"  # of the perceptrons: also "relu", "silu" and "hardswish"
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        if self.activation not in ACTIVATIONS:
+            raise NetworkError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+        for name in ("patch", "width", "depth", "heads", "size"):
+            value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise NetworkError(f"{name} must be a whole number of at least 1, got {value!r}")
         if self.width % self.heads:
@@ -42,12 +53,15 @@ class SmallViTOptions:
 class TransformerBlock(nn.Module):
     """Attention and a perceptron, each after a norm and added to what comes in; tokens [B, N, E]."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, activation: str = "gelu") -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.perceptron = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+            nn.LayerNorm(width),
+            nn.Linear(width, 2 * width),
+            ACTIVATIONS[activation](),
+            nn.Linear(2 * width, width),
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -76,7 +90,10 @@ class SmallViT(nn.Module):
         side = options.size // options.patch
         self.places = nn.Parameter(0.02 * torch.randn(1, options.width, side, side))
         self.blocks = nn.Sequential(
-            *(TransformerBlock(options.width, options.heads) for _ in range(options.depth))
+            *(
+                TransformerBlock(options.width, options.heads, options.activation)
+                for _ in range(options.depth)
+            )
         )
         self.norm = nn.LayerNorm(options.width)
         self.linear = nn.Linear(options.width, num_classes)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.execution.fork_server import context as fork_server
+from benchmarks.execution import fork_server
 
 TOOLS = Path(__file__).with_name("tools.py")
 TINY = {
@@ -48,11 +48,12 @@ def tools() -> SimpleNamespace:
 
 @pytest.fixture
 def start() -> Any:
-    """Start a function of tools.py in a process of its own; all are killed in the end."""
-    context = fork_server()
+    """Start a function of tools.py in a process of its own; all are killed in the end, and end with us."""
+    context = fork_server.context()
     started = []
 
     def begin(call: str, *arguments: Any) -> Any:
+        fork_server.warm_up()  # or this one would outlive tests that are killed
         given = {"call": call, "arguments": arguments}
         process = context.Process(target=runpy.run_path, args=(str(TOOLS), given, "child"))
         process.start()

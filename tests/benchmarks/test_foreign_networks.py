@@ -19,6 +19,7 @@ from lightning_modules import networks
 
 CONFIG = {"dataset": {"name": "digits"}, "network": {"name": "small_cnn"}, "training": {}, "seed": 0}
 State = dict[str, Tensor]
+SMALL = {"weight": torch.zeros(3, 2)}
 
 
 def saved(content: Any) -> bytes:
@@ -112,6 +113,21 @@ def test_a_network_that_nobody_can_build_is_named(config: dict[str, Any], reason
     found = why(state_of(), config)
     assert found is not None
     assert any(part in found for part in reason.split("|"))
+
+
+@pytest.mark.parametrize("value", [10**9, -(10**7), 1e12, [[1] * 9000], {"a": [10**6]}, float("inf")])
+def test_what_a_stranger_asks_for_is_not_built(monkeypatch: pytest.MonkeyPatch, value: Any) -> None:
+    """It could take hours, while the file is small."""
+
+    def built(*_: Any) -> Any:
+        raise AssertionError("it was built")
+
+    chosen = networks.choose("small_cnn", {})
+    monkeypatch.setattr(networks, "choose", lambda *_: chosen)  # a network with every option
+    monkeypatch.setattr(type(chosen), "build", built)
+    found = why(SMALL, {"network": {"name": "small_cnn", "blocks": value}})
+    assert found == "its tensors are not those of a network with such an option blocks: they are far fewer"
+    assert "it was built" in str(why(SMALL, {"network": {"name": "small_cnn", "blocks": 4096}}))
 
 
 class Code:

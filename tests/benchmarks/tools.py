@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import multiprocessing
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +110,16 @@ def dask_worker(address: str, folder: Path) -> None:
     asyncio.run(serve())
 
 
+def end_with_the_tests() -> None:
+    """Nobody looks at what a process does whose tests were killed."""
+    tests = multiprocessing.parent_process()
+    assert tests is not None
+    tests.join()
+    os._exit(1)
+
+
 if __name__ == "child":
     os.setsid()  # not hit by what the test process is sent
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=end_with_the_tests, daemon=True).start()
     globals()[call](*arguments)  # type: ignore[name-defined]  # noqa: F821  # given by `start`

@@ -21,7 +21,7 @@ from conversion.network import SpikingNetwork
 from conversion.recipes import recipe_from, recipe_names
 
 RECIPES = [name for name in recipe_names() if name != "ptq"]
-T = {"tdif": 64, "msat": 512}  # else 128
+T = {"tdif": 64, "fs": 64, "msat": 512}  # else 128
 
 
 class Call(nn.Module):
@@ -98,6 +98,7 @@ def test_one_layer_ends_at_the_closed_form(name: str, kind: str, reach: float) -
     expected = limit(x).clamp(min=-largest, max=largest)
     # Rounding, the first steps, and a fitted shift of half a spike.
     near = 0.02 * max(float(expected.abs().max()), 1.0)
+    near += layer.neuron.resolution * float(layer.threshold.max())  # of a finite number of levels
     steady = (
         largest if math.isinf(largest) else largest * layer.neuron.steady_per_step / layer.neuron.max_per_step
     )

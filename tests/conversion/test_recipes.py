@@ -21,6 +21,13 @@ PRESETS = {
         LateralInhibition(),
         "multi-level",
     ),
+    "spicalib-bo": (
+        Percentile(0.977),
+        SpikeCalibrated(20, 64, "fix"),
+        Zero(),
+        LateralInhibition(),
+        "multi-level",
+    ),
     "ptq": (Percentile(0.999), Quantiser(), Zero(), Gate(), "baseline"),
 }
 

@@ -146,10 +146,10 @@ def test_a_class_of_the_networks_own_code_is_refused_by_name(kind, x, tmp_path):
 
 
 def test_hooks_are_refused_by_the_path_of_their_module(x, tmp_path):
-    ann = small()
-    ann[0].register_forward_hook(lambda *_: None)
+    snn = convert(small(), "opi", x)
+    snn.plan.captured.get_submodule("0").register_forward_hook(lambda *_: None)
     with pytest.raises(SavedNetworkError, match="hooks of module '0'"):
-        convert(ann, "opi", x).save(tmp_path / "network.pt")
+        snn.save(tmp_path / "network.pt")
 
 
 def test_a_failed_write_leaves_the_file_before_it_whole(path, x, monkeypatch):

@@ -205,3 +205,10 @@ def test_another_part_may_be_converted_already(ann, x):
 def test_a_submodule_is_a_path(submodule, ann, x):
     with pytest.raises(SubmoduleError, match='submodule must be the path of a part, such as "backbone", got'):
         convert(ann, "opi", x, submodule=submodule)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+def test_a_scripted_part_is_named() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), torch.jit.script(nn.ReLU()))
+    with pytest.raises(CaptureError, match=r"the part '1' is compiled by torch\.jit"):
+        convert(network, "opi", torch.randn(1, 3, 4, 4))

@@ -57,3 +57,28 @@ def test_a_linear_layer_driven_by_spikes() -> None:
     assert ours.inputs_outputs == pytest.approx(found["inout_pj"])
     biases = 2 * 5 * energy.horowitz.access_pj(20)  # we move a membrane for each bias, they do not
     assert ours.membrane - biases == pytest.approx(found["potential_pj"])
+
+
+def test_operations_of_two_layers() -> None:
+    """Multiply-accumulates of the image's layer, accumulates of the layer that spikes drive."""
+    from spikingjelly.activation_based.op_counter import ACCounter, DispatchCounterMode, MACCounter
+
+    from conversion import convert
+
+    # No padding: their counter takes a multiplication with a padded zero for one, too, and so do we.
+    ann = nn.Sequential(nn.Conv2d(2, 4, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5, bias=False))
+    calibration, image = torch.rand(8, 2, 6, 6), torch.rand(1, 2, 6, 6)
+    snn = convert(ann, "opi", calibration)
+    (readout,) = snn.simulate(image, 7)
+    counts = network_of(snn.connectivity(image))
+    sent = readout.activity.spikes["1"]
+    macs, acs = MACCounter(), ACCounter()
+    with torch.no_grad(), DispatchCounterMode([macs, acs]):
+        ann[0](image)
+        spikes = torch.zeros(7, 64)
+        spikes.view(-1)[: int(sent)] = 1.0  # a spike costs the same wherever it is
+        ann[3](spikes)
+    run = energy.Run(readout.activity.spikes, readout.activity.synops, 7, "binary")
+    for name, multiply_add, add in (("operations", 4.6, 0.9), ("operations-int8", 0.3, 0.1)):
+        ours = total(energy.by_name(name).spiking(counts, run))
+        assert ours == pytest.approx(multiply_add * macs.get_total() + add * acs.get_total())

@@ -35,7 +35,7 @@ def of_spikes(
 
 
 def close(found: Breakdown, **expected: float) -> None:
-    expected = {"neurons": 0.0, **expected}
+    expected = {"neurons": 0.0, "functions": 0.0, **expected}
     assert vars(found) == pytest.approx(expected)
     assert found.total == pytest.approx(sum(expected.values()))
 
@@ -168,15 +168,6 @@ def test_sending_a_spike_costs_its_neuron_a_reset_and_a_write() -> None:
     assert list(found) == ["fc", "relu"]
     nothing = {"operations": 0.0, "addressing": 0.0, "weights": 0.0, "membrane": 0.0}
     close(found["relu"], neurons=1.0, inputs_outputs=10 * QUEUE, **nothing)
-
-
-def test_a_function_costs_its_neuron_a_multiplication_and_an_addition() -> None:
-    with_functions, without = (
-        MEMORY.spiking(network_of(FC), Run({"relu": 10.0}, {}, 4, "burst", 1, each))["relu"]
-        for each in ({"relu": 7.0}, {})
-    )
-    assert with_functions.neurons - without.neurons == pytest.approx(7 * 3.2)
-    assert replace(with_functions, neurons=0.0) == replace(without, neurons=0.0)
 
 
 def test_silence_costs_no_synaptic_energy() -> None:

@@ -129,6 +129,7 @@ def make_record(
             SourceLayer(name="pool", kind="pooling", units=50),
         ],
         "layers": [LayerCounts(name="fc", macs=1000.0, drive="spikes")],
+        "functions": [],
         "curve": [
             Point(
                 t=t,

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
+from conversion.neurons import Neuron, State
 from conversion.plan.fitted import Fitted
-from conversion.simulation.backend import Backend, Precision, Running, Schedule
+from conversion.simulation.backend import PRECISIONS, Backend, Precision, Running, Schedule
 from conversion.simulation.compiled.buffers import MOST_KEPT, Buffers
 from conversion.simulation.compiled.byte_layers import ByteLayers
+from conversion.simulation.compiled.layers import sent_in_kernel
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
 from conversion.simulation.compiled.prepared import Prepared, limits_here
 from conversion.simulation.compiled.schedule import by_rule, candidates, planes_for, uses_tables
@@ -36,8 +38,8 @@ class Compiled(Backend):
         return images.device.type == "cpu" and images.dtype == torch.float32 and kernel() is not None
 
     def runs(self, precision: Precision) -> bool:
-        """True for all precisions on a processor that multiplies bytes (AVX2 or AVX-512 VNNI)."""
-        return precision == "float32" or has_synapses()
+        """True for the precisions of CPUs on a processor that multiplies bytes (AVX2 or AVX-512 VNNI)."""
+        return precision == "float32" or (precision in PRECISIONS and has_synapses())
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -82,11 +84,18 @@ class Compiled(Backend):
             running.append(Walk(prepared.fitted.plan, runner, progress))
         return running
 
+    def sent(self, neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor:
+        """In a kernel, for neurons that fire in it."""
+        fits = current.dtype == torch.float32 and steps > 0
+        found = sent_in_kernel(neuron, current, steps, state) if fits else None
+        return super().sent(neuron, current, steps, state) if found is None else found
+
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
         """Fused layers hold spikes in bytes where they fit."""
         fused: dict[fx.Node, Fused] = {}
         for node, fusion in find_fusions(fitted, limits_here()).items():
             layer = fitted.layers[fitted.plan.roles[node].name]
-            fires = firing_of(layer.neuron) is not None and not layer.capped
+            inside = fusion.telescoped is None or fusion.telescoped.firing.inside
+            fires = inside and firing_of(layer.neuron) is not None and not layer.capped
             fused[node] = Fused(fusion.absorbed, fits_bytes(layer.neuron), fires)
         return footprint(fitted, values, fused)

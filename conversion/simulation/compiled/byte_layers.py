@@ -23,7 +23,14 @@ from conversion.simulation.compiled.layers import Summand, Synapses, run_layer
 from conversion.simulation.compiled.pooling import can_pool, pool_bytes
 from conversion.simulation.compiled.population import Population
 from conversion.simulation.compiled.prepared import Prepared
-from conversion.simulation.fused.firing import MOST_IN_BYTES, Firing, firing_of, fits_bytes
+from conversion.simulation.fused.firing import (
+    MEANS,
+    MOST_IN_BYTES,
+    Firing,
+    Telescoped,
+    firing_of,
+    fits_bytes,
+)
 from conversion.simulation.fused.fusion import Fusion
 from conversion.simulation.pytorch.layers import NAME as PYTORCH
 from conversion.simulation.pytorch.layers import TorchLayers, with_time
@@ -69,6 +76,9 @@ class ByteLayers:
         self._coding = self._plan.neuron.coding
         self._signed = prepared.least < 0
         self._populations: dict[fx.Node, Population] = {}
+        self._arrived: dict[
+            fx.Node, Population
+        ] = {}  # sums of currents, where a function waits for their mean
 
     @property
     def absorbed(self) -> Set[fx.Node]:
@@ -91,7 +101,7 @@ class ByteLayers:
             shape = synapses.output_shape(source.shape)
             currents, _ = run_layer(shape, source.steps, (source, synapses), (), None, self._buffers)
             self._progress.ran[self._plan.roles[node].name] = BYTES
-            return Signal(currents, source.steps)
+            return Signal(currents[:, : synapses.outputs], source.steps)
         if self.moves(node):
             moved = self.moved(node, values)
             if moved is not None:
@@ -152,7 +162,9 @@ class ByteLayers:
         """A neuron layer with everything that flows into it."""
         name = self._plan.roles[node].name
         layer = self.prepared.fitted.layers[name]
-        threshold = layer.threshold
+        between = fusion.telescoped
+        outside = between is not None and not between.firing.inside
+        threshold = torch.ones(1) if outside else layer.threshold  # units of what is summed
         summands = [self.summand(values[addend], threshold, node) for addend in fusion.addends]
         drive: tuple[Spikes, Synapses] | None = None
         if fusion.synapses is not None:
@@ -167,9 +179,12 @@ class ByteLayers:
         if layer.offset is not None:
             constant = layer.offset.expand(shape).contiguous()
             summands.append(self.summand(Signal(constant, 1), threshold, node))
-        firing = self.firing(layer)
+        firing = self.firing(layer) if between is None else between.firing
         if firing is not None:
-            neurons = self.population(node, shape, layer, firing, _layout)
+            neurons = self.population(node, shape, layer, fusion, firing, _layout)
+            if between is not None and outside:
+                summands, drive = [self._answer(node, between, shape, steps, drive, summands)], None
+                threshold = layer.threshold
             spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers)
             assert counts is not None
             self._progress.ran[name] = BYTES
@@ -184,6 +199,23 @@ class ByteLayers:
         if not fits_bytes(layer.neuron):
             return Signal((fired * threshold).flatten(0, 1), steps)
         return Spikes(fired.flatten(0, 1).to(torch.int8), steps, threshold, self._signed)
+
+    def _answer(
+        self,
+        node: fx.Node,
+        between: Telescoped,
+        shape: list[int],
+        steps: int,
+        drive: tuple[Spikes, Synapses] | None,
+        summands: list[Summand],
+    ) -> Summand:
+        """F(mean current so far) in every step, for a function that the kernel does not know."""
+        if node not in self._arrived:
+            zeros = _layout("arrived", torch.zeros(shape))
+            self._arrived[node] = Population(Firing(MEANS), [zeros])
+        means, _ = run_layer(shape, steps, drive, summands, self._arrived[node], self._buffers)
+        answer = Signal(between.function(means), steps)
+        return self.summand(answer, self.prepared.fitted.layers[self._plan.roles[node].name].threshold, node)
 
     def dense(self, node: fx.Node, source: Signal) -> Signal:
         """Output of a layer with weights for a signal that is no spikes, in PyTorch."""
@@ -220,13 +252,24 @@ class ByteLayers:
         return firing_of(layer.neuron) if self._progress.before is None and not layer.capped else None
 
     def population(
-        self, node: fx.Node, shape: list[int], layer: SpikingLayer, firing: Firing, layout: Layout
+        self,
+        node: fx.Node,
+        shape: list[int],
+        layer: SpikingLayer,
+        fusion: Fusion,
+        firing: Firing,
+        layout: Layout,
     ) -> Population:
         """Neurons of a layer as the kernel keeps them, first as steps before the read-out left them."""
         if node not in self._populations:
             state = self._progress.states.pop(node, None) or layer.neuron.start(layer.initial.expand(shape))
             if node in self.reference.factors:
                 state = state | {"v": state["v"].masked_fill(self.reference.factors[node] == 0, SILENT)}
+            if fusion.telescoped is not None:
+                ceiling = (fusion.telescoped.ceiling / layer.threshold).expand(shape)
+                state = (
+                    state | {"ceiling": ceiling} | dict.fromkeys(("arrived", "answer"), torch.zeros(shape))
+                )
             self._populations[node] = Population.of(firing, state, layout)
         return self._populations[node]
 

@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from conversion.neurons import Neuron, State
 from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.backend import Precision
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, Addend, LayerJob
 from conversion.simulation.compiled.population import Population
+from conversion.simulation.fused.firing import MEANS, MOST_IN_BYTES, firing_of
 from conversion.simulation.fused.fixed_point import WEIGHT_BYTES, FixedPoint, fixed_point
 
 
@@ -28,12 +30,14 @@ class Synapses:
     """
 
     fixed: FixedPoint
-    weights: Tensor  # int8, see `_packed` and `_packed_in_tiles`
+    weights: Tensor  # int8, see `_packed` and `_packed_in_tiles`; int32 of a depthwise layer
     shift: Tensor  # int32 [kernel_h, C'], what makes up for 128 more spikes of every input, modulo 2^32
     digits: int  # bytes of a weight
     vectors: int
+    depthwise: bool  # weights are int32 [kernel_h, kernel_w, C'], one filter a channel
     tiled: bool  # weights are in tiles, for the processor's matrix unit
     largest: int  # most spikes of one neuron in one step, of either sign
+    outputs: int  # channels of the layer; beyond them, silent ones fill the last register
     geometry: dict[str, int]
 
     def output_shape(self, shape: Sequence[int]) -> list[int]:
@@ -54,10 +58,10 @@ def pack(
     most: int = 1,
     least: int = 0,
 ) -> Synapses:
-    """Pack a Conv2d (ungrouped, zero padding) or Linear layer.
+    """Pack a Conv2d (ungrouped or depthwise, zero padding) or Linear layer.
 
     Args:
-        module: the layer; outputs are a multiple of CHANNEL_MULTIPLE, inputs of 4.
+        module: the layer; inputs are a multiple of 4. Outputs are filled up to one of CHANNEL_MULTIPLE.
         spike_value: value of one incoming spike, [1, C, ...] or [1, 1, ...].
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine weights are, see `conversion.simulation.fused.fixed_point`.
@@ -65,6 +69,8 @@ def pack(
         least: fewest; negative where spikes are taken back.
     """
     fixed = fixed_point(module, spike_value, threshold, precision, most, least)
+    real = len(fixed.bias)
+    fixed = _filled(fixed, -real % CHANNEL_MULTIPLE)
     geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
         given = getattr(module, name, (default, default))
@@ -74,12 +80,26 @@ def pack(
     # Two digits fill the four sums that a matrix unit adds up at once, as do two vectors of one digit.
     vectors = 2 if outputs % (2 * lanes) == 0 and not (tiled and digits == 2) else 1
     by_tap = fixed.weights.permute(2, 3, 1, 0)
-    if tiled:
+    depthwise = getattr(module, "groups", 1) > 1
+    if depthwise:
+        packed, tiled = by_tap[:, :, 0].contiguous(), False
+    elif tiled:
         packed = _packed_in_tiles(by_tap, digits, vectors, joined=geometry["dilation_w"] == 1)
     else:
         packed = _packed(by_tap, digits, vectors, lanes)
     shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
-    return Synapses(fixed, packed, shift, digits, vectors, tiled, max(most, -least), geometry)
+    return Synapses(
+        fixed, packed, shift, digits, vectors, depthwise, tiled, max(most, -least), real, geometry
+    )
+
+
+def _filled(fixed: FixedPoint, more: int) -> FixedPoint:
+    """The same with some more output channels, of no weight."""
+    if not more:
+        return fixed
+    weights = F.pad(fixed.weights, (0, 0, 0, 0, 0, 0, 0, more))
+    scale, bias = F.pad(fixed.scale, (0, more), value=1.0), F.pad(fixed.bias, (0, more))
+    return FixedPoint(weights.contiguous(), scale.contiguous(), bias.contiguous(), fixed.precision)
 
 
 def _packed(weights: Tensor, digits: int, vectors: int, lanes: int) -> Tensor:
@@ -136,11 +156,11 @@ def run_layer(
         steps: T.
         drive: spikes and the packed weights that they reach; None for a layer that only sums.
         summands: what else flows in.
-        neurons: fire these, with states [B, H', W', C']; None for plain currents.
+        neurons: fire these, with states [B, H', W', C'], or average what arrives; None for plain currents.
         buffers: where memory of the result comes from; None for PyTorch's allocator.
 
     Returns:
-        Spikes (int8) or currents (float32) [T * B, C', H', W'], and the sizes of spikes summed over
+        Spikes (int8), currents or means (float32) [T * B, C', H', W'], and the sizes of spikes summed over
         time and images [C', H', W'].
     """
     library = kernel()
@@ -166,7 +186,7 @@ def run_layer(
         layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
         layer.bias, layer.shift = pointer(synapses.fixed.bias), pointer(synapses.shift)
         layer.digits, layer.vectors, layer.largest = synapses.digits, synapses.vectors, synapses.largest
-        layer.tiled = int(synapses.tiled)
+        layer.depthwise, layer.tiled = int(synapses.depthwise), int(synapses.tiled)
         for name, value in synapses.geometry.items():
             setattr(layer, name, value)
     layer.addends = len(summands)
@@ -178,19 +198,42 @@ def run_layer(
         varies = signal.steps > 1 or steps == 1
         scale = pointer(summand.scale.contiguous())
         layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, int(is_spikes))
-    kind = torch.int8 if neurons else torch.float32
+    fires = neurons is not None and neurons.firing.kind != MEANS
+    kind = torch.int8 if fires else torch.float32
     result = (buffers or Buffers(0)).empty((steps * images, height, width, outputs), kind)
     counts = None
-    if neurons is None:
+    if neurons is not None:
+        neurons.enter(layer.neurons, steps)
+    if not fires:
         layer.currents = pointer(result)
     else:
         counts = torch.zeros(height, width, outputs)
-        neurons.enter(layer.neurons, steps)
         layer.fired, layer.counts = pointer(result), pointer(counts)
     library.run_layer(ctypes.byref(layer), torch.get_num_threads())
     if len(shape) == 2:
         return result.flatten(1), counts.flatten() if counts is not None else None
     return result.permute(0, 3, 1, 2), counts.permute(2, 0, 1) if counts is not None else None
+
+
+def sent_in_kernel(neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor | None:
+    """`Backend.sent` for float32 on a CPU; None where the kernel does not fire these neurons."""
+    firing = firing_of(neuron)
+    rows, left = divmod(current[0].numel(), CHANNEL_MULTIPLE)
+    if firing is None or left or not rows:
+        return None
+    in_rows = (
+        rows,
+        1,
+        CHANNEL_MULTIPLE,
+    )  # any sixteen neurons fill a register: what they get has no channels
+    values = Signal(current.reshape(-1, *in_rows).permute(0, 3, 1, 2), len(current))
+    neurons = Population.of(firing, state, lambda _, value: value.reshape(1, *in_rows).contiguous().clone())
+    one = torch.ones(CHANNEL_MULTIPLE)
+    fired, _ = run_layer((1, CHANNEL_MULTIPLE, rows, 1), steps, None, [Summand(values, one)], neurons)
+    least_and_most = steps * max(firing.most, firing.back)
+    kind = torch.int8 if least_and_most <= MOST_IN_BYTES else torch.int32  # sums of bytes are vectorised
+    total = fired.permute(0, 2, 3, 1).reshape(steps, *current.shape[1:]).sum(0, dtype=kind)
+    return total.to(current.dtype)
 
 
 def channels_last(value: Tensor) -> Tensor:

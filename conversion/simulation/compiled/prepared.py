@@ -38,7 +38,9 @@ class Prepared:
         self.synapses: dict[fx.Node, Synapses] = {}
         for neuron, fusion in self.fusions.items():
             if fusion.synapses is not None:
-                self._pack(fusion.synapses, fitted.layers[plan.roles[neuron].name].threshold)
+                inside = fusion.telescoped is None or fusion.telescoped.firing.inside
+                threshold = fitted.layers[plan.roles[neuron].name].threshold
+                self._pack(fusion.synapses, threshold if inside else torch.ones(1))
         for node in plan.nodes_of(Kind.WEIGHTED):
             if node not in self.absorbed and is_spike_driven(fitted, limits, node):
                 self._pack(node, torch.ones(1))
@@ -55,4 +57,12 @@ class Prepared:
 
 def limits_here() -> Limits:
     """Layers that the kernels run on this machine."""
-    return Limits(has_synapses(), CHANNEL_MULTIPLE, MAX_CHANNELS, MAX_ADDENDS)
+    return Limits(
+        has_synapses(),
+        CHANNEL_MULTIPLE,
+        MAX_CHANNELS,
+        MAX_ADDENDS,
+        telescopes=True,
+        depthwise=True,
+        fills=True,
+    )

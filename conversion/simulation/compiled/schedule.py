@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from conversion.graph.operations import Kind
 from conversion.neurons import Neuron
 from conversion.plan.fitted import Fitted
 from conversion.simulation.backend import (
@@ -26,6 +27,7 @@ from conversion.simulation.compiled.lanes import VECTOR, fits_planes, lanes_for,
 from conversion.simulation.compiled.native import byte_lanes, has_synapses, has_tables, has_tiles
 from conversion.simulation.compiled.table_layers import TABLES
 from conversion.simulation.fused.firing import firing_of, range_of
+from conversion.simulation.fused.fusion import is_depthwise
 
 _INDEX_BYTES = 1 / 3  # of a spike in the table kernel
 # Processor time of the table kernel, for one plane in full registers, over that of the byte kernel, measured
@@ -62,6 +64,13 @@ def uses_tables(images: int, chunk: int, precision: Precision, planes: int) -> b
     return _TABLES[byte_lanes()][precision] * planes < filled
 
 
+def _mixes(fitted: Fitted) -> bool:
+    """True where layers that only the byte kernel runs would unpack bits and pack them again."""
+    captured = fitted.plan.captured
+    weighted = [node for node in fitted.plan.nodes_of(Kind.WEIGHTED) if node.op == "call_module"]
+    return any(is_depthwise(captured.get_submodule(str(node.target))) for node in weighted)
+
+
 def fits_tables(images: int, planes: int) -> bool:
     """True where sums can be looked up: a register holds the images, and planes of bits the spikes."""
     return 0 < images <= VECTOR and planes > 0 and has_tables() and has_synapses()
@@ -78,7 +87,7 @@ def by_rule(fitted: Fitted, images: Tensor, chunk: int, precision: Precision) ->
     """
     if not len(images):
         return Schedule(1, chunk, BYTES)
-    planes = planes_for(fitted.neurons)
+    planes = 0 if _mixes(fitted) else planes_for(fitted.neurons)
     spikes = largest_layer(fitted.plan, images) * chunk  # of one image
     lanes = VECTOR
     while lanes > 4 and lanes * spikes * _INDEX_BYTES > CACHE_BYTES:

@@ -88,11 +88,17 @@ class TableLayers:
         if fusion is not None:
             return self._fused(node, fusion, values, steps)
         if node in self._prepared.synapses:
+            if self._prepared.synapses[node].depthwise:
+                return self._bytes.evaluate(node, values, steps)
             source = values[node.all_input_nodes[0]]
             drive = self._drive(node, source)
             if drive is not None:
-                shape = drive[1].synapses.output_shape(source.shape)
-                return run_tables(shape, source.steps, self._lanes, drive, (), None)
+                synapses = drive[1].synapses
+                shape = synapses.output_shape(source.shape)
+                currents = run_tables(shape, source.steps, self._lanes, drive, (), None)
+                if synapses.outputs == shape[1]:
+                    return currents
+                return Signal(currents.data[:, : synapses.outputs], source.steps)
         if self._bytes.moves(node):
             moved = self._moved(node, values)
             if moved is not None:
@@ -134,8 +140,9 @@ class TableLayers:
     def _fused(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
         name = self._plan.roles[node].name
         layer = self._prepared.fitted.layers[name]
-        firing = self._bytes.firing(layer)
-        if firing is None:
+        firing = self._bytes.firing(layer) if fusion.telescoped is None else fusion.telescoped.firing
+        depthwise = fusion.synapses is not None and self._prepared.synapses[fusion.synapses].depthwise
+        if firing is None or not firing.inside or depthwise:  # one filter a channel has no sums to look up
             return self._bytes.fused(node, fusion, values, steps)
         summands = [
             self._lane_summand(addend, values[addend], layer.threshold, node) for addend in fusion.addends
@@ -152,7 +159,7 @@ class TableLayers:
             offset = Signal(layer.offset.expand(shape), 1)
             summands.append(self._lane_summand(node, offset, layer.threshold, node))
         neurons = LaneNeurons(
-            self._bytes.population(node, shape, layer, firing, self._layout), layer.threshold
+            self._bytes.population(node, shape, layer, fusion, firing, self._layout), layer.threshold
         )
         spikes = run_tables(shape, steps, self._lanes, drive, summands, neurons)
         assert isinstance(spikes, PackedSpikes)

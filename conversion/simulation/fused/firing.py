@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from conversion.functions.elementwise import Elementwise
 from conversion.neurons import (
     Burst,
     DifferentialMultiThreshold,
@@ -14,9 +16,12 @@ from conversion.neurons import (
     Neuron,
     Signed,
     SpikeCalibrated,
+    Tracking,
 )
 
 BINARY, BURST, SIGNED, CALIBRATED, LEAKY, DIFFERENTIAL = range(1, 7)  # kinds in neurons.h
+ROUNDING, TRACKING, BOUNDED, MEANS = range(7, 11)
+OF_SUM, GIVEN = range(2)  # variants of TRACKING
 _VARIANTS = ("fix", "cons", "code")
 _BYTE = range(-128, 128)
 MOST_IN_BYTES = 127  # spikes of one neuron in one step
@@ -44,6 +49,43 @@ class Firing:
     states: tuple[str, ...] = ("v",)
     graded: bool = False
 
+    @property
+    def inside(self) -> bool:
+        """True where the kernel does all that follows the sum of currents, also a telescoped function."""
+        return self.kind != TRACKING or self.variant != GIVEN
+
+
+@dataclass(frozen=True)
+class Telescoped:
+    """Neurons that receive increments of t F(mean current so far).
+
+    Attributes:
+        function: F.
+        firing: the neurons; with `inside`, F is evaluated in the kernel, else it is given F(mean).
+        ceiling: upper bound of F in units of the activation, where `firing` knows one.
+    """
+
+    function: Elementwise
+    firing: Firing
+    ceiling: float = math.inf
+
+
+def telescoped(neuron: Neuron, function: Elementwise) -> Telescoped | None:
+    """How the kernels fire a neuron behind a telescoped function; None if they do not."""
+    plain = firing_of(neuron)
+    if plain is None or plain.kind != ROUNDING:
+        return None
+    tracking = replace(plain, kind=TRACKING, states=("v", "arrived", "answer"))
+    match function:
+        case Elementwise("relu"):
+            return Telescoped(function, tracking)
+        case Elementwise("leaky_relu", (float() | int() as slope,)):
+            return Telescoped(function, replace(tracking, bound=float(slope)))
+        case Elementwise("hardtanh", (0 | 0.0, float() | int() as high)):
+            states = (*tracking.states, "ceiling")
+            return Telescoped(function, replace(tracking, kind=BOUNDED, states=states), float(high))
+    return Telescoped(function, replace(tracking, variant=GIVEN))
+
 
 def firing_of(neuron: Neuron) -> Firing | None:
     """How the kernels fire a neuron; None if they do not."""
@@ -69,6 +111,8 @@ def _firing_of(neuron: Neuron) -> Firing | None:
         case DifferentialMultiThreshold():
             most, states = neuron.max_per_step, ("v", "input", "output", "rest")
             return Firing(DIFFERENTIAL, most, most, neuron.share, states=states, graded=True)
+        case Tracking():
+            return Firing(ROUNDING, neuron.gamma, neuron.gamma)
     return None
 
 

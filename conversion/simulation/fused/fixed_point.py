@@ -48,7 +48,7 @@ def fixed_point(
     most: int = 1,
     least: int = 0,
 ) -> FixedPoint:
-    """Fixed-point weights of a Conv2d (ungrouped) or Linear layer.
+    """Fixed-point weights of a Conv2d or Linear layer.
 
     A weight is off by at most half of `scale`. For int8, scale is the largest weight of its output
     channel over 127. For int16 it is as fine as sums over a block of inputs (see `blocks`) allow. For
@@ -68,7 +68,9 @@ def fixed_point(
     weight = weight.view(*weight.shape, *[1] * (4 - weight.ndim))
     outputs, inputs = weight.shape[:2]
     in_thresholds = 1.0 / threshold.double().flatten().expand(outputs)
-    weight = weight * spike_value.double().flatten().expand(inputs)[None, :, None, None]
+    groups = getattr(layer, "groups", 1)
+    arriving = spike_value.double().flatten().expand(groups * inputs).view(groups, inputs)
+    weight = weight * arriving.repeat_interleave(outputs // groups, 0)[:, :, None, None]
     weight = weight * in_thresholds[:, None, None, None]
     bias = torch.zeros(outputs) if layer.bias is None else layer.bias.detach() * in_thresholds
     scale = _scale(weight, precision, most, least)

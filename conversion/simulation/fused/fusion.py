@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from conversion.functions.elementwise import Elementwise
 from conversion.graph.operations import Kind
 from conversion.plan.fitted import Fitted
 from conversion.plan.plan import Plan
+from conversion.simulation.fused.firing import Telescoped, telescoped
 
 _ADDITIONS = (operator.add, torch.add, "add")
 
@@ -30,12 +32,18 @@ class Limits:
         channels: output channels are a multiple of this.
         most_inputs: most input channels.
         most_addends: most values that are added to the output of a layer with weights.
+        telescopes: neurons behind telescoped functions fire in them, see `firing.telescoped`.
+        depthwise: they add up layers with one filter a channel, too.
+        fills: output channels of layers that no neurons follow directly may be of any number.
     """
 
     synapses: bool
     channels: int
     most_inputs: int
     most_addends: int
+    telescopes: bool = False
+    depthwise: bool = False
+    fills: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class Fusion:
     synapses: fx.Node | None  # layer with weights, driven by spikes
     addends: tuple[fx.Node, ...]  # values added to its output
     absorbed: frozenset[fx.Node]  # operations that are not run on their own
+    telescoped: Telescoped | None = None  # what comes between the sum and the neurons
 
 
 def find_fusions(fitted: Fitted, limits: Limits) -> dict[fx.Node, Fusion]:
@@ -53,8 +62,7 @@ def find_fusions(fitted: Fitted, limits: Limits) -> dict[fx.Node, Fusion]:
     return {
         node: fusion
         for node in plan.nodes_of(Kind.NEURON)
-        if plan.telescoped(node) is None
-        and plan.roles[node].axis == 1
+        if (plan.roles[node].axis == 1 or len(plan.shapes[node]) == 2)
         and has_kernel_shape(plan.shapes[node], limits)
         and (fusion := _fusion(fitted, limits, node)) is not None
     }
@@ -66,27 +74,38 @@ def has_kernel_shape(shape: torch.Size, limits: Limits) -> bool:
 
 
 def is_spike_driven(fitted: Fitted, limits: Limits, node: fx.Node) -> bool:
-    """True for a layer that the kernels can run: ungrouped, zero padding, spikes of one size as input."""
+    """True for a layer that the kernels can run: zero padding, spikes of one size as input."""
     plan = fitted.plan
     role = plan.roles.get(node)
     if role is None or role.kind is not Kind.WEIGHTED or node.op != "call_module" or not limits.synapses:
         return False
     module: Any = plan.captured.get_submodule(str(node.target))
     if isinstance(module, nn.Conv2d):
-        suits = module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+        ungrouped = module.groups == 1 or (limits.depthwise and is_depthwise(module))
+        suits = ungrouped and module.padding_mode == "zeros" and not isinstance(module.padding, str)
     else:
         suits = isinstance(module, nn.Linear) and len(plan.shapes[node]) == 2
     source = node.args[0] if node.args else None
-    if not suits or not has_kernel_shape(plan.shapes[node], limits) or not isinstance(source, fx.Node):
+    fits = limits.fills or has_kernel_shape(plan.shapes[node], limits)
+    if not suits or not fits or len(plan.shapes[node]) not in (2, 4) or not isinstance(source, fx.Node):
         return False
-    channels = module.weight.shape[1]
+    channels = module.weight.shape[1] * getattr(module, "groups", 1)
     return (
         fitted.spike_values.get(source) is not None and channels % 4 == 0 and channels <= limits.most_inputs
     )
 
 
+def is_depthwise(module: nn.Module) -> bool:
+    """True for a convolution with one filter for each channel."""
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels == module.out_channels
+
+
 def _fusion(fitted: Fitted, limits: Limits, neuron: fx.Node) -> Fusion | None:
     plan = fitted.plan
+    function = plan.telescoped(neuron)
+    between = None if function is None else _telescoped(fitted, neuron, function)
+    if function is not None and (between is None or not limits.telescopes):
+        return None
     absorbed: set[fx.Node] = set()
     summands: list[fx.Node] = []
     pending = [neuron.all_input_nodes[0]]
@@ -104,7 +123,21 @@ def _fusion(fitted: Fitted, limits: Limits, neuron: fx.Node) -> Fusion | None:
     same_shape = all(plan.shapes[node][1:] == plan.shapes[neuron][1:] for node in summands)
     if not same_shape or len(addends) > limits.most_addends:
         return None
-    return Fusion(synapses, addends, frozenset(absorbed | ({synapses} if synapses else set())))
+    return Fusion(synapses, addends, frozenset(absorbed | ({synapses} if synapses else set())), between)
+
+
+def _telescoped(fitted: Fitted, neuron: fx.Node, function: Elementwise) -> Telescoped | None:
+    """Neurons behind a function, where nothing comes in between: no offset, no steps before the read-out."""
+    layer = fitted.layers[fitted.plan.roles[neuron].name]
+    method = fitted.plan.method
+    if (
+        layer.offset is not None
+        or layer.capped
+        or method.initial.steps
+        or fitted.plan.neuron.coding.needs_rest
+    ):
+        return None
+    return telescoped(layer.neuron, function)
 
 
 def _is_plain_sum(plan: Plan, node: fx.Node) -> bool:

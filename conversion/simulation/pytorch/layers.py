@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
+from conversion.functions.differential import DifferentialTelescope
 from conversion.functions.telescope import Telescope
 from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
@@ -19,7 +20,7 @@ from conversion.graph.unpooling import max_unpool
 from conversion.plan.fitted import Fitted
 from conversion.plan.plan import max_pool_of
 from conversion.pooling import MaxPool, running_sum
-from conversion.signals.coding import RATE
+from conversion.signals.coding import RATE, Changes
 from conversion.signals.signals import Signal, fold, map_structure, over_time, signals_in
 from conversion.simulation.walk import WalkState
 
@@ -104,8 +105,12 @@ class TorchLayers:
 
     def spikes(self, node: fx.Node, name: str, current: Signal, steps: int) -> Tensor:
         """The same in thresholds, [T, B, ...]."""
-        layer, current = self._fitted.layers[name], self.received(node, name, current, steps)
-        timed = current.timed if layer.offset is None else current.timed + layer.offset
+        return self.driven(node, name, self.received(node, name, current, steps), steps)
+
+    def driven(self, node: fx.Node, name: str, received: Signal, steps: int) -> Tensor:
+        """The same from what a layer receives, with the layer's offset still to come."""
+        layer = self._fitted.layers[name]
+        timed = received.timed if layer.offset is None else received.timed + layer.offset
         return self.fire(node, name, timed / layer.threshold, steps)
 
     def received(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
@@ -120,10 +125,15 @@ class TorchLayers:
         operation = operation_of(self._plan.captured, node)
         if all(source in self._progress.constant for source in node.all_input_nodes):
             return _constant(operation, args, kwargs)
-        return self._telescope(node).advance(operation, args, kwargs, steps)
+        together = not self._plan.roles[node].moved
+        return self._telescope(node).advance(operation, args, kwargs, steps, together)
 
     def _telescope(self, node: fx.Node) -> Telescope:
-        return self._progress.telescopes.setdefault(node, Telescope())
+        if node not in self._progress.telescopes:
+            coding = self._coding
+            new = DifferentialTelescope(coding) if isinstance(coding, Changes) else Telescope()
+            self._progress.telescopes[node] = new
+        return self._progress.telescopes[node]
 
     def fire(self, node: fx.Node, name: str, current: Tensor, steps: int) -> Tensor:
         """Spikes [T, B, ...] from currents in thresholds, [T, B, ...] or [1, B, ...] if constant."""

@@ -1,5 +1,5 @@
 // The columns of the ranking: what a row shows in each, and how rows are sorted by it.
-import { reference } from "./data.mjs";
+import { data, reference } from "./data.mjs";
 import {
   bounds,
   known,
@@ -27,8 +27,15 @@ export function parity(f, value) {
   return known(value) ? steps(value) : NEVER;
 }
 
+// Whether accuracy and energy of a row are of unlike precision: the model charges weights of another width.
+export function isUnlike(f, model) {
+  const [measured, charged] = [f.row.weightBits, data.chargedBits?.[model]];
+  return known(f.energy[model]) && known(measured) && known(charged) && measured !== charged;
+}
+
 export function energyAtParity(f, model) {
-  return f.stepsOne === null && !known(f.energy[model]) ? NEVER : times(f.energy[model]);
+  if (!known(f.energy[model])) return f.stepsOne === null ? NEVER : UNKNOWN;
+  return times(f.energy[model]) + (isUnlike(f, model) ? "‡" : "");
 }
 
 export const stepBounds = (f, interval) => (isTimeless(f) ? "" : bounds(interval, steps));
@@ -46,6 +53,10 @@ const energyColumn = (id, model) => ({
   value: (f) => f.energy[model],
   text: (f) => energyAtParity(f, model),
   small: (f) => energyBounds(f, model),
+  hint: (f) =>
+    isUnlike(f, model)
+      ? `accuracy with ${f.row.weightBits}-bit weights, energy of ${data.chargedBits[model]}-bit ones`
+      : null,
 });
 
 // One column of time steps to parity.

@@ -32,7 +32,8 @@ def test_every_recipe_can_be_described(name):
         part = getattr(recipe, kind)
         assert f"{kind}: {part.name}\n" in text
         for key, value in part.as_dict().items():
-            assert key == "name" or f"{key} = {value}" in text
+            shown = tuple(value) if isinstance(value, list) else value
+            assert key == "name" or f"{key} = {shown}" in text
     assert "  \n\n\n" not in text
 
 
@@ -83,10 +84,10 @@ def test_names_and_mappings_are_read_as_matrices_have_them():
 
 def test_parameters_show_value_default_and_range():
     lines = parameters(SpikeCalibrated(gamma=10))
-    assert lines[0] == ("  gamma = 10", "default 5", "searched from 1 to 20")
+    assert lines[0] == ("  gamma = 10", "default 5", "searched from 1 to 40")
     assert lines[2] == ("  variant = fix", "", "one of fix, cons, code")
     p, per_channel = parameters(Percentile())
-    assert p == ("  p = 0.999", "", "searched from 0.95 to 1.0")
+    assert p == ("  p = 0.999", "", "searched from 0.9 to 1.0")
     assert per_channel == ("  per_channel = False", "", "")
 
 
@@ -103,6 +104,11 @@ def test_needs_are_read_off_the_parts():
     assert needs(recipe_from("srp"))["ANN"] == "trained with an activation made for conversion"
     assert needs(recipe_from("dcgs"))["steps before"].startswith("1 before")
     assert needs(recipe_from("delay-spike"))["input"].startswith("the whole window")
+    assert "latency" not in plain
+    assert needs(recipe_from("parallel"))["latency"] == (
+        "at T = 16, 160 steps for 10 layers that wait for each other; pipelined, an answer every 16"
+    )
+    assert "176 steps for 10 layers that wait" in needs(recipe_from("tdif"))["latency"]
     assert needs(recipe_from("ptq"))["spikes"] == "none"
     assert plain["limit"] == "clips activations above their quantile 0.999"
     assert needs(recipe_from("maxnorm"))["limit"] == "the ANN"
@@ -123,6 +129,7 @@ def test_what_is_not_measured_is_said(tmp_path, monkeypatch):
 
 def test_published_recipes_are_ours_and_networks_are_ours_or_known_not_to_be():
     foreign = {"mobilenet", "mobilenet_v2", "tiny_yolo", "retinanet_resnet50_fpn", "fcos_resnet50_fpn"}
+    foreign |= {"vit_small_patch16"}
     foreign |= {f"{head}_resnet{depth}" for head in ("fcn", "deeplab") for depth in (18, 34, 50)}
     presets = set(recipe_names())
     for curve in load_published():

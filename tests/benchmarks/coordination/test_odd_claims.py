@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -201,6 +202,52 @@ def test_a_process_that_is_stopped_holds_no_longer_than_its_heartbeat(tmp_path: 
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize("target", ["/proc/uptime", "mine", "itself"])
+def test_a_link_is_no_claim_and_beats_only_as_it_changes(tmp_path: Path, target: str) -> None:
+    """What it leads to may change for ever, or belong to a process that lives."""
+    path = write(tmp_path, content())
+    path.rename(path.with_name("mine"))
+    path.symlink_to({"mine": path.with_name("mine"), "itself": path}.get(target, Path(target)))
+    assert is_held(tmp_path)
+    silent = time.time() - SILENCE - 5
+    os.utime(path, (silent, silent), follow_symlinks=False)
+    assert not is_held(tmp_path)
+
+
+def test_a_claim_that_nobody_can_look_at_does_not_hold_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a network disk that has lost a file."""
+    write(tmp_path, content())
+    monkeypatch.setattr(claims_module, "SILENCE", 0.2)
+
+    def lost(*_: Any) -> Any:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", lost)
+        assert not Claims(tmp_path).find(KEY).stale
+        time.sleep(0.3)
+        assert Claims(tmp_path).find(KEY).stale
+
+
+def test_a_claim_that_could_not_be_removed_ends_while_its_owner_lives_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Claims(tmp_path).take(KEY, "mine")
+
+    def failing(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claims_module, "_remove", failing)
+        claim.release()
+    assert is_held(tmp_path)
+    silent = time.time() - SILENCE - 5
+    os.utime(claim.path, (silent, silent))
+    assert not is_held(tmp_path)
 
 
 def test_setting_the_clock_kills_nobody(tmp_path: Path) -> None:

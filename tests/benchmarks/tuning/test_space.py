@@ -13,19 +13,19 @@ from conversion.search import Choices, NumberRange
 
 def test_a_recipe_is_searched_over_what_its_parts_declare():
     space = RecipeSpace(recipe_from("spicalib"), 32)
-    assert space.ranges["scale.p"] == NumberRange(0.95, 1.0)
+    assert space.ranges["scale.p"] == NumberRange(0.9, 1.0)
     assert space.ranges["scale.per_channel"] == Choices((False, True))
-    assert space.ranges["neuron.gamma"] == NumberRange(1, 20, integer=True)
+    assert space.ranges["neuron.gamma"] == NumberRange(1, 40, integer=True)
     assert space.ranges["neuron.allowance"] == NumberRange(2, 32, integer=True, log=True)
     assert set(space.ranges["neuron.variant"].values) == {"fix", "cons", "code"}
 
 
 def test_the_search_starts_from_the_recipes_own_values():
-    recipe = recipe_from({"preset": "burst", "neuron": {"gamma": 40}, "scale": {"p": 0.9}})
+    recipe = recipe_from({"preset": "burst", "neuron": {"gamma": 60}, "scale": {"p": 0.8}})
     space = RecipeSpace(recipe, 8)
-    assert space.first[0]["neuron.gamma"] == 40
-    assert space.ranges["neuron.gamma"] == NumberRange(2, 40, integer=True)  # widened to hold it
-    assert space.ranges["scale.p"] == NumberRange(0.9, 1.0)
+    assert space.first[0]["neuron.gamma"] == 60
+    assert space.ranges["neuron.gamma"] == NumberRange(2, 60, integer=True)  # widened to hold it
+    assert space.ranges["scale.p"] == NumberRange(0.8, 1.0)
     assert space.suggest(optuna.trial.FixedTrial(space.first[0])) == recipe
 
 
@@ -33,7 +33,7 @@ def test_only_what_is_asked_for_is_searched():
     search = {"neuron.gamma": [2, 6], "scale.p": None}
     assert RecipeSpace(recipe_from("burst"), 8, search).ranges == {
         "neuron.gamma": NumberRange(2, 6, integer=True),
-        "scale.p": NumberRange(0.95, 1.0),
+        "scale.p": NumberRange(0.9, 1.0),
     }
     assert set(RecipeSpace(recipe_from("opi"), 8, search).ranges) == {"scale.p"}
 
@@ -71,7 +71,7 @@ def test_the_setting_of_spicalib():
     assert (spec.sampler, spec.objective) == ("gp", "kl")
     assert spec.trials - spec.startup_trials == 30
     assert spec.startup_trials - 1 == 5  # the first is the recipe as it is
-    assert spec.search["scale.p"] == [0.95, 1.0]
+    assert spec.search["scale.p"] == [0.9, 1.0]
     assert set(spec.search) == {"scale.p", "neuron.gamma", "neuron.allowance"}
 
 

@@ -11,7 +11,8 @@ from conversion.fit import PerLength
 from conversion.plan.layer import SpikingLayer
 
 T = 8
-BINARY = {"preset": "spikemark-binary", "correction": {"time_steps": T}, "scale": {"time_steps": T}}
+MATCHING = {"name": "rate-matching", "time_steps": T}
+BINARY = {"preset": "spikemark-binary", "correction": MATCHING, "scale": {"time_steps": T}}
 UNMATCHED = {**BINARY, "correction": "none"}
 
 
@@ -93,7 +94,7 @@ def test_weights_are_left_alone(ann, pictures) -> None:
 def test_weights_may_be_refitted_too(ann, pictures) -> None:
     """Where that brings rates closer; the ANN's own weights are never touched."""
     before = {name: value.clone() for name, value in ann.state_dict().items()}
-    refitting = {"time_steps": T, "iterations": 150, "learning_rate": 3e-3}
+    refitting = {**MATCHING, "iterations": 150, "learning_rate": 3e-3}
     with torch.no_grad():
         kept = errors(ann, convert(ann, BINARY, pictures), pictures)
         refitted = convert(ann, {**BINARY, "correction": refitting}, pictures)
@@ -106,7 +107,7 @@ def test_weights_may_be_refitted_too(ann, pictures) -> None:
 
 def test_nothing_to_choose_from_leaves_thresholds_and_start(ann, pictures) -> None:
     single = {"low": 1.0, "high": 1.0, "candidates": 1, "haste": 0.0, "caution": 0.0, "cautions": 1}
-    recipe = {**BINARY, "correction": {**single, "time_steps": T}}
+    recipe = {**BINARY, "correction": {**MATCHING, **single}}
     plain, matched = (convert(ann, spec, pictures).layers.values() for spec in (UNMATCHED, recipe))
     for one, other in zip(plain, matched, strict=True):
         torch.testing.assert_close(other.threshold, one.threshold.expand(1, 8, 1, 1))
@@ -119,7 +120,12 @@ def test_a_mean_that_is_missing_is_added(pictures) -> None:
     with torch.no_grad():
         ann[0].weight.zero_()
         ann[0].bias.fill_(0.3)
-    recipe = {**BINARY, "scale": {"name": "maximum"}, "correction": {"time_steps": 1}, "initial": "zero"}
+    recipe = {
+        **BINARY,
+        "scale": {"name": "maximum"},
+        "correction": {**MATCHING, "time_steps": 1},
+        "initial": "zero",
+    }
     snn = convert(ann, recipe, pictures)
     (readout,) = snn.simulate(pictures, (1,))
     torch.testing.assert_close(readout.output, ann(pictures).detach(), rtol=0, atol=2e-2)

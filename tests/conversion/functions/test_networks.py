@@ -17,6 +17,7 @@ RECIPES: dict[str, Any] = {
     "tracking": "tracking",
     "single spikes": {"preset": "tracking", "neuron": {"gamma": 1}},
     "ecmt": "ecmt",
+    **{name: name for name in ("dcgs", "hmt", "snm")},
 }
 
 
@@ -212,18 +213,20 @@ def test_relays_stand_before_weights_and_products(images: Tensor) -> None:
             assert snn.plan.roles[source].kind in (Kind.NEURON, Kind.ROUTING)
 
 
-@pytest.mark.parametrize("recipe", ["opi", "burst", "hmt", "snm", "spicalib"])
-def test_neurons_that_rectify_refuse_negative_functions(recipe: str, images: Tensor) -> None:
-    with pytest.raises(
-        RecipeError, match=r"layer 'operation' \(torch.nn.SiLU\); use recipe tracking or ecmt"
-    ):
+@pytest.mark.parametrize("recipe", ["opi", "burst", "spicalib", "msat", "suhd", "tdif", "spikemark-binary"])
+def test_neurons_without_negative_spikes_refuse_negative_functions(recipe: str, images: Tensor) -> None:
+    message = r"layer 'operation' \(torch.nn.SiLU\); use recipe dcgs, ecmt, hmt, snm, .* or tracking"
+    with pytest.raises(RecipeError, match=message):
         convert(network_with("SiLU"), recipe, images)
 
 
-@pytest.mark.parametrize("recipe", ["dcgs", "suhd"])
-def test_other_codings_refuse_functions(recipe: str, images: Tensor) -> None:
-    with pytest.raises(RecipeError, match="use recipe tracking or ecmt"):
-        convert(network_with("gate"), recipe, images)
+@pytest.mark.parametrize("recipe", ["opi", "burst", "spicalib"])
+def test_neurons_without_negative_spikes_refuse_relays_of_negative_values(
+    recipe: str, images: Tensor
+) -> None:
+    message = "negative values that flow into the layer after 'last.relay'; use recipe dcgs, ecmt"
+    with pytest.raises(RecipeError, match=message):
+        convert(network_with("group norm"), recipe, images)
 
 
 def test_neurons_that_rectify_send_functions_that_are_never_negative(images: Tensor) -> None:
@@ -233,11 +236,31 @@ def test_neurons_that_rectify_send_functions_that_are_never_negative(images: Ten
     assert float((readout.output - network(images)).norm() / network(images).norm()) < 0.05
 
 
-@pytest.mark.parametrize("correction", ["layerwise", "rate-matching"])
-def test_corrections_by_rates_of_a_relu_are_refused(correction: str, images: Tensor) -> None:
-    recipe = {"preset": "tracking", "correction": correction}
-    with pytest.raises(RecipeError, match=f"correction '{correction}' refits neurons by what a ReLU would"):
-        convert(network_with("ReLU"), recipe, images)
+FITTED: dict[str, Any] = {
+    "spikemark": "spikemark",
+    "spikemark-signed": "spikemark-signed",
+    "bias": {"preset": "tracking", "correction": "layerwise"},
+    "potential": {
+        "preset": "tracking",
+        "correction": {"name": "layerwise", "bias": False, "potential": True, "per_channel": True},
+    },
+    "weights": {"preset": "tracking", "correction": {"name": "layerwise", "weights": True, "iterations": 3}},
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["SiLU", "ReLU", "PReLU", "gate", "attention", "group norm", "norm, then pool"]
+)
+@pytest.mark.parametrize("recipe", FITTED.values(), ids=FITTED)
+def test_corrections_see_increments_of_functions(name: str, recipe: Any, images: Tensor) -> None:
+    network = network_with(name)
+    ann = network(images)
+    snn = convert(network, recipe, images, time_steps=(2, 64))
+    distance = {r.t: float((r.output - ann).norm() / ann.norm()) for r in snn.simulate(images, (2, 64))}
+    assert distance[64] < 0.03
+    spec = recipe if isinstance(recipe, dict) else {"preset": recipe}
+    (plain,) = convert(network, {**spec, "correction": "none"}, images, time_steps=2).simulate(images, 2)
+    assert distance[2] < 1.2 * float((plain.output - ann).norm() / ann.norm())
 
 
 @pytest.mark.parametrize("name", ["SiLU", "gate", "attention", "PReLU"])

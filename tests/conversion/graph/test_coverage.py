@@ -321,7 +321,7 @@ MODERN = ("efficientnet_b0", "mobilenet_v3_small", "convnext_tiny", "swin_t")
 @pytest.mark.parametrize("name", MODERN)
 def test_neurons_that_rectify_refuse_modern_networks_by_the_first_layer(name: str) -> None:
     with pytest.raises(
-        RecipeError, match=r"layer 'features[.\w]*' \(torch.nn.*; use recipe tracking or ecmt"
+        RecipeError, match=r"layer 'features[.\w]*' \(torch.nn.*; use recipe dcgs, ecmt, .* tracking"
     ):
         convert(by_name(name)(), "opi", torch.randn(1, 3, 32, 32))
 

@@ -297,7 +297,7 @@ REFUSED = {
     "conv2d with a signal as weights": lambda x: F.conv2d(x, x),
     "conv2d with a signal as weights ": lambda x: F.conv2d(torch.ones(1, 3, 4, 4), x),
     "dropout in eval mode": lambda x: F.dropout(x, 0.5),
-    "matmul with a signal as weights": lambda x: torch.ones(4, 4) @ x,
+    "matmul with a signal as weights": lambda x: torch.ones(4) @ x,
     "Tensor.to torch.int32": lambda x: x.to(torch.int32),
     "concatenate over the batch axis": lambda x: torch.concatenate([x, x]),
     "unbind over the batch axis": lambda x: x.unbind()[0],

@@ -290,9 +290,9 @@ class MeanOverImages(Base):
         return torch.relu(y - y.mean(0))
 
 
-class NeuronsAcross(Base):
+class PoolingAcross(Base):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.features(x).transpose(0, 1) - 0.1).transpose(0, 1)
+        return F.max_pool2d(self.features(x).transpose(0, 1) - 0.1, 2).transpose(0, 1)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ class NeuronsAcross(Base):
     [
         (ConstantAcross, "torch.zeros of the batch size"),
         (MeanOverImages, "Tensor.mean over the batch axis"),
-        (NeuronsAcross, "Tensor.transpose over the batch axis"),
+        (PoolingAcross, "Tensor.transpose over the batch axis"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
@@ -314,3 +314,40 @@ def test_the_network_keeps_no_module_that_forward_made() -> None:
     before = list(dict(network.named_modules()))
     capture(network)
     assert list(dict(network.named_modules())) == before
+
+
+class ByLength(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).view(len(x), 8, -1).mean(2))
+
+
+class ByEqualSize(Base):
+    """Anchors are made anew where the size has changed; the number of images is part of it."""
+
+    known = (3, 8, 6, 6)  # from a batch of another length
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)
+        if self.known != x.shape:
+            self.known, self.offsets = x.shape, torch.arange(x.shape[-1])
+        return self.head((x + self.offsets).mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", [ByLength, ByEqualSize])
+def test_the_number_of_images_stays_free(kind: type[nn.Module]) -> None:
+    network, images = kind().eval().requires_grad_(False), torch.randn(4, 3, 6, 6)
+    snn = convert(network, "tracking", images[:2])
+    for some in (images, images[:1]):
+        (readout,) = snn.simulate(some, 64)
+        torch.testing.assert_close(readout.output, network(some), rtol=0.05, atol=0.05)
+
+
+class OverImages(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)
+        return torch.stack([x[index].mean((1, 2)) for index in range(len(x))])
+
+
+def test_a_loop_over_images_is_refused() -> None:
+    with pytest.raises(CaptureError, match="cannot trace OverImages"):
+        convert(OverImages(), RECIPE, torch.randn(2, 3, 6, 6))

@@ -89,10 +89,11 @@ def test_thresholds_cover_both_signs() -> None:
     assert readout.output.flatten().tolist() == [-4, -1, 1]
 
 
-@pytest.mark.parametrize("recipe", ["opi", "snm", "spicalib"])
+@pytest.mark.parametrize("recipe", ["opi", "burst", "spicalib"])
 def test_neurons_that_cannot_be_negative_are_refused_with_the_way_out(recipe: str, leaky) -> None:
     with pytest.raises(
-        RecipeError, match=r"layer 'leaky' \(torch.nn.LeakyReLU, slope 0.1\); use recipe spik"
+        RecipeError,
+        match=r"layer 'leaky' \(torch.nn.LeakyReLU, slope 0.1\); use recipe dcgs, .*, spiking-yolo, ",
     ):
         convert(leaky, recipe, torch.randn(2, 3, 8, 8))
 

@@ -5,18 +5,27 @@ import torch
 
 from conversion.neurons import (
     AdaptiveThreshold,
+    BipolarIntegrateAndFire,
     Burst,
     DelaySpike,
+    DifferentialBothSigns,
     DifferentialMultiThreshold,
+    FewSpikes,
     ImbalancedThreshold,
     Integer,
     IntegrateAndFire,
+    MirroredMultiThreshold,
     MultiThreshold,
     Neuron,
+    Parallel,
+    SignDescent,
     Signed,
     SpikeCalibrated,
     TemporalWeight,
+    TimedBias,
     TimestepCompression,
+    TwoPhase,
+    TwoSided,
 )
 from conversion.neurons.tracking import SignedMultiThreshold, Tracking
 from conversion.parts import build_part, part_names
@@ -44,9 +53,28 @@ STEPPING = [
     Integer(4, 0.25),
     Tracking(),
     SignedMultiThreshold(),
+    TwoSided(),
+    TwoSided(3, -1.0),
+    MirroredMultiThreshold(3),
+    DifferentialBothSigns(3),
+    TimedBias(bias=((0.25,), (-0.25,))),
+    BipolarIntegrateAndFire(3),
+    BipolarIntegrateAndFire(3, 2),
+    SignDescent(),
+    SignDescent(0.8, 1),
+    TimedBias(Burst(3), ((0.5,), (-0.25,), (1.0,))),
 ]
-WHOLE = [TemporalWeight(), DelaySpike(), DelaySpike(5), TimestepCompression(), TimestepCompression(3, 0.8)]
-NEURONS = [*STEPPING, *WHOLE]
+WHOLE = [
+    FewSpikes(),
+    TemporalWeight(),
+    DelaySpike(),
+    DelaySpike(5),
+    TimestepCompression(),
+    TimestepCompression(3, 0.8),
+    Parallel(),
+]
+AT_RANDOM = [TwoPhase(), TwoPhase(5)]  # by the place of a neuron in its layer
+NEURONS = [*STEPPING, *WHOLE, *AT_RANDOM]
 CONSERVING = [
     IntegrateAndFire(),
     Burst(1),
@@ -61,6 +89,12 @@ CONSERVING = [
     DelaySpike(),
     DelaySpike(7),
     TimestepCompression(3, 0.9),
+    Tracking(3),
+    TwoSided(),
+    TwoSided(4, -0.5),
+    Parallel(),
+    TwoPhase(),
+    TimedBias(Burst(2)),
 ]
 
 
@@ -99,9 +133,15 @@ EXACT = [
     ImbalancedThreshold(0.0),
     MultiThreshold(2),
     Integer(2),
+    FewSpikes(),
     TemporalWeight(),
     DelaySpike(),
+    Parallel(),
     TimestepCompression(3, 1.0),
+    Tracking(2),
+    TwoSided(),
+    TwoSided(3, -1.0),
+    MirroredMultiThreshold(2),
 ]
 
 
@@ -161,7 +201,7 @@ def test_chunks_of_any_length_make_one_scan(neuron: Neuron, seed: int, transient
     assert all(torch.equal(state[key], end[key]) for key in end)
 
 
-@pytest.mark.parametrize("neuron", NEURONS, ids=name_of)
+@pytest.mark.parametrize("neuron", [*STEPPING, *WHOLE], ids=name_of)
 def test_no_neuron_looks_at_another(neuron: Neuron, run, transient) -> None:
     current = transient(12, 5)
     together, v = run(neuron, current, 0.5)
@@ -172,6 +212,19 @@ def test_no_neuron_looks_at_another(neuron: Neuron, run, transient) -> None:
             rounding = {"rtol": 0.0 if neuron.integral else 1e-12, "atol": 0.0}
             torch.testing.assert_close(alone.flatten(), together[:, image, index], **rounding)
             torch.testing.assert_close(last.flatten()[0], v[image, index], **rounding)
+
+
+@pytest.mark.parametrize("neuron", AT_RANDOM, ids=name_of)
+def test_neurons_at_random_look_at_no_other_image(neuron: Neuron, run, transient) -> None:
+    current = transient(12, 50)
+    together, _ = run(neuron, current, 0.5)
+    for image in range(2):
+        alone, _ = run(neuron, current[:, image : image + 1], 0.5)
+        assert torch.equal(alone[:, 0], together[:, image])
+    changed = current.clone()
+    changed[:, :, ::2] += 1.0
+    others, _ = run(neuron, changed, 0.5)
+    assert torch.equal(others[:, :, 1::2], together[:, :, 1::2])
 
 
 @pytest.mark.parametrize("neuron", NEURONS, ids=name_of)
@@ -237,8 +290,17 @@ def test_alphabet_says_what_is_sent(neuron: Neuron, run, transient) -> None:
         (DifferentialMultiThreshold(2), "graded"),
         (TemporalWeight(), "weighted"),
         (DelaySpike(), "binary"),
+        (Parallel(), "binary"),
+        (TwoPhase(), "binary"),
         (TimestepCompression(), "graded"),
         (Integer(), "binary"),
+        (TwoSided(), "signed"),
+        (BipolarIntegrateAndFire(), "signed"),
+        (SignDescent(), "signed"),
+        (FewSpikes(), "weighted"),
+        (MirroredMultiThreshold(1), "signed"),
+        (MirroredMultiThreshold(2), "graded"),
+        (DifferentialBothSigns(2), "graded"),
     ],
 )
 def test_alphabet(neuron: Neuron, alphabet: str) -> None:
@@ -265,6 +327,14 @@ def test_alphabet(neuron: Neuron, alphabet: str) -> None:
         (DelaySpike, {"wait": -1}, "wait must be positive, or 0 for the whole window, got -1"),
         (TimestepCompression, {"micro_steps": 0}, "micro_steps must be at least 1, got 0"),
         (TimestepCompression, {"last": 1.5}, r"last must be in \(0, 1\], got 1.5"),
+        (BipolarIntegrateAndFire, {"levels": 0}, "levels must be at least 1, got 0"),
+        (BipolarIntegrateAndFire, {"below": -1}, "below must not be negative, got -1"),
+        (SignDescent, {"decay": 0.4}, r"decay must be in \[0.5, 1\), got 0.4"),
+        (FewSpikes, {"thresholds": [1.0]}, "thresholds, resets and values must be as many"),
+        (SignDescent, {"reach": 0}, "reach must be at least 1, got 0"),
+        (TwoSided, {"gamma": 0}, "gamma must be at least 1, got 0"),
+        (TwoSided, {"lower": -2.0}, r"lower must be in \[-1, 0\], got -2.0"),
+        (MirroredMultiThreshold, {"levels": 17}, r"levels must be in \[1, 16\], got 17"),
         (Integer, {"most": 0}, "most must be at least 1, got 0"),
         (Integer, {"decay": 2.0}, r"decay must be in \[0, 1\], got 2.0"),
     ],

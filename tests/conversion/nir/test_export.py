@@ -214,6 +214,15 @@ class Everything(nn.Module):
         return F.avg_pool2d(x, 2, ceil_mode=True).flatten(1)
 
 
+def test_neurons_that_a_correction_has_replaced_are_named() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    snn = convert(network, {"preset": "ftbc", "scale": "maximum"}, torch.rand(8, 3), time_steps=4).at(4)
+    assert isinstance(snn, SpikingNetwork)
+    with pytest.raises(NirExportError, match=r"fitted neurons of layers '1' \('timed-bias'\)"):
+        snn.to_nir(accept_reset_to_value=True)
+
+
 def test_everything_that_cannot_be_written_is_listed_at_once() -> None:
     snn = convert(Everything(), "spicalib", torch.randn(6, 2, 8, 8))
     with pytest.raises(NirExportError) as caught:

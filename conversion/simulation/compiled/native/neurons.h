@@ -11,10 +11,16 @@
 
 #include "vectors.h"
 
-enum { NONE, BINARY, BURST, SIGNED, CALIBRATED, LEAKY, DIFFERENTIAL }; /* NONE: currents are what is asked for */
+/* NONE: currents are what is asked for; MEANS: what has arrived, averaged over time. */
+enum { NONE, BINARY, BURST, SIGNED, CALIBRATED, LEAKY, DIFFERENTIAL, ROUNDING, TRACKING, BOUNDED, MEANS };
 
 #define MAX_STATES 4
 enum { MEMBRANE, SENT, LAST, FIRINGS }; /* of a state */
+enum {
+    ARRIVED = 1,
+    ANSWER,
+    BOUND
+}; /* of that of TRACKING and BOUNDED: sum of currents, t F(their mean), upper bound */
 enum { INPUT = 1, OUTPUT, REST }; /* of that of DIFFERENTIAL: estimates of what has come and gone, current at rest */
 
 typedef struct {
@@ -25,15 +31,28 @@ typedef struct {
     float
         bound; /* SIGNED: membrane at or below which they are; CALIBRATED: silent steps allowed beyond the mean interval;
                      BURST: added to the membrane before it is rounded down; LEAKY: slope; DIFFERENTIAL: share of a
-                     level that fires it */
-    int32_t variant; /* CALIBRATED, see below */
+                     level that fires it; TRACKING: slope below zero */
+    int32_t variant; /* CALIBRATED and TRACKING, see below */
     float *state[MAX_STATES]; /* in and out; each as the output in one time step */
 } neurons;
 
 enum { FIX, CONS, CODE };
+enum { OF_SUM, GIVEN }; /* F(mean) follows from the sum of currents, or is what arrives in place of a current */
 
 /* How many states a kind has. */
-INLINE int states_of(int64_t kind) { return kind == CALIBRATED || kind == DIFFERENTIAL ? 4 : kind == SIGNED ? 2 : 1; }
+INLINE int states_of(int64_t kind) {
+    switch (kind) {
+        case CALIBRATED:
+        case DIFFERENTIAL:
+        case BOUNDED: return 4;
+        case TRACKING: return 3;
+        case SIGNED: return 2;
+        default: return 1;
+    }
+}
+
+/* 1 where neurons fire; else values are written. */
+INLINE int fires(int64_t kind) { return kind != NONE && kind != MEANS; }
 
 /* Spikes as energy counts them: a level is one, a burst as many as it is long. */
 INLINE vec events(vec spikes, const int kind) {
@@ -56,6 +75,29 @@ INLINE mask fire_binary(vec *membrane, vec current) {
 
 INLINE vec burst(vec v, float most) { return greatest(least(whole(v), all(most)), all(0)); }
 
+/* Spikes of both signs that bring the membrane to within half of what rounding leaves; silence stays silence. */
+INLINE vec rounded(vec v, float most, float back) {
+    const vec spikes = greatest(least(whole(v), all(most)), all(-back));
+    return choose(above(v, all(-INFINITY)), spikes, all(0));
+}
+
+/* t F(mean) after this step; its growth is what a tracking neuron receives. F comes after t, or before it where
+ * it bounds, so that a product is never the only factor of a sum: contracted, it would be rounded otherwise. */
+INLINE vec answer(const neurons *n, vec state[MAX_STATES], vec current, int64_t t, const int kind) {
+    const vec now = all((float)(n->done + t + 1)), zero = all(0);
+    if (kind == TRACKING && n->variant == GIVEN) return now * current;
+    state[ARRIVED] += current;
+    const vec mean = state[ARRIVED] / now;
+    if (kind == BOUNDED) return greatest(now * least(mean, state[BOUND]), zero);
+    return choose(above(mean, zero), now * mean, now * (mean * n->bound));
+}
+
+/* The mean of what has arrived up to step `t` of these; the only state is its sum. */
+INLINE vec mean_of(const neurons *n, vec *arrived, vec current, int64_t t) {
+    *arrived += current;
+    return *arrived / all((float)(n->done + t + 1));
+}
+
 /* Spikes of step `t` of these; `state` is that before it, and becomes that after it. */
 INLINE vec fire(const neurons *n, vec state[MAX_STATES], vec current, int64_t t, const int kind) {
     const vec zero = all(0), one = all(1), v = state[MEMBRANE] + current;
@@ -66,6 +108,15 @@ INLINE vec fire(const neurons *n, vec state[MAX_STATES], vec current, int64_t t,
     } else if (kind == BURST) {
         spikes = burst(v + n->bound, n->most);
         state[MEMBRANE] = v - spikes;
+    } else if (kind == ROUNDING) {
+        spikes = rounded(v, n->most, n->back);
+        state[MEMBRANE] = v - spikes;
+    } else if (kind == TRACKING || kind == BOUNDED) {
+        const vec total = answer(n, state, current, t, kind);
+        const vec moved = state[MEMBRANE] + (total - state[ANSWER]);
+        spikes = rounded(moved, n->most, n->back);
+        state[MEMBRANE] = moved - spikes;
+        state[ANSWER] = total;
     } else if (kind == LEAKY) {
         const mask below = at_least(-one, v * n->bound) & above(v, all(-INFINITY));
         spikes = choose(at_least(v, one), one, zero);

@@ -30,6 +30,7 @@ typedef struct {
     const float *scale, *bias;
     const int32_t *shift; /* [kernel_h, outputs], see `multiply` */
     int64_t digits, vectors;
+    int64_t depthwise; /* weights are int32 [kernel_h, kernel_w, outputs], one filter a channel */
     int64_t tiled; /* weights are those of tiles.h: [units, entries, vectors, digits, 16, 16, 4] */
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     int64_t out_height, out_width, outputs;
@@ -119,6 +120,21 @@ ONCE(SIGNED)
 ONCE(CALIBRATED)
 ONCE(LEAKY)
 ONCE(DIFFERENTIAL)
+ONCE(ROUNDING)
+ONCE(TRACKING)
+ONCE(BOUNDED)
+
+/* Write the means of what has arrived at some neighbouring pixels. */
+static __attribute__((noinline)) void write_means(
+    vec currents[TILE][2], const layer *l, int64_t at, int64_t to, int64_t t, int64_t pixels, int vectors) {
+    for (int64_t i = 0; i < pixels; i++)
+        for (int k = 0; k < vectors; k++) {
+            const int64_t c = i * l->outputs + k * LANES;
+            vec arrived = load(l->neurons.state[0] + at + c);
+            store(l->currents + to + c, mean_of(&l->neurons, &arrived, currents[i][k], t));
+            store(l->neurons.state[0] + at + c, arrived);
+        }
+}
 
 /* Add what else flows into some neighbouring pixels, then fire their neurons or write their currents. */
 INLINE void finish(
@@ -152,6 +168,10 @@ INLINE void finish(
         case CALIBRATED: fire_CALIBRATED(currents, l, place, at, to, t, pixels, vectors); break;
         case LEAKY: fire_LEAKY(currents, l, place, at, to, t, pixels, vectors); break;
         case DIFFERENTIAL: fire_DIFFERENTIAL(currents, l, place, at, to, t, pixels, vectors); break;
+        case ROUNDING: fire_ROUNDING(currents, l, place, at, to, t, pixels, vectors); break;
+        case TRACKING: fire_TRACKING(currents, l, place, at, to, t, pixels, vectors); break;
+        case BOUNDED: fire_BOUNDED(currents, l, place, at, to, t, pixels, vectors); break;
+        case MEANS: write_means(currents, l, at, to, t, pixels, vectors); break;
     }
 }
 
@@ -178,6 +198,7 @@ INLINE void run_row(
         }
 }
 
+#include "depthwise.h"
 #include "tiles.h"
 
 /* Size of `layer`, so that the caller can check that both sides agree on its layout. */
@@ -194,6 +215,10 @@ int64_t byte_lanes(void) { return LANES; }
 
 /* Run a layer for a chunk of time. Rows and channel blocks are independent, so threads share nothing. */
 void run_layer(const layer *l, int64_t threads) {
+    if (l->depthwise) {
+        run_depthwise(l, threads);
+        return;
+    }
     if (l->tiled) {
         run_tiles(l, threads);
         return;

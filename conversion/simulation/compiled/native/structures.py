@@ -49,7 +49,7 @@ class LayerJob(ctypes.Structure):
         *_pointers("spikes"),
         *_numbers("steps", "images", "height", "width", "channels", "is_signed", "largest"),
         *_pointers("weights", "scale", "bias", "shift"),
-        *_numbers("digits", "vectors", "tiled", *_KERNEL, *_OUTPUT),
+        *_numbers("digits", "vectors", "depthwise", "tiled", *_KERNEL, *_OUTPUT),
         ("add", Addend * MAX_ADDENDS),
         ("neurons", Neurons),
         *_pointers("fired", "counts", "currents"),

@@ -273,6 +273,9 @@ INLINE void run_band(const table_layer *given, scratch *s, int64_t block, int64_
                     SETTLE(SIGNED)
                     SETTLE(CALIBRATED)
                     SETTLE(LEAKY)
+                    SETTLE(ROUNDING)
+                    SETTLE(TRACKING)
+                    SETTLE(BOUNDED)
 #undef SETTLE
                 }
             }

@@ -41,7 +41,8 @@ INLINE void settle(
         }
         const int64_t to = (t + step) * l->images * map + at;
         for (int i = 0; i < registers; i++) {
-            if (kind == NONE) {
+            if (!fires(kind)) {
+                if (kind == MEANS) currents[i] = mean_of(&l->neurons, &state[i][0], currents[i], t + step);
                 store(l->currents + to + i * apart, currents[i]);
                 continue;
             }
@@ -60,7 +61,7 @@ INLINE void settle(
     if (kind == NONE) return;
     for (int i = 0; i < registers; i++) {
         float *counts = l->counts + place + i * apart;
-        store(counts, load(counts) + counted[i]);
+        if (fires(kind)) store(counts, load(counts) + counted[i]);
         for (int s = 0; s < states_of(kind); s++) store(l->neurons.state[s] + at + i * apart, state[i][s]);
     }
 }
@@ -88,6 +89,10 @@ INLINE void settle_all(
         SETTLE(CALIBRATED)
         SETTLE(LEAKY)
         SETTLE(DIFFERENTIAL)
+        SETTLE(ROUNDING)
+        SETTLE(TRACKING)
+        SETTLE(BOUNDED)
+        SETTLE(MEANS)
 #undef SETTLE
     }
 }

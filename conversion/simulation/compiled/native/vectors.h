@@ -67,8 +67,8 @@ INLINE vec whole(vec v) { return (vec)_mm512_roundscale_ps((__m512)v, _MM_FROUND
 /* a * b + c, rounded once. */
 INLINE vec multiply_add(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 
-INLINE vec load_spikes(const int8_t *from) {
-    return (vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from)));
+INLINE ivec load_whole_spikes(const int8_t *from) {
+    return (ivec)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from));
 }
 
 INLINE void store_spikes(int8_t *to, vec spikes) {
@@ -100,8 +100,8 @@ INLINE vec whole(vec v) { return (vec)_mm256_floor_ps((__m256)v); }
 /* a * b + c, rounded once. */
 INLINE vec multiply_add(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 
-INLINE vec load_spikes(const int8_t *from) {
-    return (vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from)));
+INLINE ivec load_whole_spikes(const int8_t *from) {
+    return (ivec)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from));
 }
 
 INLINE void store_spikes(int8_t *to, vec spikes) {
@@ -130,10 +130,10 @@ INLINE vec whole(vec v) {
 
 INLINE vec multiply_add(vec a, vec b, vec c) { return a * b + c; }
 
-INLINE vec load_spikes(const int8_t *from) {
+INLINE ivec load_whole_spikes(const int8_t *from) {
     bvec bytes;
     memcpy(&bytes, from, sizeof bytes);
-    return __builtin_convertvector(__builtin_convertvector(bytes, ivec), vec);
+    return __builtin_convertvector(bytes, ivec);
 }
 
 INLINE void store_spikes(int8_t *to, vec spikes) {
@@ -141,4 +141,7 @@ INLINE void store_spikes(int8_t *to, vec spikes) {
     memcpy(to, &bytes, sizeof bytes);
 }
 #endif
+
+/* Spikes as floats, of the same value. */
+INLINE vec load_spikes(const int8_t *from) { return floats(load_whole_spikes(from)); }
 #endif

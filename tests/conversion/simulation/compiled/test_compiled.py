@@ -20,6 +20,7 @@ from conversion.neurons import (
     IntegrateAndFire,
     Signed,
     SpikeCalibrated,
+    Tracking,
 )
 from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.backend import PRECISIONS
@@ -201,6 +202,11 @@ LAYERS = [
     nn.Conv2d(4, 48, 5, padding=4),
     nn.Conv2d(64, 64, 1),
     nn.Linear(36, 32),
+    nn.Linear(20, 10),
+    nn.Conv2d(12, 24, 3, stride=2),
+    nn.Conv2d(16, 16, 3, padding=1, groups=16),
+    nn.Conv2d(32, 32, 5, stride=2, padding=4, dilation=2, groups=32, bias=False),
+    nn.Conv2d(48, 48, (1, 3), stride=(1, 3), padding=(0, 3), groups=48),
 ]
 
 
@@ -211,7 +217,7 @@ LAYERS = [
 def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, precision, low):
     torch.manual_seed(0)
     steps, images = 3, 2
-    inputs = layer.weight.shape[1]
+    inputs = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
     shape = (steps * images, inputs) if isinstance(layer, nn.Linear) else (steps * images, inputs, 9, 7)
     spikes = torch.randint(low, 5, shape, dtype=torch.int8)
     spike_value = torch.rand(1, inputs, *[1] * (len(shape) - 2)) + 0.5
@@ -224,12 +230,16 @@ def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, p
     with torch.no_grad():
         layer = layer.double()
         exact = layer(spikes.double() * spike_value) / threshold.view(1, -1, *[1] * (len(shape) - 2))
-        scale = synapses.fixed.scale.double()
+        scale = synapses.fixed.scale[: synapses.outputs].double()
         weight = scale.view(-1, *[1] * (layer.weight.ndim - 1)).expand_as(layer.weight)
-        settings = {k: getattr(layer, k) for k in ("stride", "padding", "dilation") if hasattr(layer, k)}
+        settings = {
+            k: getattr(layer, k) for k in ("stride", "padding", "dilation", "groups") if hasattr(layer, k)
+        }
         run = F.linear if isinstance(layer, nn.Linear) else F.conv2d
         bound = run(spikes.double().abs(), weight / 2, **settings)
     layer.float()
+    assert not currents[:, synapses.outputs :].any()
+    currents = currents[:, : synapses.outputs]
     assert currents.shape == exact.shape
     error = (currents - exact).abs()
     assert bool((error <= bound * 1.01 + exact.abs() * 4e-7 + 1e-6).all())
@@ -280,6 +290,8 @@ NEURONS = [
     Integer(3),
     DifferentialMultiThreshold(1, 1.0),
     DifferentialMultiThreshold(3),
+    Tracking(1),
+    Tracking(2),
 ]
 
 

@@ -214,6 +214,19 @@ test("beside the reference stands the chosen model, else that of the data, or no
   assert.equal(secondModel(), null);
 });
 
+test("a figure is marked where the model charges weights of another width than the row was measured with", () => {
+  const { board: where, row: which } = located("slow");
+  const found = figures(where, which);
+  take({ chargedBits: { operations: 8 } });
+  const shown = (bits) => energyAtParity({ ...found, row: { ...which, weightBits: bits } }, "operations");
+  assert.equal(shown(32), "0.250×‡");
+  assert.equal(shown(8), "0.250×");
+  assert.equal(shown(null), "0.250×");
+  assert.equal(energyAtParity({ ...found, row: { ...which, weightBits: 32 } }, "memory"), "n/a");
+  take({ chargedBits: { operations: null } });
+  assert.equal(shown(32), "0.250×");
+});
+
 test("parity that was not reached, not known, or means nothing is told apart", () => {
   const found = (label) => {
     const { board: where, row: which } = located(label);
