@@ -194,10 +194,14 @@ export function bestOf(column, rows) {
   return column.best === "most" ? Math.max(...values) : Math.min(...values);
 }
 
-// Among equals: fewest steps to parity, then the better metric.
+// Among equals, as in the terminal: fewest steps to parity, least energy there, the better metric.
 function nearer(a, b) {
-  const far = Number.POSITIVE_INFINITY;
-  return (a.stepsOne ?? far) - (b.stepsOne ?? far) || b.point.metric - a.point.metric;
+  const [far, model] = [Number.POSITIVE_INFINITY, reference()];
+  return (
+    (a.stepsOne ?? far) - (b.stepsOne ?? far) ||
+    (a.energy[model] ?? far) - (b.energy[model] ?? far) ||
+    b.point.metric - a.point.metric
+  );
 }
 
 // "metric" is sorted as people expect first (best or fewest on top), "-metric" the other way round; figures that are
