@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -52,8 +53,22 @@ def contenders(network: nn.Module, calibration: Tensor, backend: str) -> dict[st
     if find_spec("spikingjelly") is not None:
         for kind, package in _THEIRS.items():
             if find_spec(package) is not None:
-                found[f"SpikingJelly {kind}, float16"] = _spikingjelly(network, thresholds, kind)
+                found[f"SpikingJelly {kind}, float16"] = _when_called(
+                    partial(_spikingjelly, network, thresholds, kind)
+                )
     return found
+
+
+def _when_called(make: Callable[[], Contender]) -> Contender:
+    """A contender that is made in its first run, so that one that cannot be made fails alone."""
+    made: list[Contender] = []
+
+    def run(images: Tensor, steps: int) -> Tensor:
+        if not made:
+            made.append(make())
+        return made[0](images, steps)
+
+    return run
 
 
 class Neuron(nn.Module):

@@ -81,3 +81,23 @@ def test_what_runs_on_a_gpu_is_larger():
     assert names == ["ResNet-20, 32x32", "ResNet-18, 224x224"]
     assert jobs(dry_run=False)[0].images == 256
     assert len(recipe_names()) > 20
+
+
+def test_one_simulator_that_fails_leaves_the_others(monkeypatch):
+    from benchmarks.gpu import measure
+    from benchmarks.gpu.contenders import _when_called
+
+    def cannot_be_made():
+        raise ImportError("another version")
+
+    def zeros(images, steps):
+        return images.new_zeros(len(images), 2)
+
+    made = {"theirs": _when_called(cannot_be_made), "SpikeMark pytorch, float32": zeros, measure.PLAIN: zeros}
+    monkeypatch.setattr(measure, "contenders", lambda *_: made)
+    rows = measure.throughput(torch.nn.Identity(), torch.rand(3, 1), 2, "triton", 2, float("inf"))
+    assert rows["theirs"] == {"failed": "ImportError: another version"}
+    assert rows[measure.PLAIN]["x_plain_loop"] == 1
+    assert rows[measure.PLAIN]["same_class"] == 1
+    late = measure.throughput(torch.nn.Identity(), torch.rand(3, 1), 2, "triton", 2, 0.0)
+    assert "images_x_steps_per_s" not in late[measure.PLAIN]  # no time was left
