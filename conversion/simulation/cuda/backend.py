@@ -89,8 +89,8 @@ class Triton(Backend):
         return running
 
     def can_time(self, images: Tensor) -> bool:
-        """True for images that are there, on a GPU or a CPU."""
-        return is_real(images)
+        """True for images that are there, on a GPU; how long interpreting takes says nothing."""
+        return images.device.type == "cuda" and is_real(images)
 
     def clock(self, images: Tensor) -> Clock:
         """Events of the GPU."""
