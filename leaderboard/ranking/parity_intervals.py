@@ -16,7 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +25,6 @@ from leaderboard.scores.base import FloatArray
 from leaderboard.statistics.figures import ROUNDING, ann_scores, energy_ratio, readouts, snn_scores
 from leaderboard.statistics.intervals import LEVEL
 from leaderboard.statistics.resampling import resampled, resampled_gaps
-
-if TYPE_CHECKING:
-    from leaderboard.ranking.rows import Row
 
 CHEAP_WORK = 20_000  # table entries; metrics that cost more have intervals at the last read-out alone
 STEPS = ""  # among the names of energy models: time steps
@@ -140,11 +137,6 @@ class ResampledParity:
         if key not in self._at:
             self._at[key] = [_at_parity(record, gaps, points, until) for record, gaps, _ in self._gaps]
         return self._at[key]
-
-
-def parity_interval(row: Row, points: float, *, level: float = LEVEL) -> ParityInterval | None:
-    """The interval of one row, up to its read-out `until`; see `ResampledParity`."""
-    return row.resampled.interval(points, row.until, level=level)
 
 
 def is_cheap(records: Sequence[Record]) -> bool:

@@ -61,7 +61,7 @@ def rewritten(measured: Path, target: Path, **changes: Any) -> Path:
 def other(measured: Path, target: Path, label: str) -> Record:
     """A record of another recipe on the same network and images."""
     record = ResultStore(measured).load().records[0]
-    config = {**record.config, "recipe": {**record.config["recipe"], "mine": label}}
+    config = {**record.config, "recipe": {**record.config["recipe"], "name": label}}
     method = record.method.model_copy(update={"label": label, "name": label})
     changed = record.model_copy(update={"config": config, "cell_id": content_hash(config), "method": method})
     ResultStore(target).write(changed)

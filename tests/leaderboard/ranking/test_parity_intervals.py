@@ -7,12 +7,17 @@ import numpy as np
 import pytest
 
 from leaderboard.ranking.boards import at_limit, rank
-from leaderboard.ranking.parity_intervals import CHEAP_WORK, Bounds, is_cheap, parity_interval
+from leaderboard.ranking.parity_intervals import CHEAP_WORK, Bounds, ParityInterval, is_cheap
 from leaderboard.ranking.rows import Row, row_of
 from leaderboard.records.record import Record
 from leaderboard.reports.entries import entries
+from leaderboard.statistics.intervals import LEVEL
 
 Make = Callable[..., Record]
+
+
+def parity_interval(row: Row, points: float, level: float = LEVEL) -> ParityInterval | None:
+    return row.resampled.interval(points, row.until, level=level)
 
 
 def test_a_curve_that_is_clear_everywhere_has_no_room(make: Make) -> None:
