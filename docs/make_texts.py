@@ -3,8 +3,9 @@
     python docs/make_texts.py            # texts and docs/images/energy-models.png
     python docs/make_texts.py --page     # docs/images/leaderboard.png too; needs a Chromium
 
-A text stands between the lines `<!-- references: NAME -->` and `<!-- end of references -->`. A test compares
-the texts with the records, and the pictures' notes with the records that they were drawn from.
+A text stands between the lines `<!-- references: NAME -->` and `<!-- end of references -->`, what is said of
+energy between those of `leaderboard.reports.page_parts`. A test compares the texts with the records, and the
+pictures' notes with the records that they were drawn from.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from leaderboard.ranking.rows import Row
 from leaderboard.ranking.winners import winners
 from leaderboard.records.record import Record
 from leaderboard.reference.shipped import load_shipped
+from leaderboard.reports.page_parts import fill
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGES = ROOT / "docs" / "images"
+DOCS = ROOT / "docs"
+IMAGES = DOCS / "images"
 NOTE = "records"  # of a picture: the digest of what it was drawn from
+_ENERGY = "<!-- energy: "
 _BLOCK = re.compile(r"(<!-- references: (\w+) -->\n)(.*?)(<!-- end of references -->)", re.DOTALL)
 
 
@@ -36,15 +40,18 @@ def renewed(text: str, boards: Iterable[Board]) -> str:
 
     Raises:
         KeyError: a block has a name that nothing here writes.
+        PartError: the same of a block on energy, or no board answers it.
     """
     ranked = list(boards)
+    if _ENERGY in text:
+        text = fill(text, ranked)
     return _BLOCK.sub(lambda found: f"{found[1]}{TEXTS[found[2]](ranked)}\n{found[4]}", text)
 
 
 def pages() -> list[Path]:
     """Pages that have such blocks."""
-    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [path for path in found if _BLOCK.search(path.read_text(encoding="utf-8"))]
+    texts = {path: path.read_text("utf-8") for path in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]}
+    return [path for path, text in texts.items() if _BLOCK.search(text) or _ENERGY in text]
 
 
 def digest(records: Iterable[Record]) -> str:
