@@ -121,6 +121,7 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
             f"recipe '{recipe.label}': read-out '{recipe.readout.name}' needs spikes that mean the same in "
             f"every step, which those of neuron '{neuron.name}' do not"
         )
+    _check_both_signs(recipe, neuron, roles)
     _check_functions(recipe, neuron, roles)
     for role in roles.values():
         if role.kind is Kind.POOLING and neuron.coding.needs_rest and not recipe.pooling.graded:
@@ -137,11 +138,21 @@ def check_combination(recipe: Recipe, roles: Mapping[Any, Role]) -> None:
                 "conversion.graph.activations.QCFS in place of ReLU, or choose another scale: "
                 f"{{preset: {recipe.name}, scale: percentile}}"
             )
-        if any(role.slopes) and not neuron.leaky and neuron.both_signs is None:
-            raise RecipeError(
-                f"recipe '{recipe.label}': neuron '{neuron.name}' cannot send the negative values of layer "
-                f"'{role.name}' ({role.operation}, {_in_words(role.slope)}); {_able('spiking-yolo')}"
-            )
+
+
+def _check_both_signs(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) -> None:
+    """Refuse neurons that rectify where activations have negative values."""
+    if neuron.both_signs is not None:
+        return
+    for role in roles.values():
+        where = (
+            f"recipe '{recipe.label}': neuron '{neuron.name}' cannot send the negative values of layer "
+            f"'{role.name}' ({role.operation}"
+        )
+        if any(role.slopes) and not neuron.leaky:
+            raise RecipeError(f"{where}, {_in_words(role.slope)}); {_able('spiking-yolo')}")
+        if role.function is not None and role.function != IDENTITY and role.function.signed:
+            raise RecipeError(f"{where}); {_able()}")
 
 
 def _check_functions(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) -> None:
@@ -154,10 +165,10 @@ def _check_functions(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) 
     refits = (recipe.scale, recipe.scale.runs_spikes), (recipe.correction, not recipe.correction.telescopes)
     for part, refitted in refits:
         if refitted and (functions or not neuron.rectifies):
+            wrong = f"layer '{functions[0].name}' ({functions[0].operation})" if functions else None
             raise RecipeError(
                 f"recipe '{recipe.label}': {part.kind} '{part.name}' refits neurons by what a ReLU would "
-                f"send, which is wrong for neuron '{neuron.name}' and for functions beyond the ReLU family; "
-                f"choose another {part.kind}"
+                f"send, which is wrong for {wrong or f'neuron {neuron.name!r}'}; choose another {part.kind}"
             )
     if not functions:
         return
@@ -173,13 +184,6 @@ def _check_functions(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) 
             f"{where} is a function of mean input, and initial '{recipe.initial.name}' runs steps before "
             f"the read-out; {_able()}"
         )
-    for role in functions:
-        function = role.function
-        if function is not None and function != IDENTITY and function.signed and neuron.both_signs is None:
-            raise RecipeError(
-                f"recipe '{recipe.label}': neuron '{neuron.name}' cannot send the negative values of layer "
-                f"'{role.name}' ({role.operation}); {_able()}"
-            )
 
 
 def check_signs(recipe: Recipe, roles: Mapping[Any, Role], negative: Collection[str]) -> None:

@@ -19,7 +19,8 @@ class TimedMatching(RateMatching):
     Each layer is first fitted by correction "rate-matching": threshold, caution, bias. That makes the
     mean over T steps right. Then correction "temporal-bias" makes the mean of every single step right, so
     that the layers that follow do not see too much at first and too little later. A layer whose input does
-    not change over time, the first, has nothing to gain there: its spikes are evenly spaced already.
+    not change over time, the first, has nothing to gain there: its spikes are evenly spaced already. Layers
+    of both signs, and those whose channels are not the second axis (tokens), have rate matching alone.
 
     Parameters:
         temporal: rounds of the second, after those of the first.
@@ -40,7 +41,8 @@ class TimedMatching(RateMatching):
         check(0 < self.rate <= 1, f"rate must be in (0, 1], got {self.rate}")
 
     def _match(self, arrival: Arrival) -> None:
-        """Both, one after the other."""
+        """Both, one after the other; the second where a `TimedBias` can be."""
         super()._match(arrival)
-        if len(arrival.current) > 1:
+        timed = len(arrival.current) > 1 and arrival.axis == 1
+        if timed and arrival.layer.neuron.judged_by_membrane:
             fit_temporal_bias(arrival, self.temporal, self.rate)

@@ -21,7 +21,7 @@ from conversion.network import SpikingNetwork
 from conversion.recipes import recipe_from, recipe_names
 
 RECIPES = [name for name in recipe_names() if name != "ptq"]
-T = {"tdif": 64, "fs": 64, "msat": 512}  # else 128
+T = {"tdif": 64, "fs": 64, "msat": 512, "msat-vgg": 512}  # else 128
 
 
 class Call(nn.Module):
