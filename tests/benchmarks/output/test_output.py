@@ -121,7 +121,8 @@ def test_nothing_prints_past_the_encoder() -> None:
     root = Path(benchmarks.__file__).parent
     past = []
     for path in sorted(root.rglob("*.py")):
-        if path.is_relative_to(root / "output"):
+        # The script for GPUs is no part of the command and runs where rich is not installed.
+        if path.is_relative_to(root / "output") or path.is_relative_to(root / "gpu"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
