@@ -73,8 +73,8 @@ def test_what_changes_the_result_changes_the_name(tiny, change):
 @pytest.mark.parametrize(
     ("name", "place", "ann", "cell"),
     [
-        ("quickstart", 0, "623dc6d6c33ec47c", "af2019b0e3fc49fa"),
-        ("quickstart", -1, "67cfc5e1a7169008", "86b54825b3899753"),
+        ("quickstart", 0, "45190b9864f75926", "5c167e12a1cdf5e2"),
+        ("quickstart", -1, "b76cbf86c5f81d84", "9a8b0cf10bddd0d8"),
         ("ablation_spicalib", 19, "676a46574bb58666", "c32e727d5c57396d"),
         ("cifar10_trained", 13, "e820242bec903c1c", "a304e0816395a0bb"),
         ("detection_headline", -1, "e2bd056267f750f6", "f960c5727cc3f79c"),
