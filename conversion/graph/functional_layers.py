@@ -38,6 +38,8 @@ def as_modules(captured: fx.GraphModule) -> None:
             continue
         if not all(_is_own(parameter, reads, called) for parameter in parameters):
             continue
+        if node.target is F.linear and attribute(captured, str(given["weight"].target)).ndim != 2:
+            continue  # a vector as weight: the outputs have no axis of their own
         layer = _layer(captured, node, given)
         path = _place(captured, node, parameters, reads, called)
         captured.add_submodule(path, layer)
