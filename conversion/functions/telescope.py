@@ -156,8 +156,14 @@ def _running(timed: Tensor, before: Tensor | None) -> Tensor:
         timed: [T, B, ...].
         before: sum of earlier chunks.
     """
-    sums = torch.empty_like(timed, memory_format=torch.contiguous_format)
     total = timed.new_zeros(timed.shape[1:]) if before is None else before
+    if timed.requires_grad:  # where weights are refitted; gradients do not flow into what is written over
+        totals = []
+        for one in timed:
+            total = total + one
+            totals.append(total)
+        return torch.stack(totals)
+    sums = torch.empty_like(timed, memory_format=torch.contiguous_format)
     for step, one in enumerate(timed):
         total = torch.add(total, one, out=sums[step])
     return sums
