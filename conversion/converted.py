@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -22,6 +24,7 @@ from conversion.plan.method import Method
 from conversion.plan.plan import Plan
 from conversion.report import Audit, Report, audit, in_words, report_of
 from conversion.simulation.backend import Precision
+from conversion.simulation.progress import shown
 from conversion.tensors import on_device_of
 from conversion.trial import why_not
 
@@ -150,6 +153,7 @@ class Converted(nn.Module):
         time_steps: int | Iterable[int],
         chunk: int = DEFAULT_CHUNK,
         precision: Precision = "float32",
+        progress: bool = False,
     ) -> Generator[Readout, None, None]:
         """Run the network on constant analog images and read it out.
 
@@ -167,6 +171,7 @@ class Converted(nn.Module):
                 CPUs, with one scale per output channel, "float16" and "bfloat16" are faster on GPUs, each
                 where the machine has it (see `effective_precision`). Membranes and everything else stay
                 float32.
+            progress: show a bar of time steps, in a terminal or a notebook.
 
         Yields:
             One read-out per time step, in order.
@@ -180,7 +185,13 @@ class Converted(nn.Module):
         """
         steps = self.recipe.checked(checked_time_steps(time_steps))
         chunk = checked_chunk(chunk)
-        yield from self._readouts(self.checked(images), steps, chunk, precision)
+        checked = self.checked(images)
+        readouts = self._readouts(checked, steps, chunk, precision)
+        yield from shown(readouts, len(checked), self._work(steps)) if progress else readouts
+
+    def _work(self, steps: list[int]) -> list[int]:
+        """Time steps that have run in all when each read-out comes; more where each is a run of its own."""
+        return list(accumulate(steps)) if self.recipe.runs_anew else steps
 
     def _readouts(
         self, images: Tensor, steps: list[int], chunk: int, precision: Precision
@@ -285,20 +296,31 @@ class Converted(nn.Module):
         return self
 
     def __repr__(self) -> str:
+        lines = "".join(f"  {name}: {value}\n" for name, value in self._described().items())
+        return f"{type(self).__name__}(\n{lines})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+            for name, value in self._described().items()
+        )
+        return f"<table><caption>{type(self).__name__}</caption><tbody>{rows}</tbody></table>"
+
+    def _described(self) -> dict[str, str]:
+        """What a glance at the network shows."""
         recipe, found = self.recipe, self.audit
         share = found.share
         neuron = recipe.neuron.as_dict()
         settings = ", ".join(f"{key}={value}" for key, value in neuron.items() if key != "name")
         kinds = [role.kind for role in self.plan.roles.values()]
-        lines = [
-            f"recipe: {recipe.label}",
-            f"neuron: {recipe.neuron.name}" + (f" ({settings})" if settings else ""),
-            f"layers: {kinds.count(Kind.NEURON)} of neurons, {kinds.count(Kind.WEIGHTED)} with weights",
-            f"thresholds: {self._thresholds_in_words()}",
-            f"spiking: {'unknown' if share is None else f'{share:.1%}'} of the ANN's operations",
-            f"verdict: {found.verdict}",
-        ]
-        return f"{type(self).__name__}(\n" + "".join(f"  {line}\n" for line in lines) + ")"
+        return {
+            "recipe": recipe.label,
+            "neuron": recipe.neuron.name + (f" ({settings})" if settings else ""),
+            "layers": f"{kinds.count(Kind.NEURON)} of neurons, {kinds.count(Kind.WEIGHTED)} with weights",
+            "thresholds": self._thresholds_in_words(),
+            "spiking": f"{'unknown' if share is None else f'{share:.1%}'} of the ANN's operations",
+            "verdict": found.verdict,
+        }
 
     def _thresholds_in_words(self) -> str:
         """Range of all thresholds."""

@@ -9,6 +9,7 @@ into a spiking one with the least loss, in the fewest time steps, for the least 
     render(boards, Console())
     write_page(boards, "results/index.html", invalid=loaded.invalid)
     frame = load("results")  # the same as a pandas DataFrame
+    plot(boards[0])  # a matplotlib figure
 
 The rooms, in reading order; each knows only those before it:
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from leaderboard.page.html import write_page
     from leaderboard.published import load_published, render_published, select_published
     from leaderboard.reports.markdown import markdown_report, write_report
+    from leaderboard.reports.plots import plot
     from leaderboard.reports.tables import render
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "only_groups",
     "paired_bootstrap",
     "pareto_front",
+    "plot",
     "rank",
     "render",
     "render_published",
@@ -92,6 +95,7 @@ __all__ = [
 _ON_DEMAND = {
     "load_published": "leaderboard.published",
     "markdown_report": "leaderboard.reports.markdown",
+    "plot": "leaderboard.reports.plots",
     "render": "leaderboard.reports.tables",
     "render_published": "leaderboard.published",
     "select_published": "leaderboard.published",

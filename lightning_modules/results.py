@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import energy
 from conversion import Readout
 from conversion.costs.activity import Active
 from conversion.costs.synapses import Connectivity
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,47 @@ class EvaluationResult:
     seconds: dict[str, float]
     precision: str
     backend: str
+
+    def frame(self) -> pd.DataFrame:
+        """The curve as a pandas DataFrame, one line a read-out; counts and energies are averages of an image.
+
+        Returns:
+            Columns "t", "averaged" and "t_total" (time steps, as in `Measurement`), "snn/<metric>" and
+            "ann/<metric>" as they are logged, "spikes" and "synops" of all layers together, and
+            "energy_pj/<model>" of every energy model, "ann_energy_pj/<model>" beside it.
+        """
+        import pandas as pd
+
+        ann = {f"ann/{name}": value for name, value in self.ann.items()}
+        ann_energy = {f"ann_energy_pj/{model}": value for model, value in self.ann_energy_pj.items()}
+        return pd.DataFrame(
+            [
+                {"t": point.t, "averaged": point.averaged, "t_total": point.t_total}
+                | {f"snn/{name}": value for name, value in point.metrics.items()}
+                | ann
+                | {"spikes": sum(point.spikes.values()), "synops": sum(point.synops.values())}
+                | {f"energy_pj/{model}": value for model, value in point.energy_pj.items()}
+                | ann_energy
+                for point in self.curve
+            ]
+        )
+
+    def plot(self, metric: str | None = None) -> Figure:
+        """A metric over time steps as a matplotlib figure, which notebooks show; dashed: the ANN.
+
+        Args:
+            metric: a key of `ann`; by default the one that ranks.
+
+        Raises:
+            ValueError: there is no such metric.
+        """
+        from lightning_modules.curve_figure import curve_figure
+
+        name = self.metric if metric is None else metric
+        if name not in self.ann:
+            raise ValueError(f"no metric '{name}' was measured; there are {', '.join(self.ann)}")
+        points = [(point.t_total, point.metrics[name]) for point in self.curve]
+        return curve_figure(name, points, self.ann[name])
 
 
 @dataclass

@@ -47,6 +47,11 @@ class Method:
         return self.initial.needs_time_steps
 
     @property
+    def runs_anew(self) -> bool:
+        """True where every read-out is a run of its own, from the first step on."""
+        return self.needs_time_steps or (not isinstance(self.neuron, Quantiser) and self.neuron.whole_window)
+
+    @property
     def most_time_steps(self) -> int | None:
         """Largest T that its neurons can run; None: any."""
         return None if isinstance(self.neuron, Quantiser) else self.neuron.most_time_steps

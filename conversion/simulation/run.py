@@ -22,6 +22,7 @@ from conversion.simulation.backend import Backend, Clock, Precision, Running, Sc
 from conversion.simulation.choice import backend_for, effective_precision, wanted_schedule
 from conversion.simulation.memory import fit_into
 from conversion.simulation.probe import LEAST_CHUNKS, Probe
+from conversion.simulation.progress import tell
 
 
 @dataclass
@@ -128,6 +129,7 @@ class Simulation:
                     totals[index] = _accumulated(totals[index], output, steps, weights)
                     del output  # before the next chunk runs
                 now += steps
+                tell(len(images) * steps)
                 clock.end(self.wiring.macs * len(images) * steps)
                 for seconds, operations in clock.finished():
                     self.cache.probe.note(seconds, operations)

@@ -1,4 +1,4 @@
-"""Energy models on boards: their order, the two that stand side by side, and ranks by energy.
+"""Energy models on boards: their order, and the two that stand side by side.
 
 The figure that papers print, operations in fp32, charges the quantised ANN for 8 bits and a spiking network
 for 32. It never stands alone: beside it is the model that was asked for, or else operations with the
@@ -7,13 +7,10 @@ same widths on both sides.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable
 
 import energy
-from leaderboard.ranking.boards import GROUPS, Board
-from leaderboard.ranking.rows import Row
-from leaderboard.records.record import Group
+from leaderboard.ranking.boards import Board
 
 MATCHED = "operations-int8"  # the same widths on both sides
 
@@ -37,31 +34,3 @@ def side_by_side(model: str | None) -> tuple[str, str]:
 def has_figures(boards: Iterable[Board], model: str) -> bool:
     """Whether any row has a figure under a model."""
     return any(row.final_energy.get(model) is not None for board in boards for row in board.rows)
-
-
-def by_energy(boards: Iterable[Board], model: str) -> list[Board]:
-    """Boards with ranks by energy at parity under one model, least first, within groups.
-
-    Rows that are not at parity, or have no figure under the model, follow in the order of the metric, without
-    a rank. There are no ties: energies have no interval.
-    """
-    return [
-        replace(board, rows=tuple(row for group in GROUPS for row in _ranked(board.rows, group, model)))
-        for board in boards
-    ]
-
-
-def _ranked(rows: Sequence[Row], group: Group, model: str) -> list[Row]:
-    def cost(row: Row) -> float:
-        found = row.energy_at_parity.get(model)
-        return float("inf") if found is None else found
-
-    members = sorted((row for row in rows if row.group == group), key=cost)  # stable
-    return [
-        replace(
-            row,
-            rank=place if group != "baseline" and cost(row) < float("inf") else None,
-            tied=False,
-        )
-        for place, row in enumerate(members, start=1)
-    ]

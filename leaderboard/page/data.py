@@ -96,7 +96,7 @@ def _board(
     limits = limits_of(board)
     stages = [Stage.of(at_limit([board], limit)[0], orders, limit) for limit in limits]
     stages.append(Stage.of(board, orders, None))
-    ratios = {each.label: wording.parity_ratio(each) for each in parity_ratios(board)}
+    ratios = {each.label: str(each) for each in parity_ratios(board)}
     ties = ties_of(board)
     among = any(row.origin != "own" for row in board.rows)
     rows = []

@@ -24,6 +24,7 @@ from itertools import combinations
 
 import numpy as np
 
+from leaderboard.ranking import glance, wording
 from leaderboard.ranking.families import Family, Origin, differ_by_seed, families, origin_of
 from leaderboard.ranking.orders import DEFAULT, Order, ranked
 from leaderboard.ranking.rows import Row, last_within, pool_by_seed, row_of
@@ -54,6 +55,10 @@ class Board:
         """Data set, network and task, with the note if there is one."""
         name = f"{self.dataset} · {self.network} ({self.task})"
         return f"{name}, {self.note}" if self.note else name
+
+    def _repr_html_(self) -> str:
+        heading = wording.heading(self, in_full=True)
+        return glance.as_html(self.title, heading, self.metric, self.rows)
 
 
 def rank(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.rows import CLOSE_PARITY_POINTS, PARITY_POINTS, Row
 
@@ -27,6 +28,12 @@ class ParityRatio:
     steps: float | None  # every step run; None: parity was not reached
     ratio: float | None  # None likewise
     at_least: bool  # a run ended before parity, so the slowest is slower than known
+
+    def __str__(self) -> str:
+        """How many times fewer steps, e.g. "≥ 16.0×"."""
+        if self.ratio is None:
+            return wording.NEVER
+        return f"{'≥ ' if self.at_least else ''}{wording.times(self.ratio)}"
 
 
 def parity_ratios(board: Board, points: float = PARITY_POINTS) -> list[ParityRatio]:

@@ -5,8 +5,9 @@ The page's script writes numbers by the same rules (script/numbers.mjs); tests o
 
 from __future__ import annotations
 
-from leaderboard.ranking.boards import Board
-from leaderboard.ranking.parity_ratios import ParityRatio
+from collections.abc import Sequence
+from typing import Protocol
+
 from leaderboard.ranking.rows import Row
 from leaderboard.records.record import Group
 from leaderboard.statistics.intervals import Difference, Interval
@@ -93,11 +94,6 @@ def steps(row: Row, value: float | None) -> str:
     return NEVER if value is None else time_steps(value)
 
 
-def parity_ratio(ratio: ParityRatio) -> str:
-    """How many times fewer steps to parity than the slowest needs, e.g. "≥ 16.0×"."""
-    return NEVER if ratio.ratio is None else f"{'≥ ' if ratio.at_least else ''}{times(ratio.ratio)}"
-
-
 def parity_energy(row: Row, value: float | None) -> str:
     """Energy at parity as a multiple of the ANN's."""
     if value is None and row.steps_within_1_point is None:
@@ -135,7 +131,22 @@ def short_metric(metric: str) -> str:
     return {"top1": "Top-1", "miou": "mIoU"}.get(metric, metric_name(metric))
 
 
-def heading(board: Board, *, in_full: bool = False) -> str:
+class Headed(Protocol):
+    """What of a board its heading says."""
+
+    @property
+    def metric(self) -> str: ...  # noqa: D102
+    @property
+    def images(self) -> int | None: ...  # noqa: D102
+    @property
+    def ann_metric(self) -> float | None: ...  # noqa: D102
+    @property
+    def ann_metric_std(self) -> float | None: ...  # noqa: D102
+    @property
+    def rows(self) -> Sequence[Row]: ...  # noqa: D102
+
+
+def heading(board: Headed, *, in_full: bool = False) -> str:
     """The ANN's metric, those of ANNs trained for conversion, and the size of the test set."""
     if board.ann_metric is None:
         ann = "no common ANN"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log10
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leaderboard.costs.matched import Matched, by_cost, matched, opponent_of
 from leaderboard.costs.order import models_of
@@ -17,12 +17,15 @@ from leaderboard.costs.precision import LEGEND, mark
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MOST_DECADES = 1.5  # either way, at which colours are deepest
 
 
-def draw_models(board: Board) -> Any | None:
+def draw_models(board: Board) -> Figure | None:
     """The picture as a matplotlib figure, or None where no recipe is at parity."""
-    from matplotlib.figure import Figure
+    from leaderboard.reports.notebook import new_figure
 
     models = models_of([board])
     recipes = by_cost((each for each in matched(board) if each.is_at_parity), models[0])
@@ -35,7 +38,7 @@ def draw_models(board: Board) -> Any | None:
         panels.append((f"× quantised ANN ({wording.plain(opponent.label)})", opponent))
     drawn = [*rows, *([] if opponent is None else [opponent])]
     size = (1.6 + 0.62 * len(models) * len(panels), 1.5 + 0.22 * len(drawn))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(figsize=size, layout="constrained")
     figure.suptitle(_text(board.title), fontsize=8)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (title, against) in zip(axes, panels, strict=True):

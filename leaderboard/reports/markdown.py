@@ -243,7 +243,7 @@ def _ratio_table(board: Board) -> list[str]:
             steps = None if each is None else each.steps
             cells += [
                 wording.steps(row, steps),
-                wording.NEVER if each is None else wording.parity_ratio(each),
+                wording.NEVER if each is None else str(each),
             ]
         if row.alphabet != "none":
             lines.append(cells)

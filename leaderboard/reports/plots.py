@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import energy
 from leaderboard.files.atomic import StoreError
 from leaderboard.ranking import wording
-from leaderboard.ranking.boards import GROUPS, Board
+from leaderboard.ranking.boards import GROUPS, Board, rank
 from leaderboard.ranking.rows import PooledPoint, Row, pooled_interval
-from leaderboard.records.record import Group
+from leaderboard.records.record import Group, Record
 from leaderboard.reports.energy_plot import draw_models
 from leaderboard.statistics.figures import pareto_front
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Over = Literal["time", "energy", "models"]
 FORMATS = ("pdf", "png", "svg")
 MOST_LINES = 8
 PJ_PER_UJ = 1e6
@@ -75,6 +79,53 @@ def write_plots(
     return written
 
 
+def plot(
+    records: Board | Iterable[Record],
+    over: Over = "time",
+    *,
+    model: str = energy.REFERENCE,
+    most: int = MOST_LINES,
+) -> Figure:
+    """Draw a board as a matplotlib figure, which notebooks show as it is.
+
+    Args:
+        records: loaded records of one board, or a board of `rank`.
+        over: "time": metric over time steps, with 95 % bands; "energy": over energy, with Pareto fronts;
+            "models": energy at parity under every model.
+        model: energy model of the second.
+        most: rows drawn in colour, at most 8.
+
+    Raises:
+        ValueError: the records are of no board or of several, no recipe is at parity, or `over` is unknown.
+    """
+    import matplotlib
+
+    if over not in get_args(Over):
+        raise ValueError(f"over: expected one of {', '.join(get_args(Over))}, got {over!r}")
+    board = records if isinstance(records, Board) else _only_board(records)
+    with matplotlib.rc_context(_STYLE):
+        if over == "time":
+            return _over_time(board, most)
+        if over == "energy":
+            return _over_energy(board, model, most)
+        figure = draw_models(board)
+    if figure is None:
+        raise ValueError(
+            f"{board.title}: no recipe is at 1-point parity, so there are no energies to compare"
+        )
+    return figure
+
+
+def _only_board(records: Iterable[Record]) -> Board:
+    boards = rank(records)
+    if not boards:
+        raise ValueError("there are no records to draw")
+    if len(boards) > 1:
+        titles = "; ".join(board.title for board in boards)
+        raise ValueError(f"these records make {len(boards)} boards, draw one of rank(records): {titles}")
+    return boards[0]
+
+
 def best_of_groups(board: Board, most: int = MOST_LINES) -> list[Row]:
     """The best rows of a board, group by group in turn; of the references only the first."""
     queues = [[row for row in board.rows if row.group == group] for group in GROUPS]
@@ -84,7 +135,7 @@ def best_of_groups(board: Board, most: int = MOST_LINES) -> list[Row]:
     return turns[: min(most, len(COLOURS))]
 
 
-def _over_time(board: Board, most: int) -> Any:
+def _over_time(board: Board, most: int) -> Figure:
     figure, axes = _figure(board)
     coloured = best_of_groups(board, most)
     for row in board.rows:
@@ -98,7 +149,7 @@ def _over_time(board: Board, most: int) -> Any:
     return figure
 
 
-def _over_energy(board: Board, model: str, most: int) -> Any:
+def _over_energy(board: Board, model: str, most: int) -> Figure:
     figure, axes = _figure(board)
     coloured = best_of_groups(board, most)
     reached: dict[Group, list[tuple[float, float]]] = {}
@@ -121,10 +172,10 @@ def _over_energy(board: Board, model: str, most: int) -> Any:
     return figure
 
 
-def _figure(board: Board) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
+def _figure(board: Board) -> tuple[Figure, Any]:
+    from leaderboard.reports.notebook import new_figure
 
-    figure = Figure(figsize=(5.0, 3.2), layout="constrained")
+    figure = new_figure(figsize=(5.0, 3.2), layout="constrained")
     axes = figure.add_subplot()
     axes.set_ylabel(f"{_text(wording.metric_name(board.metric))}, %")
     axes.set_title(_text(board.title), fontsize=8)

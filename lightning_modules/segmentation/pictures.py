@@ -12,6 +12,7 @@ from torch import Tensor
 
 from conversion import Converted
 from lightning_modules.detection.pictures import GAP, LEAST_WIDTH, TITLE
+from lightning_modules.segmentation.legend import with_legend
 from lightning_modules.segmentation.metric import IGNORE, label_map
 from lightning_modules.segmentation.module import SegmentationModule
 
@@ -28,7 +29,7 @@ def segmentation_pictures(
     std: Sequence[float],
     colours: Sequence[tuple[int, int, int]],
 ) -> list[Image.Image]:
-    """Draw one row of panels for each image of a batch, at the size of its label map.
+    """Draw one row of panels for each image of a batch, at the size of its label map, and a legend below.
 
     Args:
         module: the segmentation network's module.
@@ -46,15 +47,30 @@ def segmentation_pictures(
     shape = (-1, 1, 1)
     pixels = images.cpu() * torch.tensor(std).view(shape) + torch.tensor(mean).view(shape)
     rows: list[list[tuple[str, np.ndarray]]] = []
+    shown: list[set[int]] = []  # class indices in each row
     for view, one in zip(pixels, targets, strict=True):
         labels = one["labels"].cpu().numpy()
         rows.append([("image", _photograph(view)), ("ground truth", coloured(labels, colours))])
+        shown.append(set(np.unique(labels).tolist()))
     outputs = [("ANN", module.network(images))]
     outputs += [(snn.title(readout.t), readout.output) for readout in snn.simulate(images, time_steps)]
     for title, logits in outputs:
-        for row, one, found in zip(rows, targets, logits, strict=True):
-            row.append((title, coloured(label_map(found, one).cpu().numpy(), colours)))
-    return [_side_by_side(row) for row in rows]
+        for row, seen, one, found in zip(rows, shown, targets, logits, strict=True):
+            labels = label_map(found, one).cpu().numpy()
+            row.append((title, coloured(labels, colours)))
+            seen |= set(np.unique(labels).tolist())
+    return [
+        with_legend(_side_by_side(row), _entries(seen, module.classes, colours))
+        for row, seen in zip(rows, shown, strict=True)
+    ]
+
+
+def _entries(
+    shown: set[int], classes: Sequence[str], colours: Sequence[tuple[int, int, int]]
+) -> list[tuple[str, tuple[int, int, int]]]:
+    """Name and colour of every class that some panel shows, in the data set's order."""
+    entries = [(classes[index], colours[index]) for index in sorted(shown) if index < len(classes)]
+    return entries + [("not counted", UNLABELLED)] * (IGNORE in shown)
 
 
 def coloured(labels: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> np.ndarray:

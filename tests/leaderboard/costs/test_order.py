@@ -1,4 +1,4 @@
-"""Ranks by energy, verdicts under all models, break-even of rows: against small boards by hand."""
+"""Order of models, verdicts under all models, break-even of rows: against small boards by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 import energy
 from leaderboard.costs.break_even import break_even_tables, standing
-from leaderboard.costs.order import by_energy, models_of, ordered, side_by_side
+from leaderboard.costs.order import models_of, ordered, side_by_side
 from leaderboard.costs.verdicts import at_parity, quantised_ann, verdict
 from leaderboard.page.data import page_data
 from leaderboard.page.html import page_html
@@ -45,23 +45,6 @@ def test_models_stand_in_the_order_of_the_registry(boards: list[Board]) -> None:
     ]
     assert side_by_side(None) == side_by_side("operations") == ("operations", "operations-int8")
     assert side_by_side("memory") == ("operations", "memory")
-
-
-def test_ranks_by_energy_go_to_rows_at_parity(boards: list[Board]) -> None:
-    assert [(row.label, row.rank) for row in boards[0].rows] == [
-        ("soon", 1),
-        ("best", 2),
-        ("never", 3),
-        ("ptq", None),
-    ]
-    for model in ("operations", "operations-int8", "memory"):
-        (board,) = by_energy(boards, model)
-        assert [(row.label, row.rank) for row in board.rows] == [
-            *(("soon", 1), ("best", 2), ("never", None), ("ptq", None))
-        ]
-        assert not any(row.tied for row in board.rows)
-    (board,) = by_energy(boards, "a model that nobody has")
-    assert [row.rank for row in board.rows] == [None] * 4
 
 
 def test_a_verdict_counts_models(boards: list[Board]) -> None:

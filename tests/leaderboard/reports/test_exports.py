@@ -13,7 +13,7 @@ from leaderboard.records.record import Record
 from leaderboard.reports.entries import entries, to_csv, to_json
 from leaderboard.reports.frame import frame, load
 from leaderboard.reports.latex import escape, to_latex
-from leaderboard.reports.plots import best_of_groups, write_plots
+from leaderboard.reports.plots import best_of_groups, plot, write_plots
 from leaderboard.store.results import ResultStore
 
 Make = Callable[..., Record]
@@ -109,3 +109,32 @@ def test_the_best_of_each_group_are_drawn_in_colour(boards: list[Board]) -> None
     (board,) = boards
     assert [row.label for row in best_of_groups(board)] == ["good_1", "burst", "ptq", "tie", "=cmd|'x'"]
     assert [row.label for row in best_of_groups(board, 2)] == ["good_1", "burst"]
+
+
+def test_a_figure_of_loaded_records_has_their_curves_and_shows_itself(make: Make, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    store.write(make({1: 0.5, 8: 0.89}, label="one"))
+    store.write(make({2: 0.25, 4: 0.75}, label="two"))
+    records = store.load().records
+    figure = plot(records)
+    (axes,) = figure.axes
+    curves = {line.get_label(): line.get_xydata().tolist() for line in axes.get_lines()}
+    assert curves["one"] == [[1, 50], [8, 89]]
+    assert curves["two"] == [[2, 25], [4, 75]]
+    assert {y for _, y in curves["ANN"]} == {90}
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    energies = {line.get_label(): line.get_xdata().tolist() for line in plot(records, "energy").axes[0].lines}
+    assert energies["one"] == pytest.approx([100e-6, 800e-6])
+    (board,) = rank(records)
+    assert len(plot(board, "models").axes) == 1
+
+
+def test_what_cannot_be_drawn_is_said(make: Make) -> None:
+    with pytest.raises(ValueError, match="no records"):
+        plot([])
+    with pytest.raises(ValueError, match=r"2 boards, draw one of rank\(records\): .*net.*; .*other"):
+        plot([make(), make(network="other")])
+    with pytest.raises(ValueError, match="no recipe is at 1-point parity"):
+        plot([make({4: 0.5})], "models")
+    with pytest.raises(ValueError, match="expected one of time, energy, models, got 'area'"):
+        plot([make()], "area")  # type: ignore[arg-type]
