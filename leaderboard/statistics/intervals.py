@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -99,9 +100,18 @@ def paired_bootstrap(first: BoolArray, second: BoolArray, *, level: float = LEVE
     a, b = np.atleast_2d(first), np.atleast_2d(second)
     if a.shape[1] != b.shape[1] or a.shape[1] == 0:
         raise ValueError(f"paired outcomes need the same images, got {a.shape[1]} and {b.shape[1]}")
-    images = a.shape[1]
-    scale = a.shape[0] * b.shape[0]
     differences, occurrences = _distinct_differences(a, b)
+    scale = a.shape[0] * b.shape[0]
+    return _ideal_bootstrap(tuple(differences.tolist()), tuple(occurrences.tolist()), scale, level)
+
+
+@lru_cache(maxsize=1 << 15)  # a board compares all pairs of rows, most of which differ on as many images
+def _ideal_bootstrap(
+    distinct: tuple[int, ...], counts: tuple[int, ...], scale: int, level: float
+) -> Difference:
+    """Mean and interval for differences of images, ascending, and how many images have each."""
+    differences, occurrences = np.array(distinct, dtype=np.int64), np.array(counts, dtype=np.int64)
+    images = int(occurrences.sum())
     mean = float(differences @ occurrences) / images
     lowest = int(differences[0])
     step = int(np.gcd.reduce(differences - lowest)) or 1

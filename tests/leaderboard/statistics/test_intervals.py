@@ -123,3 +123,17 @@ def test_different_images_cannot_be_paired() -> None:
         paired_bootstrap(np.ones(3, bool), np.ones(4, bool))
     with pytest.raises(ValueError, match="got 0 and 0"):
         paired_bootstrap(np.ones(0, bool), np.ones(0, bool))
+
+
+def test_pairs_that_differ_on_as_many_images_have_one_interval_and_others_their_own():
+    rng = np.random.default_rng(0)
+    first, second = rng.random(200) < 0.8, rng.random(200) < 0.7
+    found = paired_bootstrap(first, second)
+    order = rng.permutation(200)
+    assert paired_bootstrap(first[order], second[order]) == found
+    turned = paired_bootstrap(second, first)
+    assert (turned.mean, turned.low, turned.high) == pytest.approx((-found.mean, -found.high, -found.low))
+    narrower = paired_bootstrap(first, second, level=0.5)
+    assert found.low < narrower.low < narrower.high < found.high
+    twice = paired_bootstrap(np.stack([first, first]), second)  # counted in halves, the same differences
+    assert (twice.mean, twice.low, twice.high) == pytest.approx((found.mean, found.low, found.high))
