@@ -92,7 +92,12 @@ OPERATIONS: dict[str, tuple[Any, int]] = {
 
 def network_with(name: str) -> nn.Module:
     torch.manual_seed(0)
-    return Sandwich(*copy.deepcopy(OPERATIONS[name])).eval().requires_grad_(False)
+    network = Sandwich(*copy.deepcopy(OPERATIONS[name]))
+    for module in network.modules():  # drawn when this file was imported, by whatever seed there was
+        draw = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+        if draw is not None:
+            draw()
+    return network.eval().requires_grad_(False)
 
 
 @pytest.fixture
