@@ -254,7 +254,9 @@ def memory(board: Board, recipes: Sequence[Matched]) -> str:
     cheaper = {each.label: verdict(each, models, opponent).cheaper for each in judged}
     some = [f"`{wording.plain(label)}` under {_listed(names)}" for label, names in cheaper.items() if names]
     left = f"but for {'; '.join(some)}" if some else "without exception"
-    costs = {model: sum((each.energy(model) or 0) < 1 for each in judged) for model in models}
+    # A recipe may be at parity in one precision and not in the other; there it has no energy.
+    found = {model: [each.energy(model) for each in judged] for model in models}
+    costs = {model: sum(value is not None and value < 1 for value in found[model]) for model in models}
     said = {
         "no recipe": [model for model, n in costs.items() if n == 0],
         "every recipe": [model for model, n in costs.items() if n == len(judged)],

@@ -96,6 +96,22 @@ def test_sentences_name_what_holds_and_what_turns(boards: list[Board]) -> None:
             assert (f"`{model}`" in cheaper.replace("‡", "")) is less, (label, model)
 
 
+def test_a_recipe_that_is_no_more_at_parity_in_8_bits_is_not_called_cheap_there(make: Make) -> None:
+    """It has no energy there; in 32 bits it costs many times the ANN's."""
+    dear = {"label": "dear", "pj_per_step": 46000.0, "layers": LAYERS, "group": "multi-level"}
+    records = [
+        make({2: 0.9, 4: 0.9}, **dear, config={"precision": "float32"}),
+        make({2: 0.1, 4: 0.1}, **dear, config={"precision": "int8"}, provenance_precision="int8"),
+        make({2: 0.5, 4: 0.9}, label="ptq", group="baseline", pj_per_step=57.5, layers=LAYERS, sources=[]),
+    ]
+    for point in records[-1].curve:
+        vars(point).update(spikes={}, rates={})
+    (board,) = rank([completed(record) for record in records])
+    text = fill("<!-- energy: memory -->\n<!-- end -->\n", [board])
+    no_recipe = text.partition("costs no recipe under ")[2]
+    assert "`memory-int8`" in no_recipe.partition(";")[0]
+
+
 def test_recipes_are_shown_in_the_order_that_was_asked_for(boards: list[Board]) -> None:
     text = fill("<!-- energy: at-parity recipes=both,wide -->\n<!-- end -->", boards)
     assert text.index("`both`") < text.index("`wide`")
