@@ -58,7 +58,7 @@ def compare_recipes(boards: Sequence[Board], first: str, second: str) -> list[Pa
 
     Args:
         boards: from `leaderboard.ranking.boards.rank`.
-        first: label of a row, or name of a preset that one row alone has.
+        first: label of a row, or name of a preset that one row alone has, or one alone in float32.
         second: likewise.
 
     Raises:
@@ -146,6 +146,8 @@ def _difference(first: Row, second: Row, t: int | None) -> Difference | None:
 def _find(board: Board, name: str) -> Row | None:
     labelled = [row for row in board.rows if row.label == name]
     named = labelled or [row for row in board.rows if row.method == name]
+    if len(named) > 1:  # measured in several precisions: the one that recipes have unless told otherwise
+        named = [row for row in named if row.records[0].provenance.precision == "float32"]
     return named[0] if len(named) == 1 else None
 
 

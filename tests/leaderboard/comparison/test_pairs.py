@@ -73,6 +73,16 @@ def test_what_test_images_do_not_tell_apart_is_a_tie(make: Make) -> None:
         compare_recipes(rank(other), "a", "b")
 
 
+def test_a_preset_measured_in_two_precisions_stands_for_that_in_float32(make: Make) -> None:
+    records = [
+        make({4: 0.9}, label="other"),
+        make({4: 0.8}, label="twice", config={"precision": "float32"}),
+        make({4: 0.7}, label="twice", config={"precision": "int8"}, provenance_precision="int8"),
+    ]
+    (pair,) = compare_recipes(rank(records), "other", "twice")
+    assert pair.second.records == (records[1],)
+
+
 def test_a_preset_may_stand_for_its_only_row(make: Make) -> None:
     records = [make(label="burst gamma=3", method_name="burst"), make(label="b")]
     assert compare_recipes(rank(records), "burst", "b")[0].first.label == "burst gamma=3"
