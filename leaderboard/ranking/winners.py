@@ -19,7 +19,7 @@ NEVER = "not at parity"
 
 
 def winners(board: Board, order: Order = DEFAULT, limit: int | None = None) -> dict[Group, str]:
-    """Group -> a sentence; groups without ranked rows are left out.
+    """Group -> a sentence; groups without their leader, as on a part of a board, are left out.
 
     Args:
         board: ranked by `order`.
@@ -30,7 +30,7 @@ def winners(board: Board, order: Order = DEFAULT, limit: int | None = None) -> d
     found: dict[Group, str] = {}
     for group in GROUPS:
         rows = [row for row in board.rows if row.group == group and row.rank is not None]
-        if rows:
+        if any(row.rank == 1 for row in rows):
             said = _said(rows, order, longest).removesuffix(".")
             found[group] = f"{wording.GROUP_TITLES[group].capitalize()}: {said}."
     return found

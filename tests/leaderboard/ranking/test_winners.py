@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from leaderboard.ranking.boards import at_limit, rank
+from leaderboard.ranking.boards import at_limit, only_recipe, rank
 from leaderboard.ranking.orders import Order
 from leaderboard.ranking.winners import winners
 from leaderboard.records.record import Record
@@ -72,3 +72,10 @@ def test_under_a_limit_it_speaks_of_what_was_read_out_by_then(make: Make) -> Non
     assert winners(limited)["binary"] == (
         "Binary spikes: nobody is at parity; early is nearest, −10.00 points from its ANN."
     )
+
+
+def test_a_part_of_a_board_without_its_leader_names_nobody(make: Make) -> None:
+    boards = rank([make({4: 0.9}, label="leader"), make({4: 0.1}, label="last")])
+    assert winners(boards[0])
+    (part,) = only_recipe(boards, "last")
+    assert winners(part) == {}
