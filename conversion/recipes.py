@@ -22,6 +22,7 @@ from conversion.neurons import Neuron
 from conversion.neurons.quantiser import Quantiser
 from conversion.parts import Part, build_part
 from conversion.plan.method import Method
+from conversion.plan.plan import beyond
 from conversion.readouts import Average, ReadoutRule
 from conversion.scales import Percentile, Scale
 from conversion.signals.coding import RATE
@@ -157,11 +158,7 @@ def _check_both_signs(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role])
 
 def _check_functions(recipe: Recipe, neuron: Neuron, roles: Mapping[Any, Role]) -> None:
     """Refuse functions beyond the ReLU family that this recipe cannot telescope, or cannot send."""
-    functions = [
-        r
-        for r in roles.values()
-        if r.kind is Kind.FUNCTION or r.function is not None or (any(r.slopes) and not neuron.leaky)
-    ]
+    functions = [role for role in roles.values() if role.kind is Kind.FUNCTION or beyond(neuron, role)]
     refits = (recipe.scale, recipe.scale.runs_spikes), (recipe.correction, not recipe.correction.telescopes)
     for part, refitted in refits:
         if refitted and (functions or not neuron.rectifies):

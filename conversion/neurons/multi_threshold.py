@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.neurons.rounding import Rounding
 from conversion.parts import check, register, searched
 
 
@@ -63,7 +64,7 @@ class MultiThreshold(Neuron):
 
 @register
 @dataclass(frozen=True)
-class MirroredMultiThreshold(Neuron):
+class MirroredMultiThreshold(Rounding):
     """Two multi-threshold neurons, one with negative spikes: what `MultiThreshold` becomes for both signs.
 
     The pair shares its charge: what one sends is taken off both, with its sign. So together they send
@@ -77,8 +78,6 @@ class MirroredMultiThreshold(Neuron):
     """
 
     name: ClassVar[str] = "mirrored-multi-threshold"
-    rectifies: ClassVar[bool] = False
-    leaky: ClassVar[bool] = True
     levels: int = searched(4, 1, 8)  # number of thresholds
 
     def __post_init__(self) -> None:
@@ -93,22 +92,6 @@ class MirroredMultiThreshold(Neuron):
     def max_per_step(self) -> int:
         """All thresholds at once, 2^n - 1."""
         return (1 << self.levels) - 1
-
-    @property
-    def least_per_step(self) -> int:
-        """As much below zero."""
-        return -self.max_per_step
-
-    def constant(self, charge: Tensor, initial: Tensor | float, time_steps: int) -> Tensor:
-        """clip(floor(charge + initial), -(2^n - 1) T, (2^n - 1) T)."""
-        most = self.max_per_step * time_steps
-        return (charge + initial).floor().clamp(-most, most)
-
-    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """v += x; s = clamp(floor(v), 1 - 2^n, 2^n - 1); v -= s."""
-        v = state["v"] + current
-        spikes = v.floor().clamp_(-self.max_per_step, self.max_per_step)
-        return spikes, {"v": v - spikes}
 
     def events(self, spikes: Tensor) -> Tensor:
         """One event a threshold that fired: the number of ones in binary."""

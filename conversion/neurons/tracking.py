@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from conversion.neurons.base import Alphabet, Neuron, State
+from conversion.neurons.rounding import Rounding
 from conversion.parts import check, register, searched
 
 
 @register
 @dataclass(frozen=True)
-class Tracking(Neuron):
+class Tracking(Rounding):
     """Tracking neuron: its output follows any function of its mean input.
 
     It receives the increments of t F(mean input so far), for the activation F of its layer, ReLU or any
@@ -34,8 +35,6 @@ class Tracking(Neuron):
     """
 
     name: ClassVar[str] = "tracking"
-    rectifies: ClassVar[bool] = False
-    leaky: ClassVar[bool] = True
     gamma: int = searched(4, 1, 15)
 
     def __post_init__(self) -> None:
@@ -50,22 +49,6 @@ class Tracking(Neuron):
     def max_per_step(self) -> int:
         """Gamma."""
         return self.gamma
-
-    @property
-    def least_per_step(self) -> int:
-        """As many below zero."""
-        return -self.gamma
-
-    def constant(self, charge: Tensor, initial: Tensor | float, time_steps: int) -> Tensor:
-        """clip(floor(charge + initial), -gamma T, gamma T)."""
-        most = self.gamma * time_steps
-        return (charge + initial).floor().clamp(-most, most)
-
-    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step as above."""
-        v = state["v"] + current
-        spikes = v.floor().clamp_(-self.gamma, self.gamma)
-        return spikes, {"v": v - spikes}
 
 
 @register

@@ -97,17 +97,13 @@ class Plan:
         role = self.roles[node]
         if not isinstance(self.method.neuron, Neuron):  # a quantiser does a ReLU by itself
             return None if role.function in (None, IDENTITY) else role.activation
-        if self.neuron.approximates or (self.neuron.rectifies and not self.beyond_neurons(role)):
+        if self.neuron.approximates or (self.neuron.rectifies and not beyond(self.neuron, role)):
             return None
         return None if role.activation == IDENTITY else role.activation
 
-    def beyond_neurons(self, role: Role) -> bool:
-        """True for activations that neurons which rectify do not do by themselves."""
-        return role.function is not None or (any(role.slopes) and not self.neuron.leaky)
-
     def neuron_of(self, role: Role) -> Neuron:
         """The method's neuron as one layer has it: with its slope, or for values of both signs."""
-        if not self.beyond_neurons(role):
+        if not beyond(self.neuron, role):
             return self.neuron.with_slope(role.slope).of_layer(role.name)
         return ((self.neuron.both_signs if role.signed else None) or self.neuron).of_layer(role.name)
 
@@ -151,6 +147,11 @@ class Plan:
     @property
     def _steps_before(self) -> int:
         return self.method.initial.steps_counted + self.neuron.coding.needs_rest
+
+
+def beyond(neuron: Neuron, role: Role) -> bool:
+    """True for activations that neurons which rectify do not do by themselves."""
+    return role.function is not None or (any(role.slopes) and not neuron.leaky)
 
 
 def plan_of(
