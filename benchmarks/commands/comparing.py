@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.commands.options import RESULTS, stop
+from benchmarks.commands.options import RESULTS, results_named, stop
 from benchmarks.commands.reading import REFERENCES
 from benchmarks.output import screen
 
@@ -36,7 +36,7 @@ def compare(first: str, second: str, results: Path, limit: float | None, with_re
         render_folders(*compare_folders(*boards), console)
         return
     try:
-        loaded, origins = with_shipped([results], with_references)
+        loaded, origins = with_shipped([results], with_references, may_be_empty=not results_named())
         pairs = compare_recipes(at_limit(rank(loaded.records, origins), limit), first, second)
     except ValueError as error:
         stop(f"{results}: {error}")

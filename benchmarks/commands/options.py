@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from click.core import ParameterSource
 
 from benchmarks.output import say
 
@@ -20,6 +21,13 @@ RESULTS = click.option(
     show_envvar=True,
     help="Folder of records, trained networks, tracked runs and the page.",
 )
+
+
+def results_named() -> bool:
+    """True where this command line names its results folder: then it must have records."""
+    return click.get_current_context().get_parameter_source("results") is ParameterSource.COMMANDLINE
+
+
 DATA_ROOT = click.option(
     "--data-root",
     type=click.Path(file_okay=False, path_type=Path),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import click
 from rich.console import Console
 
-from benchmarks.commands.options import RESULTS, stop
+from benchmarks.commands.options import RESULTS, results_named, stop
 from benchmarks.output import escaped, printable, say, screen
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def leaderboard(
         model,
         by=by,
         with_references=with_references,
+        may_be_empty=not results_named(),
     )
 
 
@@ -124,12 +125,13 @@ def show(
     *,
     by: str | None = None,
     with_references: bool = True,
+    may_be_empty: bool = True,
     only_own: bool = False,
 ) -> None:
     """Print the ranking of a results folder; write its page and draw its plots, if asked for.
 
     The page has every limit of time steps itself, so `limit` concerns what is printed and drawn. `only_own`
-    leaves boards of references alone out of what is printed.
+    leaves boards of references alone out of what is printed. `may_be_empty`: references are enough.
     """
     import energy
     from leaderboard import StoreError, load_published, only_groups, rank, render
@@ -142,7 +144,9 @@ def show(
     try:
         chosen = None if model is None else energy.by_name(model)
         needs_layers = html is not None or output == "markdown" or (chosen is not None and ":" in chosen.name)
-        loaded, origins = with_shipped([results], with_references, layers=needs_layers)
+        loaded, origins = with_shipped(
+            [results], with_references, layers=needs_layers, may_be_empty=may_be_empty
+        )
         if chosen is not None:
             records = [completed(record, [chosen]) for record in loaded.records]
             loaded = replace(loaded, records=records)
@@ -276,12 +280,17 @@ def order_of(by: str | None, model: str | None) -> Order:
 
 
 def with_shipped(
-    folders: Sequence[Path], with_references: bool = True, *, layers: bool = False
+    folders: Sequence[Path],
+    with_references: bool = True,
+    *,
+    layers: bool = False,
+    may_be_empty: bool = True,
 ) -> tuple[Loaded, dict[str, Origin]]:
     """Records of all folders and, unless they are not wanted, those that come with SpikeMark.
 
     Returns:
-        The records, and for those that are not one's own where they come from. Stops where there are none.
+        The records, and for those that are not one's own where they come from. Stops where there are none,
+        or none of one's own that may not be empty.
     """
     from leaderboard.reference.shipped import load_shipped
     from leaderboard.store.results import Loaded
@@ -289,7 +298,7 @@ def with_shipped(
     shipped = load_shipped(layers=layers) if with_references else None
     if shipped is None or not shipped.records:
         return read_records(folders, layers=layers), {}
-    own = read_records(folders, layers=layers, may_be_empty=True)
+    own = read_records(folders, layers=layers, may_be_empty=may_be_empty)
     measured = {record.cell_id for record in own.records}
     others = [record for record in shipped.records if record.cell_id not in measured]
     origins = {record.cell_id: shipped.origins[record.cell_id] for record in others}

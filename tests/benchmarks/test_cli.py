@@ -275,7 +275,7 @@ def test_an_interrupt_keeps_finished_cells(finished, tmp_path):
     [
         (["run", "nowhere.yaml"], "no matrix file 'nowhere.yaml'"),
         (["run", "cifar10", "--data-root", "/no/such/folder"], "/no/such/folder"),
-        (["leaderboard", "--no-reference", "--results", "/no/such/results"], "no records in"),
+        (["leaderboard", "--results", "/no/such/results"], "no records in"),
     ],
 )
 def test_what_is_missing_is_named(words, message, tmp_path):

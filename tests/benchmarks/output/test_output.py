@@ -155,7 +155,7 @@ ODD = "\x1b]0;pwned\x07\x9b31m\u202e"
         ("status", "--results", ODD),
         ("status", ODD),
         ("import", ODD),
-        ("leaderboard", "--no-reference", "--results", ODD),
+        ("leaderboard", "--results", ODD),
         ("leaderboard", "--t", ODD),
         ("compare", ODD, ODD),
         ("results", ODD),
@@ -206,8 +206,9 @@ def test_tables_reach_terminals_of_few_characters(encoding: str) -> None:
 
 def test_a_terminal_gets_colours_and_no_codes_of_others(tmp_path: Path) -> None:
     outer, inner = pty.openpty()
-    words = ("leaderboard", "--no-reference", "--results", ODD)
-    done = spikemark(*words, cwd=tmp_path, stdout=inner, stderr=inner, capture_output=False)
+    done = spikemark(
+        "leaderboard", "--results", ODD, cwd=tmp_path, stdout=inner, stderr=inner, capture_output=False
+    )
     os.close(inner)
     assert done.returncode == 1
     text = os.read(outer, 10_000).decode()
