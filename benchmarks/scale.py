@@ -142,7 +142,7 @@ quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 child = os.posix_spawn(sys.executable, [sys.executable, *sys.argv[1:]], os.environ, file_actions=quiet)
 _, status, used = os.wait4(child, 0)
 wall, cpu, peak = time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
-say(f"{wall:.2f} s, {cpu:.2f} s of the processor; at most {peak:.0f} MiB")
+sys.stdout.write(f"{wall:.2f} s, {cpu:.2f} s of the processor; at most {peak:.0f} MiB\\n")
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 

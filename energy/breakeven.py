@@ -6,7 +6,8 @@ two evaluations, without spikes and as measured, give the number at which it equ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from energy.counts import Network, NotMeasured, Quantised, Run
@@ -46,7 +47,42 @@ def spikes_per_synapse(network: Network, run: Run) -> float | None:
     return sum(run.synops.get(layer.name, 0.0) for layer in driven) / synapses
 
 
-def break_even(model: EnergyModel, network: Network, run: Run, bits: int) -> dict[str, BreakEven]:
+def opponents(model: EnergyModel, network: Network, bits: int) -> dict[str, float]:
+    """Picojoules an image of every opponent whose counts are known, without those that cost nothing.
+
+    Args:
+        model: the energy model.
+        network: counts of network and ANN.
+        bits: activations of the quantised ANN, see `counts.matched_bits`.
+    """
+    quantised = Quantised(bits)
+    ask: dict[str, Callable[[], Breakdowns]] = {
+        "ann": lambda: model.ann(network, skip_zeros=False),
+        "quantised": lambda: model.quantised(network, quantised, skip_zeros=False),
+        "ann-sparse": lambda: model.ann(network, skip_zeros=True),
+        "quantised-sparse": lambda: model.quantised(network, quantised, skip_zeros=True),
+    }
+    found = {}
+    for name, parts in ask.items():
+        with suppress(NotMeasured):
+            if energy := total(parts()):
+                found[name] = energy
+    return found
+
+
+def silent_energy(model: EnergyModel, network: Network, run: Run) -> float:
+    """Picojoules an image of the spiking network if none of its neurons ever fired."""
+    return total(model.spiking(network, run.scaled(0.0)))
+
+
+def break_even(
+    model: EnergyModel,
+    network: Network,
+    run: Run,
+    bits: int,
+    against: Mapping[str, float] | None = None,
+    silent: float | None = None,
+) -> dict[str, BreakEven]:
     """Break-even against every opponent whose counts are known.
 
     Args:
@@ -54,6 +90,8 @@ def break_even(model: EnergyModel, network: Network, run: Run, bits: int) -> dic
         network: counts of network and ANN.
         run: the spiking network up to a read-out.
         bits: activations of the quantised ANN that says as much, see `counts.matched_bits`.
+        against: the `opponents`, where they are known already.
+        silent: the `silent_energy`, likewise.
 
     Returns:
         Opponent -> where the network stands; without opponents that were not measured.
@@ -64,23 +102,10 @@ def break_even(model: EnergyModel, network: Network, run: Run, bits: int) -> dic
     spikes = spikes_per_synapse(network, run)
     if not spikes:
         return {}
-    silent = total(model.spiking(network, run.scaled(0.0)))
+    silent = silent_energy(model, network, run) if silent is None else silent
     energy = total(model.spiking(network, run))
-    quantised = Quantised(bits)
-    opponents: dict[str, Callable[[], Breakdowns]] = {
-        "ann": lambda: model.ann(network, skip_zeros=False),
-        "quantised": lambda: model.quantised(network, quantised, skip_zeros=False),
-        "ann-sparse": lambda: model.ann(network, skip_zeros=True),
-        "quantised-sparse": lambda: model.quantised(network, quantised, skip_zeros=True),
-    }
     found = {}
-    for name, ask in opponents.items():
-        try:
-            theirs = total(ask())
-        except NotMeasured:
-            continue
-        if not theirs:  # nothing is a multiple of an opponent that costs nothing
-            continue
+    for name, theirs in (opponents(model, network, bits) if against is None else against).items():
         # Spikes that cost nothing beside the rest have no break-even.
         allowed = spikes * (theirs - silent) / (energy - silent) if energy > silent else 0.0
         found[name] = BreakEven(name, spikes, allowed if allowed > 0 else None, energy / theirs)

@@ -54,6 +54,11 @@ class Network:
     units: Mapping[str, int]  # source -> neurons, or outputs of a pooling layer, that can spike
     functions: Mapping[str, Function] | None = field(default_factory=dict)  # by operation; None: not counted
 
+    def __hash__(self) -> int:
+        """Of what makes networks equal, so that what is computed for one is found for its like."""
+        functions = None if self.functions is None else frozenset(self.functions.items())
+        return hash((self.layers, frozenset(self.units.items()), functions))
+
 
 @dataclass(frozen=True)
 class Run:

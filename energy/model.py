@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from operator import add
 from typing import ClassVar
 
 from energy.counts import Network, Quantised, Run
@@ -25,17 +26,14 @@ class Breakdown:
     @property
     def total(self) -> float:
         """Everything together."""
-        lines: list[float] = [getattr(self, line.name) for line in fields(self)]
-        return sum(lines)
+        return sum(vars(self).values(), 0.0)
 
     def __add__(self, other: Breakdown) -> Breakdown:
-        return Breakdown(
-            **{line.name: getattr(self, line.name) + getattr(other, line.name) for line in fields(self)}
-        )
+        return Breakdown(*map(add, vars(self).values(), vars(other).values()))
 
     def times(self, n: float) -> Breakdown:
         """The same, `n` times."""
-        return Breakdown(**{line.name: getattr(self, line.name) * n for line in fields(self)})
+        return Breakdown(*(line * n for line in vars(self).values()))
 
 
 Breakdowns = dict[str, Breakdown]  # layer, source of spikes or function -> where its energy goes

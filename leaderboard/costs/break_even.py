@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import energy
-from energy import NotMeasured, Quantised
-from energy.breakeven import OPPONENTS, BreakEven, break_even
+from energy import EnergyModel, Network, NotMeasured, Quantised, Run
+from energy.breakeven import OPPONENTS, BreakEven, break_even, opponents, silent_energy
 from leaderboard.costs.order import models_of
 from leaderboard.costs.precision import marked
 from leaderboard.ranking import wording
@@ -63,8 +63,43 @@ class Against:
         )
 
 
-def standing(row: Row, model: str) -> Standing | None:
+class Known:
+    """What many records share, computed once for networks with the same counts."""
+
+    def __init__(self) -> None:
+        self._networks: dict[str, Network] = {}  # by cell
+        self._opponents: dict[tuple[str, Network, int], dict[str, float]] = {}
+        self._silent: dict[tuple[object, ...], float] = {}
+
+    def network(self, record: Record) -> Network:
+        """Counts of a record."""
+        if record.cell_id not in self._networks:
+            self._networks[record.cell_id] = network_of(record)
+        return self._networks[record.cell_id]
+
+    def opponents(self, model: EnergyModel, network: Network, bits: int) -> dict[str, float]:
+        """Opponent -> picojoules an image."""
+        key = (model.name, network, bits)
+        if key not in self._opponents:
+            self._opponents[key] = opponents(model, network, bits)
+        return self._opponents[key]
+
+    def silent(self, model: EnergyModel, network: Network, run: Run) -> float:
+        """Picojoules an image if no neuron fired."""
+        evaluated = frozenset(run.functions.items())
+        key = (model.name, network, run.t, run.alphabet, run.max_per_step, evaluated)
+        if key not in self._silent:
+            self._silent[key] = silent_energy(model, network, run)
+        return self._silent[key]
+
+
+def standing(row: Row, model: str, known: Known | None = None) -> Standing | None:
     """Where a row stands under a model.
+
+    Args:
+        row: of a board.
+        model: name of an energy model.
+        known: shared by all rows that are asked for.
 
     Returns:
         None for the quantised ANN, which has no spikes, and where the model was not measured.
@@ -73,7 +108,8 @@ def standing(row: Row, model: str) -> Standing | None:
         return None
     points = [_point(record, row.until) for record in row.records]
     try:
-        runs = [_of_run(r, point, model) for r, (point, _) in zip(row.records, points, strict=True)]
+        among = known or Known()
+        runs = [_of_run(r, point, model, among) for r, (point, _) in zip(row.records, points, strict=True)]
     except NotMeasured:
         return None
     if not all(runs):
@@ -92,8 +128,9 @@ def standing(row: Row, model: str) -> Standing | None:
 
 def break_even_tables(board: Board) -> Iterable[tuple[str, list[str], list[list[str]]]]:
     """Model, header and lines of every model that some row was measured under."""
+    known = Known()
     for model in models_of([board]):
-        found = [each for row in board.rows if (each := standing(row, model)) is not None]
+        found = [each for row in board.rows if (each := standing(row, model, known)) is not None]
         names = [name for name in OPPONENTS if any(name in each.against for each in found)]
         if found and names:
             header = ["recipe", "group", "T", "bits", "spikes a synapse", *(OPPONENTS[n] for n in names)]
@@ -129,11 +166,13 @@ def _point(record: Record, until: int | None) -> tuple[Point, bool]:
     return last, False
 
 
-def _of_run(record: Record, point: Point, model: str) -> dict[str, BreakEven]:
+def _of_run(record: Record, point: Point, model: str, known: Known) -> dict[str, BreakEven]:
     run = run_of(record, point)
     assert not isinstance(run, Quantised)
     try:
         found = energy.by_name(model)
     except energy.UnknownModelError:  # of a record by a SpikeMark that had more models
         return {}
-    return break_even(found, network_of(record), run, bits_of(record, point))
+    network, bits = known.network(record), bits_of(record, point)
+    against, silent = known.opponents(found, network, bits), known.silent(found, network, run)
+    return break_even(found, network, run, bits, against, silent)
