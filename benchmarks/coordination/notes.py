@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from benchmarks.coordination.plain_files import LARGE, read_as
+from leaderboard.files.plain_files import LARGE, read_as
 from leaderboard.files.atomic import write_text_atomically
 from leaderboard.store.results import CELL_ID
 

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
-from benchmarks.coordination.plain_files import read_plain
+from leaderboard.files.plain_files import read_plain
 from benchmarks.errors import TuningError
 from leaderboard import StoreError
 from leaderboard.files.atomic import unwritable
