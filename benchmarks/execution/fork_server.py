@@ -3,8 +3,8 @@
 Imports take seconds of a processor. `warm_up` lets the fork server begin with its own before the command has
 done the same, so that the two overlap; that is why this file knows the standard library only.
 
-Python keeps its fork server under private names. A version of Python without them starts it by itself, with the
-first worker; then it ends a little later than the command, and is found by its command line.
+Python keeps its fork server under private names. A version of Python without them starts it by itself, with
+the first worker; then it ends a little later than the command, and is found by its command line.
 """
 
 from __future__ import annotations
