@@ -26,6 +26,7 @@ from conversion import (
     diagnose,
 )
 from conversion.diagnosis.error_parts import ErrorParts, LayerError
+from leaderboard.records.fields import LONGEST_LINE, bounded
 from leaderboard.store.diagnoses import CellDiagnosis, LayerDiagnosis, write_diagnosis
 
 
@@ -98,7 +99,7 @@ def diagnose_cell(
     try:
         found = kept(diagnose(ann.cpu(), snn.cpu(), images, time_steps))
     except ConversionError as error:
-        found = CellDiagnosis(images=len(images), why_not=str(error))
+        found = CellDiagnosis(images=len(images), why_not=str(error)[:LONGEST_LINE])
     write_diagnosis(results, cell.id, found)
 
 
@@ -119,9 +120,9 @@ def kept(diagnosis: Diagnosis) -> CellDiagnosis:
         LayerDiagnosis(
             layer=row.layer,
             t=row.t,
-            threshold=row.threshold,
-            rate=row.rate,
-            error=row.relative_error if isfinite(row.relative_error) else None,
+            threshold=bounded(row.threshold),
+            rate=bounded(row.rate),
+            error=bounded(row.relative_error) if isfinite(row.relative_error) else None,
             **{name: _share(row, name) for name in ErrorParts.__dataclass_fields__},
         )
         for row in diagnosis.rows
@@ -132,7 +133,7 @@ def kept(diagnosis: Diagnosis) -> CellDiagnosis:
 def _share(row: LayerError, part: str) -> float | None:
     """Mean size of a part of the error over the mean activation."""
     size: float = getattr(row.absolute, part)
-    return size / row.ann_mean if row.ann_mean else None
+    return bounded(size / row.ann_mean) if row.ann_mean else None
 
 
 def show(diagnosis: Diagnosis, console: Console) -> None:

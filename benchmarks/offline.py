@@ -3,7 +3,7 @@
     <results>/wandb/offline-run-<time>-<cell>-<draw>
 
 The name of a run's folder says whose it is, so that the half run of a cell that was killed is found and
-removed when the cell begins anew, and is not uploaded before.
+removed when the cell begins anew, and is not uploaded before: a run goes where its cell has a record.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from leaderboard import ResultStore
 
 ANSWER = 10.0  # seconds to wait for W&B to answer at all
 UPLOAD = 1800.0  # seconds for one run; wandb itself tries for ever where the network is gone
@@ -33,7 +35,7 @@ def offline_runs(folder: Path) -> list[Path]:
 
 
 def open_runs(folder: Path) -> list[Path]:
-    """Folders of tracked runs whose cell is at work, or was killed and will begin anew."""
+    """Folders of tracked runs whose cell has no record: it is at work, was killed, or came to nothing."""
     return [run for run in _waiting(folder) if _is_open(run, folder)]
 
 
@@ -63,9 +65,9 @@ def remove_run(run: Path) -> None:
 
 
 def _is_open(run: Path, folder: Path) -> bool:
-    """Whether the cell of a run is at work, or was killed: its claim is still there."""
+    """Whether the cell of a run has no record yet."""
     cell = cell_of(run)
-    return cell is not None and (folder / "claims" / f"cell-{cell}.json").exists()
+    return cell is not None and not ResultStore(folder).has(cell)
 
 
 def cell_of(run: Path) -> str | None:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.cells import Cell
-from benchmarks.offline import is_uploaded, new_id, remove_run, runs_of
+from benchmarks.offline import OFFLINE, is_uploaded, new_id, remove_run, runs_of
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -36,13 +37,22 @@ class Tracker:
 
     def finish(self, summary: dict[str, float]) -> Path | None:
         """Close the run; returns its folder, None if it is not whole."""
-        if self.logger is None:
-            return None
-        try:
-            return self._end(summary)
-        except Exception as error:
-            self._give_up(error)
-            return None
+        if self.logger is not None:
+            try:
+                return self._end(summary)
+            except Exception as error:
+                self._give_up(error)
+        self._drop()
+        return None
+
+    def _drop(self) -> None:
+        """Leave no half of a run, which would be uploaded later."""
+        with suppress(Exception):
+            folder = Path(self._run.dir).parent
+            if folder.name.startswith(OFFLINE):
+                with suppress(Exception):
+                    self._run.finish(exit_code=1)
+                remove_run(folder)
 
     def _end(self, summary: dict[str, float]) -> Path:
         self._run.summary.update(summary)
@@ -74,6 +84,9 @@ def start_run(cell: Cell, folder: Path) -> Tracker | None:
         cell: names and configures the run.
         folder: where wandb puts its files, `<folder>/wandb/`.
     """
+    for earlier in runs_of(cell.id, folder):  # of processes that were killed, or came to nothing
+        if not is_uploaded(earlier):
+            remove_run(earlier)
     mode = cell.settings.tracking.wandb
     if mode == "off" or os.environ.get("WANDB_MODE") == "disabled":
         return None
@@ -92,9 +105,6 @@ def _start(cell: Cell, folder: Path, mode: Literal["online", "offline"]) -> Trac
         from pytorch_lightning.loggers import WandbLogger
 
         folder.mkdir(parents=True, exist_ok=True)
-        for earlier in runs_of(cell.id, folder):  # of processes that were killed, or came to nothing
-            if not is_uploaded(earlier):
-                remove_run(earlier)
         run = wandb.init(
             id=new_id(cell.id),
             name=cell.title,

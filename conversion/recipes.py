@@ -29,6 +29,7 @@ from conversion.signals.coding import RATE
 from spikemark_plugins import RECIPES, load
 
 Group = Literal["binary", "multi-level", "retrained", "baseline"]
+LONGEST_LABEL = 500  # characters; records take 1,000
 KINDS = ("scale", "neuron", "initial", "pooling", "correction", "allocation", "readout", "exit")
 
 
@@ -265,7 +266,21 @@ def recipe_from(spec: str | Mapping[str, Any] | Recipe) -> Recipe:
             raise RecipeError(f"recipe '{name}' has no choice '{kind}'; {nearest(kind, KINDS)}")
         changed[kind] = build_part(kind, choice, getattr(base, kind))
     recipe = replace(base, **changed)  # type: ignore[arg-type]
-    return replace(recipe, label=str(label) if label else _label(base, recipe))
+    return replace(recipe, label=_checked(name, label) if label else _label(base, recipe))
+
+
+def _checked(name: str, label: object) -> str:
+    """A label that somebody gave.
+
+    Raises:
+        RecipeError: it is no short line of text.
+    """
+    if not isinstance(label, str | int | float) or isinstance(label, bool):
+        raise RecipeError(f"recipe '{name}': label is a {type(label).__name__}; write some text")
+    text = str(label)
+    if len(text) > LONGEST_LABEL:
+        raise RecipeError(f"recipe '{name}': label has {len(text)} characters; write at most {LONGEST_LABEL}")
+    return text
 
 
 def _label(base: Recipe, recipe: Recipe) -> str:

@@ -242,7 +242,7 @@ def _claims(results: Path) -> Results:
 
 
 def _content(path: Path) -> bytes | None:
-    from benchmarks.coordination.plain_files import LARGE, read_plain
+    from leaderboard.files.plain_files import LARGE, read_plain
 
     try:
         return read_plain(path, LARGE)

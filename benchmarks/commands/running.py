@@ -183,7 +183,7 @@ def sync(results: Path) -> None:
 
     runs, unfinished = offline_runs(results), open_runs(results)
     if unfinished:
-        say(f"{len(unfinished)} run(s) wait: their cells are at work, or were killed and will begin anew")
+        say(f"{len(unfinished)} run(s) wait: their cells have no record; they are at work, killed or failed")
     if not runs:
         say(f"nothing to upload in {results / 'wandb'}")
         return

@@ -37,10 +37,10 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from benchmarks.coordination.heartbeats import forget, silence, unseen
 from benchmarks.coordination.owners import Owner
-from benchmarks.coordination.plain_files import SMALL, read_as
 from benchmarks.coordination.progress_file import Progress, ProgressFile
 from leaderboard import StoreError
 from leaderboard.files.atomic import unwritable
+from leaderboard.files.plain_files import SMALL, read_as
 
 HEARTBEAT = 5.0  # seconds
 SILENCE = 120.0  # seconds without a heartbeat after which an owner on another machine counts as dead

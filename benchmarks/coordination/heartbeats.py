@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.coordination.plain_files import read_plain
+from leaderboard.files.plain_files import read_plain
 
 AHEAD = 5.0  # seconds that a heartbeat may lie in the future without a doubt
 

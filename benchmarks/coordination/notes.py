@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from benchmarks.coordination.plain_files import LARGE, read_as
 from leaderboard.files.atomic import write_text_atomically
+from leaderboard.files.plain_files import LARGE, read_as
+from leaderboard.records.fields import LONGEST_TEXT, Text
 from leaderboard.store.results import CELL_ID
 
 Id = Annotated[str, Field(pattern=f"^{CELL_ID.pattern}$")]
@@ -25,7 +26,7 @@ class NotedCell:
 
     id: Id
     ann: Id
-    title: str
+    title: Text
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Note:
 
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-    matrix: str
+    matrix: Text
     started: Annotated[float, Field(ge=0, lt=1e11)]  # Unix time
     at_once: (
         Annotated[int, Field(ge=1, lt=2**31)] | None
@@ -58,7 +59,8 @@ class Notes:
             StoreError: the folder cannot be written.
         """
         path = self._folder / f"{matrix}.json"
-        note = Note(matrix, time.time(), at_once, tuple(cells))
+        short = (replace(cell, title=cell.title[:LONGEST_TEXT]) for cell in cells)
+        note = Note(matrix, time.time(), at_once, tuple(short))
         write_text_atomically(path, json.dumps(asdict(note)) + "\n")
         return path
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from benchmarks.coordination.plain_files import read_as
+from leaderboard.files.plain_files import read_as
 
 EVERY = 0.5  # seconds between two writes
 

@@ -2,6 +2,9 @@
 
 Imports take seconds of a processor. `warm_up` lets the fork server begin with its own before the command has
 done the same, so that the two overlap; that is why this file knows the standard library only.
+
+Python keeps its fork server under private names. A version of Python without them starts it by itself, with
+the first worker; then it ends a little later than the command, and is found by its command line.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Any
 
 from benchmarks.execution.fork_guard import PARENT
 
+PRIVATE = ("ensure_running", "_forkserver_pid")  # of Python's own fork server
 PRELOADED = ["benchmarks.execution.fork_guard", "benchmarks.execution.jobs"]
 
 
@@ -25,8 +29,10 @@ def context() -> Any:
     if "forkserver" in multiprocessing.get_all_start_methods():
         found = multiprocessing.get_context("forkserver")
         found.set_forkserver_preload(PRELOADED)
-        # Where a fork server was killed, Python starts another one with the next worker, from any thread.
-        _server().ensure_running = _KEEPER.ask
+        server = _server()
+        if server is not None:
+            # Where a fork server was killed, Python starts another one with the next worker, from any thread.
+            server.ensure_running = _KEEPER.ask
         return found
     return multiprocessing.get_context("spawn")
 
@@ -36,7 +42,7 @@ def warm_up() -> None:
 
     Called from any thread; the fork server ends with this process, see `fork_guard`.
     """
-    if context().get_start_method() == "forkserver":
+    if context().get_start_method() == "forkserver" and _server() is not None:
         _KEEPER.ask()
 
 
@@ -50,15 +56,30 @@ def end() -> None:
 
 def process_id() -> int | None:
     """Process id of the fork server that was started last; None where there is none."""
-    found: int | None = _server()._forkserver_pid
-    return found
+    server = _server()
+    if server is None:
+        return _found()
+    known: int | None = server._forkserver_pid
+    return known
 
 
-def _server() -> Any:
-    """What Python knows of the fork server of this process."""
+def _server() -> Any | None:
+    """What Python knows of the fork server of this process; None where this Python keeps it elsewhere."""
     from multiprocessing import forkserver
 
-    return forkserver._forkserver  # private: Python has no other place to ask
+    found = getattr(forkserver, "_forkserver", None)  # private: Python has no other place to ask
+    return found if all(hasattr(found, name) for name in PRIVATE) else None
+
+
+def _found() -> int | None:
+    """The child of this process that is a fork server, by its command line."""
+    import psutil
+
+    for child in reversed(psutil.Process().children()):
+        with suppress(psutil.Error):
+            if "multiprocessing.forkserver" in " ".join(child.cmdline()):
+                return int(child.pid)
+    return None
 
 
 class _Keeper:
@@ -91,7 +112,9 @@ class _Keeper:
             try:
                 resource_tracker.ensure_running()  # sets the signals of this thread
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, see `fork_guard`
-                type(_server()).ensure_running(_server())
+                server = _server()
+                if server is not None:
+                    type(server).ensure_running(server)
                 done.set_result(None)
             except Exception as error:
                 done.set_exception(error)

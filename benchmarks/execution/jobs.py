@@ -36,6 +36,7 @@ from benchmarks.user_errors import USER_ERRORS
 from datamodules import DataError, DataModule
 from leaderboard import Record, ResultStore, StoreError
 from leaderboard.files.atomic import FULL, unwritable
+from leaderboard.records.fields import LONGEST_TEXT
 from leaderboard.store.failures import Failure, FailureStore
 from lightning_modules.networks import CheckpointError, NetworkError
 
@@ -118,7 +119,7 @@ def fail(job: Job, error: BaseException, worker: str, trace: str | None) -> Fail
         id=job.id,
         kind="network" if job.train else "cell",
         matrix=job.cell.settings.matrix,
-        title=job.title,
+        title=job.title[:LONGEST_TEXT],
         error=type(error).__name__,
         message=str(error),
         traceback=trace,

@@ -114,9 +114,7 @@ class WorkerPool(Executor):
         place = self._local.place
         gpu = self._gpus[place % len(self._gpus)] if self._gpus else None
         pool = ProcessPoolExecutor(1, context(), _begin, (gpu, self._threads))
-        late = stuck_workers.unless_in_time(
-            stuck_workers.START, lambda: stuck_workers.processes(list(pool._processes or ()))
-        )
+        late = stuck_workers.unless_in_time(stuck_workers.START, lambda: stuck_workers.processes(_pids(pool)))
         try:
             self._workers[place] = psutil.Process(pool.submit(os.getpid).result())
         except BaseException:
@@ -126,6 +124,11 @@ class WorkerPool(Executor):
             late.cancel()
         self._local.pool = self._pools[place] = pool
         return pool
+
+
+def _pids(pool: ProcessPoolExecutor) -> list[int]:
+    """Processes of a pool, as far as this Python tells."""
+    return list(getattr(pool, "_processes", None) or ())
 
 
 def visible_gpus() -> list[str]:

@@ -13,9 +13,11 @@ from benchmarks.coordination.claims import Claims, Holding
 from benchmarks.coordination.notes import Note, Notes
 from benchmarks.execution.times import in_words
 from benchmarks.output import printable
+from leaderboard.files.plain_files import LARGEST, read_plain
 from leaderboard.store.failures import Failure, FailureStore
 
 SHOWN = 5  # failures
+LONGEST = 1e9  # seconds of a cell
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,10 @@ def _status(note: Note, results: Path, claims: dict[str, Holding], failures: dic
 
 
 def _seconds(record: Path) -> float | None:
-    """What a cell took."""
+    """What a cell took; what no clock can have measured is not believed."""
     try:
-        return float(json.loads(record.read_text(encoding="utf-8"))["provenance"]["wall_time_s"]["cell"])
+        content = json.loads(read_plain(record, LARGEST))
+        found = float(content["provenance"]["wall_time_s"]["cell"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
+    return found if 0 <= found <= LONGEST else None

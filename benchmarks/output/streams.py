@@ -7,6 +7,7 @@ import errno
 import io
 import logging
 import os
+import select
 import sys
 import traceback
 import warnings
@@ -34,9 +35,11 @@ class Lasting(io.RawIOBase):
     def write(self, content: Any) -> int:
         """Write what can be written."""
         size = memoryview(content).nbytes
-        if self.error is None:
+        while self.error is None:
             try:
                 return os.write(self._descriptor, content)
+            except BlockingIOError:  # a pipe that does not wait, as some programs share one, is full
+                select.select([], [self._descriptor], [])
             except OSError as error:
                 self.error = error
         return size
@@ -97,8 +100,9 @@ def lasting_output() -> Iterator[None]:
 
     Ends with code 1 where something was not printed, and says so on standard error.
     """
+    _occupy_closed()
     before = sys.stdout, sys.stderr
-    out, err = _lasting(sys.stdout), _lasting(sys.stderr)
+    out, err = _lasting(sys.stdout, 1), _lasting(sys.stderr, 2)
     if out is None or err is None:  # a test, or a notebook
         yield
         return
@@ -119,14 +123,29 @@ def lasting_output() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def _lasting(stream: TextIO) -> tuple[TextIO, Lasting] | None:
+def _occupy_closed() -> None:
+    """Give the numbers of closed streams to something that cannot be written.
+
+    Else the next file that is opened gets such a number, and what a library prints goes into a record.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+
+
+def _lasting(stream: TextIO | None, number: int) -> tuple[TextIO, Lasting] | None:
+    """A stream that lasts, and what it writes to; `stream` is None where Python found it closed."""
     try:
-        raw = Lasting(stream.fileno())
-        stream.flush()
+        raw = Lasting(number if stream is None else stream.fileno())
+        encoding, terminal = ("utf-8", False) if stream is None else (stream.encoding, stream.isatty())
+        if stream is not None:
+            stream.flush()
     except (OSError, ValueError, AttributeError):
         return None
-    text = io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, NEAREST, line_buffering=stream.isatty())
-    return text, raw
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, NEAREST, line_buffering=terminal), raw
 
 
 def _encode_what_python_prints() -> None:

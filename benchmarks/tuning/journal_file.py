@@ -26,10 +26,10 @@ from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
-from benchmarks.coordination.plain_files import read_plain
 from benchmarks.errors import TuningError
 from leaderboard import StoreError
 from leaderboard.files.atomic import unwritable
+from leaderboard.files.plain_files import read_plain
 
 MOST = 2**32  # bytes of a journal
 PATIENCE = 60.0  # seconds to wait for the lock that is held for milliseconds

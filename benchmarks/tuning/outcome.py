@@ -23,6 +23,7 @@ from benchmarks.tuning.study import FORWARDS, IMAGE_STEPS, REFUSED, REPEATS, SEC
 from benchmarks.tuning_spec import TuningSpec
 from leaderboard.files.atomic import write_text_atomically
 from leaderboard.files.yaml_files import yaml_text
+from leaderboard.records.fields import LONGEST_LINE, bounded
 from leaderboard.records.record import Tuning
 from leaderboard.store.studies import Study, Trial
 
@@ -97,8 +98,8 @@ def tuned(
         seconds=round(found.total(SECONDS), 3),
         image_steps=found.total(IMAGE_STEPS),
         ann_forwards=round(found.total(FORWARDS), 1),
-        value=found.best,
-        default=found.default,
+        value=bounded(found.best),
+        default=None if found.default is None else bounded(found.default),
         constraint=constraint,
     )
     changed = found.recipe.parts() != cell.recipe.parts()
@@ -157,13 +158,13 @@ def _trial(trial: FrozenTrial) -> Trial:
     notes = trial.user_attrs
     return Trial(
         state="complete" if trial.state is TrialState.COMPLETE else "pruned",
-        value=trial.value,
+        value=None if trial.value is None else bounded(trial.value),
         t=notes.get(READ_AT),
         values=_plain(trial.params),
         given=bool(notes.get("given")),
-        readings=dict(trial.intermediate_values),
+        readings={t: bounded(value) for t, value in trial.intermediate_values.items()},
         seconds=round(float(notes.get(SECONDS, 0.0)), 3),
-        refused=notes.get(REFUSED),
+        refused=None if notes.get(REFUSED) is None else str(notes[REFUSED])[:LONGEST_LINE],
         repeats=notes.get(REPEATS),
     )
 

@@ -25,7 +25,7 @@ from conversion.neurons import Neuron
 from conversion.plan.plan import Plan
 from conversion.simulation import processor
 from conversion.simulation.backend import Backend, Schedule
-from conversion.simulation.caching import cache_folder
+from conversion.simulation.caching import cache_folder, read_kept
 
 SHARE = 0.01  # of the work ahead that a probe may take
 LEAST_SECONDS, MOST_SECONDS = 0.4, 1.0  # of one probe; less could not tell candidates apart
@@ -148,17 +148,19 @@ def _file(key: Mapping[str, str]) -> Path:
 def _read(key: Mapping[str, str], options: Sequence[Schedule]) -> Schedule | None:
     """The choice that was kept for this key; None where there is none, or the file is damaged."""
     try:
-        kept = json.loads(_file(key).read_text(encoding="utf-8"))
+        kept = json.loads(read_kept(_file(key)))
         found = Schedule(**kept["schedule"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    return found if kept.get("key") == key and found in options else None
+    if kept.get("key") != key:
+        return None
+    return next((option for option in options if option == found), None)  # not 8.0 for 8
 
 
 def _write(key: Mapping[str, str], found: Schedule) -> None:
     """Keep a choice, whole or not at all; a folder that cannot be written is no failure."""
-    target = _file(key)
     try:
+        target = _file(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             unfinished = Path(scratch) / target.name

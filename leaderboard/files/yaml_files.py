@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from leaderboard.files.plain_files import read_plain
 from leaderboard.files.yaml_words import WordError, is_loose_truth, meaning, shown
 
 LONGEST = 2**20  # bytes of a file
@@ -85,10 +86,10 @@ def read_file(path: Path) -> Document:
         YamlError: it cannot be read, is too large, or is not YAML without a doubt; names file and lines.
     """
     try:
-        if path.stat().st_size > LONGEST:
-            raise YamlError(f"{path}: has {path.stat().st_size} bytes; at most {LONGEST} are read")
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_plain(path, LONGEST).decode("utf-8-sig")
+    except OSError as error:
+        raise YamlError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
         raise YamlError(f"{path}: cannot be read: {error}") from error
     return read_text(text, str(path))
 

@@ -56,6 +56,11 @@ def _time(text: str) -> str:
 Time = Annotated[str, StringConstraints(max_length=40), AfterValidator(_time)]
 
 
+def bounded(value: float) -> float:
+    """The nearest number that a field can hold."""
+    return max(-LARGEST, min(LARGEST, value))
+
+
 def impossible_metric(name: str, value: float, ranks: bool) -> str | None:
     """Why a metric cannot have a value, or None.
 

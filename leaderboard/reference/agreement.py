@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from leaderboard.files.atomic import write_text_atomically
+from leaderboard.files.plain_files import read_plain
 from leaderboard.records.fields import Commit, Line, Text, Time
 from leaderboard.records.record import Frozen, Point, Record
 from leaderboard.statistics.figures import readouts, snn_scores
@@ -148,8 +147,8 @@ def load_reproductions(results: Path) -> Reproductions:
     found: Reproductions = {}
     for path in sorted((results / "reproductions").glob("[!.]*.json")):
         try:
-            one = Reproduction.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
+            one = Reproduction.model_validate_json(read_plain(path))
+        except (OSError, ValueError):
             continue
         if path.stem == one.cell_id:
             found[one.cell_id] = one

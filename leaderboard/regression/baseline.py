@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from leaderboard.files.atomic import StoreError, write_text_atomically
+from leaderboard.files.plain_files import LARGE, read_plain
 from leaderboard.records.record import Frozen, Record
 
 
@@ -152,12 +153,12 @@ def read_baseline(path: Path) -> Baseline:
         StoreError: the file is missing or damaged; says what to do.
     """
     try:
-        return Baseline.model_validate_json(path.read_text(encoding="utf-8"))
+        return Baseline.model_validate_json(read_plain(path, LARGE))
     except OSError as error:
         raise StoreError(
             f"no baseline {path}: {error.strerror or error}. `spikemark regress --update` writes one."
         ) from error
-    except (ValidationError, ValueError) as error:
+    except ValueError as error:
         raise StoreError(
             f"{path} is not a baseline: {error}. Restore it, or write it anew with --update."
         ) from error

@@ -12,9 +12,11 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field
 
 from leaderboard.files.atomic import StoreError, write_text_atomically
+from leaderboard.files.plain_files import LARGE, read_plain
+from leaderboard.records.fields import LONGEST_TEXT, Text
 from leaderboard.records.record import Frozen
 from leaderboard.store.results import CELL_ID
 
@@ -27,16 +29,16 @@ class Failure(Frozen):
     schema_version: int = FAILURE_SCHEMA_VERSION
     id: str = Field(pattern=r"^[0-9a-f]{16}$")  # of the cell, or of the network
     kind: Literal["cell", "network"]
-    matrix: str
-    title: str
-    error: str  # name of the exception's class
+    matrix: Text
+    title: Text
+    error: Text  # name of the exception's class
     message: str
     traceback: str | None = None  # None where the process was killed
     # Data, weights or folders were not as they must be: the next run tries again by itself.
     outside_cause: bool = Field(
         validation_alias=AliasChoices("outside_cause", "mendable"), serialization_alias="mendable"
     )
-    worker: str  # e.g. "process 4711 on node7"
+    worker: Text  # e.g. "process 4711 on node7"
     created: str  # ISO 8601, UTC
     versions: dict[str, str]
 
@@ -48,7 +50,7 @@ class Failure(Frozen):
     @property
     def summary(self) -> str:
         """The error and the first line of its message; what follows is detail, and advice to programmers."""
-        return f"{self.error}: {(self.message.strip().splitlines() or [''])[0]}"
+        return f"{self.error}: {(self.message.strip().splitlines() or [''])[0][:LONGEST_TEXT]}"
 
 
 class FailureStore:
@@ -71,11 +73,11 @@ class FailureStore:
     def get(self, id_: str) -> Failure | None:
         """The failure of a cell or network; None if there is none, or none that can be read."""
         path = self._folder / f"{id_}.json"
-        if CELL_ID.fullmatch(id_) is None or not path.is_file():
+        if CELL_ID.fullmatch(id_) is None:
             return None
         try:
-            failure = Failure.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, ValidationError, RecursionError):
+            failure = Failure.model_validate(json.loads(read_plain(path, LARGE)))
+        except (OSError, ValueError, RecursionError):
             return None
         return failure if failure.id == id_ else None
 

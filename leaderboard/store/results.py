@@ -15,7 +15,6 @@ import gc
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from leaderboard.files.atomic import StoreError, write_text_atomically
+from leaderboard.files.plain_files import LARGEST, NO_PLAIN_FILE, read_plain
 from leaderboard.records.record import SCHEMA_VERSION, Record
 from leaderboard.records.upgrades import upgrade
 from leaderboard.statistics.energies import completed
@@ -31,6 +31,7 @@ from leaderboard.store.checks import inconsistency
 
 CELL_ID = re.compile(r"[0-9a-f]{16}")
 LONGEST_REASON = 400  # characters
+TOO_LITTLE_MEMORY = "asks for more memory than there is"
 
 
 @dataclass(frozen=True)
@@ -163,13 +164,14 @@ def _parse(path: Path) -> Record | str:
     if CELL_ID.fullmatch(path.stem) is None:
         return "the file name is not a cell id (16 characters of 0-9 and a-f)"
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return "is no plain file"  # reading a pipe would wait for ever
-        content = path.read_bytes()
+        content = read_plain(path, LARGEST)
     except FileNotFoundError:
         return "no such record"
     except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
+        why = str(error.strerror or error)
+        return why if why == NO_PLAIN_FILE else f"cannot be read: {why}"
+    except MemoryError:
+        return TOO_LITTLE_MEMORY
     return parse_record(content, path.stem)
 
 
@@ -183,7 +185,7 @@ def parse_record(content: bytes, cell_id: str) -> Record | str:
         found = _sound(content, cell_id) or _explained(content, cell_id)
         return completed(found) if isinstance(found, Record) else _shortened(found)
     except MemoryError:
-        return "asks for more memory than there is"
+        return TOO_LITTLE_MEMORY
 
 
 def _sound(content: bytes, cell_id: str) -> Record | None:

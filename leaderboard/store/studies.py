@@ -10,43 +10,56 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from leaderboard.files.atomic import StoreError, write_text_atomically
+from leaderboard.files.plain_files import LARGEST, read_plain
+from leaderboard.records.fields import Cost, Count, Integer, Line, Number, Steps, Text, Time, not_plain
 from leaderboard.records.record import Frozen, Tuning
 
 STUDY_SCHEMA_VERSION = 1
+MOST_TRIALS = 100_000
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    if reason := not_plain(values):
+        raise PydanticCustomError("plain", "{reason}", {"reason": reason})
+    return values
+
+
+Parameters = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class Trial(Frozen):
     """One trial, in the order in which they began."""
 
     state: Literal["complete", "pruned"]
-    value: float | None  # of the objective; of the last read-out where it was pruned
-    t: int | None  # last read-out
-    values: dict[str, Any]  # parameters
+    value: Number | None  # of the objective; of the last read-out where it was pruned
+    t: Steps | None  # last read-out
+    values: Parameters
     given: bool  # one that the study started with: the recipe's own values
-    readings: dict[int, float]  # t -> objective
-    seconds: float
-    refused: str | None = None  # why nothing came of it
-    repeats: int | None = None  # number of an earlier trial with the same values
+    readings: dict[Integer, Number]  # t -> objective
+    seconds: Cost
+    refused: Line | None = None  # why nothing came of it
+    repeats: Count | None = None  # number of an earlier trial with the same values
 
 
 class Study(Frozen):
     """One study: everything that was tried, and what came of it."""
 
     schema_version: int = STUDY_SCHEMA_VERSION
-    matrix: str
-    recipe: str  # label before tuning
+    matrix: Text
+    recipe: Text  # label before tuning
     tuning: Tuning  # settings, cost and outcome
     maximise: bool
-    best: dict[str, Any]  # parameters
-    parts: dict[str, Any]  # of the recipe with the best parameters
-    importance: dict[str, float]  # parameter -> share, by PED-ANOVA; empty where too few trials finished
-    trials: list[Trial] = Field(min_length=1)
-    created: str  # ISO 8601, UTC
+    best: Parameters
+    parts: Parameters  # of the recipe with the best parameters
+    importance: dict[Text, Number]  # parameter -> share, by PED-ANOVA; empty where too few trials finished
+    trials: list[Trial] = Field(min_length=1, max_length=MOST_TRIALS)
+    created: Time
 
 
 def write_study(results: Path, study: Study) -> Path:
@@ -67,9 +80,9 @@ def write_study(results: Path, study: Study) -> Path:
 def load_studies(results: Path) -> list[Study]:
     """Every sound study of a results folder, by data set, network, recipe and seed."""
     found = []
-    for path in filter(Path.is_file, sorted((results / "tuning").glob("*.json"))):
+    for path in sorted((results / "tuning").glob("[!.]*.json")):
         try:
-            study = parse_study(path.read_bytes())
+            study = parse_study(read_plain(path, LARGEST))
         except OSError:
             continue
         if study is not None:

@@ -75,6 +75,12 @@ def test_label_shows_every_override(spec: dict, label: str) -> None:
     assert recipe.name == spec["preset"]
 
 
+@pytest.mark.parametrize("label", [["a"], {"a": 1}, True, "a" * 501])
+def test_a_label_is_a_short_text(label: object) -> None:
+    with pytest.raises(RecipeError, match=r"recipe 'burst': label .*write"):
+        recipe_from({"preset": "burst", "label": label})
+
+
 def test_group_follows_what_a_neuron_sends() -> None:
     assert recipe_from({"preset": "burst", "neuron": {"gamma": 1}}).group == "binary"
     assert recipe_from({"preset": "maxnorm", "neuron": "spike-calibrated"}).group == "multi-level"

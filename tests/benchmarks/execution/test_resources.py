@@ -92,23 +92,60 @@ def test_half_runs_of_killed_cells_are_removed_on_takeover(tools: Any, tmp_path:
     (cell,) = expand(matrix, None)
     halves = [half_run(tmp_path, cell.id) for _ in range(2)]
     uploaded, other = half_run(tmp_path, cell.id, uploaded=True), half_run(tmp_path, CELL)
+    assert offline_runs(tmp_path) == []
     outcome = tools.run_matrix(matrix, tmp_path)
     assert [path for path in halves if path.exists()] == []
     assert uploaded.exists()
     assert other.exists()
     (run,) = outcome.runs
     assert {path.name for path in runs_of(cell.id, tmp_path)} == {run.name, uploaded.name}
-    assert sorted(offline_runs(tmp_path)) == sorted([other, tmp_path / "wandb" / run.name])
+    assert (offline_runs(tmp_path), open_runs(tmp_path)) == ([tmp_path / "wandb" / run.name], [other])
 
 
-def test_runs_of_cells_that_are_not_over_are_not_uploaded(tmp_path: Path) -> None:
+def test_a_half_run_is_removed_where_nobody_tracks_any_more(tools: Any, tmp_path: Path) -> None:
+    """Or it would stand for the whole cell once that has a record."""
+    matrix = tools.matrix_of(seeds=[0], recipes=["opi"], tracking={"wandb": "off"})
+    (cell,) = expand(matrix, None)
+    half_run(tmp_path, cell.id)
+    assert len(tools.run_matrix(matrix, tmp_path).finished) == 1
+    assert (offline_runs(tmp_path), runs_of(cell.id, tmp_path)) == ([], [])
+
+
+def test_a_cell_that_was_killed_behind_its_record_has_a_whole_run(tools: Any, tmp_path: Path) -> None:
+    """Its claim stays, for nobody begins it anew."""
+    matrix = tools.matrix_of(seeds=[0], recipes=["opi"], tracking={"wandb": "offline"})
+    outcome = tools.run_matrix(matrix, tmp_path)
+    (cell,) = outcome.finished
+    with Claims(tmp_path).take(f"cell-{cell.id}", "a cell"):
+        assert offline_runs(tmp_path) == [tmp_path / "wandb" / outcome.runs[0].name]
+
+
+def test_runs_of_cells_without_a_record_are_not_uploaded(tmp_path: Path) -> None:
     run = half_run(tmp_path, CELL)
-    with Claims(tmp_path).take(f"cell-{CELL}", "a cell"):
-        assert (offline_runs(tmp_path), open_runs(tmp_path)) == ([], [run])
-        done = CliRunner().invoke(main, ["sync", "--results", str(tmp_path)])
-        assert "1 run(s) wait: their cells are at work, or were killed" in done.output
-        assert "nothing to upload" in done.output
-    assert (offline_runs(tmp_path), open_runs(tmp_path)) == ([run], [])
+    records = tmp_path / "records" / f"{CELL}.json"
+    records.parent.mkdir()
+    records.write_text("{}")  # damaged: the cell begins anew
+    assert (offline_runs(tmp_path), open_runs(tmp_path)) == ([], [run])
+    done = CliRunner().invoke(main, ["sync", "--results", str(tmp_path)])
+    assert "1 run(s) wait: their cells have no record" in done.output
+    assert "nothing to upload" in done.output
+
+
+@pytest.mark.parametrize("broken", ["log", "end"])
+def test_a_run_that_is_not_whole_is_not_kept(
+    tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ConnectionError("W&B is down")
+
+    place = {
+        "end": "benchmarks.tracking.Tracker._end",
+        "log": "pytorch_lightning.loggers.WandbLogger.log_metrics",
+    }
+    monkeypatch.setattr(place[broken], fail)
+    matrix = tools.matrix_of(seeds=[0], recipes=["opi"], tracking={"wandb": "offline"})
+    (cell,) = tools.run_matrix(matrix, tmp_path).finished
+    assert runs_of(cell.id, tmp_path) == []
 
 
 def test_a_cell_that_another_runner_took_over_leaves_no_run(

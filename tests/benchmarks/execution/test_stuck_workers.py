@@ -202,3 +202,53 @@ def test_an_interrupt_is_not_the_fork_servers_business() -> None:
         before = server()
         assert pool.submit(signal.getsignal, signal.SIGINT).result(PATIENCE) == signal.SIG_IGN
         assert server() == before
+
+
+OTHER_PYTHON = """
+import os, time
+from multiprocessing import forkserver
+{change}
+from benchmarks.execution import fork_server, pool
+fork_server.PRELOADED = fork_server.PRELOADED[:1]
+fork_server.warm_up()
+pool = pool.WorkerPool(1, 1)
+assert pool.submit(divmod, 7, 2).result() == (3, 1)
+assert pool.submit(os.getppid).result() == fork_server.process_id()
+fork_server.end()  # its worker ends with it, and the next job gets another one
+try:
+    pool.submit(os.getpid).result()
+except Exception as error:
+    print(type(error).__name__, flush=True)
+assert pool.submit(divmod, 7, 2).result() == (3, 1)
+pool.submit(time.sleep, 600)
+print("at work", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "",
+        "del forkserver._forkserver",
+        "forkserver._forkserver = object()",
+        "forkserver._forkserver = type('Other', (), {'ensure_running': lambda self: 1 / 0})()",
+    ],
+    ids=["this Python", "no name", "another thing", "without a process id"],
+)
+def test_a_python_without_these_private_names_has_workers_too(change: str) -> None:
+    code = OTHER_PYTHON.format(change=change)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as runner:
+        assert runner.stdout is not None
+        assert runner.stderr is not None
+        said = [runner.stdout.readline() for _ in range(2)]
+        started = psutil.Process(runner.pid).children(recursive=True) if runner.poll() is None else []
+        runner.kill()
+        assert said == ["WorkerDied\n", "at work\n"], runner.stderr.read()
+    alive = outlived(started, 10)
+    for each in alive:
+        each.kill()
+    assert len(started) >= 2
+    assert alive == []

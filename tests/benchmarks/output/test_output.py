@@ -188,13 +188,44 @@ def test_nobody_listening_is_no_error_worth_words() -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_closed_standard_output_is_no_error() -> None:
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("words", "code"), [("list matrices", 0), ("published", 0), ("status --results none", 1), ("nonsense", 2)]
+)
+def test_closed_streams_are_no_traceback(words: str, code: int, closed: str, tmp_path: Path) -> None:
     """As daemons start programs."""
-    done = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -c 'from benchmarks.cli import main; main()' list matrices >&- 2>&-"],
-        check=False,
+    command = f"{sys.executable} -c 'from benchmarks.cli import main; main()' {words} {closed}"
+    done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, cwd=tmp_path)
+    lost = closed != "2>&-" and code == 0
+    assert done.returncode == (1 if lost else code)
+    assert b"Traceback" not in done.stderr
+    if closed == ">&-" and lost:
+        assert done.stderr == b"spikemark: standard output could not be written: Bad file descriptor\n"
+
+
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    """What a library prints would go into that file."""
+    look = "import os; f = open('record', 'w'); os._exit(f.fileno())"
+    code = f"from benchmarks.output.streams import lasting_output\nwith lasting_output(): {look}"
+    command = f'{sys.executable} -c "{code}" <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", command], check=False, cwd=tmp_path).returncode > 2
+
+
+def test_a_pipe_that_does_not_wait_gets_everything() -> None:
+    """Some programs give their own pipe to those that they start."""
+    read, written = os.pipe()
+    os.set_blocking(written, False)
+    code = (
+        "from benchmarks.output.streams import lasting_output\n"
+        "with lasting_output():\n"
+        "    for number in range(40_000): print(f'{number:06d}')"
     )
-    assert done.returncode in (0, 1)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=written, stderr=subprocess.PIPE) as done:
+        os.close(written)
+        with open(read, "rb") as stream:
+            found = stream.read()
+        assert done.wait() == 0
+    assert found.split() == [b"%06d" % number for number in range(40_000)]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])

@@ -1,6 +1,7 @@
 """The probe: what it chooses is kept and used, and never seen in a result."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -99,9 +100,20 @@ def test_a_choice_of_another_key_or_none_of_the_options_is_ignored(network, fold
     for changed in (
         kept | {"schedule": {"images": 5, "chunk": 5, "tables": False}},
         kept | {"key": kept["key"] | {"machine": "another"}},
+        [kept],
     ):
         file.write_text(json.dumps(changed))
         assert choose(new_probe(network), operations=1) == (RULE, [])
+    whole = {name: float(value) if type(value) is int else value for name, value in kept["schedule"].items()}
+    file.write_text(json.dumps(kept | {"schedule": whole}))
+    found, _ = choose(new_probe(network), operations=1)
+    assert repr(found) in (repr(RULE), repr(FAST))
+    for content in (b"", b"\xff", b"[" * 100_000, b"1" * 5000, b" " * 2**21):
+        file.write_bytes(content)
+        assert choose(new_probe(network), operations=1) == (RULE, [])
+    file.unlink()
+    os.mkfifo(file)
+    assert choose(new_probe(network), operations=1) == (RULE, [])
 
 
 def test_a_folder_that_cannot_be_written_is_no_failure(network, tmp_path, monkeypatch):

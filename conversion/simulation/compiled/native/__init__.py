@@ -8,12 +8,12 @@ variable SPIKEMARK_NATIVE says no; callers then use PyTorch's own operations, wi
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import os
 import platform
 import shlex
 import shutil
-import subprocess
 import warnings
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from pathlib import Path
 from conversion.errors import ConversionError
 from conversion.simulation import processor
 from conversion.simulation.caching import cache_folder
+from conversion.simulation.compiled.native.compiler import run_compiler
 from conversion.simulation.compiled.native.private_cache import library
 from conversion.simulation.compiled.native.structures import IndexJob, LayerJob, PoolJob, TableLayer
 
@@ -30,7 +31,7 @@ _HEADERS = sorted(_FOLDER.glob("*.h"))
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fwrapv", "-fPIC", "-shared", "-fopenmp")
 _WIDE = "-mprefer-vector-width=512"  # x86 only: use the full registers
 _YES, _NO = ("", "1", "true", "yes", "on"), ("0", "false", "no", "off")
-_SECONDS = 600.0  # that the compiler may take
+_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)  # of a folder
 _FACTS = ("has_synapses", "has_tiles", "byte_lanes", "has_tables", "narrow_group", "wide_group")
 _STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "layer_size": LayerJob,
@@ -51,25 +52,39 @@ def kernel() -> ctypes.CDLL | None:
         return None
     try:
         found = _loaded()
-        for name in (*_FACTS, *_STRUCTURES):
-            getattr(found, name).restype = ctypes.c_int64
-        found.run_layer.argtypes = [ctypes.POINTER(LayerJob), ctypes.c_int64]
-        found.run_tables.argtypes = [ctypes.POINTER(TableLayer), ctypes.c_int64]
-        found.index_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_int64]
-        found.sum_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_void_p, ctypes.c_int64]
-        found.pool_spikes.argtypes = [ctypes.POINTER(PoolJob), ctypes.c_int64]
-        for name in ("run_layer", "run_tables", "index_spikes", "sum_spikes", "pool_spikes"):
-            getattr(found, name).restype = None
-    except (OSError, subprocess.SubprocessError) as error:
+        _declare(found)
+    except (OSError, AttributeError) as error:  # what a strange compiler wrote may lack a function
+        closed = isinstance(error, OSError) and error.errno in _CLOSED
+        advice = ". Set SPIKEMARK_CACHE to a folder that can be written" if closed else ""
         warnings.warn(
-            f"no compiled kernel on this machine, simulating with PyTorch's operations instead: {error}",
+            "no compiled kernel on this machine, simulating with PyTorch's operations instead: "
+            f"{error}{advice}",
             RuntimeWarning,
             stacklevel=2,
         )
         return None
-    for name, structure in _STRUCTURES.items():
-        assert getattr(found, name)() == ctypes.sizeof(structure), f"C and {structure.__name__} disagree"
     return found
+
+
+def _declare(found: ctypes.CDLL) -> None:
+    """Say what functions take and give.
+
+    Raises:
+        AttributeError: one is not there.
+        OSError: a structure has another size in C.
+    """
+    for name in (*_FACTS, *_STRUCTURES):
+        getattr(found, name).restype = ctypes.c_int64
+    found.run_layer.argtypes = [ctypes.POINTER(LayerJob), ctypes.c_int64]
+    found.run_tables.argtypes = [ctypes.POINTER(TableLayer), ctypes.c_int64]
+    found.index_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_int64]
+    found.sum_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_void_p, ctypes.c_int64]
+    found.pool_spikes.argtypes = [ctypes.POINTER(PoolJob), ctypes.c_int64]
+    for name in ("run_layer", "run_tables", "index_spikes", "sum_spikes", "pool_spikes"):
+        getattr(found, name).restype = None
+    for name, structure in _STRUCTURES.items():
+        if getattr(found, name)() != ctypes.sizeof(structure):
+            raise OSError(f"the compiler gives {structure.__name__} another size than Python")
 
 
 def has_synapses() -> bool:
@@ -114,10 +129,7 @@ def _loaded() -> ctypes.CDLL:
     flags = (*_FLAGS, _WIDE) if platform.machine() in ("x86_64", "AMD64") else _FLAGS
 
     def compile_to(path: Path) -> None:
-        command = [*compiler, *flags, *map(str, _SOURCES), "-o", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-        if done.returncode:
-            raise OSError(f"{shlex.join(command)}: {done.stderr.strip()[:500]}")
+        run_compiler([*compiler, *flags, *map(str, _SOURCES), "-o", str(path)])
 
     source = b"".join(path.read_bytes() for path in (*_SOURCES, *_HEADERS))
     facts = repr((compiler, flags, processor.instructions(), platform.libc_ver()))

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-PATIENCE = 300.0  # seconds to wait for another process that compiles
+PATIENCE = 660.0  # seconds to wait for another process that compiles, which may take 600
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 

@@ -10,14 +10,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from conversion.errors import ConversionError
+from conversion.simulation.caching import cache_folder
 from conversion.simulation.compiled.native import _compiler, _wanted, kernel, private_cache
+from conversion.simulation.compiled.native import compiler as running
 from conversion.simulation.compiled.native.private_cache import ForeignError, library, private_folder
 
 CONTENT = b"\x7fELF" + bytes(range(256)) * 40
@@ -38,6 +42,15 @@ def compiler() -> Any:
         path.write_bytes(CONTENT)
 
     return SimpleNamespace(run=compile_to, calls=calls)
+
+
+@pytest.fixture
+def no_kernel() -> Iterator[None]:
+    """Not loaded yet; named before `monkeypatch`, whose changes are undone before it is loaded again."""
+    kernel.cache_clear()
+    yield
+    kernel.cache_clear()
+    kernel()  # or it would be compiled for a test that has a cache of its own
 
 
 def test_a_library_is_compiled_once_in_a_folder_of_ones_own(cache: Path, compiler: Any) -> None:
@@ -255,14 +268,10 @@ def test_the_switch_takes_words(monkeypatch: pytest.MonkeyPatch, said: str | Non
     assert _wanted() is wanted
 
 
-def test_a_switch_that_says_neither_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_switch_that_says_neither_is_an_error(no_kernel: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPIKEMARK_NATIVE", "maybe")
-    kernel.cache_clear()
-    try:
-        with pytest.raises(ConversionError, match="SPIKEMARK_NATIVE is 'maybe'; set it to 1 or 0"):
-            kernel()
-    finally:
-        kernel.cache_clear()
+    with pytest.raises(ConversionError, match="SPIKEMARK_NATIVE is 'maybe'; set it to 1 or 0"):
+        kernel()
 
 
 def test_the_compiler_may_have_arguments_and_spaces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -277,6 +286,119 @@ def test_the_compiler_may_have_arguments_and_spaces(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("CC", said)
         with pytest.raises(OSError, match=match):
             _compiler()
+
+
+HABITS = {
+    "prints without end": "yes ERROR >&2",
+    "asks for input": "read word && exit 0; exit 3",
+    "hangs": "sleep 600",
+    "starts others that hang": "sleep 600 & sleep 600",
+    "speaks another encoding": r"printf 'fehler: \\374\\033[31m' >&2; exit 1",
+    "fails without a word": "exit 7",
+    "is killed": "kill -9 $$",
+    "prints on standard output": "yes | head -c 9000000; exit 1",
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_a_compiler_with_bad_habits_is_one_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, habit: str
+) -> None:
+    monkeypatch.setattr(running, "SECONDS", 1.0)
+    script = tmp_path / "cc"
+    script.write_text(f"#!/bin/sh\n{HABITS[habit]}\n")
+    script.chmod(0o755)
+    with pytest.raises(OSError, match="cc -o out: ") as caught:
+        running.run_compiler([str(script), "-o", "out"])
+    assert len(str(caught.value)) < 1000 + len(str(tmp_path))
+    mine = [each for each in psutil.Process().children(recursive=True) if each.status() != "zombie"]
+    assert [each for each in mine if each.name() in ("cc", "sleep", "yes")] == []
+    assert not [
+        each for each in psutil.process_iter(["cmdline"]) if str(script) in (each.info["cmdline"] or ())
+    ]
+
+
+def test_what_a_compiler_starts_does_not_outlive_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(running, "SECONDS", 1.0)
+    script = tmp_path / "cc"
+    script.write_text(f"#!/bin/sh\nsleep 600 & echo $! > {tmp_path}/pid; wait\n")
+    script.chmod(0o755)
+    with pytest.raises(OSError, match="not done within 1 s"):
+        running.run_compiler([str(script)])
+    pid = int((tmp_path / "pid").read_text())
+    end = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+@pytest.mark.skipif(kernel() is None, reason="no C compiler on this machine")
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("int unrelated;", "undefined symbol"),
+        ("long long has_synapses(void) { return 1; }", "undefined symbol"),
+    ],
+)
+def test_a_library_of_something_else_is_one_warning(
+    no_kernel: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str, why: str
+) -> None:
+    """As a compiler that ignores its sources leaves it."""
+    real = _compiler()[0]
+    (tmp_path / "other.c").write_text(source)
+    script = tmp_path / "cc"
+    script.write_text(
+        f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\n{real} -shared -fPIC {tmp_path}/other.c -o "$2"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("CC", str(script))
+    monkeypatch.setenv("SPIKEMARK_CACHE", str(tmp_path / "cache"))
+    with pytest.warns(RuntimeWarning, match=why):
+        assert kernel() is None
+
+
+def test_a_cache_that_cannot_be_written_says_the_way_out(
+    no_kernel: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def closed(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", closed)
+    monkeypatch.setenv("SPIKEMARK_CACHE", str(tmp_path / "cache"))
+    with pytest.warns(RuntimeWarning, match="Read-only file system.*Set SPIKEMARK_CACHE to a folder"):
+        assert kernel() is None
+
+
+NOBODY = """
+import os
+os.setuid(54321)  # as containers start programs: a user that nobody knows
+from conversion.simulation.caching import cache_folder
+print(cache_folder())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may become another")
+@pytest.mark.parametrize("home", [None, "", "relative", "/"])
+def test_a_user_without_a_home_has_a_cache(home: str | None) -> None:
+    surroundings = {key: value for key, value in os.environ.items() if "CACHE" not in key and key != "HOME"}
+    surroundings |= {} if home is None else {"HOME": home}
+    done = subprocess.run([sys.executable, "-c", NOBODY], env=surroundings, capture_output=True, text=True)
+    if "ModuleNotFoundError" not in done.stderr:  # whose folders that user may not read
+        assert Path(done.stdout.strip()).is_absolute(), done.stderr
+
+
+@pytest.mark.parametrize("found", [Path("~/.cache/spikemark"), RuntimeError("no home")])
+def test_a_home_that_nobody_knows_is_no_folder(monkeypatch: pytest.MonkeyPatch, found: Any) -> None:
+    import platformdirs
+
+    def user_cache_path(*_: Any, **__: Any) -> Path:
+        if isinstance(found, Exception):
+            raise found
+        return Path(found)
+
+    monkeypatch.delenv("SPIKEMARK_CACHE", raising=False)
+    monkeypatch.setattr(platformdirs, "user_cache_path", user_cache_path)
+    assert cache_folder().is_absolute()
 
 
 DAMAGED = """
