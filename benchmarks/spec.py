@@ -297,9 +297,9 @@ def _parse(content: dict[str, Any], info: ValidationInfo, place: tuple[int | str
 
 
 def _located(problem: Any, kind: type[TrainingSpec], place: tuple[int | str, ...]) -> InitErrorDetails:
-    message, field = problem["msg"], str(problem["loc"][-1])
+    message = problem["msg"]
     if problem["type"] == "extra_forbidden":
-        near = closest(field, kind.model_fields)
+        near = closest(str(problem["loc"][-1]), kind.model_fields)
         hint = f"did you mean '{near}'? " if near else ""
         message = f"unknown field; {hint}valid: {', '.join(kind.model_fields)}"
     error = PydanticCustomError("training", "{message}", {"message": message})

@@ -20,17 +20,20 @@ from torch.nn import functional as F
 from lightning_modules.metrics import ClassificationMetric, TaskMetric
 from lightning_modules.task_module import TaskModule
 
+ALGORITHMS = ("sgd", "adamw")
+
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """Stochastic gradient descent with momentum, linear warm-up, then cosine decay to zero."""
+    """Stochastic gradient descent with momentum, or AdamW; linear warm-up, then cosine decay to zero."""
 
     lr: float = 0.1  # peak, reached after the warm-up
-    momentum: float = 0.9
-    nesterov: bool = True
+    momentum: float = 0.9  # of sgd
+    nesterov: bool = True  # of sgd
     weight_decay: float = 5e-4  # not on biases and normalisation parameters
     label_smoothing: float = 0.1  # in [0, 1)
     warmup_epochs: float = 0.0  # may be a fraction
+    algorithm: str = "sgd"  # or "adamw"
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -46,7 +49,9 @@ class OptimiserConfig:
                 raise ValueError(f"{name} must be a number in [{low}, {high}), got {value!r}")
         if self.lr == 0:
             raise ValueError("lr must be above 0")
-        if self.nesterov and self.momentum == 0:
+        if self.algorithm not in ALGORITHMS:
+            raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {self.algorithm!r}")
+        if self.algorithm == "sgd" and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0")
 
 
@@ -118,13 +123,16 @@ class ClassificationModule(TaskModule):
         return {"output": logits, "target": targets}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Set up SGD with the schedule stepped after every optimiser step."""
-        optimiser = torch.optim.SGD(
-            weight_decay_groups(self.network, self.optimiser.weight_decay),
-            lr=self.optimiser.lr,
-            momentum=self.optimiser.momentum,
-            nesterov=self.optimiser.nesterov,
-        )
+        """Set up the optimiser with the schedule stepped after every step."""
+        config = self.optimiser
+        groups = weight_decay_groups(self.network, config.weight_decay)
+        optimiser: torch.optim.Optimizer
+        if config.algorithm == "adamw":
+            optimiser = torch.optim.AdamW(groups, lr=config.lr)
+        else:
+            optimiser = torch.optim.SGD(
+                groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov
+            )
         total = int(self.trainer.estimated_stepping_batches)
         epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         warmup = round(self.optimiser.warmup_epochs * epoch)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import pytest
+import torch
 from rich.console import Console
 
 from benchmarks import tasks
+from benchmarks.cells import expand
 from benchmarks.errors import MatrixError
 from benchmarks.matrix import load
 from benchmarks.runner import run
@@ -82,3 +85,47 @@ def test_a_network_may_have_its_own_training():
     assert matrix.networks[0].training.epochs == 7
     assert matrix.networks[0].training.ema_decay == 0.998
     assert matrix.networks[0].training.model_dump().keys() == matrix.training.model_dump().keys()
+
+
+CLASSIFICATION = {
+    "name": "tiny",
+    "datasets": ["digits"],
+    "networks": ["small_cnn"],
+    "recipes": ["ptq"],
+    "time_steps": [1],
+}
+
+
+class TestTrainingByAdamW:
+    @pytest.mark.parametrize(
+        ("training", "message"),
+        [
+            ({"algorithm": "adam", "lr": 0.001}, r"training\.algorithm: .*'sgd' or 'adamw'"),
+            ({"algorithm": "adamw"}, "training: .*adamw needs an lr"),
+            ({"algorithm": "adamw", "lr": 0.001, "momentum": 0.9}, "training: .*momentum is for .*sgd"),
+            ({"algorithm": "adamw", "lr": 0.001, "nesterov": False}, "training: .*nesterov is for .*sgd"),
+        ],
+    )
+    def test_what_does_not_go_with_it_is_refused(self, write_matrix, training, message):
+        with pytest.raises(MatrixError, match=message):
+            load(write_matrix({**CLASSIFICATION, "training": training}))
+
+    def test_the_module_gets_it(self):
+        given = {"algorithm": "adamw", "lr": 0.002, "weight_decay": 0.05}
+        matrix = Matrix.model_validate({**CLASSIFICATION, "training": given})
+        (cell,) = expand(matrix, None)
+        data = SimpleNamespace(classes=["a", "b"])
+        module = matrix.task.module(torch.nn.Linear(1, 2), data, cell.ann.training)
+        assert (module.optimiser.algorithm, module.optimiser.lr) == ("adamw", 0.002)
+        assert given.items() <= cell.ann.config["training"].items()
+        again = type(matrix.training).model_validate(cell.ann.config["training"])
+        assert again == matrix.training
+
+    def test_networks_of_sgd_keep_their_names(self):
+        ids = {
+            expand(Matrix.model_validate({**CLASSIFICATION, "training": training}), None)[0].ann.id
+            for training in ({}, {"algorithm": "sgd"}, {"algorithm": "adamw", "lr": 0.1})
+        }
+        assert len(ids) == 2
+        (cell,) = expand(Matrix.model_validate(CLASSIFICATION), None)
+        assert "algorithm" not in cell.ann.config["training"]

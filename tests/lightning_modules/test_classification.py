@@ -172,6 +172,26 @@ class TestSchedule:
         assert rates == pytest.approx([0.2 * lr_factor(step, 4, 2) for step in range(4)])
 
 
+@pytest.mark.parametrize("algorithm", ["sgd", "adamw"])
+def test_the_first_step_is_that_of_the_algorithm(algorithm):
+    module = tiny_module(algorithm=algorithm, lr=0.01, weight_decay=0.5, label_smoothing=0)
+    weight, bias = (parameter.detach().clone() for parameter in module.network[1].parameters())
+    images, targets = next(iter(tiny_loader(batch_size=10)))
+    wrong = (images.flatten(1) @ weight.T + bias).softmax(1) - nn.functional.one_hot(targets, 3)
+    gradient, gradient_of_bias = wrong.T @ images.flatten(1) / 10, wrong.mean(0)
+    trainer(max_epochs=1).fit(module, tiny_loader(batch_size=10))
+    if algorithm == "adamw":  # decay apart from the step, which is the sign of the gradient
+        weight, bias = (
+            weight * (1 - 0.01 * 0.5) - 0.01 * gradient.sign(),
+            bias - 0.01 * gradient_of_bias.sign(),
+        )
+    else:  # decay is part of the gradient; Nesterov's first step is (1 + momentum) times it
+        weight = weight - 0.01 * 1.9 * (gradient + 0.5 * weight)
+        bias = bias - 0.01 * 1.9 * gradient_of_bias
+    torch.testing.assert_close(module.network[1].weight.detach(), weight, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(module.network[1].bias.detach(), bias, rtol=1e-4, atol=1e-6)
+
+
 def test_only_matrices_and_kernels_decay():
     network = build_network("resnet20", 10, 3, {})
     decayed, free = weight_decay_groups(network, 0.1)
@@ -194,6 +214,7 @@ def test_only_matrices_and_kernels_decay():
         ({"weight_decay": -1}, "weight_decay"),
         ({"label_smoothing": "0.1"}, "label_smoothing must be a number"),
         ({"warmup_epochs": -1}, "warmup_epochs"),
+        ({"algorithm": "adam"}, "algorithm must be one of sgd, adamw, got 'adam'"),
     ],
 )
 def test_bad_settings_are_refused(options, message):
