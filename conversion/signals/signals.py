@@ -41,6 +41,36 @@ class Signal:
         return Signal(self.data.repeat(repeats), steps)
 
 
+class Total(Signal):
+    """The sum of a value over a whole window of time, where no more of it is read.
+
+    Attributes:
+        data: the sum, [B, ...].
+        window: time steps in it.
+    """
+
+    window: int
+
+    def __init__(self, data: Tensor, window: int) -> None:
+        for name, value in (("data", data), ("steps", 1), ("window", window)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, signal: Signal, window: int) -> Total:
+        """The sum of a signal; one that does not change over time counts `window` times."""
+        if isinstance(signal, Total):
+            return signal
+        if isinstance(signal, Spikes):
+            sums = signal.counts.unflatten(0, (signal.steps, -1)).sum(0, dtype=torch.float32)
+            return cls(sums * signal.spike_value * (window // signal.steps), window)
+        return cls(signal.data * window if signal.steps == 1 else signal.timed.sum(0), window)
+
+    @property
+    def mean(self) -> Signal:
+        """The mean over the window, which does not change over time."""
+        return Signal(self.data / self.window, 1)
+
+
 class Spikes(Signal):
     """A signal of spikes that all stand for the same value: small integers times this value.
 
@@ -53,7 +83,7 @@ class Spikes(Signal):
 
     def __init__(self, counts: Tensor, steps: int, spike_value: Tensor, signed: bool) -> None:
         object.__setattr__(self, "signed", signed)  # some counts may be negative
-        object.__setattr__(self, "counts", counts)  # int8, [T * B, C, ...]
+        object.__setattr__(self, "counts", counts)  # int8, or uint8 of large ones, [T * B, C, ...]
         object.__setattr__(self, "spike_value", spike_value)  # [1, C, 1, ...] or [1, 1, ...]
         object.__setattr__(self, "steps", steps)
 
@@ -79,7 +109,7 @@ class Spikes(Signal):
 
     def travels_with(self, other: Spikes) -> bool:
         """True where carriers can be joined into one."""
-        return type(self) is type(other) is Spikes
+        return type(self) is type(other) is Spikes and self.counts.dtype is other.counts.dtype
 
 
 def fold(timed: Tensor) -> Signal:

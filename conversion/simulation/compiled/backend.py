@@ -20,7 +20,7 @@ from conversion.simulation.compiled.native import has_synapses, has_tables, kern
 from conversion.simulation.compiled.prepared import Prepared, limits_here
 from conversion.simulation.compiled.schedule import by_rule, candidates, planes_for, uses_tables
 from conversion.simulation.compiled.table_layers import TABLES, TableLayers, packs
-from conversion.simulation.fused.firing import firing_of, fits_bytes
+from conversion.simulation.fused.firing import carriers_of, firing_of
 from conversion.simulation.fused.fusion import find_fusions
 from conversion.simulation.memory import Footprint, Fused, footprint
 from conversion.simulation.pytorch.layers import TorchLayers
@@ -93,9 +93,11 @@ class Compiled(Backend):
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
         """Fused layers hold spikes in bytes where they fit."""
         fused: dict[fx.Node, Fused] = {}
+        carriers = carriers_of(fitted.neurons)
         for node, fusion in find_fusions(fitted, limits_here()).items():
             layer = fitted.layers[fitted.plan.roles[node].name]
             inside = fusion.telescoped is None or fusion.telescoped.firing.inside
-            fires = inside and firing_of(layer.neuron) is not None and not layer.capped
-            fused[node] = Fused(fusion.absorbed, fits_bytes(layer.neuron), fires)
+            fires = inside and firing_of(layer.neuron, layer.capped) is not None
+            in_bytes = carriers[layer.neuron] is not torch.float32
+            fused[node] = Fused(fusion.absorbed, in_bytes, fires)
         return footprint(fitted, values, fused)

@@ -26,10 +26,10 @@ from conversion.simulation.compiled.prepared import Prepared
 from conversion.simulation.fused.firing import (
     MEANS,
     MOST_IN_BYTES,
+    SIZES,
     Firing,
     Telescoped,
     firing_of,
-    fits_bytes,
 )
 from conversion.simulation.fused.fusion import Fusion
 from conversion.simulation.pytorch.layers import NAME as PYTORCH
@@ -116,12 +116,17 @@ class ByteLayers:
     def _in_bytes(self, node: fx.Node, name: str) -> bool:
         """True for neurons that fire in PyTorch and whose spikes the kernels can take."""
         known = self._spike_values.get(node) is not None and len(self._plan.shapes[node]) in (2, 4)
-        return known and fits_bytes(self.prepared.fitted.layers[name].neuron)
+        return known and self._carrier(self.prepared.fitted.layers[name]) is not torch.float32
+
+    def _carrier(self, layer: SpikingLayer) -> torch.dtype:
+        """What holds the spikes of a layer."""
+        return self.prepared.carriers[layer.neuron]
 
     def _fired(self, node: fx.Node, name: str, current: Signal, steps: int) -> Spikes:
         """What neurons send that fire in PyTorch, in bytes."""
-        sent = self.reference.spikes(node, name, current, steps).flatten(0, 1).to(torch.int8)
-        return Spikes(sent, steps, self.prepared.fitted.layers[name].threshold, self._signed)
+        layer = self.prepared.fitted.layers[name]
+        sent = self.reference.spikes(node, name, current, steps).flatten(0, 1).to(self._carrier(layer))
+        return Spikes(sent, steps, layer.threshold, self._signed)
 
     def arriving(self, node: fx.Node, values: dict[fx.Node, Any]) -> Signal:
         """The first signal that a node reads."""
@@ -185,20 +190,26 @@ class ByteLayers:
             if between is not None and outside:
                 summands, drive = [self._answer(node, between, shape, steps, drive, summands)], None
                 threshold = layer.threshold
-            spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers)
+            value = threshold.flatten() if self._carrier(layer) is torch.float32 else None
+            spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers, value)
             assert counts is not None
             self._progress.ran[name] = BYTES
+            if value is not None:
+                as_floats = Signal(spikes, steps)
+                self.add_to_tally(name, counts, as_floats, layer)
+                return as_floats
             sent = Spikes(spikes, steps, threshold, self._signed)
-            self.add_to_tally(name, counts, sent, firing.graded)
+            self.add_to_tally(name, counts, sent, None if firing.counted == SIZES else layer)
             if node in self.prepared.last and self._coding is RATE:
                 return Signal(self._mean(sent), 1)  # everything that follows is affine: the mean is enough
             return sent
         currents, _ = run_layer(shape, steps, drive, summands, None, self._buffers)
         fired = self.reference.fire(node, name, currents.unflatten(0, (steps, -1)), steps)
         self._progress.ran[name] = SUMMED_IN_BYTES
-        if not fits_bytes(layer.neuron):
+        carrier = self._carrier(layer)
+        if carrier is torch.float32:
             return Signal((fired * threshold).flatten(0, 1), steps)
-        return Spikes(fired.flatten(0, 1).to(torch.int8), steps, threshold, self._signed)
+        return Spikes(fired.flatten(0, 1).to(carrier), steps, threshold, self._signed)
 
     def _answer(
         self,
@@ -222,26 +233,35 @@ class ByteLayers:
         self._progress.ran[self._plan.roles[node].name] = PYTORCH
         return Signal(operation_of(self._plan.captured, node)(source.data), source.steps)
 
-    def add_to_tally(self, name: str, counts: Tensor, sent: Spikes, graded: bool = False) -> None:
+    def add_to_tally(
+        self, name: str, counts: Tensor, sent: Signal, layer: SpikingLayer | None = None
+    ) -> None:
         """Count spikes of one layer.
 
         Args:
             name: of the layer.
-            counts: summed over time and images by the kernel, [C, ...].
-            sent: the spikes themselves, for layers that count each frame of an image apart.
-            graded: each counts as one, whatever its size.
+            counts: events summed over time and images by the kernel, [C, ...].
+            sent: what was sent, for layers that count each frame of an image apart.
+            layer: whose neurons count events in their own way; None where spikes count by their size.
         """
         if self._tally is None:
             return
         if self._tally.frames(name) == 1:
             self._tally.add(name, counts)
             return
-        timed = sent.counts.unflatten(0, (sent.steps, -1))
-        self._tally.add_steps(name, (timed != 0).int() if graded else timed.int())
+        if layer is not None:
+            in_thresholds = (sent.data / layer.threshold).unflatten(0, (sent.steps, -1))
+            if layer.neuron.integral:
+                in_thresholds = in_thresholds.round()
+            self._tally.add_steps(name, layer.neuron.events(in_thresholds))
+            return
+        assert isinstance(sent, Spikes)
+        self._tally.add_steps(name, sent.counts.unflatten(0, (sent.steps, -1)).int())
 
     def _mean(self, spikes: Spikes) -> Tensor:
         """Mean over time of what spikes stand for, [B, C, ...]."""
         most = max(self.prepared.most, -self.prepared.least) * spikes.steps
+        assert spikes.counts.dtype is torch.int8 or most > MOST_IN_BYTES
         in_memory = spikes.counts.movedim(1, -1).unflatten(0, (spikes.steps, -1))  # where sums are vectorised
         sums = in_memory.sum(0, dtype=torch.int8 if most <= MOST_IN_BYTES else torch.int32)
         mean: Tensor = sums.movedim(-1, 1) / spikes.steps * spikes.spike_value
@@ -249,7 +269,7 @@ class ByteLayers:
 
     def firing(self, layer: SpikingLayer) -> Firing | None:
         """How the kernel fires these neurons; None if it does not, as in steps before the read-out."""
-        return firing_of(layer.neuron) if self._progress.before is None and not layer.capped else None
+        return firing_of(layer.neuron, layer.capped) if self._progress.before is None else None
 
     def population(
         self,
@@ -262,7 +282,7 @@ class ByteLayers:
     ) -> Population:
         """Neurons of a layer as the kernel keeps them, first as steps before the read-out left them."""
         if node not in self._populations:
-            state = self._progress.states.pop(node, None) or layer.neuron.start(layer.initial.expand(shape))
+            state = self._progress.states.pop(node, None) or layer.start(torch.zeros(1).expand(shape))
             if node in self.reference.factors:
                 state = state | {"v": state["v"].masked_fill(self.reference.factors[node] == 0, SILENT)}
             if fusion.telescoped is not None:
@@ -297,7 +317,7 @@ class ByteLayers:
         pooled = self.reference.pool_over_time(node, pool, timed)
         self._progress.ran[name] = PYTORCH
         self.reference.count(name, pooled)
-        return Spikes(pooled.flatten(0, 1).to(torch.int8), values.steps, spike_value, self._signed)
+        return Spikes(pooled.flatten(0, 1).to(values.counts.dtype), values.steps, spike_value, self._signed)
 
 
 def _layout(name: str, state: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, Addend, LayerJob
 from conversion.simulation.compiled.population import Population
-from conversion.simulation.fused.firing import MEANS, MOST_IN_BYTES, firing_of
+from conversion.simulation.fused.firing import MEANS, MOST_IN_BYTES, carriers_of, firing_of
 from conversion.simulation.fused.fixed_point import WEIGHT_BYTES, FixedPoint, fixed_point
 
 
@@ -99,7 +99,7 @@ def _filled(fixed: FixedPoint, more: int) -> FixedPoint:
         return fixed
     weights = F.pad(fixed.weights, (0, 0, 0, 0, 0, 0, 0, more))
     scale, bias = F.pad(fixed.scale, (0, more), value=1.0), F.pad(fixed.bias, (0, more))
-    return FixedPoint(weights.contiguous(), scale.contiguous(), bias.contiguous(), fixed.precision)
+    return replace(fixed, weights=weights.contiguous(), scale=scale.contiguous(), bias=bias.contiguous())
 
 
 def _packed(weights: Tensor, digits: int, vectors: int, lanes: int) -> Tensor:
@@ -148,6 +148,7 @@ def run_layer(
     summands: Sequence[Summand],
     neurons: Population | None,
     buffers: Buffers | None = None,
+    value: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Run one layer for a chunk of time.
 
@@ -158,10 +159,11 @@ def run_layer(
         summands: what else flows in.
         neurons: fire these, with states [B, H', W', C'], or average what arrives; None for plain currents.
         buffers: where memory of the result comes from; None for PyTorch's allocator.
+        value: of one spike, [C']; spikes are then written as what they stand for, in floats.
 
     Returns:
-        Spikes (int8), currents or means (float32) [T * B, C', H', W'], and the sizes of spikes summed over
-        time and images [C', H', W'].
+        Spikes (int8, or uint8 of neurons that send more than 127), what they stand for, currents or means
+        (float32) [T * B, C', H', W'], and the events of spikes summed over time and images [C', H', W'].
     """
     library = kernel()
     assert library is not None
@@ -182,24 +184,31 @@ def run_layer(
         spikes = channels_last(source.counts)
         layer.spikes = pointer(spikes)
         layer.height, layer.width, layer.channels = spikes.shape[1:]
-        layer.is_signed = int(source.signed)
+        layer.is_unsigned = int(source.counts.dtype is torch.uint8)
+        layer.is_signed = int(source.signed and not layer.is_unsigned)
+        layer.in_floats = int(synapses.fixed.in_floats)
         layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
         layer.bias, layer.shift = pointer(synapses.fixed.bias), pointer(synapses.shift)
-        layer.digits, layer.vectors, layer.largest = synapses.digits, synapses.vectors, synapses.largest
+        layer.digits, layer.vectors = synapses.digits, synapses.vectors
+        layer.largest = synapses.largest if layer.is_unsigned else min(synapses.largest, MOST_IN_BYTES)
         layer.depthwise, layer.tiled = int(synapses.depthwise), int(synapses.tiled)
-        for name, value in synapses.geometry.items():
-            setattr(layer, name, value)
+        for name, size in synapses.geometry.items():
+            setattr(layer, name, size)
     layer.addends = len(summands)
     for index, summand in enumerate(summands):
         signal = summand.value
-        is_spikes = isinstance(signal, Spikes)
+        is_spikes = 0
+        if isinstance(signal, Spikes):
+            is_spikes = 2 if signal.counts.dtype is torch.uint8 else 1
         values = channels_last(signal.counts if isinstance(signal, Spikes) else signal.data.float())
         one_step = images * height * width * outputs
         varies = signal.steps > 1 or steps == 1
         scale = pointer(summand.scale.contiguous())
-        layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, int(is_spikes))
+        layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, is_spikes)
     fires = neurons is not None and neurons.firing.kind != MEANS
-    kind = torch.int8 if fires else torch.float32
+    kind = torch.float32
+    if neurons is not None and fires and value is None:
+        kind = torch.uint8 if neurons.firing.most > MOST_IN_BYTES else torch.int8
     result = (buffers or Buffers(0)).empty((steps * images, height, width, outputs), kind)
     counts = None
     if neurons is not None:
@@ -208,7 +217,11 @@ def run_layer(
         layer.currents = pointer(result)
     else:
         counts = torch.zeros(height, width, outputs)
-        layer.fired, layer.counts = pointer(result), pointer(counts)
+        layer.counts = pointer(counts)
+        if value is None:
+            layer.fired = pointer(result)
+        else:
+            layer.sent, layer.value = pointer(result), pointer(value.expand(outputs).contiguous())
     library.run_layer(ctypes.byref(layer), torch.get_num_threads())
     if len(shape) == 2:
         return result.flatten(1), counts.flatten() if counts is not None else None
@@ -217,7 +230,7 @@ def run_layer(
 
 def sent_in_kernel(neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor | None:
     """`Backend.sent` for float32 on a CPU; None where the kernel does not fire these neurons."""
-    firing = firing_of(neuron)
+    firing = firing_of(neuron) if neuron.integral else None
     rows, left = divmod(current[0].numel(), CHANNEL_MULTIPLE)
     if firing is None or left or not rows:
         return None
@@ -229,9 +242,14 @@ def sent_in_kernel(neuron: Neuron, current: Tensor, steps: int, state: State) ->
     values = Signal(current.reshape(-1, *in_rows).permute(0, 3, 1, 2), len(current))
     neurons = Population.of(firing, state, lambda _, value: value.reshape(1, *in_rows).contiguous().clone())
     one = torch.ones(CHANNEL_MULTIPLE)
-    fired, _ = run_layer((1, CHANNEL_MULTIPLE, rows, 1), steps, None, [Summand(values, one)], neurons)
-    least_and_most = steps * max(firing.most, firing.back)
-    kind = torch.int8 if least_and_most <= MOST_IN_BYTES else torch.int32  # sums of bytes are vectorised
+    bytes_ = carriers_of([neuron])[neuron] is not torch.float32
+    shape, value = (1, CHANNEL_MULTIPLE, rows, 1), None if bytes_ else one
+    fired, _ = run_layer(shape, steps, None, [Summand(values, one)], neurons, value=value)
+    kind = torch.int32
+    if not bytes_:
+        kind = torch.float32
+    elif steps * max(firing.most, firing.back) <= MOST_IN_BYTES:
+        kind = torch.int8  # sums of bytes are vectorised
     total = fired.permute(0, 2, 3, 1).reshape(steps, *current.shape[1:]).sum(0, dtype=kind)
     return total.to(current.dtype)
 

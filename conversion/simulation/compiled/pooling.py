@@ -76,9 +76,10 @@ def pool_bytes(
     if not state:
         state["totals"] = torch.zeros(images, height, width, channels, dtype=torch.int32)
         state["sent"] = torch.zeros(images, job.out_height, job.out_width, channels, dtype=torch.int32)
-    pooled = buffers.empty((spikes.steps * images, job.out_height, job.out_width, channels), torch.int8)
+    pooled = buffers.empty((spikes.steps * images, job.out_height, job.out_width, channels), source.dtype)
     counts = torch.zeros(job.out_height, job.out_width, channels)
     job.steps, job.images, job.channels, job.counts = spikes.steps, images, channels, counts.data_ptr()
+    job.is_unsigned = int(source.dtype is torch.uint8)
     _run(job, source, pooled, state)
     return Spikes(pooled.permute(0, 3, 1, 2), spikes.steps, spike_value, spikes.signed), counts.permute(
         2, 0, 1

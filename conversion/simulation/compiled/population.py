@@ -38,5 +38,6 @@ class Population:
         firing = self.firing
         passed.kind, passed.done, passed.variant = firing.kind, self.done, firing.variant
         passed.most, passed.back, passed.bound = firing.most, firing.back, firing.bound
+        passed.counted = firing.counted
         passed.state[: len(self.states)] = [state.data_ptr() for state in self.states]
         self.done += steps

@@ -14,7 +14,7 @@ from conversion.simulation.compiled.layers import Synapses, pack
 from conversion.simulation.compiled.native import has_synapses
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, MAX_ADDENDS, MAX_CHANNELS
 from conversion.simulation.compiled.tables import Tables
-from conversion.simulation.fused.firing import range_of
+from conversion.simulation.fused.firing import carriers_of, range_of
 from conversion.simulation.fused.fusion import Limits, find_fusions, is_spike_driven
 
 
@@ -30,6 +30,7 @@ class Prepared:
         plan, limits = fitted.plan, limits_here()
         self.fitted = fitted
         self.precision = precision
+        self.carriers = carriers_of(fitted.neurons)
         self.least, self.most = range_of(fitted.neurons)
         self.fusions = find_fusions(fitted, limits)
         self.absorbed = frozenset(node for fusion in self.fusions.values() for node in fusion.absorbed)

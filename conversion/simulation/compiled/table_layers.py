@@ -142,7 +142,8 @@ class TableLayers:
         layer = self._prepared.fitted.layers[name]
         firing = self._bytes.firing(layer) if fusion.telescoped is None else fusion.telescoped.firing
         depthwise = fusion.synapses is not None and self._prepared.synapses[fusion.synapses].depthwise
-        if firing is None or not firing.inside or depthwise:  # one filter a channel has no sums to look up
+        fits = firing is not None and firing.inside and firing.in_tables and not layer.capped
+        if firing is None or not fits or depthwise:  # one filter a channel has no sums to look up
             return self._bytes.fused(node, fusion, values, steps)
         summands = [
             self._lane_summand(addend, values[addend], layer.threshold, node) for addend in fusion.addends

@@ -87,7 +87,7 @@ def spiking_of(neuron: Neuron) -> Spiking | None:
         case MultiThreshold() if neuron.levels <= MOST_BITS:
             return Spiking(BURST, largest, counted=BITS, largest=largest)
     found = firing_of(neuron)
-    if found is None or found.kind not in _KINDS:
+    if found is None or found.kind not in _KINDS or found.counted != firing.SIZES:
         return None
     return Spiking(
         _KINDS[found.kind],
@@ -96,6 +96,6 @@ def spiking_of(neuron: Neuron) -> Spiking | None:
         found.bound,
         found.variant,
         found.states,
-        ONES if found.graded else SIZES,
+        SIZES,
         max(found.most, found.back),
     )

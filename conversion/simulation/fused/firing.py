@@ -6,25 +6,40 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import torch
+
 from conversion.functions.elementwise import Elementwise
 from conversion.neurons import (
+    BipolarIntegrateAndFire,
     Burst,
+    DifferentialBothSigns,
     DifferentialMultiThreshold,
     ImbalancedThreshold,
     Integer,
     IntegrateAndFire,
+    MirroredMultiThreshold,
+    MultiThreshold,
     Neuron,
     Signed,
+    SignedMultiThreshold,
     SpikeCalibrated,
     Tracking,
+    TwoSided,
 )
 
 BINARY, BURST, SIGNED, CALIBRATED, LEAKY, DIFFERENTIAL = range(1, 7)  # kinds in neurons.h
-ROUNDING, TRACKING, BOUNDED, MEANS = range(7, 11)
+ROUNDING, TRACKING, BOUNDED, MEANS, TWO_SIDED, CAPPED, BIPOLAR = range(7, 14)
 OF_SUM, GIVEN = range(2)  # variants of TRACKING
+NEAREST_LEVEL = 2  # added to a variant of ROUNDING, TRACKING or BOUNDED: powers of two alone are sent
+ONE_SIGN, BOTH_SIGNS = range(2)  # variants of DIFFERENTIAL and CAPPED
+SIZES, ONES, DIGITS = range(
+    3
+)  # how spikes are counted: by size, each once, by the ones of their binary digits
+IN_TABLES = frozenset({BINARY, BURST, SIGNED, CALIBRATED, LEAKY, ROUNDING, TRACKING, BOUNDED})
 _VARIANTS = ("fix", "cons", "code")
-_BYTE = range(-128, 128)
-MOST_IN_BYTES = 127  # spikes of one neuron in one step
+MOST_IN_BYTES = 127  # spikes of one neuron in one step, of either sign
+MOST_UNSIGNED = 255  # the same where none is negative
+MOST_DIGITS = 16  # binary digits that are counted
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,7 @@ class Firing:
         bound: a number that the kind needs: the lowest membrane, the slope, the allowance, the share.
         variant: of a kind that has several.
         states: entries of the neuron's state that are kept, in the order of neurons.h.
-        graded: what is sent counts as one event, whatever its size.
+        counted: how spikes are counted: `SIZES`, `ONES` or `DIGITS`.
     """
 
     kind: int
@@ -47,12 +62,23 @@ class Firing:
     bound: float = 0.0
     variant: int = 0
     states: tuple[str, ...] = ("v",)
-    graded: bool = False
+    counted: int = SIZES
 
     @property
     def inside(self) -> bool:
         """True where the kernel does all that follows the sum of currents, also a telescoped function."""
-        return self.kind != TRACKING or self.variant != GIVEN
+        return self.kind != TRACKING or self.variant % NEAREST_LEVEL != GIVEN
+
+    @property
+    def in_tables(self) -> bool:
+        """True where the table kernel fires them, too."""
+        return self.kind in IN_TABLES and self.counted == SIZES
+
+
+def _carrier(least: int, most: int) -> torch.dtype:
+    if least >= -MOST_IN_BYTES and most <= MOST_IN_BYTES:
+        return torch.int8
+    return torch.uint8 if least >= 0 and most <= MOST_UNSIGNED else torch.float32
 
 
 @dataclass(frozen=True)
@@ -84,16 +110,26 @@ def telescoped(neuron: Neuron, function: Elementwise) -> Telescoped | None:
         case Elementwise("hardtanh", (0 | 0.0, float() | int() as high)):
             states = (*tracking.states, "ceiling")
             return Telescoped(function, replace(tracking, kind=BOUNDED, states=states), float(high))
-    return Telescoped(function, replace(tracking, variant=GIVEN))
+    return Telescoped(function, replace(tracking, variant=tracking.variant + GIVEN))
 
 
-def firing_of(neuron: Neuron) -> Firing | None:
-    """How the kernels fire a neuron; None if they do not."""
+def firing_of(neuron: Neuron, capped: bool = False) -> Firing | None:
+    """How the kernels fire a neuron; None if they do not.
+
+    Args:
+        neuron: what it is.
+        capped: it keeps its own output below an upper bound, see `SpikingLayer.capped`.
+    """
     found = _firing_of(neuron)
-    return found if found is not None and found.most in _BYTE and -found.back in _BYTE else None
+    if found is None or not capped:
+        return found
+    if found.kind != DIFFERENTIAL:
+        return None
+    return replace(found, kind=CAPPED, states=(*found.states, "most"))
 
 
 def _firing_of(neuron: Neuron) -> Firing | None:
+    most = neuron.largest_spike
     match neuron:
         case IntegrateAndFire() | Burst(gamma=1) | ImbalancedThreshold(slope=0):
             return Firing(BINARY)
@@ -108,11 +144,22 @@ def _firing_of(neuron: Neuron) -> Firing | None:
         case SpikeCalibrated():
             variant, states = _VARIANTS.index(neuron.variant), ("v", "balance", "last", "n")
             return Firing(CALIBRATED, neuron.gamma, 1, neuron.allowance, variant, states)
-        case DifferentialMultiThreshold():
-            most, states = neuron.max_per_step, ("v", "input", "output", "rest")
-            return Firing(DIFFERENTIAL, most, most, neuron.share, states=states, graded=True)
+        case DifferentialMultiThreshold() | DifferentialBothSigns():
+            variant = BOTH_SIGNS if isinstance(neuron, DifferentialBothSigns) else ONE_SIGN
+            kept = ("v", "input", "output", "rest")
+            return Firing(DIFFERENTIAL, most, most, neuron.share, variant, kept, ONES)
         case Tracking():
-            return Firing(ROUNDING, neuron.gamma, neuron.gamma)
+            return Firing(ROUNDING, most, most)
+        case MirroredMultiThreshold() if neuron.levels <= MOST_DIGITS:
+            return Firing(ROUNDING, most, most, counted=DIGITS)
+        case MultiThreshold() if neuron.levels <= MOST_DIGITS:
+            return Firing(BURST, most, counted=DIGITS)
+        case SignedMultiThreshold():
+            return Firing(ROUNDING, most, most, variant=NEAREST_LEVEL, counted=ONES)
+        case TwoSided():
+            return Firing(TWO_SIDED, most, most, neuron.lower)
+        case BipolarIntegrateAndFire():
+            return Firing(BIPOLAR, most, most, float(neuron.levels), neuron.below, ("v", "sent", "rest"))
     return None
 
 
@@ -125,13 +172,20 @@ def spikes_of(neuron: Neuron) -> tuple[int, int]:
     return 0 if positive else -neuron.max_per_step, neuron.max_per_step
 
 
+def carriers_of(neurons: Iterable[Neuron]) -> dict[Neuron, torch.dtype]:
+    """What holds the spikes of each neuron of a network, where they are sent to layers with weights.
+
+    Whole numbers of thresholds travel in bytes where they fit, anything else as values, in floats. Bytes
+    without a sign are not mixed with negative ones.
+    """
+    found = {neuron: _carrier(*spikes_of(neuron)) if neuron.integral else torch.float32 for neuron in neurons}
+    if any(spikes_of(neuron)[0] < 0 for neuron, carrier in found.items() if carrier is torch.int8):
+        return {n: torch.float32 if carrier is torch.uint8 else carrier for n, carrier in found.items()}
+    return found
+
+
 def range_of(neurons: Iterable[Neuron]) -> tuple[int, int]:
-    """Fewest and most spikes that any of these neurons sends in one step."""
-    ranges = [spikes_of(neuron) for neuron in neurons] or [(0, 1)]
+    """Fewest and most spikes that any of these neurons sends in one step, of those that send bytes."""
+    carriers = carriers_of(neurons)
+    ranges = [spikes_of(n) for n, carrier in carriers.items() if carrier is not torch.float32] or [(0, 1)]
     return min(least for least, _ in ranges), max(most for _, most in ranges)
-
-
-def fits_bytes(neuron: Neuron) -> bool:
-    """True where everything that is sent is a whole number of thresholds in a signed byte."""
-    least, most = spikes_of(neuron)
-    return neuron.integral and most <= MOST_IN_BYTES and least >= -MOST_IN_BYTES

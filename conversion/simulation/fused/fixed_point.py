@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion.simulation.backend import Precision
+from conversion.simulation.fused.firing import MOST_IN_BYTES
 
 # Bytes of a weight, each a digit to base 256. Three are as fine as float32.
 WEIGHT_BYTES = {"float32": 3, "int16": 2, "int8": 1}
@@ -38,6 +39,7 @@ class FixedPoint:
     scale: Tensor  # float32 [C']
     bias: Tensor  # float32 [C'], in thresholds
     precision: Precision
+    in_floats: bool = False  # sums of each digit fit 32 bits, but not the whole sum
 
 
 def fixed_point(
@@ -53,7 +55,8 @@ def fixed_point(
     A weight is off by at most half of `scale`. For int8, scale is the largest weight of its output
     channel over 127. For int16 it is as fine as sums over a block of inputs (see `blocks`) allow. For
     float32 it is a power of two, which keeps short binary fractions exact, and as fine as three bytes
-    and 32-bit sums allow: the largest weight is at least 2^22 of it in all but very wide layers.
+    and 32-bit sums allow: the largest weight is at least 2^22 of it in all but very wide layers. Where
+    spikes are larger than a signed byte, sums of each digit alone have to fit; they are joined in floats.
 
     Args:
         module: the layer.
@@ -73,9 +76,10 @@ def fixed_point(
     weight = weight * arriving.repeat_interleave(outputs // groups, 0)[:, :, None, None]
     weight = weight * in_thresholds[:, None, None, None]
     bias = torch.zeros(outputs) if layer.bias is None else layer.bias.detach() * in_thresholds
-    scale = _scale(weight, precision, most, least)
+    in_floats = most > MOST_IN_BYTES and inputs > 1  # a layer with one filter a channel has no digits
+    scale = _scale(weight, precision, 1 if in_floats else most, least)
     fixed = (weight / scale[:, None, None, None]).round().int()
-    return FixedPoint(fixed, scale.float(), bias.float().contiguous(), precision)
+    return FixedPoint(fixed, scale.float(), bias.float().contiguous(), precision, in_floats)
 
 
 def _scale(weight: Tensor, precision: Precision, most: int, least: int) -> Tensor:

@@ -28,7 +28,7 @@ from conversion.simulation.compiled.native.structures import IndexJob, LayerJob,
 _FOLDER = Path(__file__).parent
 _SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c", "pool.c")]
 _HEADERS = sorted(_FOLDER.glob("*.h"))
-_FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fwrapv", "-fPIC", "-shared", "-fopenmp")
+_FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fwrapv", "-fPIC", "-shared", "-fopenmp")
 _WIDE = "-mprefer-vector-width=512"  # x86 only: use the full registers
 _YES, _NO = ("", "1", "true", "yes", "on"), ("0", "false", "no", "off")
 _CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)  # of a folder

@@ -48,6 +48,28 @@ INLINE void multiply(
     ivec sums[TILE][3][2], const int8_t *const pixels[TILE], const int8_t *weights, int64_t channels, const int digits,
     const int vectors, const int is_signed, int64_t largest) {
     const __m256i ones = _mm256_set1_epi16(1);
+    if (largest > 127) { /* no two products of bytes fit 16 bits: multiply in 16 bits, even and odd bytes apart */
+        for (int p = 0; p < digits; p++)
+            for (int64_t c = 0; c < channels; c += 4) {
+                __m256i even[2], odd[2];
+                for (int k = 0; k < vectors; k++) {
+                    const __m256i w = _mm256_loadu_si256(
+                        (const __m256i *)(weights + (c / 4 * digits * vectors + p * vectors + k) * 32));
+                    even[k] = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
+                    odd[k] = _mm256_srai_epi16(w, 8);
+                }
+                for (int i = 0; i < TILE; i++) {
+                    int32_t four;
+                    memcpy(&four, pixels[i] + c, 4);
+                    const __m256i s = _mm256_set1_epi32(four), first = _mm256_and_si256(s, _mm256_set1_epi16(255));
+                    const __m256i second = _mm256_srli_epi16(s, 8);
+                    for (int k = 0; k < vectors; k++)
+                        sums[i][p][k] += (ivec)_mm256_add_epi32(
+                            _mm256_madd_epi16(first, even[k]), _mm256_madd_epi16(second, odd[k]));
+                }
+            }
+        return;
+    }
     const int64_t run = 4 * (32767 / (2 * 128 * largest)); /* channels whose sums fit 16 bits */
     for (int p = 0; p < digits; p++)
         for (int64_t from = 0; from < channels; from += run) {

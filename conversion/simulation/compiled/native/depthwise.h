@@ -13,7 +13,7 @@ INLINE void add_filter_row(
         for (int i = 0; i < TILE; i++) {
             const int64_t column = first + i * l->stride_w;
             if (inside || (column >= 0 && column < l->width))
-                sums[i] += load_whole_spikes(line + column * l->channels) * weight;
+                sums[i] += load_either(line + column * l->channels, l->is_unsigned) * weight;
         }
     }
 }

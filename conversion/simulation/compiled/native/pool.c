@@ -1,8 +1,8 @@
 /* Max pooling of spike trains by what arrived so far.
  *
  * Lossless: what was sent so far is the maximum of what arrived so far. Gate: the spikes of the input that
- * sent most so far, the first of them. A sum is kept together with the spikes of its last step, from -128
- * to 127, in its lowest byte, so that the winner's spikes are at hand.
+ * sent most so far, the first of them. A sum is kept together with the spikes of its last step, a byte, in
+ * its lowest byte, so that the winner's spikes are at hand.
  *
  * Spikes are bits, as in tables.h, or bytes, channels last: [T * B, H, W, C].
  */
@@ -26,6 +26,7 @@ typedef struct {
     int64_t planes, steps, images, height, width, channels, is_signed;
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     int64_t out_height, out_width, gate; /* gate = 0: lossless */
+    int64_t is_unsigned; /* spikes are bytes without a sign */
 } pool_job;
 
 typedef struct {
@@ -42,7 +43,7 @@ INLINE ivec arrived(const pool_part *p, int64_t place, int64_t t, const int imag
     if (images == IN_BYTES) {
         const int64_t map = j->height * j->width * p->row;
         const int8_t *from = (const int8_t *)j->spikes + t * j->images * map + place * p->row + p->unit * LANES;
-        return __builtin_convertvector(load_spikes(from), ivec);
+        return load_either(from, j->is_unsigned);
     }
     ivec now = all_whole(0);
 #if HAS_TABLES
@@ -104,7 +105,7 @@ INLINE void pool_pixel(
                 const ivec sum = load_whole(rows[r] + (column * j->steps + t) * LANES);
                 most = choose_whole(more_than(sum, most | 255), sum, most);
             }
-        const ivec total = most >> 8, winner = (most << 24) >> 24;
+        const ivec total = most >> 8, winner = j->is_unsigned ? most & 255 : (most << 24) >> 24;
         const ivec now = j->gate ? winner : total - sent;
         send(p, place, t, now, images);
         if (images == IN_BYTES) counted += magnitude(floats(now));

@@ -18,18 +18,20 @@ typedef struct {
     const void *values; /* float or int8, [T or 1, B, H', W', C'] */
     const float *scale; /* [C'], multiplies the values */
     int64_t step;       /* elements from one time step to the next; 0: constant over time */
-    int64_t is_spikes;  /* values are int8 */
+    int64_t is_spikes;  /* values are bytes: 1 with a sign, 2 without */
 } addend;
 
 typedef struct {
     const int8_t *spikes; /* input; channels = 0: no synapses, only addends */
     int64_t steps, images, height, width, channels, is_signed, largest; /* is_signed: some spikes are
         negative; largest: most of one neuron in one step, of either sign */
+    int64_t is_unsigned; /* spikes are bytes without a sign */
     /* [blocks, kernel_h * kernel_w * channels / 4, digits, vectors, LANES, 4], scale and bias [outputs] */
     const int8_t *weights;
     const float *scale, *bias;
     const int32_t *shift; /* [kernel_h, outputs], see `multiply` */
     int64_t digits, vectors;
+    int64_t in_floats; /* digits are joined in floats, as whole sums may not fit 32 bits */
     int64_t depthwise; /* weights are int32 [kernel_h, kernel_w, outputs], one filter a channel */
     int64_t tiled; /* weights are those of tiles.h: [units, entries, vectors, digits, 16, 16, 4] */
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
@@ -37,10 +39,24 @@ typedef struct {
     int64_t addends;
     addend add[MAX_ADDENDS];
     neurons neurons; /* states [B, H', W', C']; without any, currents are written instead of spikes */
-    int8_t *fired;   /* [T * B, H', W', C'] */
+    int8_t *fired;   /* [T * B, H', W', C'], or none: */
+    float *sent;     /* the same in floats, times the value of a spike */
+    const float *value; /* [C'], for `sent` */
     float *counts;   /* [H', W', C'], events of spikes summed over time and images, added to */
     float *currents; /* [T * B, H', W', C'] */
 } layer;
+
+/* The sum that some digits mean, lowest first. In whole numbers, `shift` is added and all is modulo 2^32. */
+INLINE vec joined(const ivec each[3], ivec shift, const int digits, int64_t in_floats) {
+    if (in_floats) {
+        vec sum = floats(each[digits - 1]);
+        for (int p = digits - 2; p >= 0; p--) sum = multiply_add(sum, all(256), floats(each[p]));
+        return sum;
+    }
+    ivec sum = each[digits - 1];
+    for (int p = digits - 2; p >= 0; p--) sum = (sum << 8) + each[p];
+    return floats(sum + shift);
+}
 
 #if HAS_SYNAPSES
 /* Synaptic currents and biases of a tile of neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
@@ -81,10 +97,10 @@ INLINE void synapses(
     }
     for (int i = 0; i < TILE; i++)
         for (int k = 0; k < vectors; k++) {
-            ivec sum = sums[i][digits - 1][k]; /* weights are such that the whole sum fits 32 bits */
-            for (int p = digits - 2; p >= 0; p--) sum = (sum << 8) + sums[i][p][k];
             const vec scale = load(l->scale + channel + k * LANES), bias = load(l->bias + channel + k * LANES);
-            currents[i][k] = multiply_add(floats(sum + shift[k]), scale, bias);
+            ivec each[3];
+            for (int p = 0; p < digits; p++) each[p] = sums[i][p][k];
+            currents[i][k] = multiply_add(joined(each, shift[k], digits, l->in_floats), scale, bias);
         }
 }
 #else
@@ -93,36 +109,42 @@ INLINE void synapses(
     const int vectors, const int is_signed) {}
 #endif
 
+/* Write what a register of neurons sends, in bytes or floats. */
+INLINE void send(const layer *l, int64_t to, int64_t channel, vec spikes) {
+    if (l->sent) store(l->sent + to, spikes * load(l->value + channel));
+    else store_spikes(l->fired + to, spikes);
+}
+
 /* Fire the neurons of some neighbouring pixels once. */
 INLINE void fire_tile(
-    vec currents[TILE][2], const layer *l, int64_t place, int64_t at, int64_t to, int64_t t, const int64_t pixels,
-    const int vectors, const int kind) {
+    vec currents[TILE][2], const layer *l, int64_t channel, int64_t place, int64_t at, int64_t to, int64_t t,
+    const int64_t pixels, const int vectors, const int kind) {
     for (int64_t i = 0; i < pixels; i++)
         for (int k = 0; k < vectors; k++) {
             const int64_t c = i * l->outputs + k * LANES;
             vec state[MAX_STATES];
-            for (int s = 0; s < states_of(kind); s++) state[s] = load(l->neurons.state[s] + at + c);
-            const vec spikes = fire(&l->neurons, state, currents[i][k], t, kind);
-            for (int s = 0; s < states_of(kind); s++) store(l->neurons.state[s] + at + c, state[s]);
-            store(l->counts + place + c, load(l->counts + place + c) + events(spikes, kind));
-            store_spikes(l->fired + to + c, spikes);
+            const int states = states_of(kind == SOME_KIND ? l->neurons.kind : kind);
+            for (int s = 0; s < states; s++) state[s] = load(l->neurons.state[s] + at + c);
+            const vec spikes = kind == SOME_KIND ? fire_some(&l->neurons, state, currents[i][k], t)
+                                                 : fire(&l->neurons, state, currents[i][k], t, kind);
+            for (int s = 0; s < states; s++) store(l->neurons.state[s] + at + c, state[s]);
+            store(l->counts + place + c, load(l->counts + place + c) + events(&l->neurons, spikes));
+            send(l, to + c, channel + k * LANES, spikes);
         }
 }
 
 /* What remembers more than its membrane is compiled once, for any number of pixels. */
 #define ONCE(KIND) \
     static __attribute__((noinline)) void fire_##KIND( \
-        vec currents[TILE][2], const layer *l, int64_t place, int64_t at, int64_t to, int64_t t, int64_t pixels, \
-        int vectors) { \
-        fire_tile(currents, l, place, at, to, t, pixels, vectors, KIND); \
+        vec currents[TILE][2], const layer *l, int64_t channel, int64_t place, int64_t at, int64_t to, int64_t t, \
+        int64_t pixels, int vectors) { \
+        fire_tile(currents, l, channel, place, at, to, t, pixels, vectors, KIND); \
     }
 ONCE(SIGNED)
 ONCE(CALIBRATED)
-ONCE(LEAKY)
 ONCE(DIFFERENTIAL)
-ONCE(ROUNDING)
 ONCE(TRACKING)
-ONCE(BOUNDED)
+ONCE(SOME_KIND)
 
 /* Write the means of what has arrived at some neighbouring pixels. */
 static __attribute__((noinline)) void write_means(
@@ -148,7 +170,8 @@ INLINE void finish(
             if (add.is_spikes) {
                 const int8_t *values = (const int8_t *)add.values + from + k * LANES;
                 for (int64_t i = 0; i < pixels; i++)
-                    currents[i][k] = multiply_add(scale, load_spikes(values + i * l->outputs), currents[i][k]);
+                    currents[i][k] =
+                        multiply_add(scale, load_spikes(values + i * l->outputs, add.is_spikes == 2), currents[i][k]);
             } else {
                 const float *values = (const float *)add.values + from + k * LANES;
                 for (int64_t i = 0; i < pixels; i++)
@@ -162,16 +185,14 @@ INLINE void finish(
             for (int64_t i = 0; i < pixels; i++)
                 for (int k = 0; k < vectors; k++) store(l->currents + to + i * l->outputs + k * LANES, currents[i][k]);
             break;
-        case BINARY: fire_tile(currents, l, place, at, to, t, pixels, vectors, BINARY); break;
-        case BURST: fire_tile(currents, l, place, at, to, t, pixels, vectors, BURST); break;
-        case SIGNED: fire_SIGNED(currents, l, place, at, to, t, pixels, vectors); break;
-        case CALIBRATED: fire_CALIBRATED(currents, l, place, at, to, t, pixels, vectors); break;
-        case LEAKY: fire_LEAKY(currents, l, place, at, to, t, pixels, vectors); break;
-        case DIFFERENTIAL: fire_DIFFERENTIAL(currents, l, place, at, to, t, pixels, vectors); break;
-        case ROUNDING: fire_ROUNDING(currents, l, place, at, to, t, pixels, vectors); break;
-        case TRACKING: fire_TRACKING(currents, l, place, at, to, t, pixels, vectors); break;
-        case BOUNDED: fire_BOUNDED(currents, l, place, at, to, t, pixels, vectors); break;
+        case BINARY: fire_tile(currents, l, channel, place, at, to, t, pixels, vectors, BINARY); break;
+        case BURST: fire_tile(currents, l, channel, place, at, to, t, pixels, vectors, BURST); break;
+        case SIGNED: fire_SIGNED(currents, l, channel, place, at, to, t, pixels, vectors); break;
+        case CALIBRATED: fire_CALIBRATED(currents, l, channel, place, at, to, t, pixels, vectors); break;
+        case DIFFERENTIAL: fire_DIFFERENTIAL(currents, l, channel, place, at, to, t, pixels, vectors); break;
+        case TRACKING: fire_TRACKING(currents, l, channel, place, at, to, t, pixels, vectors); break;
         case MEANS: write_means(currents, l, at, to, t, pixels, vectors); break;
+        default: fire_SOME_KIND(currents, l, channel, place, at, to, t, pixels, vectors);
     }
 }
 

@@ -6,7 +6,7 @@ import ctypes
 
 MAX_ADDENDS = 8
 MAX_PLANES = 4
-MAX_STATES = 4
+MAX_STATES = 5
 MAX_KERNEL = 16  # of a pool
 CHANNEL_MULTIPLE = 16  # output channels of a layer in the byte kernel are a multiple of this
 MAX_CHANNELS = 8192  # most input channels of a layer with synapses
@@ -32,6 +32,7 @@ class Neurons(ctypes.Structure):
         *_numbers("kind", "done"),
         *((name, ctypes.c_float) for name in ("most", "back", "bound")),
         ("variant", ctypes.c_int32),
+        *_numbers("counted"),
         ("state", ctypes.c_void_p * MAX_STATES),
     )
 
@@ -47,12 +48,12 @@ class LayerJob(ctypes.Structure):
 
     _fields_ = (
         *_pointers("spikes"),
-        *_numbers("steps", "images", "height", "width", "channels", "is_signed", "largest"),
+        *_numbers("steps", "images", "height", "width", "channels", "is_signed", "largest", "is_unsigned"),
         *_pointers("weights", "scale", "bias", "shift"),
-        *_numbers("digits", "vectors", "depthwise", "tiled", *_KERNEL, *_OUTPUT),
+        *_numbers("digits", "vectors", "in_floats", "depthwise", "tiled", *_KERNEL, *_OUTPUT),
         ("add", Addend * MAX_ADDENDS),
         ("neurons", Neurons),
-        *_pointers("fired", "counts", "currents"),
+        *_pointers("fired", "sent", "value", "counts", "currents"),
     )
 
 
@@ -94,5 +95,5 @@ class PoolJob(ctypes.Structure):
     _fields_ = (
         *_pointers("spikes", "pooled", "totals", "sent", "counts"),
         *_numbers("packed", "planes", "steps", "images", "height", "width", "channels", "is_signed"),
-        *_numbers(*_KERNEL, "out_height", "out_width", "gate"),
+        *_numbers(*_KERNEL, "out_height", "out_width", "gate", "is_unsigned"),
     )

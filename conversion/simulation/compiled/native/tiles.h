@@ -46,6 +46,7 @@ typedef struct {
     int64_t together, groups; /* images whose steps share tiles, where there are few steps; groups of them */
     int64_t abreast;   /* pixels that are the rows of a tile; 1: rows are steps */
     int64_t apart;     /* bytes from one row of a tile to the next */
+    int64_t is_unsigned; /* spikes are bytes without a sign */
 } cut;
 
 /* Pixels that fill a tile better than these steps of images do; 1 if none do. */
@@ -59,6 +60,7 @@ static cut cut_of(const layer *l, int64_t threads) {
     const int joined = l->dilation_w == 1;
     const int64_t run = (joined ? l->kernel_w : 1) * l->channels, runs = l->kernel_h * (joined ? 1 : l->kernel_w);
     const int64_t each = (run + DEPTH - 1) / DEPTH, wanted = 8 * threads; /* so that none waits long for another */
+    c.is_unsigned = l->is_unsigned;
     c.together = l->steps < ROWS ? ROWS / l->steps : 1;
     c.groups = (l->images + c.together - 1) / c.together;
     c.entries = l->digits ? runs * each : 0;
@@ -107,10 +109,14 @@ static void copy_spikes(
     }
 }
 
+#define MULTIPLY(TO, SPIKES, WEIGHTS) \
+    if (is_unsigned) _tile_dpbusd(TO, SPIKES, WEIGHTS); \
+    else _tile_dpbssd(TO, SPIKES, WEIGHTS)
+
 /* Sums of one or two pixels and one or two columns of weights: sums[pixel][column], a tile each. */
 INLINE void multiply_tiles(
     const cut *c, const int8_t *const *at, const int8_t *weights, const int columns, int32_t *sums, const int pixels,
-    const int two) {
+    const int two, const int is_unsigned) {
     _tile_zero(0);
     if (two) _tile_zero(1);
     if (pixels == 2) _tile_zero(2);
@@ -118,15 +124,17 @@ INLINE void multiply_tiles(
     for (int64_t e = 0; e < c->entries; e++, weights += columns * TILE_BYTES) {
         _tile_loadd(4, at[0] + c->offsets[e], c->apart);
         _tile_loadd(6, weights, 64);
-        _tile_dpbssd(0, 4, 6);
+        MULTIPLY(0, 4, 6);
         if (two) {
             _tile_loadd(7, weights + TILE_BYTES, 64);
-            _tile_dpbssd(1, 4, 7);
+            MULTIPLY(1, 4, 7);
         }
         if (pixels == 2) {
             _tile_loadd(5, at[1] + c->offsets[e], c->apart);
-            _tile_dpbssd(2, 5, 6);
-            if (two) _tile_dpbssd(3, 5, 7);
+            MULTIPLY(2, 5, 6);
+            if (two) {
+                MULTIPLY(3, 5, 7);
+            }
         }
     }
     _tile_stored(0, sums, 64);
@@ -134,6 +142,8 @@ INLINE void multiply_tiles(
     if (pixels == 2) _tile_stored(2, sums + columns * SUMS, 64);
     if (pixels == 2 && two) _tile_stored(3, sums + (columns + 1) * SUMS, 64);
 }
+
+#undef MULTIPLY
 
 /* Sums of some tiles of rows and all columns of a unit: sums[tile][column]. */
 INLINE void multiply_all(
@@ -143,10 +153,15 @@ INLINE void multiply_all(
             const int8_t *own = weights + column * TILE_BYTES;
             int32_t *into = sums + (i * columns + column) * SUMS;
             const int two = columns - column >= 2;
-            if (tiles - i >= 2 && two) multiply_tiles(c, at + i, own, columns, into, 2, 1);
-            else if (tiles - i >= 2) multiply_tiles(c, at + i, own, columns, into, 2, 0);
-            else if (two) multiply_tiles(c, at + i, own, columns, into, 1, 1);
-            else multiply_tiles(c, at + i, own, columns, into, 1, 0);
+            if (c->is_unsigned) {
+                if (tiles - i >= 2 && two) multiply_tiles(c, at + i, own, columns, into, 2, 1, 1);
+                else if (tiles - i >= 2) multiply_tiles(c, at + i, own, columns, into, 2, 0, 1);
+                else if (two) multiply_tiles(c, at + i, own, columns, into, 1, 1, 1);
+                else multiply_tiles(c, at + i, own, columns, into, 1, 0, 1);
+            } else if (tiles - i >= 2 && two) multiply_tiles(c, at + i, own, columns, into, 2, 1, 0);
+            else if (tiles - i >= 2) multiply_tiles(c, at + i, own, columns, into, 2, 0, 0);
+            else if (two) multiply_tiles(c, at + i, own, columns, into, 1, 1, 0);
+            else multiply_tiles(c, at + i, own, columns, into, 1, 0, 0);
         }
 }
 

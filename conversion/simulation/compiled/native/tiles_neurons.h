@@ -12,11 +12,12 @@ INLINE void settle(
     const int64_t map = l->out_height * l->out_width * l->outputs, at = b * map + place;
     const int64_t apart = digits ? l->outputs : LANES;
     int64_t channel[NEIGHBOURS];
+    const int states = kind == NONE ? 0 : states_of(kind == SOME_KIND ? l->neurons.kind : kind);
     vec state[NEIGHBOURS][MAX_STATES], counted[NEIGHBOURS];
     for (int i = 0; i < registers; i++) {
         channel[i] = digits ? place % l->outputs : (place + i * LANES) % l->outputs;
         counted[i] = all(0);
-        for (int s = 0; s < states_of(kind) && kind != NONE; s++)
+        for (int s = 0; s < states; s++)
             state[i][s] = load(l->neurons.state[s] + at + i * apart);
     }
     const vec scale = digits ? load(l->scale + channel[0]) : all(0);
@@ -26,16 +27,17 @@ INLINE void settle(
             currents[i] = load(l->bias + channel[i]);
             if (!digits) continue;
             const int32_t *own = sums + i * next + column * SUMS + (row + step) * LANES;
-            ivec sum = load_whole(own + (digits - 1) * SUMS);
-            for (int p = digits - 2; p >= 0; p--) sum = (sum << 8) + load_whole(own + p * SUMS);
-            currents[i] = multiply_add(floats(sum), scale, currents[i]);
+            ivec each[3];
+            for (int p = 0; p < digits; p++) each[p] = load_whole(own + p * SUMS);
+            currents[i] = multiply_add(joined(each, all_whole(0), digits, l->in_floats), scale, currents[i]);
         }
         for (int64_t a = 0; a < l->addends; a++) {
             const addend *add = &l->add[a];
             const int64_t from = (t + step) * add->step + at;
             for (int i = 0; i < registers; i++) {
-                const vec value = add->is_spikes ? load_spikes((const int8_t *)add->values + from + i * apart)
-                                                 : load((const float *)add->values + from + i * apart);
+                const vec value = add->is_spikes
+                    ? load_spikes((const int8_t *)add->values + from + i * apart, add->is_spikes == 2)
+                    : load((const float *)add->values + from + i * apart);
                 currents[i] = multiply_add(load(add->scale + channel[i]), value, currents[i]);
             }
         }
@@ -46,23 +48,23 @@ INLINE void settle(
                 store(l->currents + to + i * apart, currents[i]);
                 continue;
             }
-            int8_t *fired = l->fired + to + i * apart;
             if (kind == BINARY) {
                 const mask fires = fire_binary(&state[i][MEMBRANE], currents[i]);
                 counted[i] = add_where(fires, counted[i], all(1));
-                _mm_storeu_si128((__m128i *)fired, _mm_maskz_set1_epi8(fires, 1));
+                _mm_storeu_si128((__m128i *)(l->fired + to + i * apart), _mm_maskz_set1_epi8(fires, 1));
                 continue;
             }
-            const vec spikes = fire(&l->neurons, state[i], currents[i], t + step, kind);
-            counted[i] += events(spikes, kind);
-            store_spikes(fired, spikes);
+            const vec spikes = kind == SOME_KIND ? fire_some(&l->neurons, state[i], currents[i], t + step)
+                                                 : fire(&l->neurons, state[i], currents[i], t + step, kind);
+            counted[i] += events(&l->neurons, spikes);
+            send(l, to + i * apart, channel[i], spikes);
         }
     }
     if (kind == NONE) return;
     for (int i = 0; i < registers; i++) {
         float *counts = l->counts + place + i * apart;
         if (fires(kind)) store(counts, load(counts) + counted[i]);
-        for (int s = 0; s < states_of(kind); s++) store(l->neurons.state[s] + at + i * apart, state[i][s]);
+        for (int s = 0; s < states; s++) store(l->neurons.state[s] + at + i * apart, state[i][s]);
     }
 }
 
@@ -87,13 +89,13 @@ INLINE void settle_all(
         SETTLE(BURST)
         SETTLE(SIGNED)
         SETTLE(CALIBRATED)
-        SETTLE(LEAKY)
         SETTLE(DIFFERENTIAL)
-        SETTLE(ROUNDING)
         SETTLE(TRACKING)
-        SETTLE(BOUNDED)
         SETTLE(MEANS)
 #undef SETTLE
+        default:
+            for (int64_t i = 0; i < registers; i++)
+                settle(l, sums + i * next, column, row, place + i * apart, b, t, steps, next, digits, 1, SOME_KIND);
     }
 }
 

@@ -19,6 +19,7 @@
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
 typedef int8_t bvec __attribute__((vector_size(LANES)));
+typedef uint8_t ubvec __attribute__((vector_size(LANES)));
 
 INLINE vec all(float value) { return (vec){0} + value; }
 INLINE ivec all_whole(int32_t value) { return (ivec){0} + value; }
@@ -71,6 +72,11 @@ INLINE ivec load_whole_spikes(const int8_t *from) {
     return (ivec)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from));
 }
 
+INLINE ivec load_whole_bytes(const uint8_t *from) {
+    return (ivec)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)from));
+}
+
+/* The lowest byte of each. */
 INLINE void store_spikes(int8_t *to, vec spikes) {
     _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32((__m512)spikes)));
 }
@@ -104,10 +110,15 @@ INLINE ivec load_whole_spikes(const int8_t *from) {
     return (ivec)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from));
 }
 
+INLINE ivec load_whole_bytes(const uint8_t *from) {
+    return (ivec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from));
+}
+
+/* The lowest byte of each. */
 INLINE void store_spikes(int8_t *to, vec spikes) {
-    const __m256i numbers = _mm256_cvtps_epi32((__m256)spikes);
-    const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(numbers), _mm256_extracti128_si256(numbers, 1));
-    _mm_storel_epi64((__m128i *)to, _mm_packs_epi16(halves, halves));
+    const __m256i numbers = _mm256_and_si256(_mm256_cvtps_epi32((__m256)spikes), _mm256_set1_epi32(0xFF));
+    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(numbers), _mm256_extracti128_si256(numbers, 1));
+    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(halves, halves));
 }
 #else
 typedef ivec mask;
@@ -128,7 +139,14 @@ INLINE vec whole(vec v) {
     return towards_zero - choose(above(towards_zero, within), all(1), all(0));
 }
 
+#if defined(__FP_FAST_FMAF)
+INLINE vec multiply_add(vec a, vec b, vec c) {
+    for (int i = 0; i < LANES; i++) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return c;
+}
+#else /* where it would be slow, rounded twice */
 INLINE vec multiply_add(vec a, vec b, vec c) { return a * b + c; }
+#endif
 
 INLINE ivec load_whole_spikes(const int8_t *from) {
     bvec bytes;
@@ -136,12 +154,24 @@ INLINE ivec load_whole_spikes(const int8_t *from) {
     return __builtin_convertvector(bytes, ivec);
 }
 
+INLINE ivec load_whole_bytes(const uint8_t *from) {
+    ubvec bytes;
+    memcpy(&bytes, from, sizeof bytes);
+    return __builtin_convertvector(bytes, ivec);
+}
+
+/* The lowest byte of each. */
 INLINE void store_spikes(int8_t *to, vec spikes) {
     const bvec bytes = __builtin_convertvector(__builtin_convertvector(spikes, ivec), bvec);
     memcpy(to, &bytes, sizeof bytes);
 }
 #endif
 
+/* Spikes of bytes with or without a sign. */
+INLINE ivec load_either(const int8_t *from, int64_t is_unsigned) {
+    return is_unsigned ? load_whole_bytes((const uint8_t *)from) : load_whole_spikes(from);
+}
+
 /* Spikes as floats, of the same value. */
-INLINE vec load_spikes(const int8_t *from) { return floats(load_whole_spikes(from)); }
+INLINE vec load_spikes(const int8_t *from, int64_t is_unsigned) { return floats(load_either(from, is_unsigned)); }
 #endif

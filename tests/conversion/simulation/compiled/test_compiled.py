@@ -13,15 +13,22 @@ from torch import nn
 
 from conversion import convert
 from conversion.neurons import (
+    BipolarIntegrateAndFire,
     Burst,
+    DifferentialBothSigns,
     DifferentialMultiThreshold,
     ImbalancedThreshold,
     Integer,
     IntegrateAndFire,
+    MirroredMultiThreshold,
+    MultiThreshold,
     Signed,
+    SignedMultiThreshold,
     SpikeCalibrated,
     Tracking,
+    TwoSided,
 )
+from conversion.plan.layer import SpikingLayer
 from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.backend import PRECISIONS
 from conversion.simulation.choice import _say_once, backend_for, effective_precision, use
@@ -29,7 +36,7 @@ from conversion.simulation.compiled.byte_layers import SILENT
 from conversion.simulation.compiled.layers import Summand, pack, run_layer
 from conversion.simulation.compiled.native import has_synapses, has_tiles, kernel
 from conversion.simulation.compiled.population import Population
-from conversion.simulation.fused.firing import firing_of, spikes_of
+from conversion.simulation.fused.firing import carriers_of, firing_of, spikes_of
 
 pytestmark = pytest.mark.skipif(kernel() is None, reason="no C compiler on this machine")
 needs_synapses = pytest.mark.skipif(
@@ -119,6 +126,14 @@ def simulate(network, recipe, images, compiled, **options):
         {"preset": "snm", "initial": "offset"},
         "dcgs",
         {"preset": "dcgs", "neuron": {"levels": 2}},
+        "hmt",
+        {"preset": "hmt", "neuron": {"levels": 3}},
+        {"preset": "hmt", "pooling": "gate"},
+        {"preset": "hmt", "neuron": {"name": "mirrored-multi-threshold", "levels": 8}},
+        {"preset": "hmt", "neuron": {"name": "mirrored-multi-threshold", "levels": 2}},
+        {"preset": "hmt", "neuron": {"levels": 12}},
+        "ecmt",
+        {"preset": "burst", "neuron": {"name": "two-sided", "gamma": 2, "lower": -0.5}},
     ],
 )
 def test_agrees_with_plain_operations_to_the_last_spike(recipe, images):
@@ -143,7 +158,7 @@ class Bounded(Branchy):
         return self.head(F.relu(self.hidden(x.mean((2, 3)) * 1.0)))
 
 
-@pytest.mark.parametrize("recipe", ["opi", "burst", "spicalib", SIGNED, "dcgs"])
+@pytest.mark.parametrize("recipe", ["opi", "burst", "spicalib", SIGNED, "dcgs", "hmt", "ecmt"])
 def test_bounds_agree_with_plain_operations_too(recipe, images):
     network = short_fractions(Bounded())
     fast = simulate(network, recipe, images, True, chunk=5)
@@ -155,7 +170,7 @@ def test_bounds_agree_with_plain_operations_too(recipe, images):
 
 @pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 3}, {"chunk": 64}])
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("recipe", ["burst", "spicalib", SIGNED, "dcgs"])
+@pytest.mark.parametrize("recipe", ["burst", "spicalib", SIGNED, "dcgs", "hmt"])
 def test_chunks_do_not_matter(options, precision, recipe, images):
     torch.manual_seed(0)
     network = Branchy().eval()  # any weights: integer sums do not depend on their order
@@ -213,16 +228,16 @@ LAYERS = [
 @needs_synapses
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("low", [0, -3, -127])
-def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, precision, low):
+@pytest.mark.parametrize(("low", "most"), [(0, 4), (-3, 4), (-127, 4), (0, 255)])
+def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, precision, low, most):
     torch.manual_seed(0)
     steps, images = 3, 2
     inputs = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
     shape = (steps * images, inputs) if isinstance(layer, nn.Linear) else (steps * images, inputs, 9, 7)
-    spikes = torch.randint(low, 5, shape, dtype=torch.int8)
+    spikes = torch.randint(low, most + 1, shape, dtype=torch.uint8 if most > 127 else torch.int8)
     spike_value = torch.rand(1, inputs, *[1] * (len(shape) - 2)) + 0.5
     threshold = torch.rand(layer.weight.shape[0]) + 0.5
-    synapses = pack(layer, spike_value, threshold, precision, 4, low)
+    synapses = pack(layer, spike_value, threshold, precision, most, low)
     source = Spikes(spikes, steps, spike_value, signed=low < 0)
     output_shape = synapses.output_shape(source.shape)
     currents, counts = run_layer(output_shape, steps, (source, synapses), (), None)
@@ -292,6 +307,21 @@ NEURONS = [
     DifferentialMultiThreshold(3),
     Tracking(1),
     Tracking(2),
+    MultiThreshold(1),
+    MultiThreshold(3),
+    MultiThreshold(8),
+    MultiThreshold(10),
+    MirroredMultiThreshold(2),
+    MirroredMultiThreshold(8),
+    SignedMultiThreshold(1),
+    SignedMultiThreshold(3),
+    SignedMultiThreshold(9),
+    TwoSided(),
+    TwoSided(3, -0.4),
+    BipolarIntegrateAndFire(5),
+    BipolarIntegrateAndFire(7, 3),
+    DifferentialBothSigns(1, 1.0),
+    DifferentialBothSigns(4),
 ]
 
 
@@ -299,24 +329,29 @@ NEURONS = [
 @pytest.mark.parametrize("shape", [(2, 16, 3, 5), (3, 32)])
 def test_neurons_fire_as_in_plain_operations_for_any_current(neuron, shape):
     torch.manual_seed(0)
-    assert spikes_of(neuron)[1] == neuron.max_per_step
+    least, most = spikes_of(neuron)
+    assert most == neuron.largest_spike
     drift = torch.linspace(0.7, -0.5, 40).view(-1, *[1] * len(shape))
-    current = drift + torch.randn(40, *shape)
-    state = neuron.start(torch.rand(shape))
+    current = (drift + torch.randn(40, *shape)) * max(1, most / 8)
+    state = neuron.at_rest(torch.randn(shape), neuron.start(torch.rand(shape)))
     firing = firing_of(neuron)
+    carrier = carriers_of([neuron])[neuron]
+    value = torch.rand(shape[1]) if carrier is torch.float32 else None
     last = [state[name].movedim(1, -1).clone(memory_format=torch.contiguous_format) for name in firing.states]
     population = Population(firing, last)
     one = torch.ones(shape[1])
     for part in current.split((7, 1, 32)):
         expected, state = neuron.scan(part, len(part), state)
         summand = Summand(Signal(part.flatten(0, 1), len(part)), one)
-        fired, counts = run_layer(shape, len(part), None, [summand], population)
-        assert torch.equal(fired.float().unflatten(0, (len(part), -1)), expected)
+        fired, counts = run_layer(shape, len(part), None, [summand], population, value=value)
+        assert fired.dtype is carrier
+        sent = expected if value is None else expected * value.view(1, 1, -1, *[1] * (len(shape) - 2))
+        assert torch.equal(fired.float().unflatten(0, (len(part), -1)), sent)
         assert torch.equal(counts, neuron.events(expected).sum((0, 1)))
     for name, found in zip(firing.states, population.states, strict=True):
         assert torch.equal(found.movedim(-1, 1), state[name])
     assert population.done == 40
-    assert float(expected.amin()) == spikes_of(neuron)[0]
+    assert float(expected.amin()) == least or least <= -8
 
 
 def test_a_neuron_whose_membrane_is_minus_infinity_stays_silent():
@@ -325,7 +360,27 @@ def test_a_neuron_whose_membrane_is_minus_infinity_stays_silent():
         states[0].fill_(SILENT)
         summand = Summand(Signal(torch.ones(50, 16, 1, 1), 50), torch.ones(16))
         fired, _ = run_layer((1, 16, 1, 1), 50, None, [summand], Population(firing_of(neuron), states))
-        assert not fired.any()
+        assert not fired.any(), neuron
+
+
+@pytest.mark.parametrize("neuron", [DifferentialMultiThreshold(4), DifferentialBothSigns(3)], ids=repr)
+def test_differential_neurons_stay_below_their_bound_as_in_plain_operations(neuron):
+    torch.manual_seed(0)
+    shape, steps = (2, 16, 3, 5), 30
+    current = torch.randn(steps, *shape) + 1.5
+    layer = SpikingLayer(neuron, torch.full((1, 1, 1, 1), 0.5), torch.zeros(1), ceiling=1.2)
+    state = neuron.at_rest(torch.randn(shape), layer.start(current[0]))
+    firing = firing_of(neuron, capped=True)
+    last = [state[name].movedim(1, -1).clone(memory_format=torch.contiguous_format) for name in firing.states]
+    expected, after = neuron.scan(current, steps, state)
+    summand = Summand(Signal(current.flatten(0, 1), steps), torch.ones(16))
+    population = Population(firing, last)
+    fired, counts = run_layer(shape, steps, None, [summand], population)
+    assert torch.equal(fired.float().unflatten(0, (steps, -1)), expected)
+    assert torch.equal(counts, neuron.events(expected).sum((0, 1)))
+    uncapped, _ = neuron.scan(current, steps, {k: v for k, v in state.items() if k != "most"})
+    assert not torch.equal(expected, uncapped)  # the bound does something
+    assert torch.equal(population.states[2].movedim(-1, 1), after["output"])
 
 
 def test_a_faster_precision_that_is_not_there_is_said_once(images):
