@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,11 +25,13 @@ from torch import nn
 
 from benchmarks.cells import AnnSpec, Cell
 from benchmarks.coordination.claims import Claims, Holding
+from benchmarks.coordination.orphans import end_with
 from benchmarks.coordination.progress_file import ProgressFile
 from benchmarks.data import training_data
 from benchmarks.errors import MemoryExhausted, is_out_of_memory
 from benchmarks.loadable import holds_weights_alone, plain_content
 from benchmarks.progress import Display, EpochReport
+from benchmarks.quiet import hide_lightning_hints
 from benchmarks.settings import CellSettings, TrainerSpec
 from datamodules import DataModule
 from leaderboard.files.atomic import write_atomically
@@ -168,6 +171,7 @@ def _trainer(where: TrainerSpec, spec: AnnSpec, folder: Path, progress: Progress
         precision=spec.training.precision,  # type: ignore[arg-type]
         max_epochs=spec.training.epochs,
         callbacks=[
+            EndsWithParent(),
             EpochSeeds(spec.seed),
             EpochReport(progress),
             ModelCheckpoint(folder, filename=LAST.stem, enable_version_counter=False),
@@ -196,6 +200,22 @@ class WholeCheckpoints(TorchCheckpointIO):
         content = io.BytesIO()
         torch.save(checkpoint, content)
         write_atomically(Path(path), content.getvalue())
+
+
+class EndsWithParent(pl.Callback):
+    """Processes that a trainer starts, one a device, end with it however it ends.
+
+    PyTorch sends them an interrupt, which workers ignore, and with them whatever they start.
+    """
+
+    def __init__(self) -> None:
+        self._parent = os.getpid()
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """In such a process, once it begins."""
+        if os.getppid() == self._parent:
+            end_with(self._parent)
+            hide_lightning_hints()
 
 
 class EpochSeeds(pl.Callback):

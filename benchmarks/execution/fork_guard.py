@@ -7,20 +7,12 @@ An interrupt is the runner's business: the fork server is started with interrupt
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
+
+from benchmarks.coordination.orphans import end_with
 
 PARENT = "SPIKEMARK_FORK_SERVER_OF"  # process id of the command, for the fork server alone
-PR_SET_PDEATHSIG = 1
-
-
-def end_with(parent: int) -> None:
-    """Let the system kill this process when the thread that started it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it was too late
-        os._exit(1)
 
 
 def ignore_interrupts() -> None:
@@ -32,5 +24,4 @@ def ignore_interrupts() -> None:
 _parent = os.environ.pop(PARENT, "")
 if _parent.isdigit():
     ignore_interrupts()
-    if sys.platform == "linux":
-        end_with(int(_parent))
+    end_with(int(_parent))

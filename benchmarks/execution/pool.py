@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import queue
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -22,8 +21,8 @@ from typing import Any
 import psutil
 import torch
 
+from benchmarks.coordination.orphans import end_with
 from benchmarks.execution import stuck_workers
-from benchmarks.execution.fork_guard import end_with
 from benchmarks.execution.fork_server import context, warm_up
 from benchmarks.execution.lost_workers import NotStarted, WorkerDied
 
@@ -142,8 +141,7 @@ def visible_gpus() -> list[str]:
 def _begin(gpu: str | None, threads: int) -> None:
     """What a worker does first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
-    if sys.platform == "linux":
-        end_with(os.getppid())  # the fork server: also where this process is stopped, and no thread runs
+    end_with(os.getppid())  # the fork server: also where this process is stopped, and no thread runs
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     torch.set_num_threads(threads)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from leaderboard.files.atomic import StoreError, unwritable, write_atomically
+from leaderboard.files.plain_files import NO_PLAIN_FILE
 from leaderboard.records.record import Record
 from leaderboard.store.agreement import NamedNetworks
 from leaderboard.store.bounds import packs_too_well, too_large
@@ -151,6 +152,8 @@ def unpack(
             or contradicts itself; or the folder cannot be written. Nothing was imported then.
     """
     merged = Merged()
+    if archive.exists() and not archive.is_file():  # a pipe would wait for ever
+        raise StoreError(f"{archive} {NO_PLAIN_FILE}, so it cannot be an archive")
     try:
         with zipfile.ZipFile(archive) as opened:
             large = too_large(opened.infolist(), archive.stat().st_size, "anns/")

@@ -333,3 +333,9 @@ def test_a_foreign_or_newer_archive_is_named(tmp_path: Path) -> None:
         unpack(tmp_path / "x.zip", tmp_path / "home")
     with pytest.raises(StoreError, match="has format 9"):
         unpack(forged(tmp_path / "y.zip", {}, format=9), tmp_path / "home")
+
+
+def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lab.zip")
+    with pytest.raises(StoreError, match="is no plain file, so it cannot be an archive"):
+        unpack(tmp_path / "lab.zip", tmp_path / "results")
