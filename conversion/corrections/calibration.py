@@ -67,7 +67,8 @@ class ChannelCalibration(Correction):
                 )
         assert calibration.time_steps is not None
         images = calibration.images(self.images)
-        return SpikingPass(calibration.plan, layers, images, calibration.time_steps, self._shift).fit()
+        ann = calibration.ann(images)
+        return SpikingPass(calibration.plan, layers, images, calibration.time_steps, self._shift, ann).fit()
 
     def _shift(self, arrival: Arrival) -> None:
         if self.input:

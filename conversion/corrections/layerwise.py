@@ -82,7 +82,8 @@ class Layerwise(Correction):
         steps = self.time_steps or calibration.time_steps
         assert steps is not None
         images = calibration.images(self.images)
-        return SpikingPass(calibration.plan, layers, images, steps, self._settle).fit()
+        ann = calibration.ann(images)
+        return SpikingPass(calibration.plan, layers, images, steps, self._settle, ann).fit()
 
     def _settle(self, arrival: Arrival) -> None:
         for _ in range(self.rounds):

@@ -26,7 +26,7 @@ from conversion.simulation.compiled.byte_layers import BYTES
 from conversion.simulation.compiled.lanes import VECTOR, fits_planes, lanes_for, planes_of
 from conversion.simulation.compiled.native import byte_lanes, has_synapses, has_tables, has_tiles
 from conversion.simulation.compiled.table_layers import TABLES
-from conversion.simulation.fused.firing import firing_of, range_of
+from conversion.simulation.fused.firing import firing_of, range_of, without_bias
 from conversion.simulation.fused.fusion import is_depthwise
 
 _INDEX_BYTES = 1 / 3  # of a spike in the table kernel
@@ -41,7 +41,7 @@ _TABLES = {
 def planes_for(neurons: Collection[Neuron]) -> int:
     """Planes of bits that hold what these neurons send in a step; 0 where the table kernel cannot."""
     least, most = range_of(neurons)
-    firings = [firing_of(neuron) for neuron in neurons]
+    firings = [firing_of(without_bias(neuron)) for neuron in neurons]
     if not fits_planes(most, least) or any(firing is None or firing.graded for firing in firings):
         return 0  # that kernel counts the bits of what is sent
     return len(planes_of(most, least))
