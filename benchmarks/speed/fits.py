@@ -81,7 +81,7 @@ def fits_of(
     def timed(t: int) -> None:
         started = timer()
         original(t)
-        fitting[t] = timer() - started
+        fitting.setdefault(t, timer() - started)  # later calls find it fitted
 
     network._fit = timed  # type: ignore[method-assign]
     network.fit_for(list(time_steps))
@@ -137,7 +137,7 @@ def main(
     started = time.process_time()
     prepared = prepare(work.network, work.calibration.split(32))
     once = time.process_time() - started
-    place = f"{device_name(torch.device('cpu'))}, {torch.get_num_threads()} threads"
+    place = device_name(torch.device("cpu"))
     seen = f"{len(work.calibration)} calibration images, seen once: {once:.2f} s"
     console.print(f"{work.name}, {seen}; {place}")
     found: list[Fit] = []

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from conversion.corrections.base import Correction
-from conversion.corrections.weights import fit_weights
+from conversion.corrections.weights import DESCENT, fit_weights
 from conversion.errors import RecipeError
 from conversion.fitting.facts import Calibration
 from conversion.fitting.spiking_pass import Arrival, SpikingPass
@@ -19,6 +19,7 @@ from conversion.plan.layer import SpikingLayer, per_channel
 from conversion.simulation.choice import backend_for
 from conversion.simulation.trials import Starts
 
+TRIED = 3  # times what simulating the images takes: currents, trials, spikes; measured with ResNet-20
 MOST_BYTES = 512 * 2**20  # currents of one layer
 
 
@@ -69,7 +70,7 @@ class RateMatching(Correction):
     cautions: int = 6
     rounds: int = 2
     images: int = 256
-    samples: int = 8192
+    samples: int = 4096
     iterations: int = 0
     batch: int = 32
     learning_rate: float = 3e-4
@@ -91,11 +92,21 @@ class RateMatching(Correction):
         return not self.time_steps
 
     @property
+    def changes_weights(self) -> bool:
+        """True where weights are refitted."""
+        return self.iterations > 0
+
+    @property
     def floor(self) -> str:
         """Weights that suit the calibration images, or what was fitted for another T."""
         if self.iterations:
             return "refits weights to the calibration images"
         return f"is fitted for T = {self.time_steps}" if self.time_steps else ""
+
+    def fit_forwards(self, images: int, time_steps: int) -> int:
+        """ANN forwards that a fit for T costs, a time step counted as one; of so many calibration images."""
+        seen, steps = min(self.images, images), self.time_steps or time_steps
+        return TRIED * seen * steps + DESCENT * self.iterations * min(self.batch, seen)
 
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """Layers with threshold, initial potential and offset chosen by channel; may change weights."""

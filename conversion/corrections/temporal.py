@@ -56,9 +56,18 @@ class TemporalBias(Correction):
             check(getattr(self, field) >= 1, f"{field} must be at least 1, got {getattr(self, field)}")
 
     @property
+    def changes_weights(self) -> bool:
+        """No."""
+        return False
+
+    @property
     def needs_time_steps(self) -> bool:
         """True: there is a bias for each of T steps."""
         return True
+
+    def fit_forwards(self, images: int, time_steps: int) -> int:
+        """ANN forwards that a fit for T costs, a time step counted as one; of so many calibration images."""
+        return 2 * min(self.images, images) * time_steps
 
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """Layers whose neurons have a bias in every step."""

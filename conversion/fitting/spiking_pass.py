@@ -44,6 +44,7 @@ class Arrival:
         self._node = node
         self._values = values
         self._signal: Signal | None = None
+        self._samples: dict[tuple[int, int], Sample] = {}
 
     @property
     def axis(self) -> int:
@@ -92,13 +93,17 @@ class Arrival:
         """
         current, activation = self.current, self.activation
         axis %= activation.ndim
+        if (most, axis) in self._samples:
+            return self._samples[most, axis]
         current = current.movedim(axis + 1, -1).flatten(1, -2)
         activation = activation.movedim(axis, -1).flatten(0, -2)
         order = places(len(activation), most)
         if order is not None:
             order = order.to(activation.device)
             current, activation = current.index_select(1, order), activation.index_select(0, order)
-        return Sample(current.permute(2, 0, 1).contiguous(), activation.T.contiguous(), self.steps)
+        found = Sample(current.permute(2, 0, 1).contiguous(), activation.T.contiguous(), self.steps)
+        self._samples[most, axis] = found
+        return found
 
     def parameters(self) -> list[nn.Parameter]:
         """Weights and biases between the sources of spikes before and this layer, used nowhere else."""
@@ -107,6 +112,7 @@ class Arrival:
     def weights_changed(self) -> None:
         """Compute the current again when it is next read."""
         self._signal = None
+        self._samples.clear()
 
     @property
     def splits(self) -> bool:
