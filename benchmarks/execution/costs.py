@@ -51,12 +51,12 @@ def ann_cost(cell: Cell) -> AnnCost:
 def cell_forwards(cell: Cell, images: int) -> int:
     """Cost of a cell in ANN forwards: simulated densely, a time step costs about one.
 
-    Recipes that must know T are simulated for each t anew. Fitting is counted as one pass over the
-    calibration images; recipes that refit layers with spikes need more, and event-driven kernels less.
+    Recipes that must know T are fitted and simulated for each t anew.
     """
     steps = cell.settings.time_steps
     per_image = sum(steps) if cell.recipe.needs_time_steps else steps[-1]
-    return images * (1 + per_image) + cell.settings.evaluation.calibration_images
+    fitting = cell.recipe.fit_forwards(cell.settings.evaluation.calibration_images, steps)
+    return images * (1 + per_image) + fitting
 
 
 def record_bytes(cell: Cell, images: int) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.errors import CalibrationError
+from conversion.fitting.alongside import Alongside
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
 from conversion.graph.roles import Role
@@ -49,6 +50,7 @@ class Calibration:
     time_steps: int | None  # T, where the recipe is fitted for one
     scale: ThresholdRule  # the recipe's
     neurons: Mapping[str, Neuron] = field(default_factory=dict)  # of layers that differ from the recipe's
+    beside: dict[int, Alongside] = field(default_factory=dict)  # number of images -> the ANN on them
 
     @property
     def neuron_layers(self) -> list[tuple[fx.Node, Role]]:
@@ -112,6 +114,12 @@ class Calibration:
                 f"of one size; got {found_sizes}: resize or crop them, or pass those of one size"
             )
         return torch.cat(found)
+
+    def ann(self, images: Tensor) -> Alongside:
+        """The ANN on the first images, shared by fits for several T."""
+        if len(images) not in self.beside:
+            self.beside[len(images)] = Alongside(self.plan, images)
+        return self.beside[len(images)]
 
 
 def usable_threshold(facts: LayerFacts, threshold: Tensor) -> Tensor:

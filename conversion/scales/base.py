@@ -32,6 +32,10 @@ class Scale(Part):
         """
         return ""
 
+    def fit_forwards(self, images: int) -> int:
+        """ANN forwards that a fit costs besides one over all images, a time step counted as one."""
+        return 0
+
     def thresholds(self, layer: LayerFacts) -> Tensor:
         """Thresholds [C] or [1] from a layer's activations; a silent channel may get 0."""
         raise NotImplementedError

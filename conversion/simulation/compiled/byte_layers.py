@@ -30,6 +30,7 @@ from conversion.simulation.fused.firing import (
     Firing,
     Telescoped,
     firing_of,
+    without_bias,
 )
 from conversion.simulation.fused.fusion import Fusion
 from conversion.simulation.pytorch.layers import NAME as PYTORCH
@@ -69,7 +70,7 @@ class ByteLayers:
     ) -> None:
         self.prepared = prepared
         self.reference = reference
-        self._plan, self._spike_values = prepared.fitted.plan, prepared.fitted.spike_values
+        self._plan = prepared.fitted.plan
         self._progress = progress
         self._tally = tally
         self._buffers = buffers
@@ -79,6 +80,10 @@ class ByteLayers:
         self._arrived: dict[
             fx.Node, Population
         ] = {}  # sums of currents, where a function waits for their mean
+
+    @property
+    def _spike_values(self) -> dict[fx.Node, Tensor | None]:
+        return self.prepared.fitted.spike_values
 
     @property
     def absorbed(self) -> Set[fx.Node]:
@@ -181,17 +186,19 @@ class ByteLayers:
                 dense = self.dense(fusion.synapses, source)
                 summands.append(self.summand(dense, threshold, node))
         shape = drive[1].output_shape(drive[0].shape) if drive else list(summands[0].value.shape)
-        if layer.offset is not None:
+        bias = channel_offset(layer)
+        if layer.offset is not None and bias is None:
             constant = layer.offset.expand(shape).contiguous()
             summands.append(self.summand(Signal(constant, 1), threshold, node))
         firing = self.firing(layer) if between is None else between.firing
         if firing is not None:
-            neurons = self.population(node, shape, layer, fusion, firing, _layout)
+            neurons = self.population(node, shape, layer, fusion, firing, channel_layout)
+            bias = more_bias(bias, neurons.next_bias(steps))
             if between is not None and outside:
                 summands, drive = [self._answer(node, between, shape, steps, drive, summands)], None
                 threshold = layer.threshold
             value = threshold.flatten() if self._carrier(layer) is torch.float32 else None
-            spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers, value)
+            spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers, bias, value)
             assert counts is not None
             self._progress.ran[name] = BYTES
             if value is not None:
@@ -203,7 +210,7 @@ class ByteLayers:
             if node in self.prepared.last and self._coding is RATE:
                 return Signal(self._mean(sent), 1)  # everything that follows is affine: the mean is enough
             return sent
-        currents, _ = run_layer(shape, steps, drive, summands, None, self._buffers)
+        currents, _ = run_layer(shape, steps, drive, summands, None, self._buffers, bias)
         fired = self.reference.fire(node, name, currents.unflatten(0, (steps, -1)), steps)
         self._progress.ran[name] = SUMMED_IN_BYTES
         carrier = self._carrier(layer)
@@ -222,7 +229,7 @@ class ByteLayers:
     ) -> Summand:
         """F(mean current so far) in every step, for a function that the kernel does not know."""
         if node not in self._arrived:
-            zeros = _layout("arrived", torch.zeros(shape))
+            zeros = channel_layout("arrived", torch.zeros(shape))
             self._arrived[node] = Population(Firing(MEANS), [zeros])
         means, _ = run_layer(shape, steps, drive, summands, self._arrived[node], self._buffers)
         answer = Signal(between.function(means), steps)
@@ -269,7 +276,8 @@ class ByteLayers:
 
     def firing(self, layer: SpikingLayer) -> Firing | None:
         """How the kernel fires these neurons; None if it does not, as in steps before the read-out."""
-        return firing_of(layer.neuron, layer.capped) if self._progress.before is None else None
+        fires = self._progress.before is None
+        return firing_of(without_bias(layer.neuron), layer.capped) if fires else None
 
     def population(
         self,
@@ -290,7 +298,7 @@ class ByteLayers:
                 state = (
                     state | {"ceiling": ceiling} | dict.fromkeys(("arrived", "answer"), torch.zeros(shape))
                 )
-            self._populations[node] = Population.of(firing, state, layout)
+            self._populations[node] = Population.of(firing, state, layout, layer.neuron)
         return self._populations[node]
 
     def summand(self, value: Signal, threshold: Tensor, node: fx.Node) -> Summand:
@@ -320,6 +328,20 @@ class ByteLayers:
         return Spikes(pooled.flatten(0, 1).to(values.counts.dtype), values.steps, spike_value, self._signed)
 
 
-def _layout(name: str, state: Tensor) -> Tensor:
+def channel_offset(layer: SpikingLayer) -> Tensor | None:
+    """Constant current of each channel in thresholds, [1, C] or [1, 1]; None: none, or one a neuron."""
+    if layer.offset is None or layer.offset[0, :1].numel() > 1:
+        return None
+    return (layer.offset / layer.threshold).reshape(1, -1)
+
+
+def more_bias(bias: Tensor | None, timed: Tensor | None) -> Tensor | None:
+    """Bias of all steps [1, C] and of each [T, C] together."""
+    if timed is None or bias is None:
+        return bias if timed is None else timed
+    return timed + bias
+
+
+def channel_layout(name: str, state: Tensor) -> Tensor:
     """A state of neurons [B, C, ...] as the kernel has it, [B, ..., C]."""
     return state.movedim(1, -1).clone(memory_format=torch.contiguous_format)

@@ -10,14 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conversion.neurons import Neuron, State
 from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.backend import Precision
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, Addend, LayerJob
 from conversion.simulation.compiled.population import Population
-from conversion.simulation.fused.firing import MEANS, MOST_IN_BYTES, carriers_of, firing_of
+from conversion.simulation.fused.firing import MEANS, MOST_IN_BYTES
 from conversion.simulation.fused.fixed_point import WEIGHT_BYTES, FixedPoint, fixed_point
 
 
@@ -148,6 +147,7 @@ def run_layer(
     summands: Sequence[Summand],
     neurons: Population | None,
     buffers: Buffers | None = None,
+    bias: Tensor | None = None,
     value: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Run one layer for a chunk of time.
@@ -159,6 +159,7 @@ def run_layer(
         summands: what else flows in.
         neurons: fire these, with states [B, H', W', C'], or average what arrives; None for plain currents.
         buffers: where memory of the result comes from; None for PyTorch's allocator.
+        bias: more of it, in thresholds: [T, C'], or [1, C'] for the same in every step.
         value: of one spike, [C']; spikes are then written as what they stand for, in floats.
 
     Returns:
@@ -177,9 +178,10 @@ def run_layer(
 
     layer = LayerJob(steps=steps, images=images, out_height=height, out_width=width, outputs=outputs)
     layer.vectors, layer.tiled = 1, int(has_tiles())
-    if drive is None:
-        layer.bias = pointer(torch.zeros(outputs))
-    else:
+    own_bias = torch.zeros(outputs) if drive is None else drive[1].fixed.bias
+    biases = own_bias if bias is None else (own_bias + bias).contiguous()
+    layer.bias, layer.bias_step = pointer(biases), outputs if bias is not None and len(bias) > 1 else 0
+    if drive is not None:
         source, synapses = drive
         spikes = channels_last(source.counts)
         layer.spikes = pointer(spikes)
@@ -188,7 +190,7 @@ def run_layer(
         layer.is_signed = int(source.signed and not layer.is_unsigned)
         layer.in_floats = int(synapses.fixed.in_floats)
         layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
-        layer.bias, layer.shift = pointer(synapses.fixed.bias), pointer(synapses.shift)
+        layer.shift = pointer(synapses.shift)
         layer.digits, layer.vectors = synapses.digits, synapses.vectors
         layer.largest = synapses.largest if layer.is_unsigned else min(synapses.largest, MOST_IN_BYTES)
         layer.depthwise, layer.tiled = int(synapses.depthwise), int(synapses.tiled)
@@ -226,32 +228,6 @@ def run_layer(
     if len(shape) == 2:
         return result.flatten(1), counts.flatten() if counts is not None else None
     return result.permute(0, 3, 1, 2), counts.permute(2, 0, 1) if counts is not None else None
-
-
-def sent_in_kernel(neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor | None:
-    """`Backend.sent` for float32 on a CPU; None where the kernel does not fire these neurons."""
-    firing = firing_of(neuron) if neuron.integral else None
-    rows, left = divmod(current[0].numel(), CHANNEL_MULTIPLE)
-    if firing is None or left or not rows:
-        return None
-    in_rows = (
-        rows,
-        1,
-        CHANNEL_MULTIPLE,
-    )  # any sixteen neurons fill a register: what they get has no channels
-    values = Signal(current.reshape(-1, *in_rows).permute(0, 3, 1, 2), len(current))
-    neurons = Population.of(firing, state, lambda _, value: value.reshape(1, *in_rows).contiguous().clone())
-    one = torch.ones(CHANNEL_MULTIPLE)
-    bytes_ = carriers_of([neuron])[neuron] is not torch.float32
-    shape, value = (1, CHANNEL_MULTIPLE, rows, 1), None if bytes_ else one
-    fired, _ = run_layer(shape, steps, None, [Summand(values, one)], neurons, value=value)
-    kind = torch.int32
-    if not bytes_:
-        kind = torch.float32
-    elif steps * max(firing.most, firing.back) <= MOST_IN_BYTES:
-        kind = torch.int8  # sums of bytes are vectorised
-    total = fired.permute(0, 2, 3, 1).reshape(steps, *current.shape[1:]).sum(0, dtype=kind)
-    return total.to(current.dtype)
 
 
 def channels_last(value: Tensor) -> Tensor:

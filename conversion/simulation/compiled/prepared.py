@@ -28,15 +28,11 @@ class Prepared:
 
     def __init__(self, fitted: Fitted, precision: Precision) -> None:
         plan, limits = fitted.plan, limits_here()
-        self.fitted = fitted
-        self.precision = precision
-        self.carriers = carriers_of(fitted.neurons)
-        self.least, self.most = range_of(fitted.neurons)
+        self._start_from(fitted, precision)
         self.fusions = find_fusions(fitted, limits)
         self.absorbed = frozenset(node for fusion in self.fusions.values() for node in fusion.absorbed)
         run_by = {neuron: fusion.absorbed for neuron, fusion in self.fusions.items()}
         self.last_use = last_uses(plan.captured.graph, run_by)
-        self.synapses: dict[fx.Node, Synapses] = {}
         for neuron, fusion in self.fusions.items():
             if fusion.synapses is not None:
                 inside = fusion.telescoped is None or fusion.telescoped.firing.inside
@@ -46,7 +42,15 @@ class Prepared:
             if node not in self.absorbed and is_spike_driven(fitted, limits, node):
                 self._pack(node, torch.ones(1))
         self.drivers = frozenset(node.all_input_nodes[0] for node in self.synapses)
-        self.last = last_sources(plan)
+
+    def _start_from(self, fitted: Fitted, precision: Precision) -> None:
+        """What is known before anything is fused or packed."""
+        self.fitted = fitted
+        self.precision = precision
+        self.carriers = carriers_of(fitted.neurons)
+        self.least, self.most = range_of(fitted.neurons)
+        self.last = last_sources(fitted.plan)
+        self.synapses: dict[fx.Node, Synapses] = {}
         self.tables: dict[fx.Node, Tables] = {}  # made when first used
 
     def _pack(self, node: fx.Node, threshold: Tensor) -> None:

@@ -27,7 +27,7 @@ from conversion.simulation.compiled.byte_layers import BYTES
 from conversion.simulation.compiled.lanes import VECTOR, fits_planes, lanes_for, planes_of
 from conversion.simulation.compiled.native import byte_lanes, has_synapses, has_tables, has_tiles
 from conversion.simulation.compiled.table_layers import TABLES
-from conversion.simulation.fused.firing import carriers_of, firing_of, range_of
+from conversion.simulation.fused.firing import carriers_of, firing_of, range_of, without_bias
 from conversion.simulation.fused.fusion import is_depthwise
 
 _INDEX_BYTES = 1 / 3  # of a spike in the table kernel
@@ -42,7 +42,7 @@ _TABLES = {
 def planes_for(neurons: Collection[Neuron]) -> int:
     """Planes of bits that hold what these neurons send in a step; 0 where the table kernel cannot."""
     least, most = range_of(neurons)
-    firings = [firing_of(neuron) for neuron in neurons]
+    firings = [firing_of(without_bias(neuron)) for neuron in neurons]
     in_bytes = torch.float32 not in carriers_of(neurons).values()
     if not (in_bytes and fits_planes(most, least)) or not all(one and one.in_tables for one in firings):
         return 0

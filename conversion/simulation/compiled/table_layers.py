@@ -16,7 +16,7 @@ from conversion.graph.operations import Kind
 from conversion.plan.plan import Plan
 from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal, Spikes, map_structure, signals_in
-from conversion.simulation.compiled.byte_layers import SILENT, ByteLayers
+from conversion.simulation.compiled.byte_layers import SILENT, ByteLayers, channel_offset, more_bias
 from conversion.simulation.compiled.lane_moves import move
 from conversion.simulation.compiled.lanes import (
     VECTOR,
@@ -156,13 +156,15 @@ class TableLayers:
                 dense = self._bytes.dense(fusion.synapses, values[origin])
                 summands.append(self._lane_summand(fusion.synapses, dense, layer.threshold, node))
         shape = drive[1].synapses.output_shape(drive[0].shape) if drive else list(summands[0].value.shape)
-        if layer.offset is not None:
+        bias = channel_offset(layer)
+        if layer.offset is not None and bias is None:
             offset = Signal(layer.offset.expand(shape), 1)
             summands.append(self._lane_summand(node, offset, layer.threshold, node))
         neurons = LaneNeurons(
             self._bytes.population(node, shape, layer, fusion, firing, self._layout), layer.threshold
         )
-        spikes = run_tables(shape, steps, self._lanes, drive, summands, neurons)
+        bias = more_bias(bias, neurons.population.next_bias(steps))
+        spikes = run_tables(shape, steps, self._lanes, drive, summands, neurons, bias)
         assert isinstance(spikes, PackedSpikes)
         self._progress.ran[name] = TABLES
         self._count_packed(node, name, spikes)

@@ -23,6 +23,7 @@ from conversion.neurons import (
     Signed,
     SignedMultiThreshold,
     SpikeCalibrated,
+    TimedBias,
     Tracking,
     TwoSided,
 )
@@ -163,8 +164,14 @@ def _firing_of(neuron: Neuron) -> Firing | None:
     return None
 
 
+def without_bias(neuron: Neuron) -> Neuron:
+    """The neuron that fires, where one only adds a bias to what arrives in each step."""
+    return neuron.inner if isinstance(neuron, TimedBias) else neuron
+
+
 def spikes_of(neuron: Neuron) -> tuple[int, int]:
     """Fewest (negative: taken back) and most spikes that a neuron can send in one step."""
+    neuron = without_bias(neuron)
     firing = firing_of(neuron)
     if firing is not None:
         return -firing.back, firing.most

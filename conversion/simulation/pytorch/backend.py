@@ -12,6 +12,7 @@ from conversion.plan.fitted import Fitted
 from conversion.simulation.backend import (
     CACHE_BYTES,
     Backend,
+    FittingRunner,
     Precision,
     Running,
     Schedule,
@@ -46,6 +47,10 @@ class PyTorch(Backend):
     ) -> list[Running]:
         """A walk for each part."""
         return [walk(prepared, part, tally) for part in parts]
+
+    def fitting(self, fitted: Fitted, images: Tensor, progress: WalkState) -> FittingRunner:
+        """In PyTorch's operations."""
+        return TorchLayers(fitted, images, progress)
 
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
         """Everything in floats, and nothing fused."""

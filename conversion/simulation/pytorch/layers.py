@@ -5,7 +5,7 @@ Any device, any precision of PyTorch, any neuron: what other backends are tested
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.graph.unpooling import max_unpool
 from conversion.plan.fitted import Fitted
+from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import max_pool_of
 from conversion.pooling import MaxPool, running_sum
 from conversion.signals.coding import RATE, Changes
@@ -112,6 +113,29 @@ class TorchLayers:
         layer = self._fitted.layers[name]
         timed = received.timed if layer.offset is None else received.timed + layer.offset
         return self.fire(node, name, timed / layer.threshold, steps)
+
+    def current(
+        self, node: fx.Node, segment: Sequence[fx.Node], values: dict[fx.Node, Any], steps: int
+    ) -> Signal:
+        """What flows into a layer of neurons; see `simulation.backend.FittingRunner`."""
+        for inner in segment:
+            values[inner] = self.evaluate(inner, values, steps)
+        return signals_in([values[source] for source in node.all_input_nodes])[0]
+
+    def sent(self, node: fx.Node, name: str, received: Signal, steps: int) -> Signal:
+        """What a layer sends for what it received, both in units of the activation."""
+        return fold(self.driven(node, name, received, steps) * self._fitted.layers[name].threshold)
+
+    def rate(self, node: fx.Node, layer: SpikingLayer, received: Signal, steps: int) -> Tensor:
+        """Mean over time of what a layer would send, [B, C, ...]."""
+        current = received.timed
+        driven = (current if layer.offset is None else current + layer.offset) / layer.threshold
+        spikes, _ = layer.neuron.scan(driven, steps, layer.start(driven[0]))
+        return spikes.mean(0) * layer.threshold
+
+    def refit(self, fitted: Fitted) -> None:
+        """Go on with layers as they are now."""
+        self._fitted = fitted
 
     def received(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         """What a layer of neurons turns into spikes: its current, or increments of t F(mean current)."""

@@ -29,6 +29,7 @@ typedef struct {
     /* [blocks, kernel_h * kernel_w * channels / 4, digits, vectors, LANES, 4], scale and bias [outputs] */
     const int8_t *weights;
     const float *scale, *bias;
+    int64_t bias_step;    /* elements from the bias of one time step to that of the next; 0: the same in all */
     const int32_t *shift; /* [kernel_h, outputs], see `multiply` */
     int64_t digits, vectors;
     int64_t in_floats; /* digits are joined in floats, as whole sums may not fit 32 bits */
@@ -61,8 +62,8 @@ INLINE vec joined(const ivec each[3], ivec shift, const int digits, int64_t in_f
 #if HAS_SYNAPSES
 /* Synaptic currents and biases of a tile of neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
 INLINE void synapses(
-    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x, const int digits,
-    const int vectors, const int is_signed) {
+    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t block, int64_t y, int64_t x,
+    const int digits, const int vectors, const int is_signed) {
     static const int8_t silence[8192] = {0};
     const int64_t row_bytes = l->channels * digits * vectors * LANES;
     const int8_t *weights = l->weights + block * l->kernel_h * l->kernel_w * row_bytes;
@@ -97,7 +98,7 @@ INLINE void synapses(
     }
     for (int i = 0; i < TILE; i++)
         for (int k = 0; k < vectors; k++) {
-            const vec scale = load(l->scale + channel + k * LANES), bias = load(l->bias + channel + k * LANES);
+            const vec scale = load(l->scale + channel + k * LANES), bias = load(biases + channel + k * LANES);
             ivec each[3];
             for (int p = 0; p < digits; p++) each[p] = sums[i][p][k];
             currents[i][k] = multiply_add(joined(each, shift[k], digits, l->in_floats), scale, bias);
@@ -105,8 +106,8 @@ INLINE void synapses(
 }
 #else
 INLINE void synapses(
-    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x, const int digits,
-    const int vectors, const int is_signed) {}
+    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t block, int64_t y, int64_t x,
+    const int digits, const int vectors, const int is_signed) {}
 #endif
 
 /* Write what a register of neurons sends, in bytes or floats. */
@@ -207,11 +208,12 @@ INLINE void run_row(
     for (int64_t b = 0; b < l->images; b++)
         for (int64_t t = 0; t < l->steps; t++) {
             const int64_t image = (t * l->images + b) * l->height * l->width * l->channels;
+            const float *biases = l->bias + t * l->bias_step;
             for (int64_t x = 0; x < l->out_width; x += TILE) {
                 vec currents[TILE][2];
                 for (int i = 0; i < TILE; i++)
-                    for (int k = 0; k < vectors; k++) currents[i][k] = load(l->bias + channel + k * LANES);
-                if (digits) synapses(currents, l, l->spikes + image, block, y, x, digits, vectors, is_signed);
+                    for (int k = 0; k < vectors; k++) currents[i][k] = load(biases + channel + k * LANES);
+                if (digits) synapses(currents, l, biases, l->spikes + image, block, y, x, digits, vectors, is_signed);
                 const int64_t place = line + x * l->outputs, at = b * map + place;
                 if (l->out_width - x >= TILE) finish(currents, l, channel, place, at, t, TILE, vectors);
                 else finish(currents, l, channel, place, at, t, l->out_width - x, vectors);

@@ -24,7 +24,7 @@ INLINE void settle(
     for (int64_t step = 0; step < steps; step++) {
         vec currents[NEIGHBOURS];
         for (int i = 0; i < registers; i++) {
-            currents[i] = load(l->bias + channel[i]);
+            currents[i] = load(l->bias + (t + step) * l->bias_step + channel[i]);
             if (!digits) continue;
             const int32_t *own = sums + i * next + column * SUMS + (row + step) * LANES;
             ivec each[3];
