@@ -24,6 +24,11 @@ class Scale(Part):
         """True where the thresholds depend on T, which must then be known."""
         return False
 
+    @property
+    def beyond(self) -> float:
+        """How many times the bound of an activation that has one a step may say, see `usable_threshold`."""
+        return 1.0
+
     def clips(self, most: int) -> str:
         """Which activations of calibration images are clipped however many steps are run; "" for none.
 
