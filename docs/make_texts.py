@@ -22,7 +22,7 @@ from leaderboard.costs.order import MATCHED, models_of
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import GROUPS, Board, rank
 from leaderboard.ranking.rows import Row
-from leaderboard.ranking.winners import winners
+from leaderboard.ranking.winners import leading, winners
 from leaderboard.records.record import Record
 from leaderboard.reference.shipped import load_shipped
 from leaderboard.reports.page_parts import fill
@@ -80,6 +80,28 @@ def first_board(boards: list[Board]) -> str:
     return "\n".join(lines)
 
 
+def other_boards(boards: list[Board]) -> str:
+    """Every board but that of `first_board` in one line: who leads each group; nothing where there is no other."""
+    first = max(boards, key=lambda each: len(each.rows), default=None)
+    others = [board for board in boards if board is not first]
+    if not others:
+        return ""
+    leaders = {board.title: leading(board) for board in others}
+    groups = [group for group in GROUPS if any(group in found for found in leaders.values())]
+    lines = [
+        "Also measured, with the first recipe of each group and its time steps to parity (`=`: tied):",
+        "",
+        f"| board | ANN, % | test images | {' | '.join(groups)} |",
+        f"| :--- | ---: | ---: |{' :--- |' * len(groups)}",
+    ]
+    for board in others:
+        ann = wording.UNKNOWN if board.ann_metric is None else wording.percent(board.ann_metric)
+        images = wording.UNKNOWN if board.images is None else f"{board.images:,}"
+        found = [_text(leaders[board.title].get(group, "")) for group in groups]
+        lines.append(f"| {' | '.join([_text(board.title), ann, images, *found])} |")
+    return "\n".join(lines)
+
+
 def _cells(row: Row) -> list[str]:
     return [
         wording.place(row),
@@ -116,7 +138,11 @@ def _text(text: str) -> str:
     return re.sub(r"[\\`*|\[\]~_<>]", r"\\\g<0>", wording.plain(text))
 
 
-TEXTS: dict[str, Callable[[list[Board]], str]] = {"findings": findings, "board": first_board}
+TEXTS: dict[str, Callable[[list[Board]], str]] = {
+    "findings": findings,
+    "board": first_board,
+    "others": other_boards,
+}
 
 
 def main(*arguments: str) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 import click
 from rich.console import Console
 
+from benchmarks.commands.board_choice import Choice, board_choice
 from benchmarks.commands.options import RESULTS, results_named, stop
 from benchmarks.output import escaped, printable, say, screen
 
@@ -75,6 +76,7 @@ REFERENCES = click.option(
 )
 @click.option("--t", "limit", type=click.FloatRange(min=1), help="Rank at no more than this many time steps.")
 @REFERENCES
+@board_choice
 @click.option(
     "--plots",
     type=click.Path(file_okay=False, path_type=Path),
@@ -82,6 +84,10 @@ REFERENCES = click.option(
 )
 def leaderboard(
     results: Path,
+    task: str | None,
+    dataset: str | None,
+    network: str | None,
+    every: bool,
     groups: tuple[str, ...],
     html: Path | None,
     output: str,
@@ -97,6 +103,10 @@ def leaderboard(
     steps to parity with the ANN, energy there, and what a spike can be; below it what papers report for
     the same network on the same data set. Own records measured on the references' checkpoint and test images
     stand on their board, others beside, on a board that says what differs.
+
+    The terminal shows the boards that hold your records, or the largest one where there are none, and names
+    the others; --task, --dataset, --network or --all show their tables. Pages and files hold every board, or
+    those that these options choose.
     """
     show(
         results,
@@ -110,6 +120,7 @@ def leaderboard(
         by=by,
         with_references=with_references,
         may_be_empty=not results_named(),
+        choice=Choice(task, dataset, network, every),
     )
 
 
@@ -127,12 +138,14 @@ def show(
     with_references: bool = True,
     may_be_empty: bool = True,
     only_own: bool = False,
+    choice: Choice | None = None,
 ) -> None:
     """Print the ranking of a results folder; write its page and draw its plots, if asked for.
 
     The page has every limit of time steps itself, so `limit` concerns what is printed and drawn. `only_own`
     leaves boards of references alone out of what is printed. `may_be_empty`: references are enough.
     """
+    choice = choice or Choice()
     import energy
     from leaderboard import StoreError, load_published, only_groups, rank, render
     from leaderboard.costs.order import has_figures
@@ -154,6 +167,7 @@ def show(
         boards = only_groups(rank(loaded.records, origins, order), wanted)
         if not boards:
             stop(f"no records of {' or '.join(groups)} recipes in {results}; leave out --group to see all")
+        boards = choice.of(boards)
         published = select_published(load_published(), groups=wanted)
         limited = at_limit(boards, limit, order)
         if not limited:
@@ -163,9 +177,17 @@ def show(
         if only_own:
             limited = [board for board in limited if any(row.origin == "own" for row in board.rows)]
         if output == "table":
-            render(limited, console, published, model, order, limit)
+            opened = choice.opened(limited)
+            shown = {id(board) for board in opened}
+            others = [board for board in limited if id(board) not in shown]
+            render(opened, console, published, model, order, limit, others)
+            if others:
+                say("--dataset, --network, --task or --all shows their tables.")
         else:
-            text = _printed(limited, output, results, published, model)
+            words = [*choice.words, *_options("--group", *groups), *_options("--by", by)]
+            words += _options("--t", None if limit is None else f"{limit:g}")
+            words += [*_options("--energy", model), *([] if with_references else ["--no-reference"])]
+            text = _printed(limited, output, ["--results", str(results), *words], published, model)
             say(escaped(text) if output == "json" else text, nl=False)
         for invalid in loaded.invalid:
             say(f"set aside: {printable(invalid.path)}: {printable(invalid.reason)}", err=True)
@@ -204,20 +226,23 @@ def show(
 def _printed(
     boards: Sequence[Board],
     output: str,
-    results: Path,
+    options: Sequence[str],
     published: Sequence[PublishedCurve],
     model: str | None,
 ) -> str:
-    """The ranking in a format for papers and programs."""
+    """The ranking in a format for papers and programs; `options` are those of the command line."""
     from leaderboard import markdown_report
     from leaderboard.reports.entries import to_csv, to_json
     from leaderboard.reports.latex import to_latex
 
     if output == "markdown":
-        words = ["spikemark", "leaderboard", "--format", "markdown", "--results", str(results)]
-        command = shlex.join(words + ([] if model is None else ["--energy", model]))
+        command = shlex.join(["spikemark", "leaderboard", "--format", "markdown", *options])
         return markdown_report(boards, command=command, published=published, model=model)
     return to_latex(boards, model) if output == "latex" else {"csv": to_csv, "json": to_json}[output](boards)
+
+
+def _options(name: str, *values: str | None) -> list[str]:
+    return [word for value in values if value is not None for word in (name, value)]
 
 
 @click.command()

@@ -36,6 +36,21 @@ def winners(board: Board, order: Order = DEFAULT, limit: int | None = None) -> d
     return found
 
 
+def leading(board: Board, order: Order = DEFAULT, limit: int | None = None) -> dict[Group, str]:
+    """Group -> its first row and the figure it ranks by, e.g. "opi 16"; "=" where others share its rank.
+
+    Arguments as for `winners`.
+    """
+    longest = limit or longest_of(board)
+    found: dict[Group, str] = {}
+    for row in board.rows:
+        if row.rank == 1 and row.group not in found:
+            value = order.value(row, longest)
+            figure = wording.NEVER if value is None else _bare(order, value)
+            found[row.group] = f"{wording.plain(row.label)} {figure}{' =' if row.tied else ''}"
+    return found
+
+
 def _said(rows: Sequence[Row], order: Order, limit: int) -> str:
     first = [row for row in rows if row.rank == 1]
     later = [row for row in rows if row.rank != 1]

@@ -39,7 +39,7 @@ def header(columns: Sequence[Column], widths: Sequence[int], gap: int = 1) -> li
 
 
 def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, gap: int = 1) -> list[int]:
-    """Width of each column, so that all rows fit into `width`, if folding can do that.
+    """Width of each column, so that all rows fit into `width`, if folding can do that; the last folds first.
 
     Args:
         columns: how they look.
@@ -52,7 +52,7 @@ def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int,
         for index, cell in enumerate(row):
             widths[index] = max(widths[index], *map(cell_len, cell.split("\n")))
     over = sum(widths) + gap * (len(widths) - 1) - width
-    for index, column in enumerate(columns):
+    for index, column in reversed(list(enumerate(columns))):
         if column.least and over > 0:
             less = max(column.least, widths[index] - over)
             over -= widths[index] - less

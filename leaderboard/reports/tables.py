@@ -20,12 +20,19 @@ from leaderboard.ranking.rows import Row
 from leaderboard.ranking.winners import winners
 from leaderboard.records.record import Group
 from leaderboard.reports.columns import Column, fitted, header, lines
+from leaderboard.reports.overview import overview
 
 _RANKED_BY = {
     "parity": "fewest time steps to parity within 1 point, then least energy there",
     "accuracy": "the metric at the last read-out",
     "energy": "least energy at parity within 1 point under {}",
     "area": "the mean metric over T = 1, 2, 4, ...",
+}
+_LED_BY = {
+    "parity": "time steps to parity",
+    "accuracy": "the metric",
+    "energy": "energy at parity under {}",
+    "area": "the mean metric",
 }
 WIDE = 104  # columns from which the interval fits beside the metric instead of below it
 GROUP_NAMES: dict[Group, str] = {  # as wide as the narrowest recipe column
@@ -43,6 +50,7 @@ def render(
     model: str | None = None,
     order: Order = DEFAULT,
     limit: float | None = None,
+    others: Sequence[Board] = (),
 ) -> None:
     """Print every board, published figures of the same pairing below it, then what the signs mean.
 
@@ -53,6 +61,7 @@ def render(
         model: energy model that stands beside operations; None: operations with equal widths.
         order: what the boards are ranked by.
         limit: of time steps that they stand under.
+        others: boards that follow in one line each, ranked alike.
     """
     compared = False
     for board in boards:
@@ -70,6 +79,10 @@ def render(
             console.print(comparison_table(found))
     for line in [*_legend(boards, _shown(boards, model), order), *([EVIDENCE] if compared else [])]:
         console.print(Text(line, style="dim"))
+    if others:
+        console.print()
+        console.print(Text(f"Also ranked, with what leads by {_LED_BY[order.kind].format(order.model)}:"))
+        console.print(Text("\n".join(overview(others, console.width, order, limit))), soft_wrap=True)
 
 
 def _shown(boards: Sequence[Board], model: str | None) -> list[str]:
@@ -90,14 +103,14 @@ def _figures(metric: str, models: Sequence[str], *, wide: bool) -> list[_Ranking
     return [
         _RankingColumn(Column("#"), wording.place),
         _RankingColumn(Column("recipe", right=False, least=12), _label),
-        _RankingColumn(Column("spikes", right=False), wording.spikes),
-        _RankingColumn(Column("T"), _steps),
+        _RankingColumn(Column("spikes", right=False, least=8), wording.spikes),
+        _RankingColumn(Column("T", least=6), _steps),
         _RankingColumn(
             Column(f"{wording.short_metric(metric)} %\n(95 %)"), lambda row: _metric(row, wide=wide)
         ),
         _RankingColumn(Column("gap\npoints"), lambda row: wording.points(row.gap_points)),
         _RankingColumn(Column("T parity\n1.0 / 0.5"), _parity),
-        _RankingColumn(Column("energy\n× ANN"), lambda row: precision.parity_energies(row, models)),
+        _RankingColumn(Column("energy\n× ANN", least=9), lambda row: precision.parity_energies(row, models)),
         _RankingColumn(Column("rate"), lambda row: wording.rate(row.firing_rate)),
     ]
 

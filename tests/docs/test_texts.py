@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,7 +39,7 @@ def test_blocks_are_there_and_every_one_is_known(texts: ModuleType) -> None:
     found = [
         name for path in texts.pages() for _, name, _, _ in texts._BLOCK.findall(path.read_text("utf-8"))
     ]
-    assert sorted(found) == ["board", "findings"]
+    assert sorted(found) == ["board", "findings", "others", "others"]
     assert set(found) == set(texts.TEXTS)
 
 
@@ -62,3 +63,13 @@ def test_only_blocks_change(texts: ModuleType) -> None:
     )
     with pytest.raises(KeyError):
         texts.renewed(page.replace("findings", "nothing"), [])
+
+
+def test_other_boards_stand_in_one_line_each(texts: ModuleType, shipped: list[Any]) -> None:
+    first = max(rank(shipped), key=lambda board: len(board.rows))
+    assert texts.other_boards([]) == texts.other_boards([first]) == ""
+    few = replace(first, dataset="few|images", network="twin", rows=first.rows[:1])
+    *_, rule, line = texts.other_boards([few, first]).splitlines()
+    assert line.startswith("| few\\|images · twin (classification) | ")
+    assert f"| {texts._text(first.rows[0].label)} " in line
+    assert rule.count("|") == line.replace("\\|", "").count("|")
