@@ -159,6 +159,40 @@ def test_unusable_activations_name_the_layer(branchy, calibration) -> None:
         convert(branchy, "opi", calibration)
 
 
+def ends_badly(kind: str) -> nn.Module:
+    """A network whose layers of neurons are in order, and whose outputs are not."""
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.BatchNorm1d(2)).eval()
+    with torch.no_grad():
+        network[0].bias.fill_(1.0)
+        if kind == "NaN":
+            network[2].weight[0, 0] = float("nan")
+        elif kind == "infinite":
+            network[2].bias.fill_(float("inf"))
+            network[3].bias.fill_(float("inf"))
+        elif kind == "buffer":
+            network[3].running_var.fill_(float("nan"))
+        else:
+            network[2].weight.fill_(3e38)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("NaN", "so has '2.weight'; check the checkpoint"),
+        ("infinite", "so has '2.bias' and 1 more of its tensors"),
+        ("buffer", "so has '3.running_var'"),
+        ("overflow", "its weights have none, so sums are beyond the largest number"),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["opi", "ptq", "spicalib"])
+def test_outputs_that_are_not_finite_name_the_weights(kind: str, found: str, recipe: str) -> None:
+    with pytest.raises(
+        CalibrationError, match=f"outputs of Sequential .* NaN or infinite values, and {found}"
+    ):
+        convert(ends_badly(kind), recipe, torch.ones(4, 3))
+
+
 class Alias(nn.Module):
     """Changes a value in place through a view, which the graph does not show."""
 
