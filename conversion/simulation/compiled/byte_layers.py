@@ -17,7 +17,7 @@ from conversion.graph.nodes import operation_of
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.plan.layer import SpikingLayer
 from conversion.signals.coding import RATE
-from conversion.signals.signals import Signal, Spikes, map_structure, signals_in
+from conversion.signals.signals import Signal, Spikes, Total, map_structure, signals_in
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.layers import Summand, Synapses, run_layer
 from conversion.simulation.compiled.pooling import can_pool, pool_bytes
@@ -95,6 +95,8 @@ class ByteLayers:
         fusion = self.prepared.fusions.get(node)
         if fusion is not None:
             return self.fused(node, fusion, values, steps)
+        if node in self.prepared.sums.readers:
+            return self.reference.evaluate(node, values, steps)
         source = values[node.all_input_nodes[0]] if node in self.prepared.synapses else None
         if isinstance(source, Spikes):
             synapses = self.prepared.synapses[node]
@@ -108,7 +110,10 @@ class ByteLayers:
                 return moved
         role = self._plan.roles.get(node)
         if role is not None and role.kind is Kind.POOLING:
-            return self.pool(node, role.name, self.arriving(node, values))
+            sent = self.pool(node, role.name, self.arriving(node, values))
+            return Total.of(sent, steps) if node in self.prepared.sums.senders else sent
+        if node in self.prepared.sums.senders:
+            return self.reference.evaluate(node, values, steps)
         if role is not None and role.kind is Kind.NEURON and self._in_bytes(node, role.name):
             return self._fired(node, role.name, self.arriving(node, values), steps)
         return self.reference.evaluate(node, values, steps)

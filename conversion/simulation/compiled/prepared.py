@@ -15,7 +15,7 @@ from conversion.simulation.compiled.native import has_synapses
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, MAX_ADDENDS, MAX_CHANNELS
 from conversion.simulation.compiled.tables import Tables
 from conversion.simulation.fused.firing import carriers_of, range_of
-from conversion.simulation.fused.fusion import Limits, find_fusions, is_spike_driven
+from conversion.simulation.fused.fusion import Fusion, Limits, find_fusions, is_spike_driven
 
 
 class Prepared:
@@ -32,7 +32,8 @@ class Prepared:
         self.precision = precision
         self.carriers = carriers_of(fitted.neurons)
         self.least, self.most = range_of(fitted.neurons)
-        self.fusions = find_fusions(fitted, limits)
+        self.sums = fitted.sums
+        self.fusions = fusions_of(fitted)
         self.absorbed = frozenset(node for fusion in self.fusions.values() for node in fusion.absorbed)
         run_by = {neuron: fusion.absorbed for neuron, fusion in self.fusions.items()}
         self.last_use = last_uses(plan.captured.graph, run_by)
@@ -43,7 +44,8 @@ class Prepared:
                 threshold = fitted.layers[plan.roles[neuron].name].threshold
                 self._pack(fusion.synapses, threshold if inside else torch.ones(1))
         for node in plan.nodes_of(Kind.WEIGHTED):
-            if node not in self.absorbed and is_spike_driven(fitted, limits, node):
+            apart = node not in self.absorbed and node not in self.sums
+            if apart and is_spike_driven(fitted, limits, node):
                 self._pack(node, torch.ones(1))
         self.drivers = frozenset(node.all_input_nodes[0] for node in self.synapses)
         self.last = last_sources(plan)
@@ -54,6 +56,12 @@ class Prepared:
         spike_value = self.fitted.spike_values[node.all_input_nodes[0]]
         assert spike_value is not None
         self.synapses[node] = pack(module, spike_value, threshold, self.precision, self.most, self.least)
+
+
+def fusions_of(fitted: Fitted) -> dict[fx.Node, Fusion]:
+    """Neuron layers that run in the kernels; those that need no time steps have nothing to gain there."""
+    found = find_fusions(fitted, limits_here())
+    return {node: fusion for node, fusion in found.items() if node not in fitted.sums}
 
 
 def limits_here() -> Limits:
