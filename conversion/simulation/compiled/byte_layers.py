@@ -42,7 +42,7 @@ SILENT = -torch.inf  # membrane of a neuron that never fires
 
 # Operations that move integers as they move floats.
 _MOVES = {"getitem", "pad", "flatten", "view", "reshape", "permute", "cat", "concat", "concatenate"}
-_MOVES |= {"chunk", "split", "contiguous", "dropout", "dropout2d"}
+_MOVES |= {"chunk", "split", "transpose", "contiguous", "dropout", "dropout2d"}
 _MOVES |= {"Dropout", "Dropout2d", "Identity", "Flatten", "ZeroPad2d"}
 
 Layout = Callable[[str, Tensor], Tensor]  # (entry of a state, [B, C, ...]) -> as a kernel has it
@@ -69,7 +69,7 @@ class ByteLayers:
     ) -> None:
         self.prepared = prepared
         self.reference = reference
-        self._plan, self._spike_values = prepared.fitted.plan, prepared.fitted.spike_values
+        self._plan, self._spike_values = prepared.fitted.plan, prepared.values
         self._progress = progress
         self._tally = tally
         self._buffers = buffers
@@ -103,7 +103,8 @@ class ByteLayers:
             shape = synapses.output_shape(source.shape)
             currents, _ = run_layer(shape, source.steps, (source, synapses), (), None, self._buffers)
             self._progress.ran[self._plan.roles[node].name] = BYTES
-            return Signal(currents[:, : synapses.outputs], source.steps)
+            axis = -1 if currents.ndim == 3 else 1
+            return Signal(currents.narrow(axis, 0, synapses.outputs), source.steps)
         if self.moves(node):
             moved = self.moved(node, values)
             if moved is not None:
@@ -191,7 +192,8 @@ class ByteLayers:
             summands.append(self.summand(Signal(constant, 1), threshold, node))
         firing = self.firing(layer) if between is None else between.firing
         if firing is not None:
-            neurons = self.population(node, shape, layer, fusion, firing, _layout)
+            layout = _as_it_is if len(shape) == 3 else _layout
+            neurons = self.population(node, shape, layer, fusion, firing, layout)
             if between is not None and outside:
                 summands, drive = [self._answer(node, between, shape, steps, drive, summands)], None
                 threshold = layer.threshold
@@ -227,7 +229,8 @@ class ByteLayers:
     ) -> Summand:
         """F(mean current so far) in every step, for a function that the kernel does not know."""
         if node not in self._arrived:
-            zeros = _layout("arrived", torch.zeros(shape))
+            layout = _as_it_is if len(shape) == 3 else _layout
+            zeros = layout("arrived", torch.zeros(shape))
             self._arrived[node] = Population(Firing(MEANS), [zeros])
         means, _ = run_layer(shape, steps, drive, summands, self._arrived[node], self._buffers)
         answer = Signal(between.function(means), steps)
@@ -300,7 +303,8 @@ class ByteLayers:
 
     def summand(self, value: Signal, threshold: Tensor, node: fx.Node) -> Summand:
         """A value that flows into a layer, in its thresholds."""
-        channels = self._plan.shapes[node][1]
+        shape = self._plan.shapes[node]
+        channels = shape[-1] if len(shape) == 3 else shape[1]
         scale = (1.0 / threshold.flatten()).expand(channels)
         if isinstance(value, Spikes):
             scale = scale * value.spike_value.flatten().expand(channels)
@@ -323,6 +327,11 @@ class ByteLayers:
         self._progress.ran[name] = PYTORCH
         self.reference.count(name, pooled)
         return Spikes(pooled.flatten(0, 1).to(values.counts.dtype), values.steps, spike_value, self._signed)
+
+
+def _as_it_is(name: str, state: Tensor) -> Tensor:
+    """A state of neurons of tokens [B, L, C] as the kernel has it."""
+    return state.clone(memory_format=torch.contiguous_format)
 
 
 def _layout(name: str, state: Tensor) -> Tensor:

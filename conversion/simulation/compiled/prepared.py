@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, fx
 
@@ -15,7 +17,7 @@ from conversion.simulation.compiled.native import has_synapses
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, MAX_ADDENDS, MAX_CHANNELS
 from conversion.simulation.compiled.tables import Tables
 from conversion.simulation.fused.firing import carriers_of, range_of
-from conversion.simulation.fused.fusion import Fusion, Limits, find_fusions, is_spike_driven
+from conversion.simulation.fused.fusion import Fusion, Limits, find_fusions, is_spike_driven, value_of
 
 
 class Prepared:
@@ -30,6 +32,7 @@ class Prepared:
         plan, limits = fitted.plan, limits_here()
         self.fitted = fitted
         self.precision = precision
+        self.values = {node: value_of(fitted, node) for node in fitted.spike_values}
         self.carriers = carriers_of(fitted.neurons)
         self.least, self.most = range_of(fitted.neurons)
         self.sums = fitted.sums
@@ -53,9 +56,12 @@ class Prepared:
 
     def _pack(self, node: fx.Node, threshold: Tensor) -> None:
         module = self.fitted.plan.captured.get_submodule(str(node.target))
-        spike_value = self.fitted.spike_values[node.all_input_nodes[0]]
+        spike_value = self.values[node.all_input_nodes[0]]
         assert spike_value is not None
-        self.synapses[node] = pack(module, spike_value, threshold, self.precision, self.most, self.least)
+        packed = pack(module, spike_value, threshold, self.precision, self.most, self.least)
+        if len(self.fitted.plan.shapes[node]) == 3:
+            packed = replace(packed, whole=False)  # tables have no tokens
+        self.synapses[node] = packed
 
 
 def fusions_of(fitted: Fitted) -> dict[fx.Node, Fusion]:
@@ -72,6 +78,7 @@ def limits_here() -> Limits:
         MAX_CHANNELS,
         MAX_ADDENDS,
         telescopes=True,
-        depthwise=True,
+        grouped=True,
+        tokens=True,
         fills=True,
     )
