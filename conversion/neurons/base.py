@@ -181,6 +181,29 @@ class Neuron(Part):
             spikes[t], state = self.step(current[0 if constant else t], state)
         return spikes, state
 
+    @property
+    def needs_sum_alone(self) -> bool:
+        """True where all that it sends in a window follows from the sum of its input, by `window`."""
+        return False
+
+    def window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """Spikes of a whole window from the sum of its currents.
+
+        Args:
+            total: sum of the currents of T steps, in thresholds, [B, ...]; float32 or float64.
+            steps: T.
+            state: before the window.
+
+        Returns:
+            Spikes [T, B, ...] and the state after the window.
+        """
+        raise NotImplementedError
+
+    def sent_in_window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, Tensor]:
+        """Sums over the window of what `window` sends, in thresholds, and of its events, [B, ...]."""
+        spikes, _ = self.window(total, steps, state)
+        return spikes.sum(0), self.events(spikes).sum(0)
+
     def events(self, spikes: Tensor) -> Tensor:
         """Spikes as energy counts them, from what was sent: a burst of n counts n, a negative spike 1."""
         return spikes.abs()

@@ -12,6 +12,7 @@ from conversion.neurons import Neuron
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
 from conversion.plan.spike_values import spike_values
+from conversion.plan.sums import Sums, sums_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,11 @@ class Fitted:
     def spike_values(self) -> dict[fx.Node, Tensor | None]:
         """Value of one spike on every wire; see `conversion.plan.spike_values`."""
         return spike_values(self.plan, {name: layer.threshold for name, layer in self.layers.items()})
+
+    @cached_property
+    def sums(self) -> Sums:
+        """Which values count only by their sum over a whole window; see `conversion.plan.sums`."""
+        return sums_of(self.plan, self.layers)
 
     @property
     def neurons(self) -> list[Neuron]:

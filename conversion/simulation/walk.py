@@ -17,7 +17,7 @@ from conversion.functions.telescope import Telescope
 from conversion.graph.operations import Kind
 from conversion.neurons import Neuron, State
 from conversion.plan.plan import Plan
-from conversion.signals.signals import Signal, map_structure
+from conversion.signals.signals import Signal, Total, map_structure
 
 # (neuron, current, steps, state) -> (spikes, state, factor), as `Initial.before`.
 Before = Callable[[Neuron, Tensor, int, State], tuple[Tensor, State, Tensor | None]]
@@ -126,6 +126,7 @@ class Walk:
             if node.op == "output":
                 output = fx.map_arg(node.args[0], lambda source: values[source])
                 output = map_structure(lambda tensor: Signal(tensor, 1), Tensor, output)
+                output = map_structure(lambda total: total.mean, Total, output)
             elif node not in values:
                 values[node] = value = self._runner.evaluate(node, values, steps)
                 if self._is_constant(node):

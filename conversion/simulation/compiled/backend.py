@@ -17,12 +17,11 @@ from conversion.simulation.compiled.buffers import MOST_KEPT, Buffers
 from conversion.simulation.compiled.byte_layers import ByteLayers
 from conversion.simulation.compiled.fitting import FittingLayers
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
-from conversion.simulation.compiled.prepared import Prepared, limits_here
+from conversion.simulation.compiled.prepared import Prepared, fusions_of
 from conversion.simulation.compiled.schedule import by_rule, candidates, planes_for, uses_tables
 from conversion.simulation.compiled.table_layers import TABLES, TableLayers, packs
 from conversion.simulation.compiled.trials import biases_in_kernel, can_try, try_in_kernel
 from conversion.simulation.fused.firing import carriers_of, firing_of, without_bias
-from conversion.simulation.fused.fusion import find_fusions
 from conversion.simulation.memory import Footprint, Fused, footprint
 from conversion.simulation.pytorch.layers import TorchLayers
 from conversion.simulation.trials import Answers, Sample, Starts
@@ -78,7 +77,7 @@ class Compiled(Backend):
             if len(part) < schedule.images:  # what is left of a batch may be better off otherwise
                 tables = uses_tables(len(part), schedule.chunk, prepared.precision, planes)
             progress = WalkState()
-            reference = TorchLayers(prepared.fitted, part, progress, tally)
+            reference = TorchLayers(prepared.fitted, part, progress, tally, on_sums=True)
             in_bytes = ByteLayers(prepared, reference, progress, tally, buffers)
             runner: LayerRunner = in_bytes
             if tables and packs(prepared, len(part)):
@@ -108,7 +107,7 @@ class Compiled(Backend):
         """Fused layers hold spikes in bytes where they fit."""
         fused: dict[fx.Node, Fused] = {}
         carriers = carriers_of(fitted.neurons)
-        for node, fusion in find_fusions(fitted, limits_here()).items():
+        for node, fusion in fusions_of(fitted).items():
             layer = fitted.layers[fitted.plan.roles[node].name]
             inside = fusion.telescoped is None or fusion.telescoped.firing.inside
             fires = inside and firing_of(without_bias(layer.neuron), layer.capped) is not None

@@ -6,7 +6,7 @@ What does not fit the kernel runs as in PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from conversion.graph.nodes import operation_of
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.plan.layer import SpikingLayer
 from conversion.signals.coding import RATE
-from conversion.signals.signals import Signal, Spikes, map_structure, signals_in
+from conversion.signals.signals import Signal, Spikes, Total, map_structure, signals_in
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.layers import Summand, Synapses, run_layer
 from conversion.simulation.compiled.pooling import can_pool, pool_bytes
@@ -43,7 +43,7 @@ SILENT = -torch.inf  # membrane of a neuron that never fires
 
 # Operations that move integers as they move floats.
 _MOVES = {"getitem", "pad", "flatten", "view", "reshape", "permute", "cat", "concat", "concatenate"}
-_MOVES |= {"chunk", "split", "contiguous", "dropout", "dropout2d"}
+_MOVES |= {"chunk", "split", "transpose", "contiguous", "dropout", "dropout2d"}
 _MOVES |= {"Dropout", "Dropout2d", "Identity", "Flatten", "ZeroPad2d"}
 
 Layout = Callable[[str, Tensor], Tensor]  # (entry of a state, [B, C, ...]) -> as a kernel has it
@@ -83,7 +83,7 @@ class ByteLayers:
 
     @property
     def _spike_values(self) -> dict[fx.Node, Tensor | None]:
-        return self.prepared.fitted.spike_values
+        return self.prepared.values
 
     @property
     def absorbed(self) -> Set[fx.Node]:
@@ -100,20 +100,26 @@ class ByteLayers:
         fusion = self.prepared.fusions.get(node)
         if fusion is not None:
             return self.fused(node, fusion, values, steps)
+        if node in self.prepared.sums.readers:
+            return self.reference.evaluate(node, values, steps)
         source = values[node.all_input_nodes[0]] if node in self.prepared.synapses else None
         if isinstance(source, Spikes):
             synapses = self.prepared.synapses[node]
             shape = synapses.output_shape(source.shape)
             currents, _ = run_layer(shape, source.steps, (source, synapses), (), None, self._buffers)
             self._progress.ran[self._plan.roles[node].name] = BYTES
-            return Signal(currents[:, : synapses.outputs], source.steps)
+            axis = -1 if currents.ndim == 3 else 1
+            return Signal(currents.narrow(axis, 0, synapses.outputs), source.steps)
         if self.moves(node):
             moved = self.moved(node, values)
             if moved is not None:
                 return moved
         role = self._plan.roles.get(node)
         if role is not None and role.kind is Kind.POOLING:
-            return self.pool(node, role.name, self.arriving(node, values))
+            sent = self.pool(node, role.name, self.arriving(node, values))
+            return Total.of(sent, steps) if node in self.prepared.sums.senders else sent
+        if node in self.prepared.sums.senders:
+            return self.reference.evaluate(node, values, steps)
         if role is not None and role.kind is Kind.NEURON and self._in_bytes(node, role.name):
             return self._fired(node, role.name, self.arriving(node, values), steps)
         return self.reference.evaluate(node, values, steps)
@@ -192,7 +198,7 @@ class ByteLayers:
             summands.append(self.summand(Signal(constant, 1), threshold, node))
         firing = self.firing(layer) if between is None else between.firing
         if firing is not None:
-            neurons = self.population(node, shape, layer, fusion, firing, channel_layout)
+            neurons = self.population(node, shape, layer, fusion, firing, layout_of(shape))
             bias = more_bias(bias, neurons.next_bias(steps))
             if between is not None and outside:
                 summands, drive = [self._answer(node, between, shape, steps, drive, summands)], None
@@ -229,7 +235,7 @@ class ByteLayers:
     ) -> Summand:
         """F(mean current so far) in every step, for a function that the kernel does not know."""
         if node not in self._arrived:
-            zeros = channel_layout("arrived", torch.zeros(shape))
+            zeros = layout_of(shape)("arrived", torch.zeros(shape))
             self._arrived[node] = Population(Firing(MEANS), [zeros])
         means, _ = run_layer(shape, steps, drive, summands, self._arrived[node], self._buffers)
         answer = Signal(between.function(means), steps)
@@ -303,7 +309,8 @@ class ByteLayers:
 
     def summand(self, value: Signal, threshold: Tensor, node: fx.Node) -> Summand:
         """A value that flows into a layer, in its thresholds."""
-        channels = self._plan.shapes[node][1]
+        shape = self._plan.shapes[node]
+        channels = shape[-1] if len(shape) == 3 else shape[1]
         scale = (1.0 / threshold.flatten()).expand(channels)
         if isinstance(value, Spikes):
             scale = scale * value.spike_value.flatten().expand(channels)
@@ -342,6 +349,16 @@ def more_bias(bias: Tensor | None, timed: Tensor | None) -> Tensor | None:
     return timed + bias
 
 
-def channel_layout(name: str, state: Tensor) -> Tensor:
+def layout_of(shape: Sequence[int]) -> Layout:
+    """How the kernel has states of neurons: tokens [B, L, C] have their channels last already."""
+    return _as_it_is if len(shape) == 3 else _channels_last
+
+
+def _as_it_is(name: str, state: Tensor) -> Tensor:
+    """A state of neurons of tokens [B, L, C] as the kernel has it."""
+    return state.clone(memory_format=torch.contiguous_format)
+
+
+def _channels_last(name: str, state: Tensor) -> Tensor:
     """A state of neurons [B, C, ...] as the kernel has it, [B, ..., C]."""
     return state.movedim(1, -1).clone(memory_format=torch.contiguous_format)

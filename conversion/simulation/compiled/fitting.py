@@ -16,12 +16,13 @@ from conversion.graph.nodes import last_uses
 from conversion.graph.operations import Kind
 from conversion.plan.fitted import Fitted
 from conversion.plan.layer import SpikingLayer
+from conversion.plan.sums import Sums
 from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.compiled.buffers import Buffers
-from conversion.simulation.compiled.byte_layers import ByteLayers, channel_layout, channel_offset, more_bias
+from conversion.simulation.compiled.byte_layers import ByteLayers, channel_offset, layout_of, more_bias
 from conversion.simulation.compiled.layers import Synapses, pack, run_layer
 from conversion.simulation.compiled.population import Population
-from conversion.simulation.compiled.prepared import Prepared, limits_here
+from conversion.simulation.compiled.prepared import Prepared, limits_here, values_of
 from conversion.simulation.fused.firing import carriers_of
 from conversion.simulation.fused.fusion import Fusion, find_fusions, has_kernel_shape, is_spike_driven
 from conversion.simulation.pytorch.layers import TorchLayers
@@ -35,7 +36,8 @@ class Growing(Prepared):
         plan = fitted.plan
         self._start_from(fitted, "float32")
         self.fusions, self.absorbed, self.last_use = {}, frozenset(), last_uses(plan.captured.graph)
-        self.sums: dict[fx.Node, Fusion] = find_fusions(fitted, limits_here())
+        self.sums = Sums()  # every step is looked at
+        self.summed: dict[fx.Node, Fusion] = find_fusions(fitted, limits_here())
         weighted = plan.nodes_of(Kind.WEIGHTED)
         self.driven = frozenset(node for node in weighted if is_spike_driven(fitted, limits_here(), node))
 
@@ -61,7 +63,7 @@ class FittingLayers(ByteLayers):
 
     def refit(self, fitted: Fitted) -> None:
         """Go on with layers as they are now."""
-        self._growing.fitted = fitted
+        self._growing.fitted, self._growing.values = fitted, values_of(fitted)
         self.reference.refit(fitted)
 
     def _carrier(self, layer: SpikingLayer) -> torch.dtype:
@@ -79,13 +81,13 @@ class FittingLayers(ByteLayers):
         synapses = self._growing.packed(node, source.spike_value)
         shape = synapses.output_shape(source.shape)
         currents, _ = run_layer(shape, source.steps, (source, synapses), (), None)
-        return Signal(currents[:, : synapses.outputs], source.steps)
+        return Signal(currents.narrow(-1 if currents.ndim == 3 else 1, 0, synapses.outputs), source.steps)
 
     def current(
         self, node: fx.Node, segment: Sequence[fx.Node], values: dict[fx.Node, Any], steps: int
     ) -> Signal:
         """What flows into a layer of neurons; a layer with weights and all that is added to it in one go."""
-        fusion = self._growing.sums.get(node)
+        fusion = self._growing.summed.get(node)
         absorbed = fusion.absorbed if fusion is not None and fusion.synapses is not None else frozenset()
         for inner in segment:
             if inner not in absorbed:
@@ -132,13 +134,12 @@ class FittingLayers(ByteLayers):
         self, node: fx.Node, layer: SpikingLayer, received: Signal, steps: int
     ) -> Spikes | None:
         shape, firing = list(received.shape), self.firing(layer)
-        channels_second = self._plan.roles[node].axis == 1 or len(shape) == 2
-        if firing is None or not channels_second or not has_kernel_shape(received.shape, limits_here()):
+        if firing is None or not has_kernel_shape(self._growing.fitted, node, limits_here()):
             return None
         if self._carrier(layer) is torch.float32:
             return None
         state = layer.neuron.start(layer.initial.expand(shape))
-        neurons = Population.of(firing, state, channel_layout, layer.neuron)
+        neurons = Population.of(firing, state, layout_of(shape), layer.neuron)
         summands, bias = [self.summand(received, layer.threshold, node)], channel_offset(layer)
         if layer.offset is not None and bias is None:
             constant = Signal(layer.offset.expand(shape).contiguous(), 1)

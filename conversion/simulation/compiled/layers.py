@@ -18,6 +18,7 @@ from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, A
 from conversion.simulation.compiled.population import Population
 from conversion.simulation.fused.firing import MEANS, MOST_IN_BYTES
 from conversion.simulation.fused.fixed_point import WEIGHT_BYTES, FixedPoint, fixed_point
+from conversion.simulation.fused.fusion import is_depthwise
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,14 @@ class Synapses:
     tiled: bool  # weights are in tiles, for the processor's matrix unit
     largest: int  # most spikes of one neuron in one step, of either sign
     outputs: int  # channels of the layer; beyond them, silent ones fill the last register
+    groups: int  # of channels that do not meet; neighbours are joined until each fills registers
+    whole: bool  # every output reads all inputs: sums can be looked up as well
     geometry: dict[str, int]
 
     def output_shape(self, shape: Sequence[int]) -> list[int]:
-        """Shape [B, C', H', W'] or [B, C'] of the output for an input of this shape."""
+        """Shape [B, C', H', W'], [B, C'] or [B, L, C'] of the output for an input of this shape."""
+        if len(shape) == 3:
+            return [*shape[:2], len(self.fixed.bias)]
         g = self.geometry
         sides = [
             (n + 2 * g[f"pad_{a}"] - g[f"dilation_{a}"] * (g[f"kernel_{a}"] - 1) - 1) // g[f"stride_{a}"] + 1
@@ -57,7 +62,7 @@ def pack(
     most: int = 1,
     least: int = 0,
 ) -> Synapses:
-    """Pack a Conv2d (ungrouped or depthwise, zero padding) or Linear layer.
+    """Pack a Conv2d (with any groups, zero padding) or Linear layer.
 
     Args:
         module: the layer; inputs are a multiple of 4. Outputs are filled up to one of CHANNEL_MULTIPLE.
@@ -68,18 +73,21 @@ def pack(
         least: fewest; negative where spikes are taken back.
     """
     fixed = fixed_point(module, spike_value, threshold, precision, most, least)
+    given, depthwise = getattr(module, "groups", 1), is_depthwise(module)
+    groups = 1 if depthwise else given
+    if groups > 1:
+        fixed, groups = _joined(fixed, groups)
     real = len(fixed.bias)
     fixed = _filled(fixed, -real % CHANNEL_MULTIPLE)
     geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
-        given = getattr(module, name, (default, default))
-        geometry |= {f"{short}_h": given[0], f"{short}_w": given[1]}
+        pair = getattr(module, name, (default, default))
+        geometry |= {f"{short}_h": pair[0], f"{short}_w": pair[1]}
     outputs, digits, tiled = len(fixed.bias), WEIGHT_BYTES[precision], has_tiles()
     lanes = CHANNEL_MULTIPLE if tiled else byte_lanes()
     # Two digits fill the four sums that a matrix unit adds up at once, as do two vectors of one digit.
-    vectors = 2 if outputs % (2 * lanes) == 0 and not (tiled and digits == 2) else 1
+    vectors = 2 if outputs // groups % (2 * lanes) == 0 and not (tiled and digits == 2) else 1
     by_tap = fixed.weights.permute(2, 3, 1, 0)
-    depthwise = getattr(module, "groups", 1) > 1
     if depthwise:
         packed, tiled = by_tap[:, :, 0].contiguous(), False
     elif tiled:
@@ -87,9 +95,28 @@ def pack(
     else:
         packed = _packed(by_tap, digits, vectors, lanes)
     shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
+    largest, whole = max(most, -least), given == 1
     return Synapses(
-        fixed, packed, shift, digits, vectors, depthwise, tiled, max(most, -least), real, geometry
+        fixed, packed, shift, digits, vectors, depthwise, tiled, largest, real, groups, whole, geometry
     )
+
+
+def _joined(fixed: FixedPoint, groups: int) -> tuple[FixedPoint, int]:
+    """The same with neighbouring groups joined, until outputs and inputs of each fill registers.
+
+    Weights [C', C / groups, ...] get more inputs, of no weight. Where no number of groups fits, all are
+    joined.
+    """
+    outputs, inputs = fixed.weights.shape[0] // groups, fixed.weights.shape[1]
+    sizes = (size for size in range(1, groups) if groups % size == 0)
+    fits = (n for n in sizes if outputs * n % CHANNEL_MULTIPLE == 0 and inputs * n % 4 == 0)
+    together = next(fits, groups)
+    apart = fixed.weights.view(groups // together, together, outputs, inputs, *fixed.weights.shape[2:])
+    joined = apart.new_zeros(*apart.shape[:3], together, *apart.shape[3:])
+    for own in range(together):
+        joined[:, own, :, own] = apart[:, own]
+    weights = joined.flatten(3, 4).flatten(0, 2)
+    return replace(fixed, weights=weights.contiguous()), groups // together
 
 
 def _filled(fixed: FixedPoint, more: int) -> FixedPoint:
@@ -153,7 +180,7 @@ def run_layer(
     """Run one layer for a chunk of time.
 
     Args:
-        shape: of the output in one step, [B, C', H', W'] or [B, C'].
+        shape: of the output in one step, [B, C', H', W'], [B, C'] or, of tokens, [B, L, C'].
         steps: T.
         drive: spikes and the packed weights that they reach; None for a layer that only sums.
         summands: what else flows in.
@@ -168,8 +195,8 @@ def run_layer(
     """
     library = kernel()
     assert library is not None
-    images, outputs = shape[0], shape[1]
-    height, width = (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+    images, outputs = shape[0], shape[-1] if len(shape) == 3 else shape[1]
+    height, width = {2: (1, 1), 3: (shape[1], 1), 4: tuple(shape[2:])}[len(shape)]
     keep: list[Tensor] = []  # tensors that the kernel points into
 
     def pointer(tensor: Tensor) -> int:
@@ -193,6 +220,7 @@ def run_layer(
         layer.shift = pointer(synapses.shift)
         layer.digits, layer.vectors = synapses.digits, synapses.vectors
         layer.largest = synapses.largest if layer.is_unsigned else min(synapses.largest, MOST_IN_BYTES)
+        layer.groups = synapses.groups
         layer.depthwise, layer.tiled = int(synapses.depthwise), int(synapses.tiled)
         for name, size in synapses.geometry.items():
             setattr(layer, name, size)
@@ -227,11 +255,15 @@ def run_layer(
     library.run_layer(ctypes.byref(layer), torch.get_num_threads())
     if len(shape) == 2:
         return result.flatten(1), counts.flatten() if counts is not None else None
+    if len(shape) == 3:
+        return result[:, :, 0], counts[:, 0] if counts is not None else None
     return result.permute(0, 3, 1, 2), counts.permute(2, 0, 1) if counts is not None else None
 
 
 def channels_last(value: Tensor) -> Tensor:
-    """[N, C, H, W] or [N, C] as contiguous [N, H, W, C]."""
+    """[N, C, H, W], [N, C] or tokens [N, L, C] as contiguous [N, H, W, C]."""
+    if value.ndim == 3:
+        return value[:, :, None, :].contiguous()
     if value.ndim == 2:
         return value[:, None, None, :].contiguous()
     return value.permute(0, 2, 3, 1).contiguous()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, fx
 
@@ -15,7 +17,7 @@ from conversion.simulation.compiled.native import has_synapses
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, MAX_ADDENDS, MAX_CHANNELS
 from conversion.simulation.compiled.tables import Tables
 from conversion.simulation.fused.firing import carriers_of, range_of
-from conversion.simulation.fused.fusion import Limits, find_fusions, is_spike_driven
+from conversion.simulation.fused.fusion import Fusion, Limits, find_fusions, is_spike_driven, value_of
 
 
 class Prepared:
@@ -29,7 +31,8 @@ class Prepared:
     def __init__(self, fitted: Fitted, precision: Precision) -> None:
         plan, limits = fitted.plan, limits_here()
         self._start_from(fitted, precision)
-        self.fusions = find_fusions(fitted, limits)
+        self.sums = fitted.sums
+        self.fusions = fusions_of(fitted)
         self.absorbed = frozenset(node for fusion in self.fusions.values() for node in fusion.absorbed)
         run_by = {neuron: fusion.absorbed for neuron, fusion in self.fusions.items()}
         self.last_use = last_uses(plan.captured.graph, run_by)
@@ -39,7 +42,8 @@ class Prepared:
                 threshold = fitted.layers[plan.roles[neuron].name].threshold
                 self._pack(fusion.synapses, threshold if inside else torch.ones(1))
         for node in plan.nodes_of(Kind.WEIGHTED):
-            if node not in self.absorbed and is_spike_driven(fitted, limits, node):
+            apart = node not in self.absorbed and node not in self.sums
+            if apart and is_spike_driven(fitted, limits, node):
                 self._pack(node, torch.ones(1))
         self.drivers = frozenset(node.all_input_nodes[0] for node in self.synapses)
 
@@ -47,6 +51,7 @@ class Prepared:
         """What is known before anything is fused or packed."""
         self.fitted = fitted
         self.precision = precision
+        self.values = values_of(fitted)
         self.carriers = carriers_of(fitted.neurons)
         self.least, self.most = range_of(fitted.neurons)
         self.last = last_sources(fitted.plan)
@@ -55,9 +60,23 @@ class Prepared:
 
     def _pack(self, node: fx.Node, threshold: Tensor) -> None:
         module = self.fitted.plan.captured.get_submodule(str(node.target))
-        spike_value = self.fitted.spike_values[node.all_input_nodes[0]]
+        spike_value = self.values[node.all_input_nodes[0]]
         assert spike_value is not None
-        self.synapses[node] = pack(module, spike_value, threshold, self.precision, self.most, self.least)
+        packed = pack(module, spike_value, threshold, self.precision, self.most, self.least)
+        if len(self.fitted.plan.shapes[node]) == 3:
+            packed = replace(packed, whole=False)  # tables have no tokens
+        self.synapses[node] = packed
+
+
+def values_of(fitted: Fitted) -> dict[fx.Node, Tensor | None]:
+    """Value of one spike on every wire, as `value_of` has it."""
+    return {node: value_of(fitted, node) for node in fitted.spike_values}
+
+
+def fusions_of(fitted: Fitted) -> dict[fx.Node, Fusion]:
+    """Neuron layers that run in the kernels; those that need no time steps have nothing to gain there."""
+    found = find_fusions(fitted, limits_here())
+    return {node: fusion for node, fusion in found.items() if node not in fitted.sums}
 
 
 def limits_here() -> Limits:
@@ -68,6 +87,7 @@ def limits_here() -> Limits:
         MAX_CHANNELS,
         MAX_ADDENDS,
         telescopes=True,
-        depthwise=True,
+        grouped=True,
+        tokens=True,
         fills=True,
     )

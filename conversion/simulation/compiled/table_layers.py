@@ -65,7 +65,7 @@ class TableLayers:
     def __init__(self, in_bytes: ByteLayers, images: int, progress: WalkState) -> None:
         self._bytes = in_bytes
         self._prepared = prepared = in_bytes.prepared
-        self._plan, self._spike_values = prepared.fitted.plan, prepared.fitted.spike_values
+        self._plan, self._spike_values = prepared.fitted.plan, prepared.values
         self._coding = self._plan.neuron.coding
         self._progress = progress
         self._lanes = lanes_for(min(_rows(self._plan, images), VECTOR))
@@ -88,7 +88,7 @@ class TableLayers:
         if fusion is not None:
             return self._fused(node, fusion, values, steps)
         if node in self._prepared.synapses:
-            if self._prepared.synapses[node].depthwise:
+            if not self._prepared.synapses[node].whole:
                 return self._bytes.evaluate(node, values, steps)
             source = values[node.all_input_nodes[0]]
             drive = self._drive(node, source)
@@ -141,9 +141,10 @@ class TableLayers:
         name = self._plan.roles[node].name
         layer = self._prepared.fitted.layers[name]
         firing = self._bytes.firing(layer) if fusion.telescoped is None else fusion.telescoped.firing
-        depthwise = fusion.synapses is not None and self._prepared.synapses[fusion.synapses].depthwise
+        whole = fusion.synapses is None or self._prepared.synapses[fusion.synapses].whole
         fits = firing is not None and firing.inside and firing.in_tables and not layer.capped
-        if firing is None or not fits or depthwise:  # one filter a channel has no sums to look up
+        whole = whole and len(self._plan.shapes[node]) != 3
+        if firing is None or not fits or not whole:  # groups of few channels have few sums to look up
             return self._bytes.fused(node, fusion, values, steps)
         summands = [
             self._lane_summand(addend, values[addend], layer.threshold, node) for addend in fusion.addends

@@ -46,7 +46,7 @@ class PyTorch(Backend):
         self, prepared: Fitted, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally, frugal: bool
     ) -> list[Running]:
         """A walk for each part."""
-        return [walk(prepared, part, tally) for part in parts]
+        return [walk(prepared, part, tally, on_sums=True) for part in parts]
 
     def fitting(self, fitted: Fitted, images: Tensor, progress: WalkState) -> FittingRunner:
         """In PyTorch's operations."""
@@ -57,13 +57,14 @@ class PyTorch(Backend):
         return footprint(fitted, values, {})
 
 
-def walk(fitted: Fitted, images: Tensor, tally: SpikeTally | None = None) -> Walk:
+def walk(fitted: Fitted, images: Tensor, tally: SpikeTally | None = None, on_sums: bool = False) -> Walk:
     """One batch of images on its way through PyTorch's operations.
 
     Args:
         fitted: what runs.
         images: analog input [B, ...].
         tally: counts spikes; None where they are not needed.
+        on_sums: run on sums what counts only by its sum over the window.
     """
     progress = WalkState()
-    return Walk(fitted.plan, TorchLayers(fitted, images, progress, tally), progress)
+    return Walk(fitted.plan, TorchLayers(fitted, images, progress, tally, on_sums), progress)

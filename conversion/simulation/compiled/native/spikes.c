@@ -26,7 +26,8 @@ typedef struct {
     int64_t steps, images, height, width, channels, is_signed, largest; /* is_signed: some spikes are
         negative; largest: most of one neuron in one step, of either sign */
     int64_t is_unsigned; /* spikes are bytes without a sign */
-    /* [blocks, kernel_h * kernel_w * channels / 4, digits, vectors, LANES, 4], scale and bias [outputs] */
+    int64_t groups; /* outputs and channels are cut into as many groups, which do not meet */
+    /* [blocks, kernel_h * kernel_w * channels of a group / 4, digits, vectors, LANES, 4], scale and bias [outputs] */
     const int8_t *weights;
     const float *scale, *bias;
     int64_t bias_step;    /* elements from the bias of one time step to that of the next; 0: the same in all */
@@ -65,16 +66,17 @@ INLINE void synapses(
     vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t block, int64_t y, int64_t x,
     const int digits, const int vectors, const int is_signed) {
     static const int8_t silence[8192] = {0};
-    const int64_t row_bytes = l->channels * digits * vectors * LANES;
+    const int64_t inputs = l->channels / l->groups, row_bytes = inputs * digits * vectors * LANES;
     const int8_t *weights = l->weights + block * l->kernel_h * l->kernel_w * row_bytes;
     const int64_t channel = block * LANES * vectors;
+    image += channel / (l->outputs / l->groups) * inputs;
     ivec sums[TILE][3][2], shift[2] = {all_whole(0), all_whole(0)};
     for (int i = 0; i < TILE; i++)
         for (int p = 0; p < digits; p++)
             for (int k = 0; k < vectors; k++) sums[i][p][k] = all_whole(0);
     const int64_t left = x * l->stride_w - l->pad_w, apart = l->stride_w * l->channels;
     const int64_t right = left + (TILE - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w;
-    const int contiguous = left >= 0 && right < l->width && l->dilation_w == 1;
+    const int contiguous = left >= 0 && right < l->width && l->dilation_w == 1 && l->groups == 1;
     for (int64_t ky = 0; ky < l->kernel_h; ky++) {
         const int64_t row = y * l->stride_h - l->pad_h + ky * l->dilation_h;
         if (row < 0 || row >= l->height) continue;
@@ -93,7 +95,7 @@ INLINE void synapses(
                 const int64_t column = left + i * l->stride_w + kx * l->dilation_w;
                 pixels[i] = column >= 0 && column < l->width ? line + column * l->channels : silence;
             }
-            multiply(sums, pixels, taps + kx * row_bytes, l->channels, digits, vectors, is_signed, l->largest);
+            multiply(sums, pixels, taps + kx * row_bytes, inputs, digits, vectors, is_signed, l->largest);
         }
     }
     for (int i = 0; i < TILE; i++)

@@ -48,7 +48,8 @@ class LayerJob(ctypes.Structure):
 
     _fields_ = (
         *_pointers("spikes"),
-        *_numbers("steps", "images", "height", "width", "channels", "is_signed", "largest", "is_unsigned"),
+        *_numbers("steps", "images", "height", "width", "channels", "is_signed", "largest"),
+        *_numbers("is_unsigned", "groups"),
         *_pointers("weights", "scale", "bias"),
         *_numbers("bias_step"),
         *_pointers("shift"),

@@ -222,6 +222,12 @@ LAYERS = [
     nn.Conv2d(16, 16, 3, padding=1, groups=16),
     nn.Conv2d(32, 32, 5, stride=2, padding=4, dilation=2, groups=32, bias=False),
     nn.Conv2d(48, 48, (1, 3), stride=(1, 3), padding=(0, 3), groups=48),
+    nn.Conv2d(32, 48, 3, padding=1, groups=2),
+    nn.Conv2d(128, 128, 3, stride=2, padding=1, groups=2, bias=False),
+    nn.Conv2d(48, 96, 1, groups=3),
+    nn.Conv2d(24, 24, 3, stride=2, padding=1, groups=3),
+    nn.Conv2d(64, 32, (3, 5), padding=(2, 1), dilation=(2, 1), groups=16),
+    nn.Conv2d(16, 32, 3, padding=2, dilation=2, groups=16),
 ]
 
 
