@@ -70,7 +70,7 @@ class RateMatching(Correction):
     cautions: int = 6
     rounds: int = 2
     images: int = 256
-    samples: int = 4096
+    samples: int = 8192
     iterations: int = 0
     batch: int = 32
     learning_rate: float = 3e-4
