@@ -84,8 +84,13 @@ class SpikeTally:
 
     def add_steps(self, name: str, spikes: Tensor) -> None:
         """Add what one layer sends in T steps [T, B, C, ...]; a negative spike counts as one, too."""
-        by_frame = spikes.abs().unflatten(1, (-1, self.frames(name)))
-        self.add(name, by_frame.sum((0, 1)).flatten(0, 1))
+        self.add_events(name, spikes.abs())
+
+    def add_events(self, name: str, events: Tensor) -> None:
+        """The same where nothing is negative."""
+        if name in self._groups:
+            by_frame = events.unflatten(1, (-1, self.frames(name)))
+            self.add(name, by_frame.sum((0, 1)).flatten(0, 1))
 
     def add(self, name: str, counts: Tensor) -> None:
         """Add spikes of one layer, summed over time and images: [C, ...], or [F * C, ...] of F frames."""

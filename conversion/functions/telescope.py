@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from conversion.signals.memory import room_for
 from conversion.signals.signals import (
     Signal,
     fold,
@@ -163,7 +164,7 @@ def _running(timed: Tensor, before: Tensor | None) -> Tensor:
             total = total + one
             totals.append(total)
         return torch.stack(totals)
-    sums = torch.empty_like(timed, memory_format=torch.contiguous_format)
+    sums = room_for(timed, len(timed))
     for step, one in enumerate(timed):
         total = torch.add(total, one, out=sums[step])
     return sums

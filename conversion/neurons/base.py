@@ -21,6 +21,7 @@ from torch import Tensor
 
 from conversion.parts import Part
 from conversion.signals.coding import RATE, Coding
+from conversion.signals.memory import room_for
 
 State = dict[str, Tensor]
 # What one spike can be: 0 or 1; 0 to gamma; with a sign; the index of a level; a time-dependent power
@@ -175,7 +176,7 @@ class Neuron(Part):
         Returns:
             Spikes [T, B, ...] and the state after the last step; `state` itself is left as it was.
         """
-        spikes = torch.empty((steps, *current.shape[1:]), dtype=current.dtype, device=current.device)
+        spikes = room_for(current, steps)
         constant = current.shape[0] == 1
         for t in range(steps):
             spikes[t], state = self.step(current[0 if constant else t], state)
@@ -213,6 +214,20 @@ class Neuron(Part):
 def by_channel(values: tuple[float, ...], ndim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """One number for each channel as [1, C, 1, ...]."""
     return torch.tensor(values, dtype=dtype, device=device).view(1, -1, *[1] * (ndim - 2))
+
+
+def burst_scan(current: Tensor, steps: int, state: State, gamma: int) -> tuple[Tensor, State]:
+    """`Neuron.scan` of neurons with v += x;  s = clamp(floor(v), 0, gamma);  v -= s, written in place."""
+    spikes, constant = room_for(current, steps), current.shape[0] == 1
+    v = torch.empty_like(current[0]).copy_(state["v"])
+    for t in range(steps):
+        v += current[0 if constant else t]
+        if gamma == 1:
+            torch.ge(v, 1, out=spikes[t])
+        else:
+            torch.floor(v, out=spikes[t]).clamp_(0, gamma)
+        v -= spikes[t]
+    return spikes, {"v": v}
 
 
 def fire(v: Tensor, gamma: int) -> Tensor:

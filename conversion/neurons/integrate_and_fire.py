@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.neurons.base import Alphabet, Neuron, State, burst_scan, fire
 from conversion.parts import check, register, searched
 
 
@@ -41,6 +41,14 @@ class IntegrateAndFire(Neuron):
         v = state["v"] + current
         spikes = fire(v, 1)
         return spikes, {"v": v - spikes}
+
+    def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """The steps, in place; see `Neuron.scan`."""
+        return burst_scan(current, steps, state, 1)
+
+    def events(self, spikes: Tensor) -> Tensor:
+        """Spikes; none is negative."""
+        return spikes
 
 
 @register
@@ -82,3 +90,11 @@ class Burst(Neuron):
         v = state["v"] + current
         spikes = fire(v, self.gamma)
         return spikes, {"v": v - spikes}
+
+    def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """The steps, in place; see `Neuron.scan`."""
+        return burst_scan(current, steps, state, self.gamma)
+
+    def events(self, spikes: Tensor) -> Tensor:
+        """Spikes, one by one; none is negative."""
+        return spikes

@@ -17,6 +17,7 @@ from conversion.functions.telescope import Telescope
 from conversion.graph.operations import Kind
 from conversion.neurons import Neuron, State
 from conversion.plan.plan import Plan
+from conversion.signals.memory import room_for
 from conversion.signals.signals import Signal, Total, map_structure
 
 # (neuron, current, steps, state) -> (spikes, state, factor), as `Initial.before`.
@@ -149,5 +150,5 @@ class Walk:
 
 def _rest(neuron: Neuron, current: Tensor, steps: int, state: State) -> tuple[Tensor, State, None]:
     """A step in which no layer sends anything."""
-    silence = current.new_zeros((steps, *current.shape[1:]))
+    silence = room_for(current, steps).zero_()
     return silence, neuron.at_rest(current[0], state), None

@@ -331,7 +331,7 @@ class ByteLayers:
         timed = values.counts.float().unflatten(0, (values.steps, -1))  # exact: integers
         pooled = self.reference.pool_over_time(node, pool, timed)
         self._progress.ran[name] = PYTORCH
-        self.reference.count(name, pooled)
+        self.reference.count(name, pooled.abs())
         return Spikes(pooled.flatten(0, 1).to(values.counts.dtype), values.steps, spike_value, self._signed)
 
 

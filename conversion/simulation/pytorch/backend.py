@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from conversion.costs.tally import SpikeTally
@@ -45,7 +46,9 @@ class PyTorch(Backend):
     def start(
         self, prepared: Fitted, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally, frugal: bool
     ) -> list[Running]:
-        """A walk for each part."""
+        """A walk for each part; on a CPU channels are last in memory, where convolutions are fastest."""
+        if parts and parts[0].ndim == 4 and parts[0].device.type == "cpu":
+            parts = [part.contiguous(memory_format=torch.channels_last) for part in parts]
         return [walk(prepared, part, tally, on_sums=True) for part in parts]
 
     def fitting(self, fitted: Fitted, images: Tensor, progress: WalkState) -> FittingRunner:

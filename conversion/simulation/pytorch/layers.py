@@ -236,7 +236,7 @@ class TorchLayers:
         if spike_value is None or self._coding is not RATE or not self._plan.neuron.integral:
             self.count(name, (sent != 0).to(sent.dtype))
         else:
-            self.count(name, (sent / spike_value).round())
+            self.count(name, (sent / spike_value).round().abs())
 
     def _unpool(self, node: fx.Node, name: str, args: Any) -> Signal:
         """Values where the running maximum of another signal is: U_t - U_{t-1} with U_t of sums up to t.
@@ -291,9 +291,9 @@ class TorchLayers:
         return self._pools[node]
 
     def count(self, name: str, spikes: Tensor) -> None:
-        """Count spikes [T, B, C, ...] of one layer; a negative one counts as a positive one."""
+        """Count events [T, B, C, ...] of one layer, which are not negative."""
         if self._tally is not None:
-            self._tally.add_steps(name, spikes)
+            self._tally.add_events(name, spikes)
 
 
 def _sum(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
