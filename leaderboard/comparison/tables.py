@@ -46,6 +46,14 @@ def render_pair(pair: Pair, console: Console) -> None:
     console.print(Text(verdict(pair)))
 
 
+def render_others(pairs: Sequence[Pair], console: Console) -> None:
+    """Print two recipes on further boards: one sentence each, on all read-outs."""
+    console.print()
+    console.print("Both stand on other boards too:")
+    for pair in pairs:
+        console.print(Text(f"{wording.plain(pair.title)}: {verdicts_over_time(pair)}"))
+
+
 def render_folders(
     pairs: Sequence[Pair], only_first: Sequence[str], only_second: Sequence[str], console: Console
 ) -> None:

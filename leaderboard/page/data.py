@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from leaderboard.costs.order import MATCHED, models_of
 from leaderboard.costs.precision import charged_bits, measured_bits
-from leaderboard.page.details import Attached, Data, details_of, packed, rounded
+from leaderboard.page.details import Attached, Data, details_of, in_percent, packed, rounded
 from leaderboard.page.marks import marks_of
 from leaderboard.page.shapes import SHAPES, PagePoint, PageStanding
 from leaderboard.page.stages import Stage, key_of
@@ -98,14 +98,14 @@ def _board(
     stages.append(Stage.of(board, orders, None))
     ratios = {each.label: str(each) for each in parity_ratios(board)}
     ties = ties_of(board)
-    among = any(row.origin != "own" for row in board.rows)
+    among = {row.origin for row in board.rows} not in ({"own"}, {"reference"})
     rows = []
     for row in board.rows:
         block, place = divmod(len(details), ROWS_A_BLOCK)
         details.append(details_of(row, attached) | {"ties": ties[row.label]})
         rows.append(
             _row(row, [stage.standing(row, models) for stage in stages], models)
-            | marks_of(row, attached.reproductions, among_references=among)
+            | marks_of(row, attached.reproductions, says_origin=among)
             | {"details": {"block": block, "place": place}, "parityRatio": ratios.get(row.label)}
         )
     return {
@@ -116,7 +116,7 @@ def _board(
         "note": board.note,
         "metric": wording.metric_name(board.metric),
         "heading": wording.heading(board, in_full=True),
-        "ann": None if board.ann_metric is None else rounded(100 * board.ann_metric, 6),
+        "ann": in_percent(board.ann_metric),
         "annEnergy": {model: _micro(board.ann_energy_pj.get(model)) for model in models},
         "limits": limits,
         "winners": [stage.winners for stage in stages],
@@ -137,8 +137,8 @@ def _row(row: Row, standings: Sequence[PageStanding | None], models: Sequence[st
         "spikes": wording.spikes(row),
         "seeds": len(row.records),
         "weightBits": measured_bits(row),
-        "std": None if row.metric_std is None else rounded(100 * row.metric_std),
-        "ann": rounded(100 * row.ann_metric, 6),
+        "std": in_percent(row.metric_std),
+        "ann": in_percent(row.ann_metric),
         "ownAnn": row.own_ann,
         "curve": [_point(row, point, models, bounded=cheap or point is last).listed() for point in row.curve],
         "at": [None if standing is None else standing.listed() for standing in standings],
@@ -152,17 +152,17 @@ def _point(row: Row, point: PooledPoint, models: Sequence[str], *, bounded: bool
     gap = snn_minus_ann(row.records, point.t) if bounded else None
     return PagePoint(
         t=point.t,
-        t_total=rounded(point.t_total),
-        averaged=rounded(point.averaged),
-        metric=rounded(100 * point.metric, 6),
-        low=None if interval is None else rounded(100 * interval.low, 6),
-        high=None if interval is None else rounded(100 * interval.high, 6),
-        gap=rounded(100 * (point.metric - row.ann_metric), 6),
-        gap_low=None if gap is None else rounded(100 * gap.low, 6),
-        gap_high=None if gap is None else rounded(100 * gap.high, 6),
+        t_total=rounded(point.t_total, 4, wording.time_steps),
+        averaged=rounded(point.averaged, 4, wording.time_steps),
+        metric=in_percent(point.metric),
+        low=None if interval is None else in_percent(interval.low),
+        high=None if interval is None else in_percent(interval.high),
+        gap=in_percent(point.metric - row.ann_metric),
+        gap_low=None if gap is None else in_percent(gap.low),
+        gap_high=None if gap is None else in_percent(gap.high),
         kl=rounded(point.kl),
         synops=rounded(point.synops),
-        rate=rounded(point.rate),
+        rate=rounded(point.rate, 4, wording.rate),
         energy=[_micro(point.energy_pj.get(model)) for model in models],
     )
 
@@ -177,7 +177,7 @@ def _energy_of_layers(row: Row, models: Sequence[str]) -> Data | None:
     if not names:
         return None
     return {
-        "t": rounded(point.t_total),
+        "t": rounded(point.t_total, 4, wording.time_steps),
         "parity": reached is not None,
         "names": [wording.plain(name) for name in names],
         "energy": {model: [_micro(found.get(name, 0.0)) for name in names] for model, found in known.items()},
@@ -193,9 +193,9 @@ def _published(each: Comparison) -> Data:
         "t": published_steps(curve, each.t),
         "metric": each.metric,
         "ann": curve.ann,
-        "gap": rounded(curve.gap(each.t)),
-        "here": None if each.measured is None else rounded(100 * each.measured.metric, 6),
-        "gapHere": rounded(each.measured_gap),
+        "gap": rounded(curve.gap(each.t), 4, wording.points),
+        "here": None if each.measured is None else in_percent(each.measured.metric),
+        "gapHere": rounded(each.measured_gap, 4, wording.points),
         "evidence": curve.evidence,
         "paper": curve.paper,
         "source": "; ".join(filter(None, [curve.source, curve.note])),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from leaderboard.store.diagnoses import CellDiagnosis, Diagnoses
 from leaderboard.store.pictures import Picture, Pictures
 
 Data = dict[str, Any]
+EXACT = 17  # significant digits that tell any two numbers apart
+_DECIMALS = ("{:.2f}".format, "{:.1f}".format)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def details_of(row: Row, attached: Attached) -> Data:
 def _run(record: Record) -> Data:
     origin = record.provenance.model_dump(exclude={"conversion"})
     readings = [
-        PageReading(t=point.t, metric=rounded(100 * point.metrics[record.metric], 6))
+        PageReading(t=point.t, metric=in_percent(point.metrics[record.metric]))
         for point in sorted(record.curve, key=lambda point: point.t)
     ]
     return {
@@ -133,9 +136,23 @@ def _percentage(share: float | None) -> float | None:
     return None if share is None else rounded(100 * share, 3)
 
 
-def rounded(value: float | None, digits: int = 4) -> float | None:
-    """Significant digits, so that the page carries no more than it shows."""
+def rounded(value: float | None, digits: int = 4, *written: Callable[[float], str]) -> float | None:
+    """Significant digits, so that the page carries no more than it shows.
+
+    Args:
+        value: a figure.
+        digits: how many suffice, unless the figure would be written otherwise than the exact one.
+        written: the ways in which figures of this kind are written: 92.43499 has 6 digits 92.4350, which
+            would be written 92.44 where the terminal says 92.43.
+    """
     if value is None:
         return None
     short = float(f"{value:.{digits}g}")
+    if digits < EXACT and any(write(short) != write(value) for write in written):
+        return rounded(value, digits + 1, *written)
     return int(short) if short.is_integer() and abs(short) < 1e15 else short
+
+
+def in_percent(fraction: float | None) -> float | None:
+    """A fraction in percent, for two decimals, or one in intervals."""
+    return None if fraction is None else rounded(100 * fraction, 6, *_DECIMALS)

@@ -9,14 +9,14 @@ from leaderboard.ranking.rows import Row
 from leaderboard.reference.agreement import Reproductions
 
 
-def marks_of(row: Row, reproductions: Reproductions, *, among_references: bool = False) -> dict[str, Any]:
-    """Plain data of a row's marks; `among_references`: on a board that others measured, too."""
+def marks_of(row: Row, reproductions: Reproductions, *, says_origin: bool = False) -> dict[str, Any]:
+    """Plain data of a row's marks; `says_origin`: on a board whose rows are of several origins."""
     again = [reproductions[r.cell_id].verdict for r in row.records if r.cell_id in reproductions]
     return {
         "untouched": row.records[0].method.ann_untouched,
         "verdict": row.verdict,
         "origin": row.origin,
-        "amongReferences": among_references,
+        "saysOrigin": says_origin,
         "division": row.division,
         "simulatedBy": row.backends,
         "convertSeconds": rounded(row.seconds_to_convert, 3),

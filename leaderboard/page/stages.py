@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from leaderboard.page.details import rounded
+from leaderboard.page.details import in_percent, rounded
 from leaderboard.page.shapes import PageStanding
+from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board, longest_of, ordered_by
 from leaderboard.ranking.orders import Order, area_of
 from leaderboard.ranking.parity_intervals import Bounds
@@ -48,13 +49,15 @@ class Stage:
             t=stage.curve[-1].t if stage.until is None else stage.until,
             ranks=[rank for rank, _ in places],
             tied=[tied for _, tied in places],
-            area=rounded(100 * area_of(stage, self.limit), 6),
-            steps_one=rounded(stage.steps_within_1_point),
-            steps_one_bounds=None if one is None else _bounds(one.steps),
-            steps_half=rounded(stage.steps_within_half_point),
-            steps_half_bounds=None if half is None else _bounds(half.steps),
-            energy=[rounded(stage.energy_at_parity.get(model), 3) for model in models],
-            energy_bounds=[_bounds(energies[model]) if model in energies else None for model in models],
+            area=in_percent(area_of(stage, self.limit)),
+            steps_one=rounded(stage.steps_within_1_point, 4, wording.time_steps),
+            steps_one_bounds=None if one is None else _bounds(one.steps, wording.time_steps),
+            steps_half=rounded(stage.steps_within_half_point, 4, wording.time_steps),
+            steps_half_bounds=None if half is None else _bounds(half.steps, wording.time_steps),
+            energy=[rounded(stage.energy_at_parity.get(model), 3, wording.times) for model in models],
+            energy_bounds=[
+                _bounds(energies[model], wording.times) if model in energies else None for model in models
+            ],
         )
 
 
@@ -63,5 +66,5 @@ def key_of(row: Row) -> str:
     return row.records[0].cell_id
 
 
-def _bounds(bounds: Bounds) -> list[float | None]:
-    return [rounded(bounds.low, 3), rounded(bounds.high, 3)]
+def _bounds(bounds: Bounds, write: Callable[[float], str]) -> list[float | None]:
+    return [rounded(bounds.low, 3, write), rounded(bounds.high, 3, write)]

@@ -1,4 +1,5 @@
 // The controls, and what follows from a change of them.
+import { drawBoards } from "./boards.mjs";
 import { closeCell, openCell, showCell } from "./cell.mjs";
 import { data, groups, take, unique } from "./data.mjs";
 import { choices, find, make } from "./dom.mjs";
@@ -83,6 +84,7 @@ function draw() {
   hideHint();
   paint();
   fillControls();
+  drawBoards(actions);
   drawRanking(actions);
   cancelAnimationFrame(scheduled);
   if (plotly)

@@ -56,7 +56,7 @@ export function marksOf(row, all = false) {
     );
   if (row.division === "open")
     found.push(mark(["open", "Open division: trained anew, or trained for the conversion."], "note"));
-  if (all || row.amongReferences) {
+  if (all || row.saysOrigin) {
     found.push(
       mark(ORIGINS[row.origin], row.origin === "claimed" ? "warn" : row.origin === "own" ? "good" : "note"),
     );

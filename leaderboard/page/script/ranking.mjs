@@ -113,7 +113,8 @@ function boardSection(board, looks, actions) {
   const all = columns(board);
   const sorted = sorter(all, state.sort);
   const within = state.t ? `at no more than ${state.t} time steps` : "at the last read-out";
-  const caption = `Ranking ${within}, by ${BY[state.by]}`;
+  const measured = board.rows.every(({ origin }) => origin === "reference") ? " · reference records" : "";
+  const caption = `Ranking ${within}, by ${BY[state.by]}${measured}`;
   const sentences = Object.entries(winnersOf(board))
     .filter(([group]) => shown.some((f) => f.row.group === group))
     .map(([, sentence]) => make("li", null, sentence));

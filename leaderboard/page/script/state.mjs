@@ -89,19 +89,30 @@ export function takeQuery(search) {
   settle();
 }
 
-// The same part for what is chosen now.
-export function queryText() {
+// Every board by its names, with how many rows it has; boards that differ by a note alone count as one.
+export function boardNames() {
+  const found = new Map();
+  for (const { task, dataset, network, rows } of data.boards) {
+    const key = JSON.stringify([task, dataset, network]);
+    const before = found.get(key)?.rows ?? 0;
+    found.set(key, { task, dataset, network, rows: before + rows.length });
+  }
+  return [...found.values()];
+}
+
+// The same part for a choice: what is chosen now, unless told otherwise.
+export function queryText(chosen = state) {
   const query = new URLSearchParams();
   const start = opening();
   const list = (name, values) => {
     for (const value of values.length ? values : [""]) query.append(name, value);
   };
   for (const name of NAMES) {
-    if (state[name] !== start[name]) query.set(name, state[name]);
+    if (chosen[name] !== start[name]) query.set(name, chosen[name]);
   }
-  if (state.groups.length < groups().length) list("group", state.groups);
-  if (state.show) list("show", state.show);
-  if (state.near) query.set("near", "1");
+  if (chosen.groups.length < groups().length) list("group", chosen.groups);
+  if (chosen.show) list("show", chosen.show);
+  if (chosen.near) query.set("near", "1");
   return query.toString();
 }
 

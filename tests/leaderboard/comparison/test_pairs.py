@@ -5,7 +5,13 @@ import pytest
 from rich.console import Console
 
 from leaderboard.comparison.pairs import compare_folders, compare_recipes
-from leaderboard.comparison.tables import render_folders, render_pair, verdict, verdicts_over_time
+from leaderboard.comparison.tables import (
+    render_folders,
+    render_others,
+    render_pair,
+    verdict,
+    verdicts_over_time,
+)
 from leaderboard.ranking.boards import rank
 from leaderboard.records.record import Record
 from leaderboard.statistics.figures import snn_minus_snn
@@ -89,6 +95,17 @@ def test_a_preset_may_stand_for_its_only_row(make: Make) -> None:
     records.append(make(label="burst gamma=4", method_name="burst"))
     with pytest.raises(ValueError, match=r"no recipe 'burst'; there are: b, burst gamma=3, burst gamma=4"):
         compare_recipes(rank(records), "burst", "b")
+
+
+def test_further_boards_have_a_sentence_each(make: Make) -> None:
+    boards = rank(
+        make({1: 0.5, 4: 0.9 if label == "a" else 0.7}, label=label, network=network)
+        for network in ("one", "two")
+        for label in ("a", "b")
+    )
+    text = printed(lambda console: render_others(compare_recipes(boards, "a", "b"), console))
+    assert "digits · one (classification): a tie at t = 1; a is better at t = 4." in text
+    assert "digits · two (classification): " in text
 
 
 def test_folders_are_compared_row_by_row(make: Make) -> None:

@@ -1,6 +1,7 @@
 import base64
 import gzip
 import json
+import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from leaderboard.page.data import ROWS_A_BLOCK, page_data
+from leaderboard.page.details import in_percent, rounded
 from leaderboard.page.shapes import SHAPES
+from leaderboard.ranking import wording
 from leaderboard.ranking.boards import rank
 from leaderboard.records.record import Record
 from leaderboard.scores.proportions import decode_outcomes
@@ -162,3 +165,20 @@ def test_rows_say_whether_the_network_was_left_as_it_is(make: Make) -> None:
     records = [make(label="free"), make(label="trained", group="retrained", checkpoint="d" * 64)]
     rows = page_data(rank(records))[0]["boards"][0]["rows"]
     assert {row["label"]: row["untouched"] for row in rows} == {"free": True, "trained": False}
+
+
+def test_figures_are_written_as_in_the_terminal() -> None:
+    """Digits are left out only where the shorter figure is written alike: 391 / 423 is 92.43 %, not 92.44."""
+    assert in_percent(391 / 423) == 92.43499
+    drawn = random.Random(0)
+    for _ in range(2000):
+        images = drawn.randrange(1, 20_000)
+        fraction = drawn.randrange(images + 1) / images
+        assert f"{in_percent(fraction):.2f}" == wording.percent(fraction)
+        value = 10 ** drawn.uniform(-6, 6)
+        for digits, write in ((4, wording.rate), (3, wording.times), (4, wording.time_steps)):
+            found = rounded(value, digits, write)
+            assert found is not None
+            assert write(found) == write(value)
+    assert rounded(0.123456, 3, wording.times) == 0.123
+    assert rounded(1e6 / 3, 3, wording.times) == 333333

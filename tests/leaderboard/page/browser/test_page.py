@@ -79,6 +79,20 @@ def test_task_data_set_and_network_depend_on_each_other(visit: Any, hostile: str
     assert len(visit.labels) == 5  # falls back to what there is
 
 
+def test_boards_are_links(visit: Any, hostile: str) -> None:
+    tab = visit.open("?by=accuracy")
+    links = tab.locator("#boards a")
+    assert links.count() == 4
+    assert tab.locator("#boards [aria-current]").count() == 1
+    links.filter(has_text=hostile).click()
+    assert visit.labels == ["far"]
+    assert tab.locator("#dataset").input_value() == hostile
+    assert tab.locator("#by").input_value() == "accuracy"
+    assert tab.locator("#boards a[aria-current]").evaluate("link => link === document.activeElement")
+    address = tab.url
+    assert tab.locator("#boards a[aria-current]").evaluate("link => link.href") == address
+
+
 def test_a_limit_of_time_steps_ranks_anew(visit: Any, hostile: str) -> None:
     tab = visit.open()
     tab.select_option("#t", "1")

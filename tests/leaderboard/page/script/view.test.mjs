@@ -8,8 +8,14 @@ import {
   sorter,
   stepBounds,
 } from "../../../../leaderboard/page/script/columns.mjs";
-import { curveOf, located, named, take } from "../../../../leaderboard/page/script/data.mjs";
-import { opening, queryText, state, takeQuery } from "../../../../leaderboard/page/script/state.mjs";
+import { curveOf, data, located, named, take } from "../../../../leaderboard/page/script/data.mjs";
+import {
+  boardNames,
+  opening,
+  queryText,
+  state,
+  takeQuery,
+} from "../../../../leaderboard/page/script/state.mjs";
 import {
   boardsShown,
   drawn,
@@ -119,6 +125,25 @@ test("lists are named by what the data says, and a list of another length is no 
 test("it opens on the board with the most rows, and the address is empty", () => {
   assert.deepEqual(labels(), ["slow", "fast", "own", "ptq", "ptq8"]);
   assert.equal(queryText(), "");
+});
+
+test("every board is named once, and its address leads to it with what else is chosen", () => {
+  data.boards.push({ ...data.boards[0], note: "of another version", rows: data.boards[0].rows.slice(0, 1) });
+  const names = boardNames();
+  assert.deepEqual(
+    names.map(({ dataset, network, rows }) => [dataset, network, rows]),
+    [
+      ["one", "a", 6],
+      ["one", "b", 1],
+      ["two", "a", 1],
+    ],
+  );
+  Object.assign(state, { by: "energy", theme: "dark" });
+  const query = queryText({ ...state, ...names[2], rows: undefined });
+  assert.equal(state.dataset, "one");
+  takeQuery(query);
+  assert.deepEqual(labels(), ["far"]);
+  assert.deepEqual([state.by, state.theme], ["energy", "dark"]);
 });
 
 test("an address gives back the choice that it was made from", () => {
