@@ -193,6 +193,38 @@ def test_outputs_that_are_not_finite_name_the_weights(kind: str, found: str, rec
         convert(ends_badly(kind), recipe, torch.ones(4, 3))
 
 
+class Sliced(nn.Module):
+    """Layers of no weights: nothing of a layer is read, or nothing comes out."""
+
+    def __init__(self, kept: int, classes: int, late: bool = True) -> None:
+        super().__init__()
+        self.conv, self.kept, self.late = nn.Conv2d(3, 4, 1), kept, late
+        self.linear = nn.Linear(kept * 16, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = torch.relu(x)[:, : self.kept] if self.late else torch.relu(x[:, : self.kept])
+        return self.linear(x.flatten(1))
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element", "ignore:these layers answer the same")
+@pytest.mark.parametrize(("kept", "classes"), [(0, 5), (4, 0), (0, 0)])
+@pytest.mark.parametrize("recipe", ["ptq", "opi", "burst", "ltb", "spikemark-binary"])
+def test_layers_without_weights_answer_with_their_biases(recipe: str, kept: int, classes: int) -> None:
+    torch.manual_seed(0)
+    network, images = Sliced(kept, classes).eval(), torch.rand(3, 3, 4, 4)
+    with torch.no_grad():
+        expected = network(images)
+    for readout in convert(network, recipe, images).simulate(images, (1, 4)):
+        torch.testing.assert_close(readout.output, expected)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_a_layer_without_neurons_is_named() -> None:
+    with pytest.raises(CalibrationError, match=r"layer 'relu': it has no neurons, .* shape \[3, 0, 4, 4\]"):
+        convert(Sliced(0, 5, late=False).eval(), "opi", torch.rand(3, 3, 4, 4))
+
+
 class Alias(nn.Module):
     """Changes a value in place through a view, which the graph does not show."""
 

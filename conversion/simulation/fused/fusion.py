@@ -120,6 +120,8 @@ def is_spike_driven(fitted: Fitted, limits: Limits, node: fx.Node) -> bool:
     if not suits or not fits or len(plan.shapes[node]) not in (2, 3, 4) or not isinstance(source, fx.Node):
         return False
     channels = module.weight.shape[1] * getattr(module, "groups", 1)
+    if not module.weight.numel():  # no kernel is made for layers without a single weight
+        return False
     return value_of(fitted, source) is not None and channels % 4 == 0 and channels <= limits.most_inputs
 
 
