@@ -70,7 +70,7 @@ class TrainerSpec(Strict):
 class TrackingSpec(Strict):
     """Weights & Biases: one run a cell, grouped by matrix."""
 
-    wandb: Literal["off", "offline", "online"] = "offline"
+    wandb: Literal["off", "offline", "online"] = "off"
     project: str = "spikemark"
 
 

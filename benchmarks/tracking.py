@@ -1,8 +1,8 @@
 """Weights & Biases as a mirror of the records: one run a cell, grouped by matrix.
 
-Offline unless the matrix says otherwise; `spikemark sync` uploads later. Where W&B does not answer, online
-runs are kept offline, too, and with WANDB_MODE=disabled in the environment there are none. In the W&B
-interface a group is a matrix, a job type a recipe, and tags name the data set, network and fairness group.
+Only where the matrix or `--tracking` asks for it. `spikemark sync` uploads offline runs later. Where W&B does
+not answer, online runs are kept offline, too, and with WANDB_MODE=disabled in the environment there are none.
+In the W&B interface a group is a matrix, a job type a recipe, and tags name the data set, network and group.
 wandb is slow to import, so it is imported only when a matrix asks for tracking. Tracking never fails a cell:
 an error is logged once, and the rest of this cell is not tracked.
 """

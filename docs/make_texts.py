@@ -81,7 +81,7 @@ def first_board(boards: list[Board]) -> str:
 
 
 def other_boards(boards: list[Board]) -> str:
-    """Every board but that of `first_board` in one line, with the leaders of its groups; empty without others."""
+    """Every board but that of `first_board` in one line, with the leaders of its groups; else nothing."""
     first = max(boards, key=lambda each: len(each.rows), default=None)
     others = [board for board in boards if board is not first]
     if not others:

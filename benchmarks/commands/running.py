@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--tracking",
     type=click.Choice(["off", "offline", "online"]),
-    help="Weights & Biases mode; overrides the matrix.",
+    help="Weights & Biases: one run a cell; overrides the matrix.  [default: what the matrix says, else off]",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Show the cells, their cost and the disk they need; run nothing."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from types import TracebackType
 
 from rich.console import Console
@@ -17,7 +18,6 @@ from benchmarks.cells import Cell
 from benchmarks.coordination.claims import Claims, Holding
 from benchmarks.execution.costs import Seconds
 from benchmarks.execution.jobs import Job
-from benchmarks.execution.times import in_words
 from benchmarks.output import printable
 
 LOOK = 0.5  # seconds between two looks at the claims
@@ -128,16 +128,19 @@ class Watch:
         parts = [f"{self._done} of {self._total} cells done", f"{len(held)} running"]
         if self._failed:
             parts.append(f"{self._failed} failed")
-        parts.append(self._remaining())
+        parts.append(self._remaining(held))
         running = "; ".join(f"{job.title}: {self._words(job, holding)}" for job, holding in held)
         return ", ".join(filter(None, parts)) + (f" | {running}" if running else "")
 
-    def _remaining(self) -> str:
+    def _remaining(self, held: list[tuple[Job, Holding]]) -> str:
+        elapsed = {job.id: time.time() - holding.since for job, holding in held if not job.train}
         with self._lock:
-            seconds = self._seconds.remaining(self._missing.values())
-        if seconds is None or not self._missing:
+            at_once = self._workers or max(1, len(self._running))
+            left = self._seconds.left(self._missing.values(), elapsed, at_once)
+            trains = any(job.train for job in self._running.values())
+        if left is None:
             return ""
-        return f"about {in_words(seconds / (self._workers or max(1, len(self._running))))} left"
+        return str(replace(left, at_least=True) if trains else left)
 
     def _words(self, job: Job, holding: Holding) -> str:
         words = str(holding.progress) if holding.progress is not None else "begins"
@@ -145,7 +148,7 @@ class Watch:
         return f"{words}, {waiting} cell(s) wait for it" if waiting else words
 
     def _draw(self, held: list[tuple[Job, Holding]]) -> None:
-        self._bars.update(self._matrix, description=f"matrix  {self._remaining()}".rstrip())
+        self._bars.update(self._matrix, description=f"matrix  {self._remaining(held)}".rstrip())
         shown = {job.key for job, _ in held}
         for key in [key for key in self._tasks if key not in shown]:
             self._bars.remove_task(self._tasks.pop(key))  # type: ignore[arg-type]

@@ -50,7 +50,8 @@ def finished(tmp_path_factory):
         "evaluation": {"calibration_images": 32, "test_images": 40, "batch_size": 20},
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(content))
-    done = spikemark("run", folder / "tiny.yaml", "--results", folder / "results")
+    words = ["--results", folder / "results", "--tracking", "offline"]
+    done = spikemark("run", folder / "tiny.yaml", *words)
     assert done.returncode == 0, done.stderr
     return folder, done
 

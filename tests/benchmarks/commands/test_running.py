@@ -24,6 +24,7 @@ from benchmarks.coordination.claims import Claims
 from benchmarks.execution.costs import Seconds, cell_forwards
 from benchmarks.execution.status import lines, statuses
 from benchmarks.execution.times import in_words
+from benchmarks.spec import Matrix
 from conversion import recipe_from
 
 
@@ -113,6 +114,28 @@ def test_remaining_time_comes_from_the_cells_most_alike(tools: Any) -> None:
     seconds.add(burst, 30.0)
     assert seconds.remaining([opi, burst]) == 40.0
     assert seconds.remaining([maxnorm]) == 20.0  # of the same network
+    cells = [opi, burst, maxnorm]
+    assert seconds.left([], {}, 2) is None
+    assert str(seconds.left(cells, {}, 1)) == "about 60 s left"
+    assert str(seconds.left(cells, {}, 2)) == "about 30 s left"
+    assert str(seconds.left(cells, {}, 8)) == "about 30 s left"  # no shorter than its longest cell
+    assert str(seconds.left(cells, {burst.id: 20.0}, 1)) == "about 40 s left"
+    assert str(seconds.left([opi, burst], {burst.id: 50.0}, 1)) == "at least 10 s left"
+    assert str(seconds.left([burst], {burst.id: 50.0}, 1)) == "longer than cells before"
+
+
+def test_a_fit_for_each_t_is_not_taken_for_one_for_all(tools: Any) -> None:
+    once, fitted, other = expand(
+        tools.matrix_of(seeds=[0], recipes=["opi", "spikemark", "calib-light"]), None
+    )
+    assert (once.recipe.needs_time_steps, fitted.recipe.needs_time_steps) == (False, True)
+    seconds = Seconds()
+    seconds.add(once, 10.0)  # for 1 + 4 forwards an image; at T = 1 and 4 anew there are 1 + 1 + 4
+    assert str(seconds.left([fitted], {}, 1)) == "at least 12 s left"
+    seconds.add(fitted, 60.0)
+    assert other.recipe.needs_time_steps
+    assert str(seconds.left([other], {}, 1)) == "about 60 s left"
+    assert str(seconds.left([once], {}, 1)) == "about 10 s left"
     assert [in_words(s) for s in (5, 600, 9000)] == ["5 s", "10 min", "2.5 h"]
 
 
@@ -350,6 +373,13 @@ def test_online_runs_are_kept_offline_once_nobody_answers(
     assert asked == ["online", "offline", "offline"]
     assert len(offline.offline_runs(tmp_path)) == 2
     assert "`spikemark sync` uploads them later" in caplog.text
+
+
+def test_wandb_is_off_unless_something_asks(tools: Any, tmp_path: Path) -> None:
+    content = {key: value for key, value in tools.TINY.items() if key != "tracking"}
+    matrix = Matrix.model_validate({**content, "seeds": [0], "recipes": ["opi"]})
+    assert len(tools.run_matrix(matrix, tmp_path).finished) == 1
+    assert not (tmp_path / "wandb").exists()
 
 
 def test_wandb_is_off_where_the_environment_says_so(
