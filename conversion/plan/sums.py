@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from torch import fx
 
 from conversion.graph.operations import Kind
+from conversion.neurons import Neuron
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
 from conversion.signals.coding import RATE
@@ -41,7 +42,7 @@ def sums_of(plan: Plan, layers: Mapping[str, SpikingLayer]) -> Sums:
     summing = {
         node
         for node in plan.nodes_of(Kind.NEURON)
-        if layers[plan.roles[node].name].neuron.needs_sum_alone and plan.telescoped(node) is None
+        if _answers_by_window(layers[plan.roles[node].name].neuron) and plan.telescoped(node) is None
     }
     if not summing or plan.neuron.coding is not RATE:
         return Sums()
@@ -64,3 +65,13 @@ def sums_of(plan: Plan, layers: Mapping[str, SpikingLayer]) -> Sums:
             if role.kind is not Kind.NEURON:
                 carrying.add(node)
     return Sums(senders, frozenset(readers))
+
+
+def _answers_by_window(neuron: Neuron) -> bool:
+    """True unless steps are needed: a class with steps of its own does not follow a window it inherits."""
+    order = type(neuron).__mro__
+
+    def first(name: str) -> int:
+        return next(place for place, each in enumerate(order) if name in vars(each))
+
+    return neuron.needs_sum_alone and first("window") <= min(first("step"), first("scan"))

@@ -38,6 +38,24 @@ SIZES, ONES, DIGITS = range(
 )  # how spikes are counted: by size, each once, by the ones of their binary digits
 IN_TABLES = frozenset({BINARY, BURST, SIGNED, CALIBRATED, LEAKY, ROUNDING, TRACKING, BOUNDED})
 _VARIANTS = ("fix", "cons", "code")
+_KNOWN = frozenset(
+    {
+        BipolarIntegrateAndFire,
+        Burst,
+        DifferentialBothSigns,
+        DifferentialMultiThreshold,
+        ImbalancedThreshold,
+        Integer,
+        IntegrateAndFire,
+        MirroredMultiThreshold,
+        MultiThreshold,
+        Signed,
+        SignedMultiThreshold,
+        SpikeCalibrated,
+        Tracking,
+        TwoSided,
+    }
+)
 MOST_IN_BYTES = 127  # spikes of one neuron in one step, of either sign
 MOST_UNSIGNED = 255  # the same where none is negative
 MOST_DIGITS = 16  # binary digits that are counted
@@ -130,6 +148,8 @@ def firing_of(neuron: Neuron, capped: bool = False) -> Firing | None:
 
 
 def _firing_of(neuron: Neuron) -> Firing | None:
+    if type(neuron) not in _KNOWN:  # a class derived from one of these may do other things in a step
+        return None
     most = neuron.largest_spike
     match neuron:
         case IntegrateAndFire() | Burst(gamma=1) | ImbalancedThreshold(slope=0):
