@@ -22,7 +22,8 @@ INLINE void add_filter_row(
 
 /* Currents of a tile of neighbouring pixels and the channels of one register. */
 INLINE void filter_tile(
-    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t channel, int64_t y, int64_t x) {
+    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t channel, int64_t y,
+    int64_t x) {
     const int64_t left = x * l->stride_w - l->pad_w;
     const int64_t right = left + (TILE - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w;
     const int32_t *weights = (const int32_t *)l->weights + channel;

@@ -30,7 +30,7 @@ typedef struct {
     /* [blocks, kernel_h * kernel_w * channels of a group / 4, digits, vectors, LANES, 4], scale and bias [outputs] */
     const int8_t *weights;
     const float *scale, *bias;
-    int64_t bias_step;    /* elements from the bias of one time step to that of the next; 0: the same in all */
+    int64_t bias_step; /* elements from the bias of one time step to that of the next; 0: the same in all */
     const int32_t *shift; /* [kernel_h, outputs], see `multiply` */
     int64_t digits, vectors;
     int64_t in_floats; /* digits are joined in floats, as whole sums may not fit 32 bits */
@@ -41,10 +41,10 @@ typedef struct {
     int64_t addends;
     addend add[MAX_ADDENDS];
     neurons neurons; /* states [B, H', W', C']; without any, currents are written instead of spikes */
-    int8_t *fired;   /* [T * B, H', W', C'], or none: */
-    float *sent;     /* the same in floats, times the value of a spike */
+    int8_t *fired; /* [T * B, H', W', C'], or none: */
+    float *sent; /* the same in floats, times the value of a spike */
     const float *value; /* [C'], for `sent` */
-    float *counts;   /* [H', W', C'], events of spikes summed over time and images, added to */
+    float *counts; /* [H', W', C'], events of spikes summed over time and images, added to */
     float *currents; /* [T * B, H', W', C'] */
 } layer;
 
@@ -63,8 +63,8 @@ INLINE vec joined(const ivec each[3], ivec shift, const int digits, int64_t in_f
 #if HAS_SYNAPSES
 /* Synaptic currents and biases of a tile of neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
 INLINE void synapses(
-    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t block, int64_t y, int64_t x,
-    const int digits, const int vectors, const int is_signed) {
+    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t block, int64_t y,
+    int64_t x, const int digits, const int vectors, const int is_signed) {
     static const int8_t silence[8192] = {0};
     const int64_t inputs = l->channels / l->groups, row_bytes = inputs * digits * vectors * LANES;
     const int8_t *weights = l->weights + block * l->kernel_h * l->kernel_w * row_bytes;
@@ -108,8 +108,8 @@ INLINE void synapses(
 }
 #else
 INLINE void synapses(
-    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t block, int64_t y, int64_t x,
-    const int digits, const int vectors, const int is_signed) {}
+    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t block, int64_t y,
+    int64_t x, const int digits, const int vectors, const int is_signed) {}
 #endif
 
 /* Write what a register of neurons sends, in bytes or floats. */

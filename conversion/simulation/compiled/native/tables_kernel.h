@@ -226,7 +226,8 @@ INLINE void settle_some(
         for (int u = 0; u < together; u++) {
             currents[u] = load(biases[u] + t * l->bias_step);
             if (l->index)
-                currents[u] = multiply_add(load_sums(sums[u], apart, lanes[u], t - begin, images), scale[u], currents[u]);
+                currents[u] =
+                    multiply_add(load_sums(sums[u], apart, lanes[u], t - begin, images), scale[u], currents[u]);
         }
         add_addends(currents, l, t, places, lanes, channel, images, together);
         for (int u = 0; u < together; u++)

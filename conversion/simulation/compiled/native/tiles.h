@@ -148,9 +148,7 @@ INLINE void multiply_tiles(
         if (pixels == 2) {
             _tile_loadd(5, at[1] + c->offsets[e], c->apart);
             MULTIPLY(2, 5, 6);
-            if (two) {
-                MULTIPLY(3, 5, 7);
-            }
+            if (two) { MULTIPLY(3, 5, 7); }
         }
     }
     _tile_stored(0, sums, 64);

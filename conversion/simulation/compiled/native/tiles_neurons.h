@@ -17,8 +17,7 @@ INLINE void settle(
     for (int i = 0; i < registers; i++) {
         channel[i] = digits ? place % l->outputs : (place + i * LANES) % l->outputs;
         counted[i] = all(0);
-        for (int s = 0; s < states; s++)
-            state[i][s] = load(l->neurons.state[s] + at + i * apart);
+        for (int s = 0; s < states; s++) state[i][s] = load(l->neurons.state[s] + at + i * apart);
     }
     const vec scale = digits ? load(l->scale + channel[0]) : all(0);
     for (int64_t step = 0; step < steps; step++) {

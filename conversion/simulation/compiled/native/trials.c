@@ -32,8 +32,8 @@ typedef struct {
     int64_t rounds;
     float rate;
     const float *scale, *membrane, *offset; /* [C], as above */
-    const float *wanted;                    /* [C], in thresholds */
-    float *bias;                            /* [C, T], in thresholds */
+    const float *wanted; /* [C], in thresholds */
+    float *bias; /* [C, T], in thresholds */
 } biases;
 
 INLINE int64_t room_of(const sampled *s) { return (s->samples + LANES - 1) / LANES * LANES; }
