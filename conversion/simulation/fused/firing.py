@@ -33,9 +33,8 @@ ROUNDING, TRACKING, BOUNDED, MEANS, TWO_SIDED, CAPPED, BIPOLAR = range(7, 14)
 OF_SUM, GIVEN = range(2)  # variants of TRACKING
 NEAREST_LEVEL = 2  # added to a variant of ROUNDING, TRACKING or BOUNDED: powers of two alone are sent
 ONE_SIGN, BOTH_SIGNS = range(2)  # variants of DIFFERENTIAL and CAPPED
-SIZES, ONES, DIGITS = range(
-    3
-)  # how spikes are counted: by size, each once, by the ones of their binary digits
+# How spikes are counted: by their size, each once, by the ones of their binary digits.
+SIZES, ONES, DIGITS = range(3)
 IN_TABLES = frozenset({BINARY, BURST, SIGNED, CALIBRATED, LEAKY, ROUNDING, TRACKING, BOUNDED})
 _VARIANTS = ("fix", "cons", "code")
 _KNOWN = frozenset(

@@ -71,6 +71,13 @@ def spikes_by(network, recipe, images, backend, schedule=None):
         return list(snn.simulate(images, (1, 3, 20)))
 
 
+def assert_same_spikes(fast, plain):
+    for ours, theirs in zip(fast, plain, strict=True):
+        assert sum(theirs.activity.spikes.values()) > 0
+        assert ours.activity.spikes == theirs.activity.spikes
+        torch.testing.assert_close(ours.output, theirs.output, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("recipe", ["percentile", "burst", "hmt", "tracking"])
 @pytest.mark.parametrize("schedule", [None, Schedule(2, 5, BYTES), Schedule(3, 7, TABLES)], ids=str)
 def test_grouped_networks_agree_with_plain_operations_to_the_last_spike(recipe, schedule):
@@ -80,10 +87,7 @@ def test_grouped_networks_agree_with_plain_operations_to_the_last_spike(recipe, 
         pytest.skip("such large spikes do not run in tables")
     fast = spikes_by(network, recipe, images, "compiled", schedule)
     plain = spikes_by(network, recipe, images, "pytorch")
-    for ours, theirs in zip(fast, plain, strict=True):
-        assert sum(theirs.activity.spikes.values()) > 0
-        assert ours.activity.spikes == theirs.activity.spikes
-        torch.testing.assert_close(ours.output, theirs.output, rtol=1e-5, atol=1e-5)
+    assert_same_spikes(fast, plain)
     ran = fast[-1].ran.layers
     assert ran[BYTES] + ran.get(TABLES, 0) >= 3
 
@@ -97,10 +101,7 @@ def test_depthwise_networks_agree_with_plain_operations_to_the_last_spike(recipe
         pytest.skip("levels do not run in tables")
     fast = spikes_by(network, recipe, images, "compiled", schedule)
     plain = spikes_by(network, recipe, images, "pytorch")
-    for ours, theirs in zip(fast, plain, strict=True):
-        assert sum(theirs.activity.spikes.values()) > 0
-        assert ours.activity.spikes == theirs.activity.spikes
-        torch.testing.assert_close(ours.output, theirs.output, rtol=1e-5, atol=1e-5)
+    assert_same_spikes(fast, plain)
     assert fast[-1].ran.layers["pytorch"] == 4  # the first layer, two on currents, and the head
     assert fast[-1].ran.layers[BYTES] >= 2
 
