@@ -337,7 +337,7 @@ def test_a_compiler_that_cannot_start_leaves_nothing_open(tmp_path: Path) -> Non
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
     for _ in range(4):
-        with pytest.raises(OSError, match="interpreter|exec format|No such file"):
+        with pytest.raises(OSError, match=r"interpreter|exec format|No such file"):
             running.run_compiler([str(script)])
     end = time.monotonic() + 10
     while [each for each in threading.enumerate() if "_listen" in each.name] and time.monotonic() < end:
