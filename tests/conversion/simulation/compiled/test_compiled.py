@@ -32,6 +32,7 @@ from conversion.plan.layer import SpikingLayer
 from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.backend import PRECISIONS
 from conversion.simulation.choice import _say_once, backend_for, effective_precision, use
+from conversion.simulation.compiled.backend import Compiled
 from conversion.simulation.compiled.byte_layers import SILENT
 from conversion.simulation.compiled.layers import Summand, pack, run_layer
 from conversion.simulation.compiled.native import has_synapses, has_tiles, kernel
@@ -208,6 +209,23 @@ def test_new_weights_and_thresholds_are_seen(images):
     fresh.load_state_dict(snn.state_dict())
     *_, again = fresh.simulate(images, (8,))
     assert again.activity.spikes == after.activity.spikes
+
+
+def test_weights_are_packed_once_for_each_precision_until_they_change(images, monkeypatch):
+    packed = []
+    prepare = Compiled.prepare
+    monkeypatch.setattr(
+        Compiled,
+        "prepare",
+        lambda backend, fitted, precision: packed.append(precision) or prepare(backend, fitted, precision),
+    )
+    snn = convert(short_fractions(Branchy()), "opi", images)
+    runs = [precision for precision in PRECISIONS if backend_for(images).runs(precision)]
+    for turn in range(1, 3):
+        for precision in runs * 3:
+            list(snn.simulate(images, (4,), precision=precision))
+        assert packed == runs * turn
+        next(iter(snn.thresholds.values())).mul_(2)
 
 
 LAYERS = [
