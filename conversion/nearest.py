@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-_LIKENESS = 0.65  # of two names, from 0 to 1, from which on one is proposed for the other: one wrong letter in three
+_LIKENESS = 0.65  # of two names, from 0 to 1, from which on one is proposed: one wrong letter in three
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
