@@ -6,6 +6,7 @@ pooling (Li and Zeng 2022, arXiv 2204.13271) is the case where F is homogeneous 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -134,9 +135,9 @@ class Telescope:
 
     def _increments(self, values: Tensor, before: Tensor) -> Tensor:
         """Increments t F(mean) - (t - 1) F(mean before) of next steps, [T, B, ...], after a last value."""
-        sent = self._counted(len(values), values) * values
-        for step in range(len(sent) - 1, 0, -1):  # the last first: none is read after it was written
-            sent[step] -= sent[step - 1]
+        totals = self._counted(len(values), values) * values
+        sent = totals.clone()
+        sent[1:] -= totals[:-1]
         sent[0] -= self.done * before
         return sent
 
@@ -148,6 +149,8 @@ def _last(values: Tensor) -> Tensor:
 
 def _finite(values: Tensor, before: Tensor) -> Tensor:
     """Values [T, B, ...] where they are finite, else the last one that was; see `Telescope._defined`."""
+    if values.device.type == "cpu" and math.isfinite(values.sum()):  # other devices would have to be waited for
+        return values
     kept = []
     for now in values:
         before = now.where(now.isfinite(), before)
