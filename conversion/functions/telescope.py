@@ -135,9 +135,9 @@ class Telescope:
 
     def _increments(self, values: Tensor, before: Tensor) -> Tensor:
         """Increments t F(mean) - (t - 1) F(mean before) of next steps, [T, B, ...], after a last value."""
-        totals = self._counted(len(values), values) * values
-        sent = totals.clone()
-        sent[1:] -= totals[:-1]
+        sent = self._counted(len(values), values) * values
+        for step in range(len(sent) - 1, 0, -1):  # the last first: none is read after it was written
+            sent[step] -= sent[step - 1]
         sent[0] -= self.done * before
         return sent
 

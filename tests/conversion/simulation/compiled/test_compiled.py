@@ -237,6 +237,10 @@ LAYERS = [
     nn.Linear(36, 32),
     nn.Linear(20, 10),
     nn.Conv2d(12, 24, 3, stride=2),
+    nn.Conv2d(5, 7, 3, padding=1),
+    nn.Conv2d(18, 18, 3, groups=18),
+    nn.Conv2d(6, 10, 3, groups=2),
+    nn.Linear(58, 3),
     nn.Conv2d(16, 16, 3, padding=1, groups=16),
     nn.Conv2d(32, 32, 5, stride=2, padding=4, dilation=2, groups=32, bias=False),
     nn.Conv2d(48, 48, (1, 3), stride=(1, 3), padding=(0, 3), groups=48),
@@ -277,8 +281,6 @@ def test_currents_are_the_layers_own_within_the_rounding_of_its_weights(layer, p
         run = F.linear if isinstance(layer, nn.Linear) else F.conv2d
         bound = run(spikes.double().abs(), weight / 2, **settings)
     layer.float()
-    assert not currents[:, synapses.outputs :].any()
-    currents = currents[:, : synapses.outputs]
     assert currents.shape == exact.shape
     error = (currents - exact).abs()
     assert bool((error <= bound * 1.01 + exact.abs() * 4e-7 + 1e-6).all())
