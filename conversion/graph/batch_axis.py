@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from conversion.graph.refusal import Refusal, argument
@@ -15,6 +16,10 @@ _AXES: dict[str, tuple[str, int, Any]] = {
     **dict.fromkeys(("mean", "sum", "flip"), ("dim", 1, 0)),
     **dict.fromkeys(("cat", "concat", "concatenate", "stack"), ("dim", 1, 0)),
     **dict.fromkeys(("chunk", "split", "tensor_split"), ("dim", 2, 0)),
+    **dict.fromkeys(("split_with_sizes", "unsafe_chunk", "unsafe_split"), ("dim", 2, 0)),
+    **dict.fromkeys(("select_scatter", "slice_scatter"), ("dim", 2, 0)),
+    **dict.fromkeys(("index_copy", "index_fill", "scatter"), ("dim", 1, 1)),
+    **dict.fromkeys(("added_at", "scattered"), ("axis", 1, 0)),
     **dict.fromkeys(("unbind", "unsqueeze", "squeeze", "unflatten"), ("dim", 1, 0)),
     **dict.fromkeys(("select", "index_select", "narrow"), ("dim", 1, 0)),
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp"), ("dim", 1, None)),
@@ -28,7 +33,9 @@ _AXES: dict[str, tuple[str, int, Any]] = {
     "roll": ("dims", 2, 0),
 }
 _TUPLES = {"chunk", "split", "tensor_split", "unbind", "size", "getattr", "shape"}
+_TUPLES |= {"split_with_sizes", "unsafe_chunk", "unsafe_split", "broadcast_tensors"}
 _TUPLES |= {"var_mean", "std_mean", "aminmax"}
+_DIAGONALS = {"diagonal", "linalg_diagonal", "diag_embed", "diagonal_scatter"}
 _EXCHANGES = {"transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
 
 
@@ -55,6 +62,11 @@ def _axes_of(node: fx.Node, name: str) -> list[Any]:
         if name == "flip" and isinstance(axes, int):
             axes = node.args[position:] or axes
         return list(axes) if isinstance(axes, list | tuple) else [axes]
+    if name in _DIAGONALS:
+        last = name == "diag_embed" or node.target is torch.linalg.diagonal
+        at = 3 if name == "diagonal_scatter" else 2
+        defaults = (-2, -1) if last else (0, 1)
+        return [argument(node, f"dim{i + 1}", at + i, defaults[i]) for i in (0, 1)]
     if name in _EXCHANGES:
         return _flat(node.args[1:3])
     if name == "written":

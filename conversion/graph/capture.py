@@ -62,9 +62,10 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
     settle_hooks(twin, images)
     captured = _traced(twin, path, images)
     without_hooks(captured)
+    _fill_what_is_empty(captured)
     _remove_in_place_effects(captured)
     captured.graph.eliminate_dead_code()
-    spell_alike(captured)
+    spell_alike(captured, None if images is None else lambda: shapes_of(captured, images[:1]))
     as_modules(captured)
     _fold_batch_norms(captured, images)
     rewrite(captured, images)
@@ -204,6 +205,16 @@ def _traces_alone(module: nn.Module) -> bool:
     return [node.op for node in graph.nodes].count("placeholder") == 1
 
 
+_EMPTY = {torch.empty: torch.zeros, torch.empty_like: torch.zeros_like, "new_empty": "new_zeros"}
+
+
+def _fill_what_is_empty(captured: fx.GraphModule) -> None:
+    """Zeros in place of memory that nobody has written into yet: what it holds differs from run to run."""
+    for node in captured.graph.nodes:
+        if node.op in ("call_function", "call_method"):
+            node.target = _EMPTY.get(node.target, node.target)
+
+
 def _is_in_place(captured: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
         return bool(getattr(captured.get_submodule(str(node.target)), "inplace", False))
@@ -211,8 +222,12 @@ def _is_in_place(captured: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _remove_in_place_effects(captured: fx.GraphModule) -> None:
-    """Let operations that read the input after an in-place operation read its result."""
+    """Let operations that read the input after an in-place operation read its result, or what `out` names."""
     for node in list(captured.graph.nodes):
+        if "out" in node.kwargs:
+            if isinstance(node.kwargs["out"], fx.Node):
+                node.kwargs["out"].replace_all_uses_with(node, delete_user_cb=_nodes_after(node).__contains__)
+            node.kwargs = {key: value for key, value in node.kwargs.items() if key != "out"}
         if node.op not in ("call_module", "call_function", "call_method") or not _is_in_place(captured, node):
             continue
         changed = node.args[0] if node.args else node.kwargs.get("input")

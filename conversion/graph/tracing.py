@@ -27,6 +27,11 @@ IMAGE_SIZE = "image_size"  # in a graph's `meta`: the only size of images [C, H,
 
 # Functions that make a tensor from sizes alone: torch.fx does not see them by itself.
 FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "tensor")
+# Methods by which constants take sizes: torch.fx does not see these either, where the tensor is no parameter.
+SIZED_METHODS = (
+    *("expand", "repeat", "tile", "view", "reshape", "broadcast_to", "unflatten", "narrow"),
+    *("new_zeros", "new_ones", "new_full", "new_empty", "repeat_interleave"),
+)
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device)
 _SIZE_QUESTIONS = {"size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous", "get_device"}
 _SIZE_QUESTIONS |= {"is_floating_point", "element_size"}
@@ -114,14 +119,18 @@ class PlainTracer(fx.Tracer):
 
     @contextmanager
     def _factories(self) -> Iterator[None]:
-        """Make calls such as torch.zeros(n, 3) operations of the graph where n is a size of a signal."""
-        originals = {name: getattr(torch, name) for name in FACTORIES}
+        """Make calls such as torch.zeros(n, 3) or constant.expand(n) operations, where n is a signal's size."""
+        originals: list[tuple[Any, str, Any]] = [(torch, name, getattr(torch, name)) for name in FACTORIES]
+        originals += [(Tensor, name, getattr(Tensor, name)) for name in SIZED_METHODS]
+        inherited = [name for name in SIZED_METHODS if name not in vars(Tensor)]
 
-        def traced(original: Callable[..., Any]) -> Callable[..., Any]:
+        def traced(room: Any, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:
                 args, kwargs = self.sizes_for_numbers((args, kwargs))
                 found: list[Any] = []
                 fx.node.map_aggregate((args, kwargs), lambda a: found.append(a) if _is_proxy(a) else None)
+                if found and room is Tensor:
+                    return self.create_proxy("call_method", name, args, kwargs)
                 if found:
                     return self.create_proxy("call_function", original, args, kwargs)
                 return original(*args, **kwargs)
@@ -129,12 +138,15 @@ class PlainTracer(fx.Tracer):
             return call
 
         try:
-            for name, original in originals.items():
-                setattr(torch, name, traced(original))
+            for room, name, original in originals:
+                setattr(room, name, traced(room, name, original))
             yield
         finally:
-            for name, original in originals.items():
-                setattr(torch, name, original)
+            for room, name, original in originals:
+                if room is Tensor and name in inherited:
+                    delattr(room, name)
+                else:
+                    setattr(room, name, original)
 
 
 @contextmanager

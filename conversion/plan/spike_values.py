@@ -46,7 +46,7 @@ def _routed_value(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Te
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     if _pads_with_values(plan, node, name):
         return None
-    if name in ("cat", "concat", "concatenate") and plan.shapes[node][0] == plan.shapes[inputs[0]][0]:
+    if name in ("cat", "concat", "concatenate") and _joins_images(plan, node, inputs):
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         if axis == 1 and all(spike_value.ndim == rank for spike_value in known):
             value_of = dict(zip(inputs, known, strict=True))
@@ -67,6 +67,12 @@ def _routed_value(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Te
     if len(known) == 1 and same_channels and keeps_channels and known[0].ndim == len(plan.shapes[node]):
         return known[0]
     return None
+
+
+def _joins_images(plan: Plan, node: fx.Node, inputs: list[fx.Node]) -> bool:
+    """True where tensors are joined, one by one, and images stay in the first axis."""
+    shapes = [plan.shapes.get(source) for source in inputs]
+    return all(shape is not None and plan.shapes[node][0] == shape[0] for shape in shapes)
 
 
 def _with_axes(spike_value: Tensor, rank: int) -> Tensor:
