@@ -119,7 +119,7 @@ class PlainTracer(fx.Tracer):
 
     @contextmanager
     def _factories(self) -> Iterator[None]:
-        """Make calls such as torch.zeros(n, 3) or constant.expand(n) operations, where n is a signal's size."""
+        """Make torch.zeros(n, 3), constant.expand(n) and the like operations, where n is a signal's size."""
         originals: list[tuple[Any, str, Any]] = [(torch, name, getattr(torch, name)) for name in FACTORIES]
         originals += [(Tensor, name, getattr(Tensor, name)) for name in SIZED_METHODS]
         inherited = [name for name in SIZED_METHODS if name not in vars(Tensor)]
