@@ -50,13 +50,18 @@ LINE = Work(1, 1, 1)  # a piecewise line
 TELESCOPED = Work(1, 2)
 TELESCOPED_PRODUCT = Work(1, 1)
 
-PRODUCTS = frozenset({"mul", "imul", "multiply", "matmul", "bmm", "einsum"})
+PRODUCTS = frozenset(
+    {"mul", "imul", "multiply", "matmul", "bmm", "einsum"}
+    | {f"conv{way}{axes}d" for way in ("", "transpose") for axes in (1, 2, 3)}
+)
 
 # By the last part of an operation's name, in lower case and without "_".
 WORK: dict[str, Work] = {
     **dict.fromkeys(sorted(PRODUCTS), NOTHING),
     **dict.fromkeys(("identity", "relay", "relu", "relu6", "hardtanh", "clamp", "clampmin", "clip"), NOTHING),
     **dict.fromkeys(("qcfs", "integeractivation", "hardshrink", "threshold", "chosen", "compared"), NOTHING),
+    **dict.fromkeys(("runningmaximum", "runningminimum", "sortedvalues", "largestvalues"), NOTHING),
+    **dict.fromkeys(("valueat", "middlevalue"), NOTHING),  # what compares
     **dict.fromkeys(("ceil", "floor", "round", "trunc", "sign", "nantonum"), NOTHING),
     **dict.fromkeys(("leakyrelu", "prelu", "rrelu", "square"), Work(0, 1)),
     **dict.fromkeys(("abs", "maximum", "minimum", "fmax", "fmin", "softshrink", "frac", "cumsum"), Work(1)),
@@ -96,6 +101,8 @@ WORK: dict[str, Work] = {
     "aminmax": Work(2, each="input"),
     "logsumexp": Work(3, 1, 1, each="input"),
     "prod": Work(0, 1, each="input"),
+    "cumprod": Work(0, 1),
+    "logcumsumexp": LINE + LINE + Work(2),
     **dict.fromkeys(("amin", "fold"), Work(1, each="input")),
     "cosinesimilarity": Work(1.5, 1.5, each="input"),  # three sums of products over two signals
 }

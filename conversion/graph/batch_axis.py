@@ -24,7 +24,10 @@ _AXES: dict[str, tuple[str, int, Any]] = {
     **dict.fromkeys(("select", "index_select", "narrow"), ("dim", 1, 0)),
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp"), ("dim", 1, None)),
     **dict.fromkeys(("amin", "std", "var", "prod", "var_mean", "std_mean", "aminmax"), ("dim", 1, None)),
-    **dict.fromkeys(("cumsum", "gather", "unfold"), ("dim", 1, 1)),
+    **dict.fromkeys(("cumsum", "cumprod", "logcumsumexp", "gather", "unfold"), ("dim", 1, 1)),
+    **dict.fromkeys(("running_maximum", "running_minimum", "middle_value"), ("dim", 1, 1)),
+    **dict.fromkeys(("sorted_values",), ("dim", 1, -1)),
+    **dict.fromkeys(("largest_values", "value_at"), ("dim", 2, -1)),
     **dict.fromkeys(("repeat_interleave", "take_along_dim"), ("dim", 2, None)),
     "norm": ("dim", 2, None),
     "normalize": ("dim", 2, 1),
@@ -74,7 +77,7 @@ def _axes_of(node: fx.Node, name: str) -> list[Any]:
     if name == "permute":
         order = _flat(node.kwargs.get("dims", node.args[1:]))
         return [] if order[0] == 0 else [0]
-    if name == "getitem" and not _yields_tuple(node.args[0]):
+    if name == "getitem" and not yields_tuple(node.args[0]):
         return _axes_of_index(node.args[1])
     return []
 
@@ -89,6 +92,13 @@ def _flat(values: Any) -> list[Any]:
     return [axis for value in values for axis in (value if isinstance(value, list | tuple) else [value])]
 
 
-def _yields_tuple(node: Any) -> bool:
+def is_view(index: Any) -> bool:
+    """True where x[index] shares the memory of x."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
+
+
+def yields_tuple(node: Any) -> bool:
+    """True for operations that give several values."""
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     return name in _TUPLES

@@ -8,6 +8,7 @@ code computes with sizes, it is traced for the size of the images at hand; see `
 from __future__ import annotations
 
 import copy
+import operator
 import os
 import traceback
 from typing import Any
@@ -18,11 +19,14 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
-from conversion.functions.transformers import written_out
+from conversion.functions.choices import written
+from conversion.functions.transformers import plain_forwards, written_out
+from conversion.graph.batch_axis import is_view, yields_tuple
 from conversion.graph.functional_layers import as_modules
 from conversion.graph.hooks import settle_hooks, without_hooks
 from conversion.graph.images_first import bring_images_first
 from conversion.graph.kinds import kinds_of
+from conversion.graph.nodes import stand_for
 from conversion.graph.operations import OUT_OF_PLACE
 from conversion.graph.plain_nodes import Captured
 from conversion.graph.relays import insert_relays
@@ -59,8 +63,9 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
         CaptureError: the network's Python code depends on tensor values; names the statement.
     """
     twin = written_out(_plain(copy.deepcopy(network).eval().requires_grad_(False)))
-    settle_hooks(twin, images)
-    captured = _traced(twin, path, images)
+    with plain_forwards():
+        settle_hooks(twin, images)
+        captured = _traced(twin, path, images)
     without_hooks(captured)
     _fill_what_is_empty(captured)
     _remove_in_place_effects(captured)
@@ -233,7 +238,20 @@ def _remove_in_place_effects(captured: fx.GraphModule) -> None:
         changed = node.args[0] if node.args else node.kwargs.get("input")
         if isinstance(changed, fx.Node):
             changed.replace_all_uses_with(node, delete_user_cb=_nodes_after(node).__contains__)
+            _write_back(changed, node)
         _make_functional(captured, node)
+
+
+def _write_back(part: fx.Node, changed: fx.Node) -> None:
+    """Let what is read after a part of a value was changed in place be the value with that part changed."""
+    while part.target is operator.getitem and not yields_tuple(part.args[0]) and is_view(part.args[1]):
+        value, index = part.args
+        assert isinstance(value, fx.Node)
+        with changed.graph.inserting_after(changed):
+            whole = stand_for(changed.graph.call_function(written, (value, index, changed)), changed)
+        value.replace_all_uses_with(whole, delete_user_cb=_nodes_after(whole).__contains__)
+        changed = whole
+        part = value
 
 
 def _nodes_after(node: fx.Node) -> set[fx.Node]:

@@ -21,11 +21,10 @@ import torch.nn.functional as F
 from torch import fx
 
 from conversion.functions.additions import added_at, scattered
+from conversion.functions.attention import multi_head_attention
 from conversion.graph.equations import plain_sum
 from conversion.graph.nodes import write_as
 from conversion.graph.stand_ins import Formless, Sized, Sizes, is_signal, rank_of, shape_of
-
-_ALIASES = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's names, which torch takes as well
 
 
 def _neighbours(x: Any, dim: int) -> tuple[Any, Any]:
@@ -243,6 +242,26 @@ def _narrow(input: Any, dim: int, start: Any, length: Any) -> Any:
     return input.narrow(dim, start, length)
 
 
+_CONVOLUTION = ("stride", "padding", "dilation", "groups")
+_TRANSPOSED = ("stride", "padding", "output_padding", "groups", "dilation")
+_USUAL = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
+
+
+def _convolution(operation: Any, names: tuple[str, ...]) -> Callable[..., Any]:
+    """Weights that a network computes from its images: a product of two signals, and the bias after it."""
+
+    def form(input: Any, weight: Any, bias: Any = None, *more: Any, **named: Any) -> Any:
+        if not is_signal(weight):
+            raise Formless
+        settings = _USUAL | dict(zip(names, more, strict=False)) | named
+        product = operation(input, weight, None, *(settings[name] for name in names))
+        if bias is None:
+            return product
+        return product + bias.view(-1, *[1] * (rank_of(weight) - 2))
+
+    return form
+
+
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple | range) else [value]
 
@@ -274,6 +293,7 @@ FORMS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys((torch.rad2deg, "rad2deg"), _degrees),
     **{getattr(torch, f"atleast_{axes}d"): _at_least(axes) for axes in (1, 2, 3)},
     torch.column_stack: _columns,
+    F.multi_head_attention_forward: multi_head_attention,
     **dict.fromkeys((torch.fliplr, "fliplr"), lambda input: input.flip(1)),
     **dict.fromkeys((torch.adjoint, "adjoint"), lambda input: input.transpose(-2, -1)),
     **dict.fromkeys((torch.index_add, "index_add"), _index_add),
@@ -286,6 +306,10 @@ FORMS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys((torch.addmm, "addmm"), _addmm),
     **dict.fromkeys((torch.baddbmm, "baddbmm"), _baddbmm),
     **dict.fromkeys((torch.addmv, "addmv"), _addmv),
+    **{op: _convolution(op, _CONVOLUTION) for op in (F.conv1d, F.conv2d, F.conv3d)},
+    F.conv_transpose1d: _convolution(F.conv_transpose1d, _TRANSPOSED),
+    F.conv_transpose2d: _convolution(F.conv_transpose2d, _TRANSPOSED),
+    F.conv_transpose3d: _convolution(F.conv_transpose3d, _TRANSPOSED),
     "sum_to_size": _sum_to_size,
     torch.constant_pad_nd: _constant_pad,
     **dict.fromkeys((torch.narrow_copy, "narrow_copy"), _narrow),
@@ -313,10 +337,9 @@ def write_out_forms(
         form = FORMS.get(node.target)
         if form is None:
             continue
-        node.kwargs = {_ALIASES.get(name, name): value for name, value in node.kwargs.items()}
         try:
             inspect.signature(form).bind(*node.args, **node.kwargs)
         except TypeError:
             continue  # it is told with all that has no role
-        with suppress(Formless):
+        with suppress(Formless, NotImplementedError):
             write_as(node, form, lambda one, tracer: Sized(one, tracer, sizes))

@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from conversion.graph.activations import TrainedActivation
-from conversion.graph.operations import ATTRIBUTES, FUNCTIONS, METHODS, MODULES, NEURON_MODULES, Kind
+from conversion.graph.operations import (
+    ATTRIBUTES,
+    CONVOLUTIONS,
+    FUNCTIONS,
+    METHODS,
+    MODULES,
+    NEURON_MODULES,
+    Kind,
+)
 from conversion.graph.refusal import Refusal, argument
 
 
@@ -78,7 +86,7 @@ def _kind_of_product(node: fx.Node, kind: Kind, operation: str, signals: list[fx
     if "div" in operation and node.kwargs.get("rounding_mode"):
         raise Refusal(f"{operation} with rounding", "divide without rounding")
     several = sum(factor in signals for factor in factors) > 1
-    if several and kind is Kind.WEIGHTED and "matmul" not in operation:
+    if several and kind is Kind.WEIGHTED and "matmul" not in operation and node.target not in CONVOLUTIONS:
         raise Refusal(f"{operation} with a signal as weights", "a layer's weights must be constant")
     if several or ("div" in operation and first not in signals):
         return Kind.FUNCTION

@@ -126,7 +126,15 @@ def write_as(
     while made is not node:
         stand_for(made, node)
         made = made.next
-    node.replace_all_uses_with(result.node)
+    if isinstance(result, tuple):
+        for reader in list(node.users):
+            place = reader.args[1]
+            if not isinstance(place, int) or not isinstance(result[place], fx.Proxy):
+                raise ValueError(f"{reader.format_node()} reads a value that its operation does not give")
+            reader.replace_all_uses_with(result[place].node)
+            graph.erase_node(reader)
+    else:
+        node.replace_all_uses_with(result.node)
     graph.erase_node(node)
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from conversion.functions import additions, attention, choices, elementwise
+from conversion.functions import additions, attention, choices, elementwise, ordered
 from conversion.functions.relay import relay
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.forms import FORMS
@@ -136,6 +136,9 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((torch.special.erf, torch.special.exp2, torch.special.logit), Kind.FUNCTION),
     **dict.fromkeys((getattr(torch, name) for name in _OF_VALUES), Kind.FUNCTION),
     **dict.fromkeys((choices.compared, choices.chosen), Kind.FUNCTION),
+    **dict.fromkeys((ordered.running_maximum, ordered.running_minimum), Kind.FUNCTION),
+    **dict.fromkeys((ordered.sorted_values, ordered.largest_values, ordered.value_at), Kind.FUNCTION),
+    **dict.fromkeys((ordered.middle_value, torch.cumprod, torch.logcumsumexp), Kind.FUNCTION),
     **dict.fromkeys((choices.written, torch.repeat_interleave, torch.tile), Kind.ROUTING),
     **dict.fromkeys((torch.rot90, torch.gather, torch.take_along_dim, torch.ravel), Kind.ROUTING),
     **dict.fromkeys((torch.tril, torch.triu, torch.broadcast_to, torch.split_with_sizes), Kind.ROUTING),
@@ -167,7 +170,7 @@ METHODS: dict[str, Kind] = {
     **dict.fromkeys(("softmax", "log_softmax", "bmm", "pow", "square", "sqrt", "rsqrt"), Kind.FUNCTION),
     **dict.fromkeys(("exp", "expm1", "log", "log1p", "erf", "sin", "cos", "reciprocal"), Kind.FUNCTION),
     **dict.fromkeys(("abs", "maximum", "minimum", "amin", "norm", "std", "var"), Kind.FUNCTION),
-    **dict.fromkeys(("logsumexp", "prod"), Kind.FUNCTION),
+    **dict.fromkeys(("logsumexp", "prod", "cumprod", "logcumsumexp"), Kind.FUNCTION),
     **dict.fromkeys((name for name in _OF_VALUES if hasattr(torch.Tensor, name)), Kind.FUNCTION),
     **dict.fromkeys(("repeat_interleave", "tile", "rot90", "gather", "take_along_dim"), Kind.ROUTING),
     **dict.fromkeys(("unfold", "tril", "triu", "ravel", "type", "broadcast_to"), Kind.ROUTING),
@@ -177,12 +180,20 @@ METHODS: dict[str, Kind] = {
     **dict.fromkeys(("where", "masked_fill"), Kind.SUM),
 }
 
+CONVOLUTIONS: frozenset[Any] = frozenset(
+    {
+        *(F.conv1d, F.conv2d, F.conv3d),
+        *(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d),
+    }
+)
+
 # Functions of two signals that are linear in each: what one sends meets what the other has sent so far.
 PRODUCTS: frozenset[Any] = frozenset(
     {
         *(operator.mul, torch.mul, torch.multiply, "mul", "multiply"),
         *(operator.matmul, torch.matmul, "matmul", torch.bmm, "bmm"),
         *(torch.einsum, torch.functional.einsum),
+        *CONVOLUTIONS,  # by weights that are a signal
     }
 )
 

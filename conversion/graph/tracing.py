@@ -12,26 +12,18 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx import _symbolic_trace
 from torch.fx.proxy import TraceError
 
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.hooks import after_call, before_call
+from conversion.graph.while_tracing import is_proxy, nothing_wrapped, scripts_seen, sizes_seen
 
 IMAGE_SIZE = "image_size"  # in a graph's `meta`: the only size of images [C, H, W] that it is right for
 
-# Functions that make a tensor from sizes alone: torch.fx does not see them by itself.
-FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "tensor")
-# Methods by which constants take sizes: torch.fx does not see these either, where the tensor is no parameter.
-SIZED_METHODS = (
-    *("expand", "repeat", "tile", "view", "reshape", "broadcast_to", "unflatten", "narrow"),
-    *("new_zeros", "new_ones", "new_full", "new_empty", "repeat_interleave"),
-)
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device)
 _SIZE_QUESTIONS = {"size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous", "get_device"}
 _SIZE_QUESTIONS |= {"is_floating_point", "element_size"}
@@ -56,7 +48,7 @@ class PlainTracer(fx.Tracer):
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """Graph of a network; see `torch.fx.Tracer.trace`."""
-        with self._factories(), _nothing_wrapped():
+        with sizes_seen(self), scripts_seen(), nothing_wrapped():
             return super().trace(root, concrete_args)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -110,62 +102,16 @@ class PlainTracer(fx.Tracer):
             self.submodule_paths = {**(self.submodule_paths or {}), mod: name}
             return name
 
+    def create_arg(self, a: Any) -> Any:
+        """Argument of an operation; what stands for a tensor is no tensor."""
+        return a.node if is_proxy(a) else super().create_arg(a)
+
     def sizes_for_numbers(self, values: Any) -> Any:
         """Arguments as they are; see `SizedTracer`."""
         return values
 
     def _paths(self) -> list[str]:
         return [path for path, _ in self.root.named_modules()]
-
-    @contextmanager
-    def _factories(self) -> Iterator[None]:
-        """Make torch.zeros(n, 3), constant.expand(n) and the like operations, where n is a signal's size."""
-        originals: list[tuple[Any, str, Any]] = [(torch, name, getattr(torch, name)) for name in FACTORIES]
-        originals += [(Tensor, name, getattr(Tensor, name)) for name in SIZED_METHODS]
-        inherited = [name for name in SIZED_METHODS if name not in vars(Tensor)]
-
-        def traced(room: Any, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*args: Any, **kwargs: Any) -> Any:
-                args, kwargs = self.sizes_for_numbers((args, kwargs))
-                found: list[Any] = []
-                fx.node.map_aggregate((args, kwargs), lambda a: found.append(a) if _is_proxy(a) else None)
-                if found and room is Tensor:
-                    return self.create_proxy("call_method", name, args, kwargs)
-                if found:
-                    return self.create_proxy("call_function", original, args, kwargs)
-                return original(*args, **kwargs)
-
-            return call
-
-        try:
-            for room, name, original in originals:
-                setattr(room, name, traced(room, name, original))
-            yield
-        finally:
-            for room, name, original in originals:
-                if room is Tensor and name in inherited:
-                    delattr(room, name)
-                else:
-                    setattr(room, name, original)
-
-
-@contextmanager
-def _nothing_wrapped() -> Iterator[None]:
-    """Look inside functions that a library keeps whole by torch.fx.wrap: their operations can be traced.
-
-    torch offers no public way to trace into them.
-    """
-    wrapped: dict[Any, Any] = getattr(_symbolic_trace, "_wrapped_fns_to_patch", {})
-    kept = dict(wrapped)
-    wrapped.clear()
-    try:
-        yield
-    finally:
-        wrapped.update(kept)
-
-
-def _is_proxy(value: Any) -> bool:
-    return isinstance(value, fx.Proxy)
 
 
 class _Value(fx.Proxy):
@@ -176,7 +122,14 @@ class _Value(fx.Proxy):
 
 
 class _Watched(_Value):
-    """A value of the graph beside which two examples run."""
+    """A value of the graph beside which two examples run; to `isinstance` it is what these are."""
+
+    _is_param = _is_buffer = False  # what torch.nn asks tensors
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        tracer: Any = self.tracer
+        return Tensor if tracer.is_tensor(self) else type(self)
 
     def __getattr__(self, k: str) -> Any:
         if k in _PROPERTIES or k == _DATA:
@@ -222,7 +175,7 @@ class SizedTracer(PlainTracer):
         self._values[proxy.node] = [self._run(kind, target, args, kwargs, index) for index in (0, 1)]
         is_size = target in _SIZE_QUESTIONS or (target is getattr and args[1] in _PROPERTIES)
         sources: list[Any] = []
-        fx.node.map_aggregate((args, kwargs), lambda a: sources.append(a) if _is_proxy(a) else None)
+        fx.node.map_aggregate((args, kwargs), lambda a: sources.append(a) if is_proxy(a) else None)
         if is_size or (sources and all(source.node in self._sizes for source in sources)):
             self._sizes.add(proxy.node)
             return self._seen(proxy)
@@ -236,7 +189,7 @@ class SizedTracer(PlainTracer):
         """Result of one operation on one example."""
 
         def real(value: Any) -> Any:
-            return self._values[value.node][index] if _is_proxy(value) else value
+            return self._values[value.node][index] if is_proxy(value) else value
 
         args, kwargs = fx.node.map_aggregate(args, real), fx.node.map_aggregate(kwargs, real)
         if kind == "placeholder":
@@ -254,6 +207,11 @@ class SizedTracer(PlainTracer):
                 return target(*args, **kwargs)
         finally:
             self._running = False
+
+    def is_tensor(self, proxy: fx.Proxy) -> bool:
+        """True for what stands for a tensor."""
+        values = self._values.get(proxy.node)
+        return values is not None and isinstance(values[0], Tensor)
 
     def number_for(self, proxy: fx.Proxy) -> int:
         """A made-up whole number for int(size), where the size depends on the number of images.
