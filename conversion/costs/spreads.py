@@ -17,6 +17,7 @@ from scipy import sparse
 from torch import Tensor, fx
 
 from conversion.costs.additions import Placed, RunningSum, differ_in_sums
+from conversion.costs.sampling import Sampled
 
 _PROBE = 2**24  # values of a probe, see `Windows`
 _ROUNDING = 1e-6  # of the largest weight: interpolations give smaller ones where they mean 0
@@ -72,6 +73,9 @@ def spread_of(captured: fx.GraphModule, node: fx.Node, operation: Any, args: Any
     if name in ("fold", "Fold", "added_at", "scattered"):
         others, more = args[1:], {key: value for key, value in kwargs.items() if key != "input"}
         return Placed(lambda x: operation(x, *others, **more), values)
+    if name == "grid_sample":
+        others, more = args[1:], {key: value for key, value in kwargs.items() if key != "input"}
+        return Sampled(lambda x: operation(x, *others, **more), values)
     sides = [int(digit) for digit in name if digit.isdigit()]  # as in avg_pool2d
     inputs, named = (args[1:], kwargs) if args else ((), {k: v for k, v in kwargs.items() if k != "input"})
     space = sides[0] if sides and "psampl" not in name else values.ndim - 2

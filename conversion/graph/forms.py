@@ -262,6 +262,17 @@ def _convolution(operation: Any, names: tuple[str, ...]) -> Callable[..., Any]:
     return form
 
 
+def _affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any:
+    """Places of a grid of size 2, or 3, times each image's matrix [B, 2, 3], or [B, 3, 4]."""
+    axes = shape_of(theta)[1]
+    space = [size[2 + axis] for axis in range(axes)]
+    make = theta.tracer.create_proxy
+    plain = make("call_function", torch.eye, (axes, axes + 1), {}).type_as(theta)[None]
+    grid = make("call_function", F.affine_grid, (plain, [1, 1, *space], align_corners), {})
+    turned = torch.matmul(theta[:, :, :axes], grid.view(-1, axes).transpose(0, 1)) + theta[:, :, axes:]
+    return turned.transpose(1, 2).unflatten(1, tuple(space))
+
+
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple | range) else [value]
 
@@ -310,6 +321,7 @@ FORMS: dict[Any, Callable[..., Any]] = {
     F.conv_transpose1d: _convolution(F.conv_transpose1d, _TRANSPOSED),
     F.conv_transpose2d: _convolution(F.conv_transpose2d, _TRANSPOSED),
     F.conv_transpose3d: _convolution(F.conv_transpose3d, _TRANSPOSED),
+    F.affine_grid: _affine_grid,
     "sum_to_size": _sum_to_size,
     torch.constant_pad_nd: _constant_pad,
     **dict.fromkeys((torch.narrow_copy, "narrow_copy"), _narrow),

@@ -64,6 +64,8 @@ def kind_of(captured: fx.GraphModule, node: fx.Node, signals: list[fx.Node]) -> 
         kind = _kind_of_product(node, kind, operation, signals)
     if kind is Kind.FUNCTION:
         _check_function(node, operation)
+    if node.target is F.grid_sample and argument(node, "grid", 1) not in signals:
+        kind = Kind.SPREAD
     if node.target is F.fold and _moves_only(*fold_settings(node)):
         kind = Kind.ROUTING
     if operation.endswith("scatter") and node.kwargs.get("reduce"):

@@ -89,7 +89,9 @@ def _is_size(plan: Plan, node: fx.Node) -> bool:
 
 
 def _pads_with_values(plan: Plan, node: fx.Node, name: str) -> bool:
-    """True where a border of other values than 0 is put around spikes."""
+    """True where a border of other values than 0 is put around spikes, or such a value among them."""
+    if name == "written":
+        return isinstance(node.args[2], int | float) and node.args[2] != 0
     if node.op == "call_module":
         return bool(getattr(plan.captured.get_submodule(name), "value", 0))
     value = node.kwargs.get("value", node.args[3] if len(node.args) > 3 else None)

@@ -19,6 +19,21 @@ MATRIX, THREE_NUMBERS = torch.rand(4, 4) + 0.1, torch.rand(1, 1, 1, 3) + 0.1
 THREE = torch.tensor([2, 0, 2])
 
 
+GRID = torch.stack(torch.meshgrid(torch.linspace(-0.9, 0.8, 3), torch.linspace(-1, 1, 5), indexing="ij"), -1)
+
+
+def sampled(x: torch.Tensor) -> torch.Tensor:
+    grid = GRID.flip(-1)[None].to(x).expand(x.shape[0], -1, -1, -1)
+    return F.grid_sample(x, grid, align_corners=True)
+
+
+def frames_sampled(x: torch.Tensor) -> torch.Tensor:
+    """Two windows of each image in the batch axis, sampled at places of their own."""
+    windows = x.unflatten(2, (2, 2)).transpose(1, 2).flatten(0, 1)
+    grids = torch.stack([GRID, 0.5 * GRID.flip(0)]).to(x).repeat(x.shape[0], 1, 1, 1)
+    return F.grid_sample(windows, grids, align_corners=False).unflatten(0, (-1, 2)).flatten(1, 2)
+
+
 def folded(x: torch.Tensor) -> torch.Tensor:
     return F.fold(F.unfold(x, 3, padding=1), (4, 4), 3, padding=1)
 
@@ -71,6 +86,12 @@ WAYS = {
     "order by letters": lambda x: torch.einsum("bc...->b...c", x),
     "cross product": lambda x: torch.linalg.cross(x[..., :3], THREE_NUMBERS.to(x)),
     "power of two": lambda x: torch.ldexp(+x, torch.tensor(2)),
+    "sampled": sampled,
+    "sampled twice": lambda x: sampled(sampled(x)),
+    "nearest": lambda x: F.grid_sample(
+        ways.blurred(x), GRID[None].to(x).expand(x.shape[0], -1, -1, -1), mode="nearest", align_corners=False
+    ),
+    "frames sampled": frames_sampled,
     "parts": lambda x: torch.cat(x.split_with_sizes([3, 1], 1)[::-1], 1),
 }
 

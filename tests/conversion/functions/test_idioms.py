@@ -248,11 +248,32 @@ class SumsByLetters(OnMaps):
         return torch.einsum("...ee->...e", running).transpose(1, 2)[..., None]
 
 
+class SpatialTransformer(OnMaps):
+    """Places that a linear layer turns, at which the map is sampled."""
+
+    def build(self) -> None:
+        self.turn, self.conv = nn.Linear(8, 6), nn.Conv2d(8, 8, 1)
+
+    def tried(self, x: Tensor) -> Tensor:
+        theta = self.turn(x.mean((2, 3))).view(-1, 2, 3) + torch.eye(2, 3)
+        places = F.affine_grid(theta, x.size(), align_corners=False)
+        return F.relu(self.conv(F.grid_sample(x, places, align_corners=False)))
+
+
 NETWORKS = {
     kind.__name__: kind
     for kind in (
         *(DynamicConvolution, Modulated, OwnFilters, Encoder, SelfAttention, AttentionPool, CornerPooling),
-        *(LargestFew, Scripted, InPlace, Wavelet, NumPyNames, BuffersForAll, SumsByLetters),
+        *(
+            LargestFew,
+            Scripted,
+            InPlace,
+            Wavelet,
+            NumPyNames,
+            BuffersForAll,
+            SumsByLetters,
+            SpatialTransformer,
+        ),
     )
 }
 
