@@ -14,13 +14,21 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.hooks import after_call, before_call
-from conversion.graph.while_tracing import is_proxy, nothing_wrapped, scripts_seen, sizes_seen
+from conversion.graph.while_tracing import (
+    compiled_seen,
+    is_proxy,
+    nothing_wrapped,
+    scripts_seen,
+    sizes_seen,
+    tensors_seen,
+)
 
 IMAGE_SIZE = "image_size"  # in a graph's `meta`: the only size of images [C, H, W] that it is right for
 
@@ -48,7 +56,7 @@ class PlainTracer(fx.Tracer):
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """Graph of a network; see `torch.fx.Tracer.trace`."""
-        with sizes_seen(self), scripts_seen(), nothing_wrapped():
+        with sizes_seen(self), tensors_seen(), scripts_seen(), compiled_seen(), nothing_wrapped():
             return super().trace(root, concrete_args)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -89,6 +97,8 @@ class PlainTracer(fx.Tracer):
             return super().path_of_module(mod)
         except NameError:
             kind = type(mod).__name__
+            if not self.is_leaf_module(mod, kind) and self._holds_known_parts(mod):
+                return f"{kind}_made_in_forward"
             if any(True for _ in mod.parameters()) or any(True for _ in mod.buffers()):
                 raise TraceError(
                     f"forward makes a module with weights, {kind}; make it in the constructor"
@@ -103,12 +113,20 @@ class PlainTracer(fx.Tracer):
             return name
 
     def create_arg(self, a: Any) -> Any:
-        """Argument of an operation; what stands for a tensor is no tensor."""
-        return a.node if is_proxy(a) else super().create_arg(a)
+        """Argument of an operation; NumPy's numbers are numbers."""
+        return super().create_arg(a.item() if isinstance(a, np.generic) else a)
 
     def sizes_for_numbers(self, values: Any) -> Any:
         """Arguments as they are; see `SizedTracer`."""
         return values
+
+    def _holds_known_parts(self, module: nn.Module) -> bool:
+        """True for a container that forward made of the network's modules, as by taking a slice of them."""
+        known = set(self.root.modules())
+        inside = [part for part in module.modules() if part not in known]
+        return not any(
+            part._parameters or part._buffers or "Dropout" in type(part).__name__ for part in inside
+        )
 
     def _paths(self) -> list[str]:
         return [path for path, _ in self.root.named_modules()]
@@ -117,19 +135,14 @@ class PlainTracer(fx.Tracer):
 class _Value(fx.Proxy):
     """A value of the graph, into which the network's code may write."""
 
+    __array_ufunc__ = None  # numbers of NumPy leave products with it to torch
+
     def __setitem__(self, index: Any, value: Any) -> None:
         self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
 
 
 class _Watched(_Value):
-    """A value of the graph beside which two examples run; to `isinstance` it is what these are."""
-
-    _is_param = _is_buffer = False  # what torch.nn asks tensors
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        tracer: Any = self.tracer
-        return Tensor if tracer.is_tensor(self) else type(self)
+    """A value of the graph beside which two examples run."""
 
     def __getattr__(self, k: str) -> Any:
         if k in _PROPERTIES or k == _DATA:
@@ -207,11 +220,6 @@ class SizedTracer(PlainTracer):
                 return target(*args, **kwargs)
         finally:
             self._running = False
-
-    def is_tensor(self, proxy: fx.Proxy) -> bool:
-        """True for what stands for a tensor."""
-        values = self._values.get(proxy.node)
-        return values is not None and isinstance(values[0], Tensor)
 
     def number_for(self, proxy: fx.Proxy) -> int:
         """A made-up whole number for int(size), where the size depends on the number of images.

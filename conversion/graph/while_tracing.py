@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -54,6 +55,21 @@ def sizes_seen(tracer: Any) -> Iterator[None]:
 
 
 @contextmanager
+def tensors_seen() -> Iterator[None]:
+    """Let `torch.is_tensor` say yes of what stands for a value; not `isinstance`, which torch's C code asks."""
+    original = torch.is_tensor
+
+    def is_tensor(obj: Any) -> bool:
+        return is_proxy(obj) or original(obj)
+
+    try:
+        torch.is_tensor = is_tensor  # type: ignore[assignment]
+        yield
+    finally:
+        torch.is_tensor = original
+
+
+@contextmanager
 def scripts_seen() -> Iterator[None]:
     """Trace the Python function that a function of `torch.jit.script` was made of.
 
@@ -73,6 +89,17 @@ def scripts_seen() -> Iterator[None]:
         yield
     finally:
         kind.__call__ = original
+
+
+@contextmanager
+def compiled_seen() -> Iterator[None]:
+    """Look inside functions of `torch.compile`, where there are any."""
+    dynamo: Any = sys.modules.get("torch._dynamo")
+    if dynamo is None:
+        yield
+        return
+    with dynamo.config.patch(error_on_nested_fx_trace=False):
+        yield
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import importlib.util
 import math
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -12,9 +13,15 @@ from torch import Tensor, nn
 
 from conversion import convert, load
 
-_SPEC = importlib.util.spec_from_file_location("one_by_one", Path(__file__).parent / "one_by_one.py")
-one_by_one = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(one_by_one)
+
+def _beside(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+one_by_one, unit_by_unit = _beside("one_by_one"), _beside("unit_by_unit")
 
 RECIPE = {"preset": "tracking", "neuron": {"gamma": 15}}
 
@@ -214,7 +221,7 @@ class NumPyNames(OnMaps):
         self.gate = nn.Conv2d(8, 8, 1)
 
     def tried(self, x: Tensor) -> Tensor:
-        if not isinstance(x, torch.Tensor) or not torch.is_tensor(x):
+        if not torch.is_tensor(x):
             raise TypeError("no tensor")
         return x * torch.sigmoid(self.gate(x.mean(axis=2, keepdims=True).sum(axis=3, keepdims=True)))
 
@@ -297,6 +304,9 @@ def test_it_converts_counted_one_by_one_and_is_kept(name: str, tmp_path: Path, m
     found, readout = one_by_one.counted(snn, images, 3, monkeypatch)
     for layer, number in found.items():
         assert readout.activity.synops[layer] == pytest.approx(number), layer
+    tried, differing = unit_by_unit.differing(snn, images[:1])
+    assert tried
+    assert not differing
     snn.save(tmp_path / "kept.pt")
     (again,) = load(tmp_path / "kept.pt").simulate(images, 3)
     torch.testing.assert_close(again.output, readout.output)
