@@ -23,7 +23,9 @@ _AXES: dict[str, tuple[str, int, Any]] = {
     **dict.fromkeys(("unbind", "unsqueeze", "squeeze", "unflatten"), ("dim", 1, 0)),
     **dict.fromkeys(("select", "index_select", "narrow"), ("dim", 1, 0)),
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp"), ("dim", 1, None)),
-    **dict.fromkeys(("amin", "std", "var", "prod", "var_mean", "std_mean", "aminmax"), ("dim", 1, None)),
+    **dict.fromkeys(
+        ("amin", "amax", "std", "var", "prod", "var_mean", "std_mean", "aminmax"), ("dim", 1, None)
+    ),
     **dict.fromkeys(("cumsum", "cumprod", "logcumsumexp", "gather", "unfold"), ("dim", 1, 1)),
     **dict.fromkeys(("running_maximum", "running_minimum", "middle_value"), ("dim", 1, 1)),
     **dict.fromkeys(("sorted_values",), ("dim", 1, -1)),

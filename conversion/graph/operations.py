@@ -82,7 +82,15 @@ MODULES: dict[type[nn.Module], Kind] = {
 _OF_VALUES = (
     *("sin", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "sinc", "logit"),
     *("sign", "floor", "ceil", "round", "trunc", "frac", "exp2", "log10", "erfc", "erfinv", "nan_to_num"),
-    *("logaddexp", "logaddexp2", "atan2", "hypot", "xlogy"),
+    *("logaddexp", "logaddexp2", "atan2", "hypot", "xlogy", "fmod", "remainder", "copysign", "heaviside"),
+    *("float_power", "i0", "lgamma", "digamma", "floor_divide"),
+)
+
+# The same of torch.special, those that torch has under the same name included.
+_SPECIAL = (
+    *("erf", "erfc", "erfcx", "erfinv", "exp2", "expm1", "log1p", "logit", "sinc", "entr", "round"),
+    *("i0", "i0e", "i1", "i1e", "ndtr", "ndtri", "log_ndtr", "gammaln", "digamma", "xlogy", "xlog1py"),
+    *("softmax", "log_softmax", "logsumexp"),
 )
 
 FUNCTIONS: dict[Callable[..., Any], Kind] = {
@@ -133,7 +141,8 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((torch.std, torch.var, torch.logsumexp, torch.prod), Kind.FUNCTION),
     **dict.fromkeys((torch.var_mean, torch.std_mean, torch.aminmax), Kind.FUNCTION),
     **dict.fromkeys((F.grid_sample, F.pairwise_distance), Kind.FUNCTION),
-    **dict.fromkeys((torch.special.erf, torch.special.exp2, torch.special.logit), Kind.FUNCTION),
+    **dict.fromkeys((getattr(torch.special, name) for name in _SPECIAL), Kind.FUNCTION),
+    **dict.fromkeys((operator.mod, operator.floordiv, torch.amax), Kind.FUNCTION),
     **dict.fromkeys((getattr(torch, name) for name in _OF_VALUES), Kind.FUNCTION),
     **dict.fromkeys((choices.compared, choices.chosen), Kind.FUNCTION),
     **dict.fromkeys((ordered.running_maximum, ordered.running_minimum), Kind.FUNCTION),
@@ -169,7 +178,7 @@ METHODS: dict[str, Kind] = {
     **dict.fromkeys((call for call in elementwise.CALLS if isinstance(call, str)), Kind.NEURON),
     **dict.fromkeys(("softmax", "log_softmax", "bmm", "pow", "square", "sqrt", "rsqrt"), Kind.FUNCTION),
     **dict.fromkeys(("exp", "expm1", "log", "log1p", "erf", "sin", "cos", "reciprocal"), Kind.FUNCTION),
-    **dict.fromkeys(("abs", "maximum", "minimum", "amin", "norm", "std", "var"), Kind.FUNCTION),
+    **dict.fromkeys(("abs", "maximum", "minimum", "amin", "amax", "norm", "std", "var"), Kind.FUNCTION),
     **dict.fromkeys(("logsumexp", "prod", "cumprod", "logcumsumexp"), Kind.FUNCTION),
     **dict.fromkeys((name for name in _OF_VALUES if hasattr(torch.Tensor, name)), Kind.FUNCTION),
     **dict.fromkeys(("repeat_interleave", "tile", "rot90", "gather", "take_along_dim"), Kind.ROUTING),

@@ -56,7 +56,7 @@ def sizes_seen(tracer: Any) -> Iterator[None]:
 
 @contextmanager
 def tensors_seen() -> Iterator[None]:
-    """Let `torch.is_tensor` say yes of what stands for a value; not `isinstance`, which torch's C code asks."""
+    """Let `torch.is_tensor` say yes of what stands for a value; `isinstance` says no: C code relies on it."""
     original = torch.is_tensor
 
     def is_tensor(obj: Any) -> bool:
