@@ -8,6 +8,7 @@ code computes with sizes, it is traced for the size of the images at hand; see `
 from __future__ import annotations
 
 import copy
+import dataclasses
 import operator
 import os
 import traceback
@@ -32,6 +33,7 @@ from conversion.graph.plain_nodes import Captured
 from conversion.graph.relays import insert_relays
 from conversion.graph.rewriting import rewrite, shapes_of
 from conversion.graph.spellings import spell_alike
+from conversion.graph.stacked_images import put_side_by_side
 from conversion.graph.tracing import IMAGE_SIZE, PlainTracer, SizedTracer
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -67,10 +69,12 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
         settle_hooks(twin, images)
         captured = _traced(twin, path, images)
     without_hooks(captured)
+    _open_dataclasses(captured)
     _fill_what_is_empty(captured)
     _remove_in_place_effects(captured)
     captured.graph.eliminate_dead_code()
     spell_alike(captured, None if images is None else lambda: shapes_of(captured, images[:1]))
+    put_side_by_side(captured)
     as_modules(captured)
     _fold_batch_norms(captured, images)
     rewrite(captured, images)
@@ -208,6 +212,18 @@ def _traces_alone(module: nn.Module) -> bool:
     except Exception:  # as for the whole network
         return False
     return [node.op for node in graph.nodes].count("placeholder") == 1
+
+
+def _open_dataclasses(captured: fx.GraphModule) -> None:
+    """Give what an output of a dataclass holds by the names of its fields."""
+    output = next(node for node in captured.graph.nodes if node.op == "output")
+
+    def opened(node: fx.Node) -> Any:
+        if node.op == "call_function" and dataclasses.is_dataclass(node.target):
+            return fx.map_arg(dict(node.kwargs), opened)
+        return node
+
+    output.args = (fx.map_arg(output.args[0], opened),)
 
 
 _EMPTY = {torch.empty: torch.zeros, torch.empty_like: torch.zeros_like, "new_empty": "new_zeros"}

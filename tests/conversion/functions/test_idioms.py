@@ -3,15 +3,17 @@
 import importlib.util
 import math
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conversion import convert, load
+from conversion import UnsupportedOperations, convert, load
 
 
 def _beside(name: str) -> ModuleType:
@@ -267,20 +269,38 @@ class SpatialTransformer(OnMaps):
         return F.relu(self.conv(F.grid_sample(x, places, align_corners=False)))
 
 
+class TwoViews(OnMaps):
+    """Two views of an image in one batch, one behind the other, which share a layer and part again."""
+
+    def build(self) -> None:
+        self.shared = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+
+    def tried(self, x: Tensor) -> Tensor:
+        n = x.shape[0]
+        both = self.shared(torch.cat([x, x.flip(3)]))
+        a, b = torch.split(F.avg_pool2d(both, 2), [n, n], dim=0)
+        again = self.shared(torch.cat((a, b, a - b), dim=0)).chunk(3)
+        last = self.shared(torch.cat([again[0], again[1] * again[2]], 0))
+        return last[:n] - 0.5 * last[n:]
+
+
+class Slices(OnMaps):
+    """Parts of nn.Sequential, a new one of parts, and numbers of NumPy."""
+
+    def build(self) -> None:
+        self.layers = nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.GELU())
+
+    def tried(self, x: Tensor) -> Tensor:
+        scale = np.sqrt(0.5) * x / np.float32(2)
+        return self.layers[2:](self.layers[:2](x)) + nn.Sequential(*list(self.layers)[:2])(scale)
+
+
 NETWORKS = {
     kind.__name__: kind
     for kind in (
         *(DynamicConvolution, Modulated, OwnFilters, Encoder, SelfAttention, AttentionPool, CornerPooling),
-        *(
-            LargestFew,
-            Scripted,
-            InPlace,
-            Wavelet,
-            NumPyNames,
-            BuffersForAll,
-            SumsByLetters,
-            SpatialTransformer,
-        ),
+        *(LargestFew, Scripted, InPlace, Wavelet, NumPyNames, BuffersForAll, SumsByLetters),
+        *(SpatialTransformer, TwoViews, Slices),
     )
 }
 
@@ -331,13 +351,41 @@ def test_a_convolution_by_a_signal_is_a_product_of_two() -> None:
     assert 8 * reached.sum() == expected.sum()
 
 
+def test_views_that_stay_one_behind_the_other_are_refused() -> None:
+    class Longer(OnMaps):
+        def tried(self, x: Tensor) -> Tensor:
+            return torch.cat([x, x.flip(3)])
+
+    with pytest.raises(UnsupportedOperations, match=r"torch\.cat over the batch axis"):
+        convert(Longer().eval(), RECIPE, torch.randn(3, 3, 6, 6))
+
+
+@dataclass
+class Out:
+    logits: Tensor
+    more: dict[str, Tensor]
+    none: None = None
+
+
+def test_fields_of_a_dataclass_are_read_by_name() -> None:
+    class Fields(OnMaps):
+        def forward(self, x: Tensor) -> Out:
+            x = self.stem(x)
+            return Out(self.head(x.mean((2, 3))), {"maps": x})
+
+    network, images = Fields().eval(), torch.randn(3, 3, 6, 6)
+    *_, last = convert(network, RECIPE, images).simulate(images, 64)
+    ann = network(images)
+    assert last.output.keys() == {"logits", "more", "none"}
+    torch.testing.assert_close(last.output["logits"], ann.logits, rtol=0, atol=0.02)
+    torch.testing.assert_close(last.output["more"]["maps"], ann.more["maps"], rtol=0, atol=0.02)
+
+
 def test_places_that_are_read_are_refused_by_name() -> None:
     class Places(OnMaps):
         def tried(self, x: Tensor) -> Tensor:
             values, places = x.flatten(2).topk(3, dim=2)
             return (values * places)[..., None]
-
-    from conversion import UnsupportedOperations
 
     with pytest.raises(UnsupportedOperations, match=r"Tensor\.topk"):
         convert(Places().eval(), RECIPE, torch.randn(3, 3, 6, 6))
