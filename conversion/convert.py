@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -249,8 +250,17 @@ def _not_finite(ann: nn.Module) -> str:
 
 def _outputs(nest: Any) -> list[Tensor]:
     found: list[Tensor] = []
-    map_structure(found.append, Tensor, nest)
+    map_structure(found.append, Tensor, _opened(nest))
     return [tensor for tensor in found if tensor.ndim and tensor.numel()]
+
+
+def _opened(nest: Any) -> Any:
+    """Outputs with dictionaries in place of dataclasses, as the graph gives them."""
+    if dataclasses.is_dataclass(nest) and not isinstance(nest, type | dict):
+        return {field.name: _opened(getattr(nest, field.name)) for field in dataclasses.fields(nest)}
+    if isinstance(nest, list | tuple) and not hasattr(nest, "_fields"):
+        return [_opened(entry) for entry in nest]
+    return nest
 
 
 class _CalibrationRun(fx.Interpreter):

@@ -74,7 +74,7 @@ def _routed_value(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Te
     name = _name_of(node)
     if _pads_with_values(plan, node, name):
         return None
-    if name in ("cat", "concat", "concatenate") and plan.shapes[node][0] == plan.shapes[inputs[0]][0]:
+    if name in ("cat", "concat", "concatenate") and _joins_images(plan, node, inputs):
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         if axis == 1 and all(spike_value.ndim == rank for spike_value in known):
             value_of = dict(zip(inputs, known, strict=True))
@@ -97,6 +97,12 @@ def _routed_value(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Te
     return None
 
 
+def _joins_images(plan: Plan, node: fx.Node, inputs: list[fx.Node]) -> bool:
+    """True where tensors are joined, one by one, and images stay in the first axis."""
+    shapes = [plan.shapes.get(source) for source in inputs]
+    return all(shape is not None and plan.shapes[node][0] == shape[0] for shape in shapes)
+
+
 def _with_axes(spike_value: Tensor, rank: int) -> Tensor:
     """A value of spikes with `rank` axes, if it is the same for all channels, whose axes may change."""
     if spike_value.numel() > 1 or spike_value.ndim == rank or rank < 2:
@@ -111,7 +117,9 @@ def _is_size(plan: Plan, node: fx.Node) -> bool:
 
 
 def _pads_with_values(plan: Plan, node: fx.Node, name: str) -> bool:
-    """True where a border of other values than 0 is put around spikes."""
+    """True where a border of other values than 0 is put around spikes, or such a value among them."""
+    if name == "written":
+        return isinstance(node.args[2], int | float) and node.args[2] != 0
     if node.op == "call_module":
         return bool(getattr(plan.captured.get_submodule(name), "value", 0))
     value = node.kwargs.get("value", node.args[3] if len(node.args) > 3 else None)

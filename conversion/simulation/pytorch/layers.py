@@ -88,6 +88,7 @@ class TorchLayers:
         kwargs = fx.map_arg(node.kwargs, lambda source: values[source])
         role = self._plan.roles.get(node)
         if role is None:
+            args, kwargs = map_structure(_one_step, Signal, (args, kwargs))
             return operation_of(self._plan.captured, node)(*args, **kwargs)
         if role.kind is Kind.NEURON:
             return self.neuron(node, role.name, signals_in([args, kwargs])[0], steps)
@@ -308,12 +309,13 @@ def _sum(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 def _constant(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Make a tensor that is as large as a batch; it does not change over time."""
-
-    def one_step(signal: Signal) -> Tensor:
-        return signal.data[: signal.data.shape[0] // signal.steps]
-
-    args, kwargs = map_structure(one_step, Signal, (args, kwargs))
+    args, kwargs = map_structure(_one_step, Signal, (args, kwargs))
     return map_structure(lambda tensor: Signal(tensor, 1), Tensor, operation(*args, **kwargs))
+
+
+def _one_step(signal: Signal) -> Tensor:
+    """A value in its first time step."""
+    return signal.data[: signal.data.shape[0] // signal.steps]
 
 
 def _on_sums(operation: Callable[..., Any], args: Any, kwargs: Any, steps: int) -> Any:
