@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.marked_page import write_between
+from benchmarks.output.marked_page import write_between
 from benchmarks.speed.ratios import ANN, LOOP, PRECISIONS, UNCOMPILED, geometric_mean
 
 BEGIN, END = "<!-- speed: python -m benchmarks.speed.page -->", "<!-- end of speed -->"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.marked_page import write_between
+from benchmarks.output.marked_page import write_between
 from benchmarks.zoo.row import GAMMAS, SEED, TIME_STEPS, Row
 
 BEGIN, END = "<!-- coverage: python -m benchmarks.zoo -->", "<!-- end of coverage -->"

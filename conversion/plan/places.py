@@ -42,7 +42,8 @@ class Places:
         """Values of spikes behind an operation that moves them, in the structure of its results.
 
         Each tensor has as many axes as the result, of size 1 where values do not differ along them. None
-        where values are unknown, or differ between images.
+        where values are unknown, differ between images, or are none of those that arrive: numbers that are
+        written among spikes.
         """
         if self._plan.roles[node].moved:
             return None
@@ -51,6 +52,12 @@ class Places:
             with torch.no_grad():
                 found = operation_of(self._plan.captured, node)(*args, **kwargs)
             self._maps[node] = found
+            arriving = [places for places in _tensors_in([args, kwargs]) if places.is_floating_point()]
+            known = torch.cat(
+                [torch.zeros_like(arriving[0].flatten()[:1]), *(each.unique() for each in arriving)]
+            )
+            if not all(bool(torch.isin(places, known).all()) for places in _tensors_in(found)):
+                raise UnknownValueError
             return map_structure(_reduced, Tensor, found)
         except (UnknownValueError, *_FAILURES):
             self._maps.pop(node, None)
@@ -85,6 +92,12 @@ class Places:
                 args, kwargs = fx.map_arg((node.args, node.kwargs), self._number)
                 self._numbers[node] = operation_of(self._plan.captured, node)(*args, **kwargs)
         return self._numbers[node]
+
+
+def _tensors_in(values: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    map_structure(found.append, Tensor, values)
+    return found
 
 
 def _reduced(places: Tensor) -> Tensor:

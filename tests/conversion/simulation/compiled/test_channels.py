@@ -83,6 +83,17 @@ class Places(Shuffled):
         return self.head(x.flatten(2).mean(2))
 
 
+class Written(Shuffled):
+    """Numbers that are no spikes stand among them, in whole channels."""
+
+    def forward(self, x):
+        x = F.relu(self.first(x))
+        x = torch.cat([x, x.index_fill(1, torch.tensor([0, 5]), 0.5)[:, :4]], 1)
+        x = x.clone()
+        x[:, 3] = 0.25
+        return self.head(F.relu(self.last(x)).mean((2, 3)))
+
+
 def exact(network, recipe, images):
     """Converted, with fractions of few digits everywhere and another threshold in every channel."""
     generator = torch.Generator().manual_seed(0)
@@ -110,7 +121,7 @@ def both(snn, images, **options):
 PER_CHANNEL = {"name": "percentile", "p": 0.99, "per_channel": True}
 
 
-@pytest.mark.parametrize("network", [Odd, Shuffled, Places])
+@pytest.mark.parametrize("network", [Odd, Shuffled, Places, Written])
 @pytest.mark.parametrize("preset", ["opi", "burst", "spicalib", "snm", "dcgs", "hmt", "tracking", "ecmt"])
 def test_every_spike_is_that_of_plain_operations(network, preset, images):
     snn = exact(network(), {"preset": preset, "scale": PER_CHANNEL}, images)
