@@ -73,7 +73,7 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
     _fill_what_is_empty(captured)
     _remove_in_place_effects(captured)
     captured.graph.eliminate_dead_code()
-    spell_alike(captured, None if images is None else lambda: shapes_of(captured, images[:1]))
+    spell_alike(captured, None if images is None else images[:1])
     put_side_by_side(captured)
     as_modules(captured)
     _fold_batch_norms(captured, images)
