@@ -233,6 +233,8 @@ def _fill_what_is_empty(captured: fx.GraphModule) -> None:
     """Zeros in place of memory that nobody has written into yet: what it holds differs from run to run."""
     for node in captured.graph.nodes:
         if node.op in ("call_function", "call_method"):
+            if node.target in (torch.empty, "new_empty"):  # zeros have no such choice
+                node.kwargs = {k: value for k, value in node.kwargs.items() if k != "memory_format"}
             node.target = _EMPTY.get(node.target, node.target)
 
 
