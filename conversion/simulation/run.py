@@ -31,12 +31,12 @@ class SimulationCache:
 
     Attributes:
         probe: choices of schedules.
-        prepared: (what they were packed from, packed weights); the last ones only.
+        prepared: (backend, precision) -> (weights that were packed, what they became).
         clocks: of chunks, by backend and device.
     """
 
     probe: Probe
-    prepared: tuple[Any, Any] | None = field(default=None)
+    prepared: dict[tuple[str, Precision], tuple[Any, Any]] = field(default_factory=dict)
     clocks: dict[tuple[str, torch.device], Clock] = field(default_factory=dict)
 
 
@@ -158,10 +158,12 @@ class Simulation:
         if not self.backend.packs_weights:
             return self.backend.prepare(self.fitted, self.precision)
         found = tuple((tensor.data_ptr(), tensor._version) for tensor in self.weights)
-        state = (self.backend.name, self.precision, found)
-        if self.cache.prepared is None or self.cache.prepared[0] != state:
-            self.cache.prepared = (state, self.backend.prepare(self.fitted, self.precision))
-        return self.cache.prepared[1]
+        ours = (self.backend.name, self.precision)
+        if ours not in self.cache.prepared or self.cache.prepared[ours][0] != found:
+            kept = {one: pair for one, pair in self.cache.prepared.items() if pair[0] == found}
+            kept[ours] = (found, self.backend.prepare(self.fitted, self.precision))
+            self.cache.prepared = kept
+        return self.cache.prepared[ours][1]
 
     def _by_rule(self, images: Tensor, chunk: int) -> Schedule:
         """The backend's first choice."""

@@ -17,9 +17,9 @@ from conversion.graph.nodes import operation_of
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.plan.layer import SpikingLayer
 from conversion.signals.coding import RATE
-from conversion.signals.signals import Signal, Spikes, Total, map_structure, signals_in
+from conversion.signals.signals import Signal, Spikes, Total, map_structure, signals_in, zip_structure
 from conversion.simulation.compiled.buffers import Buffers
-from conversion.simulation.compiled.layers import Summand, Synapses, run_layer
+from conversion.simulation.compiled.layers import Summand, Synapses, channels_last, filled, run_layer
 from conversion.simulation.compiled.pooling import can_pool, pool_bytes
 from conversion.simulation.compiled.population import Population
 from conversion.simulation.compiled.prepared import Prepared
@@ -43,6 +43,8 @@ SILENT = -torch.inf  # membrane of a neuron that never fires
 
 # Operations that move integers as they move floats.
 _MOVES = {"getitem", "pad", "flatten", "view", "reshape", "permute", "cat", "concat", "concatenate"}
+_MOVES |= {"narrow", "unbind", "movedim", "swapaxes", "unflatten", "channel_shuffle", "ChannelShuffle"}
+_MOVES |= {"flip", "roll", "select", "squeeze", "unsqueeze", "stack", "index_select", "repeat_interleave"}
 _MOVES |= {"chunk", "split", "transpose", "contiguous", "dropout", "dropout2d"}
 _MOVES |= {"Dropout", "Dropout2d", "Identity", "Flatten", "ZeroPad2d"}
 
@@ -108,8 +110,7 @@ class ByteLayers:
             shape = synapses.output_shape(source.shape)
             currents, _ = run_layer(shape, source.steps, (source, synapses), (), None, self._buffers)
             self._progress.ran[self._plan.roles[node].name] = BYTES
-            axis = -1 if currents.ndim == 3 else 1
-            return Signal(currents.narrow(axis, 0, synapses.outputs), source.steps)
+            return Signal(currents, source.steps)
         if self.moves(node):
             moved = self.moved(node, values)
             if moved is not None:
@@ -144,10 +145,10 @@ class ByteLayers:
         return signals_in(fx.map_arg([node.args, node.kwargs], lambda source: values[source]))[0]
 
     def moves(self, node: fx.Node) -> bool:
-        """True for an operation that moves spikes of one size, as they move within a batch."""
+        """True for an operation that moves spikes of known sizes, as they move within a batch."""
         role = self._plan.roles.get(node)
         moves = role is not None and role.kind is Kind.ROUTING and not role.moved
-        return moves and self._spike_values.get(node) is not None
+        return moves and node in self.prepared.fitted.moved_values
 
     def name_of(self, node: fx.Node) -> str:
         """Name of an operation: of a function, a method, or the type of a module."""
@@ -169,10 +170,11 @@ class ByteLayers:
         if node.target in SHAPE_ARGUMENTS:
             args = (args[0], *with_time(args[1:], len(like.carrier), like.shape[0]))
         args, kwargs = map_structure(lambda spikes: spikes.carrier, Spikes, (args, kwargs))
-        spike_value = self._spike_values[node]
-        assert spike_value is not None
+        values_there = self.prepared.fitted.moved_values[node]
         result = operation_of(self._plan.captured, node)(*args, **kwargs)
-        return map_structure(lambda carrier: like.moved(carrier, spike_value), Tensor, result)
+        if isinstance(values_there, Tensor):
+            return map_structure(lambda carrier: like.moved(carrier, values_there), Tensor, result)
+        return zip_structure(like.moved, result, values_there)
 
     def fused(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
         """A neuron layer with everything that flows into it."""
@@ -312,6 +314,8 @@ class ByteLayers:
         shape = self._plan.shapes[node]
         channels = shape[-1] if len(shape) == 3 else shape[1]
         scale = (1.0 / threshold.flatten()).expand(channels)
+        if isinstance(value, Spikes) and value.spike_value.numel() not in (1, channels):
+            value = Signal(value.data, value.steps)  # sizes that differ within a channel
         if isinstance(value, Spikes):
             scale = scale * value.spike_value.flatten().expand(channels)
         return Summand(value, scale.contiguous())
@@ -356,9 +360,9 @@ def layout_of(shape: Sequence[int]) -> Layout:
 
 def _as_it_is(name: str, state: Tensor) -> Tensor:
     """A state of neurons of tokens [B, L, C] as the kernel has it."""
-    return state.clone(memory_format=torch.contiguous_format)
+    return channels_last(state, filled(state.shape[-1]))[:, :, 0].clone()
 
 
 def _channels_last(name: str, state: Tensor) -> Tensor:
-    """A state of neurons [B, C, ...] as the kernel has it, [B, ..., C]."""
-    return state.movedim(1, -1).clone(memory_format=torch.contiguous_format)
+    """A state of neurons [B, C, ...] as the kernel has it, [B, H, W, C]."""
+    return channels_last(state, filled(state.shape[1])).clone()

@@ -81,7 +81,7 @@ class FittingLayers(ByteLayers):
         synapses = self._growing.packed(node, source.spike_value)
         shape = synapses.output_shape(source.shape)
         currents, _ = run_layer(shape, source.steps, (source, synapses), (), None)
-        return Signal(currents.narrow(-1 if currents.ndim == 3 else 1, 0, synapses.outputs), source.steps)
+        return Signal(currents, source.steps)
 
     def current(
         self, node: fx.Node, segment: Sequence[fx.Node], values: dict[fx.Node, Any], steps: int

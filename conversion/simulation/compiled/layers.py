@@ -37,6 +37,7 @@ class Synapses:
     depthwise: bool  # weights are int32 [kernel_h, kernel_w, C'], one filter a channel
     tiled: bool  # weights are in tiles, for the processor's matrix unit
     largest: int  # most spikes of one neuron in one step, of either sign
+    inputs: int  # channels that spikes have in memory; beyond the layer's own, none has a weight
     outputs: int  # channels of the layer; beyond them, silent ones fill the last register
     groups: int  # of channels that do not meet; neighbours are joined until each fills registers
     whole: bool  # every output reads all inputs: sums can be looked up as well
@@ -45,13 +46,13 @@ class Synapses:
     def output_shape(self, shape: Sequence[int]) -> list[int]:
         """Shape [B, C', H', W'], [B, C'] or [B, L, C'] of the output for an input of this shape."""
         if len(shape) == 3:
-            return [*shape[:2], len(self.fixed.bias)]
+            return [*shape[:2], self.outputs]
         g = self.geometry
         sides = [
             (n + 2 * g[f"pad_{a}"] - g[f"dilation_{a}"] * (g[f"kernel_{a}"] - 1) - 1) // g[f"stride_{a}"] + 1
             for n, a in zip(shape[2:], "hw", strict=False)
         ]
-        return [shape[0], len(self.fixed.bias), *sides]
+        return [shape[0], self.outputs, *sides]
 
 
 def pack(
@@ -65,7 +66,8 @@ def pack(
     """Pack a Conv2d (with any groups, zero padding) or Linear layer.
 
     Args:
-        module: the layer; inputs are a multiple of 4. Outputs are filled up to one of CHANNEL_MULTIPLE.
+        module: the layer. Outputs, and inputs where they fill no registers, are filled up to a multiple of
+            CHANNEL_MULTIPLE.
         spike_value: value of one incoming spike, [1, C, ...] or [1, 1, ...].
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine weights are, see `conversion.simulation.fused.fixed_point`.
@@ -77,8 +79,11 @@ def pack(
     groups = 1 if depthwise else given
     if groups > 1:
         fixed, groups = _joined(fixed, groups)
-    real = len(fixed.bias)
-    fixed = _filled(fixed, -real % CHANNEL_MULTIPLE)
+    real, own = len(fixed.bias), fixed.weights.shape[1]
+    fixed = _filled(fixed, filled(real) - real)
+    fills = groups == 1 and not depthwise and own % (CHANNEL_MULTIPLE if has_tiles() else 4) != 0
+    more = filled(own) - own if fills else 0
+    inputs = filled(real) if depthwise else (own + more) * groups
     geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
         pair = getattr(module, name, (default, default))
@@ -87,7 +92,7 @@ def pack(
     lanes = CHANNEL_MULTIPLE if tiled else byte_lanes()
     # Two digits fill the four sums that a matrix unit adds up at once, as do two vectors of one digit.
     vectors = 2 if outputs // groups % (2 * lanes) == 0 and not (tiled and digits == 2) else 1
-    by_tap = fixed.weights.permute(2, 3, 1, 0)
+    by_tap = F.pad(fixed.weights.permute(2, 3, 1, 0), (0, 0, 0, more))
     if depthwise:
         packed, tiled = by_tap[:, :, 0].contiguous(), False
     elif tiled:
@@ -95,10 +100,9 @@ def pack(
     else:
         packed = _packed(by_tap, digits, vectors, lanes)
     shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
-    largest, whole = max(most, -least), given == 1
-    return Synapses(
-        fixed, packed, shift, digits, vectors, depthwise, tiled, largest, real, groups, whole, geometry
-    )
+    largest, whole = max(most, -least), given == 1 and own % 4 == 0
+    kind, sizes = (depthwise, tiled, largest), (inputs, real, groups)
+    return Synapses(fixed, packed, shift, digits, vectors, *kind, *sizes, whole, geometry)
 
 
 def _joined(fixed: FixedPoint, groups: int) -> tuple[FixedPoint, int]:
@@ -117,6 +121,11 @@ def _joined(fixed: FixedPoint, groups: int) -> tuple[FixedPoint, int]:
         joined[:, own, :, own] = apart[:, own]
     weights = joined.flatten(3, 4).flatten(0, 2)
     return replace(fixed, weights=weights.contiguous()), groups // together
+
+
+def filled(channels: int) -> int:
+    """Channels that fill whole registers: the next multiple of CHANNEL_MULTIPLE."""
+    return channels + -channels % CHANNEL_MULTIPLE
 
 
 def _filled(fixed: FixedPoint, more: int) -> FixedPoint:
@@ -195,7 +204,9 @@ def run_layer(
     """
     library = kernel()
     assert library is not None
-    images, outputs = shape[0], shape[-1] if len(shape) == 3 else shape[1]
+    images, real = shape[0], shape[-1] if len(shape) == 3 else shape[1]
+    outputs = filled(real)
+    more = (0, outputs - real)  # channels in memory alone: nobody reads what becomes of them
     height, width = {2: (1, 1), 3: (shape[1], 1), 4: tuple(shape[2:])}[len(shape)]
     keep: list[Tensor] = []  # tensors that the kernel points into
 
@@ -206,11 +217,13 @@ def run_layer(
     layer = LayerJob(steps=steps, images=images, out_height=height, out_width=width, outputs=outputs)
     layer.vectors, layer.tiled = 1, int(has_tiles())
     own_bias = torch.zeros(outputs) if drive is None else drive[1].fixed.bias
+    if bias is not None and bias.shape[-1] > 1:
+        bias = F.pad(bias, more)
     biases = own_bias if bias is None else (own_bias + bias).contiguous()
     layer.bias, layer.bias_step = pointer(biases), outputs if bias is not None and len(bias) > 1 else 0
     if drive is not None:
         source, synapses = drive
-        spikes = channels_last(source.counts)
+        spikes = channels_last(source.counts, synapses.inputs)
         layer.spikes = pointer(spikes)
         layer.height, layer.width, layer.channels = spikes.shape[1:]
         layer.is_unsigned = int(source.counts.dtype is torch.uint8)
@@ -230,10 +243,10 @@ def run_layer(
         is_spikes = 0
         if isinstance(signal, Spikes):
             is_spikes = 2 if signal.counts.dtype is torch.uint8 else 1
-        values = channels_last(signal.counts if isinstance(signal, Spikes) else signal.data.float())
+        values = channels_last(signal.counts if isinstance(signal, Spikes) else signal.data.float(), outputs)
         one_step = images * height * width * outputs
         varies = signal.steps > 1 or steps == 1
-        scale = pointer(summand.scale.contiguous())
+        scale = pointer(F.pad(summand.scale, more).contiguous())
         layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, is_spikes)
     fires = neurons is not None and neurons.firing.kind != MEANS
     kind = torch.float32
@@ -251,19 +264,34 @@ def run_layer(
         if value is None:
             layer.fired = pointer(result)
         else:
-            layer.sent, layer.value = pointer(result), pointer(value.expand(outputs).contiguous())
+            layer.sent, layer.value = pointer(result), pointer(F.pad(value.expand(real), more).contiguous())
     library.run_layer(ctypes.byref(layer), torch.get_num_threads())
+    result, counts = result[..., :real], counts[..., :real] if counts is not None else None
     if len(shape) == 2:
-        return result.flatten(1), counts.flatten() if counts is not None else None
+        return result[:, 0, 0], counts[0, 0] if counts is not None else None
     if len(shape) == 3:
         return result[:, :, 0], counts[:, 0] if counts is not None else None
     return result.permute(0, 3, 1, 2), counts.permute(2, 0, 1) if counts is not None else None
 
 
-def channels_last(value: Tensor) -> Tensor:
-    """[N, C, H, W], [N, C] or tokens [N, L, C] as contiguous [N, H, W, C]."""
+def channels_last(value: Tensor, channels: int) -> Tensor:
+    """[N, C, H, W], [N, C] or tokens [N, L, C] as contiguous [N, H, W, channels].
+
+    What lies beyond C channels may be anything: where a value has as much room in memory, it is not copied.
+    """
     if value.ndim == 3:
-        return value[:, :, None, :].contiguous()
-    if value.ndim == 2:
-        return value[:, None, None, :].contiguous()
-    return value.permute(0, 2, 3, 1).contiguous()
+        last = value[:, :, None, :]
+    else:
+        last = value[:, None, None, :] if value.ndim == 2 else value.permute(0, 2, 3, 1)
+    images, height, width, own = last.shape
+    if own == channels:
+        return last.contiguous()
+    strides = (height * width * channels, width * channels, channels, 1)
+    sides = zip(last.shape, last.stride(), strides, strict=True)
+    end = last.storage_offset() + images * strides[0]
+    has_room = end * last.itemsize <= last.untyped_storage().nbytes()
+    if has_room and all(size == 1 or found == wanted for size, found, wanted in sides):
+        return last.as_strided((images, height, width, channels), strides)
+    room = last.new_zeros(images, height, width, channels)
+    room[..., :own] = last
+    return room

@@ -14,7 +14,7 @@ from conversion.plan.plan import last_sources
 from conversion.simulation.backend import Precision
 from conversion.simulation.compiled.layers import Synapses, pack
 from conversion.simulation.compiled.native import has_synapses
-from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, MAX_ADDENDS, MAX_CHANNELS
+from conversion.simulation.compiled.native.structures import MAX_ADDENDS, MAX_CHANNELS
 from conversion.simulation.compiled.tables import Tables
 from conversion.simulation.fused.firing import carriers_of, range_of
 from conversion.simulation.fused.fusion import Fusion, Limits, find_fusions, is_spike_driven, value_of
@@ -83,11 +83,9 @@ def limits_here() -> Limits:
     """Layers that the kernels run on this machine."""
     return Limits(
         has_synapses(),
-        CHANNEL_MULTIPLE,
         MAX_CHANNELS,
         MAX_ADDENDS,
         telescopes=True,
         grouped=True,
         tokens=True,
-        fills=True,
     )

@@ -19,6 +19,7 @@ from conversion.signals.signals import Signal, Spikes, map_structure, signals_in
 from conversion.simulation.compiled.byte_layers import SILENT, ByteLayers, channel_offset, more_bias
 from conversion.simulation.compiled.lane_moves import move
 from conversion.simulation.compiled.lanes import (
+    CHANNELS,
     VECTOR,
     LaneCurrents,
     PackedSpikes,
@@ -28,7 +29,9 @@ from conversion.simulation.compiled.lanes import (
     planes_of,
     to_lanes,
 )
+from conversion.simulation.compiled.layers import filled
 from conversion.simulation.compiled.native import table_group
+from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE
 from conversion.simulation.compiled.pooling import can_pool, pool_packed
 from conversion.simulation.compiled.prepared import Prepared
 from conversion.simulation.compiled.tables import LaneNeurons, LaneSummand, Tables, run_tables, tables_of
@@ -95,6 +98,7 @@ class TableLayers:
             if drive is not None:
                 synapses = drive[1].synapses
                 shape = synapses.output_shape(source.shape)
+                shape[1] = filled(synapses.outputs)
                 currents = run_tables(shape, source.steps, self._lanes, drive, (), None)
                 if synapses.outputs == shape[1]:
                     return currents
@@ -143,7 +147,8 @@ class TableLayers:
         firing = self._bytes.firing(layer) if fusion.telescoped is None else fusion.telescoped.firing
         whole = fusion.synapses is None or self._prepared.synapses[fusion.synapses].whole
         fits = firing is not None and firing.inside and firing.in_tables and not layer.capped
-        whole = whole and len(self._plan.shapes[node]) != 3
+        there = self._plan.shapes[node]
+        whole = whole and len(there) != 3 and there[1] % CHANNEL_MULTIPLE == 0
         if firing is None or not fits or not whole:  # groups of few channels have few sums to look up
             return self._bytes.fused(node, fusion, values, steps)
         summands = [
@@ -200,7 +205,8 @@ class TableLayers:
             self._count_packed(node, name, pooled)
             return pooled
         result = self._bytes.pool(node, name, values)
-        if isinstance(result, Spikes):
+        blocks = len(result.shape) in (2, 4) and result.shape[1] % CHANNELS == 0
+        if isinstance(result, Spikes) and blocks:
             return pack_spikes(result, self._planes, self._lanes)
         return result
 

@@ -29,22 +29,18 @@ class Limits:
 
     Attributes:
         synapses: they add up weights that spikes meet; without, only neurons and sums run in them.
-        channels: output channels are a multiple of this.
         most_inputs: most input channels.
         most_addends: most values that are added to the output of a layer with weights.
         telescopes: neurons behind telescoped functions fire in them, see `firing.telescoped`.
         grouped: they add up convolutions with groups, too.
-        fills: output channels of layers that no neurons follow directly may be of any number.
         tokens: values [B, L, C], with channels last, run in them, too.
     """
 
     synapses: bool
-    channels: int
     most_inputs: int
     most_addends: int
     telescopes: bool = False
     grouped: bool = False
-    fills: bool = False
     tokens: bool = False
 
 
@@ -69,13 +65,13 @@ def find_fusions(fitted: Fitted, limits: Limits) -> dict[fx.Node, Fusion]:
 
 
 def has_kernel_shape(fitted: Fitted, node: fx.Node, limits: Limits) -> bool:
-    """True for [B, C, H, W], [B, C] or tokens [B, L, C] with as many channels as the kernels can run."""
+    """True for [B, C, H, W], [B, C] or tokens [B, L, C] with one threshold for each of their channels."""
     shape, role = fitted.plan.shapes[node], fitted.plan.roles[node]
     if len(shape) == 3:
         alike = role.kind is not Kind.NEURON or fitted.layers[role.name].threshold.numel() == 1
-        return limits.tokens and (alike or role.axis == -1) and shape[-1] % limits.channels == 0
+        return limits.tokens and (alike or role.axis == -1)
     in_order = role.axis == 1 or len(shape) == 2  # the last axis is the second
-    return len(shape) in (2, 4) and in_order and shape[1] % limits.channels == 0
+    return len(shape) in (2, 4) and in_order
 
 
 def value_of(fitted: Fitted, node: fx.Node) -> Tensor | None:
@@ -86,6 +82,9 @@ def value_of(fitted: Fitted, node: fx.Node) -> Tensor | None:
     plan, known = fitted.plan, fitted.spike_values.get(node)
     if len(plan.shapes.get(node, ())) != 3 or (known is not None and known.numel() == 1):
         return known
+    moved = fitted.moved_values.get(node)
+    if isinstance(moved, Tensor) and moved.ndim == 3 and moved.numel() == moved.shape[-1]:
+        return moved
     role = plan.roles.get(node)
     while role is not None and role.kind is Kind.ROUTING and _is_idle(plan, node):
         (node,) = node.all_input_nodes
@@ -116,13 +115,12 @@ def is_spike_driven(fitted: Fitted, limits: Limits, node: fx.Node) -> bool:
         tokens = limits.tokens and len(plan.shapes[node]) == 3
         suits = isinstance(module, nn.Linear) and (tokens or len(plan.shapes[node]) == 2)
     source = node.args[0] if node.args else None
-    fits = limits.fills or has_kernel_shape(fitted, node, limits)
-    if not suits or not fits or len(plan.shapes[node]) not in (2, 3, 4) or not isinstance(source, fx.Node):
+    if not suits or len(plan.shapes[node]) not in (2, 3, 4) or not isinstance(source, fx.Node):
         return False
     channels = module.weight.shape[1] * getattr(module, "groups", 1)
     if not module.weight.numel():  # no kernel is made for layers without a single weight
         return False
-    return value_of(fitted, source) is not None and channels % 4 == 0 and channels <= limits.most_inputs
+    return value_of(fitted, source) is not None and channels <= limits.most_inputs
 
 
 def is_depthwise(module: nn.Module) -> bool:
