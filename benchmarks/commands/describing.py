@@ -58,10 +58,11 @@ def needs(recipe: Recipe) -> dict[str, str]:
     said["T beforehand"] = f"yes, fitted for each T ({', '.join(fitted)})" if fitted else "not needed"
     before = recipe.initial.steps + neuron.coding.needs_rest
     said["steps before"] = f"{before} before those that a read-out averages" if before else "none"
-    said["input"] = (
-        "the whole window before a layer fires, fitted to T" if neuron.whole_window else "step by step"
-    )
     total, between = neuron.latency(EXAMPLE_T, EXAMPLE_DEPTH), neuron.interval(EXAMPLE_T)
+    said["input"] = "step by step"
+    if neuron.whole_window:
+        waits = "the whole window before a layer fires" if total > between else "step by step"
+        said["input"] = f"{waits}, fitted to T"
     if total > between:
         said["latency"] = (
             f"at T = {EXAMPLE_T}, {total} steps for {EXAMPLE_DEPTH} layers that wait for each other; "
