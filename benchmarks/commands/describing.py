@@ -51,6 +51,8 @@ def needs(recipe: Recipe) -> dict[str, str]:
         return said | {"spikes": "none", "limit": limit, "calibration": "unlabelled training images"}
     most = neuron.largest_spike
     said["spikes"] = f"{neuron.alphabet}, up to {most} threshold{'s' if most != 1 else ''} a step"
+    if neuron.worth:
+        said["a spike"] = neuron.worth
     if neuron.steps_per_t > 1:
         said["spikes"] += f"; a step stands for {neuron.steps_per_t} time steps"
     fitted = [kind for kind in KINDS if getattr(getattr(recipe, kind), "needs_time_steps", False)]

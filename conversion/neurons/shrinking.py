@@ -91,6 +91,12 @@ class Shrinking(Neuron):
         return "graded"
 
     @property
+    def worth(self) -> str:
+        """A power of two for each step."""
+        twice = "; negative ones of the first step count twice, as positive ones" if self.signed else ""
+        return f"depends on the step, by powers of two (a synapse shifts, then adds){twice}"
+
+    @property
     def max_per_step(self) -> int:
         """Gamma: the largest mean of a window, and the most spikes of a step."""
         return self.gamma
