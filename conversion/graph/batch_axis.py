@@ -95,7 +95,9 @@ def _flat(values: Any) -> list[Any]:
 
 
 def is_view(index: Any) -> bool:
-    """True where x[index] shares the memory of x."""
+    """True where x[index] is a part of each image in x, and shares its memory."""
+    if isinstance(index, int):  # an image, or one of several values
+        return False
     parts = index if isinstance(index, tuple) else (index,)
     return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
 

@@ -73,7 +73,7 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
     _fill_what_is_empty(captured)
     _remove_in_place_effects(captured)
     captured.graph.eliminate_dead_code()
-    spell_alike(captured, None if images is None else lambda: shapes_of(captured, images[:1]))
+    spell_alike(captured, None if images is None else images[:1])
     put_side_by_side(captured)
     as_modules(captured)
     _fold_batch_norms(captured, images)
@@ -233,6 +233,8 @@ def _fill_what_is_empty(captured: fx.GraphModule) -> None:
     """Zeros in place of memory that nobody has written into yet: what it holds differs from run to run."""
     for node in captured.graph.nodes:
         if node.op in ("call_function", "call_method"):
+            if node.target in (torch.empty, "new_empty"):  # zeros have no such choice
+                node.kwargs = {k: value for k, value in node.kwargs.items() if k != "memory_format"}
             node.target = _EMPTY.get(node.target, node.target)
 
 

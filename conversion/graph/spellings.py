@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx
+from torch import Tensor, fx
 
 from conversion.functions import ordered
 from conversion.functions.attention import scaled_dot_product
@@ -31,20 +30,21 @@ from conversion.graph.forms import write_out_forms
 from conversion.graph.nodes import Adding, attribute, write_as
 from conversion.graph.operations import ATTRIBUTES, METHODS, Kind
 from conversion.graph.refusal import argument
+from conversion.graph.rewriting import shapes_of
 
 
-def spell_alike(
-    captured: fx.GraphModule, shapes: Callable[[], Mapping[fx.Node, torch.Size]] | None = None
-) -> None:
+def spell_alike(captured: fx.GraphModule, images: Tensor | None = None) -> None:
     """Rewrite a graph in place.
 
     Args:
         captured: graph of a network.
-        shapes: see `conversion.graph.forms.write_out_forms`.
+        images: what it takes, [1, ...]; without them, what needs the shapes of values stays as it is.
     """
     for node in captured.graph.nodes:
         if node.op in ("call_function", "call_method"):
             node.kwargs = {_ALIASES.get(name, name): value for name, value in node.kwargs.items()}
+    write_in_real_numbers(captured, _signals(captured.graph), images)
+    shapes = None if images is None else lambda: shapes_of(captured, images)
     write_out_forms(captured, _signals(captured.graph), shapes)
     for node in list(captured.graph.nodes):
         if node.target is F.scaled_dot_product_attention:
@@ -59,7 +59,6 @@ def spell_alike(
             captured.graph.erase_node(node)
     signals = _signals(captured.graph)
     write_out_sums(captured, signals)
-    write_in_real_numbers(captured, signals)
     captured.graph.eliminate_dead_code()
     captured.recompile()
 

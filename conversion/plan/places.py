@@ -17,7 +17,7 @@ from conversion.graph.operations import Kind
 from conversion.plan.plan import Plan
 from conversion.signals.signals import map_structure
 
-_FAILURES = (RuntimeError, TypeError, ValueError, IndexError, AttributeError)
+_FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 
 
 class UnknownValueError(Exception):
