@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
@@ -173,6 +173,10 @@ class Backend(ABC):
     def prepare(self, fitted: Fitted, precision: Precision) -> Any:
         """What all batches share, for the weights and thresholds as they are now."""
         return fitted
+
+    def used(self, kernels: Collection[str], precision: Precision) -> Precision:
+        """Precision that weights had in the kernels that ran their layers; of some, if kernels differ."""
+        return precision
 
     @abstractmethod
     def start(

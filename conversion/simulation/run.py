@@ -14,6 +14,7 @@ from torch import Tensor
 
 from conversion.costs.synapses import Connectivity
 from conversion.costs.tally import SpikeTally
+from conversion.graph.operations import Kind
 from conversion.outputs import Ran, Readout, activity_of, added, decoded, joined, of_all_images, summed
 from conversion.plan.fitted import Fitted
 from conversion.plan.window import Window
@@ -146,8 +147,11 @@ class Simulation:
 
     def _ran(self, running: Sequence[Running]) -> Ran:
         """Who ran it, with the layers that each kernel ran in some part of the batch."""
-        kernels = Counter(kernel for _, kernel in {pair for one in running for pair in one.ran.items()})
-        return Ran(self.backend.name, self.precision, dict(kernels))
+        ran = {pair for one in running for pair in one.ran.items()}
+        kernels = Counter(kernel for _, kernel in ran)
+        weighted = {role.name for role in self.fitted.plan.roles.values() if role.kind is Kind.WEIGHTED}
+        precision = self.backend.used({kernel for name, kernel in ran if name in weighted}, self.precision)
+        return Ran(self.backend.name, precision, dict(kernels))
 
     def _start(self, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally) -> list[Running]:
         """Parts of one batch at their beginning."""

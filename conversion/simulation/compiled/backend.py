@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from conversion.neurons import Neuron
 from conversion.plan.fitted import Fitted
 from conversion.simulation.backend import PRECISIONS, Backend, FittingRunner, Precision, Running, Schedule
 from conversion.simulation.compiled.buffers import MOST_KEPT, Buffers
-from conversion.simulation.compiled.byte_layers import ByteLayers
+from conversion.simulation.compiled.byte_layers import BYTES, ByteLayers
 from conversion.simulation.compiled.fitting import FittingLayers
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
 from conversion.simulation.compiled.prepared import Prepared, fusions_of
@@ -60,6 +60,10 @@ class Compiled(Backend):
         """The rule's choice, its neighbours, and the other kernel."""
         rule = by_rule(fitted, images, chunk, precision)
         return candidates(rule, len(images), chunk, planes_for(fitted.neurons))
+
+    def used(self, kernels: Collection[str], precision: Precision) -> Precision:
+        """What was asked for where some weights were packed; PyTorch has them in float32."""
+        return precision if {BYTES, TABLES} & set(kernels) else "float32"
 
     def prepare(self, fitted: Fitted, precision: Precision) -> Prepared:
         """Fusions and packed weights."""

@@ -171,3 +171,18 @@ def test_memory_with_room_is_not_copied():
     assert torch.equal(channels_last(tokens, 16)[:, :, 0, :10], tokens)
     last = room.flatten(0, 2)[:, 6:]  # as far from its row's end as from the end of memory
     assert torch.equal(channels_last(last, 16)[:, 0, 0, :10], last)
+
+
+@pytest.mark.parametrize(
+    ("preset", "precision"),
+    [("opi", "int8"), ("suhd", "float32"), ("tdif", "float32"), ("parallel", "float32")],
+)
+def test_the_precision_is_that_which_weights_had(preset, precision, images):
+    """Spikes that are no whole numbers, and sums of a window, meet weights in float32, whatever was asked."""
+    snn = convert(Odd().eval(), preset, torch.rand(8, 3, 9, 9))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(16, 3, 9, 9, generator=generator)
+    (asked,) = snn.simulate(images, (4,), precision="int8")
+    (fine,) = snn.simulate(images, (4,))
+    assert asked.ran.precision == precision
+    assert torch.equal(asked.output, fine.output) == (precision == "float32")
