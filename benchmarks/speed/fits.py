@@ -28,6 +28,8 @@ RECIPES = (
     "spikemark",
     "spikemark-signed",
     "spikemark-binary",
+    "spikemark-shrinking",
+    "spikemark-shrinking-signed",
     "ftbc",
     "tpp",
     "calib-light",

@@ -58,6 +58,11 @@ class Neuron(Part):
         return 0.0
 
     @property
+    def worth(self) -> str:
+        """What a spike stands for, in words, where that is not always the same; "" where it is."""
+        return ""
+
+    @property
     def max_per_step(self) -> int:
         """Largest value sent in a step, in thresholds; of a whole window, the largest mean of one."""
         return 1

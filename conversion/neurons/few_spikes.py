@@ -65,6 +65,11 @@ class FewSpikes(Neuron):
         return "weighted"
 
     @property
+    def worth(self) -> str:
+        """Coefficients."""
+        return "halves from step to step (a synapse shifts, then adds); fitted numbers for functions but ReLU"
+
+    @property
     def both_signs(self) -> Neuron:
         """The same: weights may be negative."""
         return self

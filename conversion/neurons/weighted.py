@@ -42,6 +42,11 @@ class TemporalWeight(Neuron):
         """Powers of two that depend on the step."""
         return "weighted"
 
+    @property
+    def worth(self) -> str:
+        """A digit."""
+        return "halves from step to step (a synapse shifts, then adds)"
+
     def levels_in(self, time_steps: int) -> int:
         """2^T - 1."""
         return int(2**time_steps - 1)
