@@ -149,7 +149,7 @@ def _last(values: Tensor) -> Tensor:
 
 def _finite(values: Tensor, before: Tensor) -> Tensor:
     """Values [T, B, ...] where they are finite, else the last one that was; see `Telescope._defined`."""
-    if values.device.type == "cpu" and math.isfinite(values.sum()):  # elsewhere, it would wait
+    if values.device.type == "cpu" and math.isfinite(values.detach().sum()):  # elsewhere, it would wait
         return values
     kept = []
     for now in values:

@@ -105,7 +105,7 @@ def _joins_images(plan: Plan, node: fx.Node, inputs: list[fx.Node]) -> bool:
 
 def _with_axes(spike_value: Tensor, rank: int) -> Tensor:
     """A value of spikes with `rank` axes, if it is the same for all channels, whose axes may change."""
-    if spike_value.numel() > 1 or spike_value.ndim == rank or rank < 2:
+    if spike_value.numel() != 1 or spike_value.ndim == rank or rank < 2:
         return spike_value
     return spike_value.reshape(1, 1, *[1] * (rank - 2))
 

@@ -226,7 +226,7 @@ def test_a_layer_without_neurons_is_named() -> None:
 
 
 class Alias(nn.Module):
-    """Changes a value in place through a view, which the graph does not show."""
+    """Changes a value in place through a view of other axes, which the graph does not show."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -234,7 +234,7 @@ class Alias(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
-        y[:, :2].relu_()
+        y.transpose(0, 1)[:2].relu_()
         return y
 
 
