@@ -163,7 +163,10 @@ TEXTS: dict[str, Callable[[list[Board]], str]] = {
     "findings": findings,
     "board": first_board,
     "others": other_boards,
-    **{name: partial(boards_over_time, name) for name in ("imagenet", "bccd", "camvid")},
+    **{
+        name: partial(boards_over_time, name)
+        for name in ("imagenet", "bccd", "camvid", "digits", "digit_scenes")
+    },
 }
 
 

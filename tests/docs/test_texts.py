@@ -39,7 +39,9 @@ def test_blocks_are_there_and_every_one_is_known(texts: ModuleType) -> None:
     found = [
         name for path in texts.pages() for _, name, _, _ in texts._BLOCK.findall(path.read_text("utf-8"))
     ]
-    assert sorted(found) == ["bccd", "board", "camvid", "findings", "imagenet", "others", "others"]
+    assert sorted(found) == [
+        *("bccd", "board", "camvid", "digit_scenes", "digits", "findings", "imagenet", "others", "others")
+    ]
     assert set(found) == set(texts.TEXTS)
 
 
