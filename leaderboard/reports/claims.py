@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from operator import itemgetter
 
 from leaderboard.costs.order import models_of
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.parity_ratios import ParityRatio, parity_ratios
 from leaderboard.ranking.rows import PARITY_POINTS
+from leaderboard.ranking.wording import in_markdown
 
 
 def fewer_steps(board: Board, claimed: float) -> list[str]:
@@ -34,22 +35,13 @@ def less_energy(board: Board, claimed: float) -> list[str]:
     for model in models_of([board]):
         costs = {row.label: row.energy_at_parity.get(model) for row in rows}
         within = {label: cost for label, cost in costs.items() if cost is not None and cost <= claimed}
-        named = [
-            f"`{_text(label)}` ({wording.times(cost)})" for label, cost in sorted(within.items(), key=_cost)
-        ]
+        cheapest_first = sorted(within.items(), key=itemgetter(1))
+        named = [f"`{in_markdown(label)}` ({wording.times(cost)})" for label, cost in cheapest_first]
         found.append(f"`{model}`: {', '.join(named) or 'nobody'}.")
     head = f"Within {PARITY_POINTS:g} point, for {claimed:g} times the ANN's energy or less:"
     return [head, "", *(f"- {sentence}" for sentence in found)]
 
 
-def _cost(entry: tuple[str, float]) -> float:
-    return entry[1]
-
-
 def _named(entries: Sequence[ParityRatio]) -> str:
-    names = [f"`{_text(entry.label)}`{f' ({entry})' if entry.ratio else ''}" for entry in entries]
+    names = [f"`{in_markdown(entry.label)}`{f' ({entry})' if entry.ratio else ''}" for entry in entries]
     return ", ".join(names) or "nobody"
-
-
-def _text(text: str) -> str:
-    return re.sub(r"[\\`*|\[\]~_<>]", r"\\\g<0>", wording.plain(text))

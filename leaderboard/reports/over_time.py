@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 import energy
@@ -11,6 +10,7 @@ from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.parity_ratios import parity_ratios
 from leaderboard.ranking.rows import Row
+from leaderboard.ranking.wording import in_markdown
 
 MODELS = (energy.REFERENCE, MATCHED, "memory")
 _DAGGER = " ‡"  # accuracy and energy of unlike precision, as in every other report
@@ -23,20 +23,18 @@ def over_time(board: Board) -> str:
     within T steps of all that it ran, and empty where that is an earlier column's. Energies are multiples of
     the ANN's.
     """
-    rows = [
-        *(row for row in board.rows if row.alphabet != "none"),
-        *(r for r in board.rows if r.alphabet == "none"),
-    ]
+    rows = sorted(board.rows, key=lambda row: row.alphabet == "none")
     columns = _columns(rows)
     head = ["recipe", "spikes", *(f"T={t}" for t in columns), "T to 1.0", "T to 0.5", "fewer steps"]
     head += [f"`{model}`{_DAGGER if model == MATCHED else ''}" for model in MODELS]
     head.append(f"last T: `{energy.REFERENCE}`")
     ratios = {entry.label: str(entry) for entry in parity_ratios(board)}
-    lines = [f"**{_text(board.title)}** ({_text(wording.heading(board, in_full=True))}{_seeds(rows)}):", ""]
+    heading = in_markdown(wording.heading(board, in_full=True))
+    lines = [f"**{in_markdown(board.title)}** ({heading}{_seeds(rows)}):", ""]
     lines += [f"| {' | '.join(head)} |", f"| :--- | :--- |{' ---: |' * (len(head) - 2)}"]
     for row in rows:
         spiking = row.alphabet != "none"
-        cells = [f"`{_text(row.label)}`", wording.spikes(row), *_metrics(row, columns)]
+        cells = [f"`{in_markdown(row.label)}`", wording.spikes(row), *_metrics(row, columns)]
         cells += [
             wording.steps(row, row.steps_within_1_point),
             wording.steps(row, row.steps_within_half_point),
@@ -58,15 +56,11 @@ def _columns(rows: Sequence[Row]) -> list[int]:
 def _metrics(row: Row, columns: Sequence[int]) -> Iterator[str]:
     before = 0.0
     for t in columns:
-        within = [point for point in row.curve if before < point.t_total <= t]
-        yield f"{100 * within[-1].metric:.1f}" if within else ""
+        point = row.within(t)
+        yield "" if point is None or point.t_total <= before else f"{100 * point.metric:.1f}"
         before = t
 
 
 def _seeds(rows: Sequence[Row]) -> str:
     counts = sorted({len(row.seeds) for row in rows})
     return f" · trainings: {' or '.join(map(str, counts))}" if counts[-1:] > [1] else " · one training"
-
-
-def _text(text: str) -> str:
-    return re.sub(r"[\\`*|\[\]~_<>]", r"\\\g<0>", wording.plain(text))

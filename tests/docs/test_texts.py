@@ -73,5 +73,5 @@ def test_other_boards_stand_in_one_line_each(texts: ModuleType, shipped: list[An
     few = replace(first, dataset="few|images", network="twin", rows=first.rows[:1])
     *_, rule, line = texts.other_boards([few, first]).splitlines()
     assert line.startswith("| few\\|images · twin (classification) | ")
-    assert f"| {texts._text(first.rows[0].label)} " in line
+    assert f"| {texts.in_markdown(first.rows[0].label)} " in line
     assert rule.count("|") == line.replace("\\|", "").count("|")
