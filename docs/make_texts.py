@@ -1,6 +1,6 @@
 """Renew what README and docs say of the reference records, and the pictures drawn from them.
 
-    python docs/make_texts.py            # texts and docs/images/energy-models.png
+    python docs/make_texts.py            # texts, docs/results.md and docs/images/energy-models.png
     python docs/make_texts.py --page     # docs/images/leaderboard.png too; needs a Chromium
 
 A text stands between the lines `<!-- references: NAME -->` and `<!-- end of references -->`, what is said of
@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import energy
+from leaderboard import load_published, markdown_report
 from leaderboard.costs import verdicts
 from leaderboard.costs.order import MATCHED, models_of
 from leaderboard.ranking import wording
@@ -34,6 +35,7 @@ from leaderboard.reports.page_parts import fill
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 IMAGES = DOCS / "images"
+RESULTS = DOCS / "results.md"
 NOTE = "records"  # of a picture: the digest of what it was drawn from
 _ENERGY = "<!-- energy: "
 _BLOCK = re.compile(r"(<!-- references: (\w+) -->\n)(.*?)(<!-- end of references -->)", re.DOTALL)
@@ -167,17 +169,26 @@ TEXTS: dict[str, Callable[[list[Board]], str]] = {
 }
 
 
+def results_page(boards: list[Board]) -> str:
+    """The page of all boards, as `spikemark results --kl` writes it."""
+    return markdown_report(
+        boards, command="spikemark results --kl", published=load_published(), divergence=True
+    )
+
+
 def main(*arguments: str) -> None:
     """Write texts and pictures."""
     from leaderboard.reports.energy_plot import draw_models
 
-    records = load_shipped().records
+    records = load_shipped().references
     if not records:
         sys.exit("no reference records: spikemark reference --update RESULTS packs some")
     boards = rank(records)
     for path in pages():
         path.write_text(renewed(path.read_text(encoding="utf-8"), boards), encoding="utf-8")
         print(path.relative_to(ROOT))
+    RESULTS.write_text(results_page(boards), encoding="utf-8")
+    print(RESULTS.relative_to(ROOT))
     figure = draw_models(max(boards, key=lambda board: len(board.rows)))
     if figure is not None:
         target = IMAGES / "energy-models.png"

@@ -247,31 +247,33 @@ def _options(name: str, *values: str | None) -> list[str]:
 
 
 @click.command()
-@click.argument(
-    "folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
-)
+@click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
 @click.option(
     "--kl", is_flag=True, help="Also a table of the metric and the KL divergence from the ANN at every T."
 )
 def results(folders: tuple[Path, ...], out: Path | None, kl: bool) -> None:
-    """Write what was measured in results FOLDERS as one Markdown page.
+    """Write what was measured in results FOLDERS as one Markdown page; without any, the reference records.
 
     A table for each fairness group of each network and data set, from records alone; how many test
     images there were and what they can tell; and what papers report for the same pairing.
     """
     from leaderboard import StoreError, load_published, markdown_report, rank, write_report
+    from leaderboard.reference.shipped import load_shipped
 
     words = ["spikemark", "results", *(["--kl"] if kl else []), *(["--out", str(out)] if out else [])]
     try:
-        loaded = read_records(folders, layers=True)  # break-even needs them
+        loaded = read_records(folders, layers=True) if folders else None  # break-even needs layers
+        records = load_shipped().references if loaded is None else loaded.records
+        if not records:
+            stop("no reference records come with this SpikeMark: name results folders")
         text = markdown_report(
-            rank(loaded.records),
+            rank(records),
             command=shlex.join([*words, *map(str, folders)]),
             published=load_published(),
             divergence=kl,
         )
-        for invalid in loaded.invalid:
+        for invalid in () if loaded is None else loaded.invalid:
             say(f"set aside: {printable(invalid.path)}: {printable(invalid.reason)}", err=True)
         if out is None:
             say(text, nl=False)

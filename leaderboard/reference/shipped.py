@@ -29,6 +29,11 @@ class Shipped:
     records: list[Record]
     origins: dict[str, Origin]  # cell id -> "reference", "verified" or "claimed"
 
+    @property
+    def references(self) -> list[Record]:
+        """Those that the maintainers measured, without claims of others."""
+        return [record for record in self.records if self.origins[record.cell_id] != "claimed"]
+
 
 def load_shipped(folder: Path | None = None, *, layers: bool = True) -> Shipped:
     """Reference records and submissions; of one cell the reference stands.

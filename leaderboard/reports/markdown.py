@@ -81,7 +81,7 @@ def markdown_report(
             *_pair_table(board),
             *_verdict_table(board),
             *_lines_table(board, model),
-            *_break_even_tables(board),
+            *_break_even_tables(board, model),
         ]
         parts += _divergence_table(board) if divergence else []
         parts += _published_table(board, published)
@@ -220,11 +220,15 @@ def _verdict_table(board: Board) -> list[str]:
     return [f"### {verdicts.HEADING}", verdicts.EXPLANATION, _table(header, lines, left=(0, 1, 2, 3))]
 
 
-def _break_even_tables(board: Board) -> list[str]:
-    """Spikes a synapse at which each recipe would cost what its opponents cost, model by model."""
+def _break_even_tables(board: Board, asked: str | None) -> list[str]:
+    """Spikes a synapse at which each recipe would cost what its opponents cost, under the models of the ranking.
+
+    The page has those of every model; ten tables a board hide the others here.
+    """
     tables = [
         f"Model `{model}`:\n\n{_table(header, lines, left=(0, 1))}"
         for model, header, lines in break_even.break_even_tables(board)
+        if model in side_by_side(asked)
     ]
     return [f"### {break_even.HEADING}", break_even.EXPLANATION, *tables] if tables else []
 

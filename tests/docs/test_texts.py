@@ -29,7 +29,7 @@ def texts() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def shipped() -> list[Any]:
-    records = load_shipped().records
+    records = load_shipped().references
     if not records:
         pytest.skip("no reference records are packed yet")
     return records
@@ -50,6 +50,11 @@ def test_texts_are_those_of_the_records(texts: ModuleType, shipped: list[Any]) -
     for path in texts.pages():
         text = path.read_text(encoding="utf-8")
         assert texts.renewed(text, boards) == text, f"{path}: run python docs/make_texts.py"
+
+
+def test_the_page_of_results_is_that_of_the_records(texts: ModuleType, shipped: list[Any]) -> None:
+    page = texts.results_page(rank(shipped))
+    assert texts.RESULTS.read_text(encoding="utf-8") == page, "run python docs/make_texts.py"
 
 
 @pytest.mark.parametrize("name", ["energy-models.png", "leaderboard.png"])

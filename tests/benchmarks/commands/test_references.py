@@ -202,3 +202,19 @@ def test_reading_commands_load_no_torch(measured: Path) -> None:
             [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_results_without_folders_are_the_references_and_no_claims(
+    measured: Path, references: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = call("results")
+    assert empty.exit_code == 1
+    assert "name results folders" in empty.output
+    update(rewritten(measured, references.parent / "clean", **CLEAN), monkeypatch)
+    other(measured, references.parent / "lab", "of-others")
+    assert call("export", "--results", references.parent / "lab", "--out", "claim.zip").exit_code == 0
+    Path("claim.zip").rename(references / shipped.SUBMITTED / "claim.zip")
+    text = call("results").output
+    assert "| opi |" in text
+    assert "of-others" not in text
+    assert "of-others" in call("leaderboard").output

@@ -7,6 +7,7 @@ import pytest
 from leaderboard.files.atomic import StoreError
 from leaderboard.ranking.boards import rank
 from leaderboard.records.record import Record
+from leaderboard.reference.shipped import load_shipped
 from leaderboard.reports.markdown import markdown_report, write_report
 from leaderboard.statistics.intervals import wilson_interval
 
@@ -63,6 +64,18 @@ def test_one_table_for_each_group(make: Make) -> None:
     }
     assert (second["#"], second["T to 1.0"], second["energy, operations"]) == ("2", "—", "—")
     assert found["Reference, not ranked, top1 in %"][0]["T to 1.0"] == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("model", "beside"), [(None, "operations-int8"), ("memory", "memory"), ("operations", "operations-int8")]
+)
+def test_break_even_is_that_of_the_models_of_the_ranking(model: str | None, beside: str) -> None:
+    records = [record for record in load_shipped().references if record.dataset == "digit_scenes"]
+    if not records:
+        pytest.skip("no reference records of digit scenes are packed")
+    text = markdown_report(rank(records)[:1], command="spikemark results", model=model)
+    found = re.findall(r"^Model `(.+)`:$", text.split("### Break-even")[1], re.MULTILINE)
+    assert found == ["operations", beside]
 
 
 @pytest.mark.parametrize("before", [0, 3, 4])
