@@ -221,7 +221,7 @@ def _verdict_table(board: Board) -> list[str]:
 
 
 def _break_even_tables(board: Board, asked: str | None) -> list[str]:
-    """Spikes a synapse at which each recipe would cost what its opponents cost, under the models of the ranking.
+    """Spikes a synapse at which each recipe would cost what its opponents cost, under the ranking's models.
 
     The page has those of every model; ten tables a board hide the others here.
     """
