@@ -1,6 +1,6 @@
 """Renew what README and docs say of the reference records, and the pictures drawn from them.
 
-    python docs/make_texts.py            # texts, docs/results.md and docs/images/energy-models.png
+    python docs/make_texts.py            # texts, docs/results.md and the pictures drawn by matplotlib
     python docs/make_texts.py --page     # docs/images/leaderboard.png too; needs a Chromium
 
 A text stands between the lines `<!-- references: NAME -->` and `<!-- end of references -->`, what is said of
@@ -28,7 +28,9 @@ from leaderboard.ranking.winners import leading, winners
 from leaderboard.ranking.wording import in_markdown
 from leaderboard.records.record import Record
 from leaderboard.reference.shipped import load_shipped
+from leaderboard.reports.claim_plot import draw_fewer_steps, draw_less_energy
 from leaderboard.reports.claims import fewer_steps, less_energy
+from leaderboard.reports.energy_plot import draw_models
 from leaderboard.reports.over_time import over_time
 from leaderboard.reports.page_parts import fill
 
@@ -156,6 +158,10 @@ CLAIMS: dict[str, Callable[[Board], list[str]]] = {
     "bccd": partial(fewer_steps, claimed=50),
     "camvid": partial(less_energy, claimed=0.492),
 }
+CLAIM_FIGURES = {
+    "claim-detection.png": ("BCCD", partial(draw_fewer_steps, claimed=50)),
+    "claim-segmentation.png": ("CamVid", partial(draw_less_energy, claimed=0.492)),
+}
 
 
 TEXTS: dict[str, Callable[[list[Board]], str]] = {
@@ -178,8 +184,6 @@ def results_page(boards: list[Board]) -> str:
 
 def main(*arguments: str) -> None:
     """Write texts and pictures."""
-    from leaderboard.reports.energy_plot import draw_models
-
     records = load_shipped().references
     if not records:
         sys.exit("no reference records: spikemark reference --update RESULTS packs some")
@@ -189,11 +193,13 @@ def main(*arguments: str) -> None:
         print(path.relative_to(ROOT))
     RESULTS.write_text(results_page(boards), encoding="utf-8")
     print(RESULTS.relative_to(ROOT))
-    figure = draw_models(max(boards, key=lambda board: len(board.rows)))
-    if figure is not None:
-        target = IMAGES / "energy-models.png"
-        figure.savefig(target, dpi=150, metadata={NOTE: digest(records)})
-        print(target.relative_to(ROOT))
+    figures = {"energy-models.png": draw_models(max(boards, key=lambda board: len(board.rows)))}
+    for name, (dataset, draw_claim) in CLAIM_FIGURES.items():
+        figures[name] = next((draw_claim(board) for board in boards if board.dataset == dataset), None)
+    for name, figure in figures.items():
+        if figure is not None:
+            figure.savefig(IMAGES / name, dpi=150, metadata={NOTE: digest(records)})
+            print((IMAGES / name).relative_to(ROOT))
     if "--page" in arguments:
         sys.path.insert(0, str(IMAGES))
         from make_leaderboard import draw

@@ -57,9 +57,12 @@ def test_the_page_of_results_is_that_of_the_records(texts: ModuleType, shipped: 
     assert texts.RESULTS.read_text(encoding="utf-8") == page, "run python docs/make_texts.py"
 
 
-@pytest.mark.parametrize("name", ["energy-models.png", "leaderboard.png"])
+@pytest.mark.parametrize(
+    "name", ["claim-detection.png", "claim-segmentation.png", "energy-models.png", "leaderboard.png"]
+)
 def test_pictures_are_drawn_from_the_records(texts: ModuleType, shipped: list[Any], name: str) -> None:
-    note = Image.open(ROOT / "docs" / "images" / name).info.get("records")
+    with Image.open(ROOT / "docs" / "images" / name) as picture:
+        note = picture.info.get("records")
     assert note == texts.digest(shipped), f"{name}: run python docs/make_texts.py --page"
 
 
