@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -131,10 +130,10 @@ class _MatrixRun:
         self._plan, self._executor, self._at_once = plan, executor, at_once
         self._claims, self._watch, self._outcome = claims, watch, outcome
         self._store, self._failures = ResultStore(plan.results), FailureStore(plan.results)
-        self._began = time.time()
         self._killed: Counter[str] = Counter()  # workers, by the key of their job
         self._running: dict[Future[Answer], Job] = {}
         self._held_by_others: dict[str, Job] = {}  # what another runner does, by key
+        self._failed_before: dict[str, Failure | None] = {}  # when a job was begun or left to others, by key
         self._blocked: dict[str, list[Job]] = {}  # network -> cells that wait for it
         trainings = plan.trainings()
         self._ready: list[Job] = []
@@ -167,6 +166,7 @@ class _MatrixRun:
     def _submit(self) -> None:
         while self._ready and (self._at_once is None or len(self._running) < self._at_once):
             job = self._ready.pop(0)
+            self._failed_before[job.key] = self._failures.get(job.id)
             holding = self._claims.find(job.key)
             if holding is not None and not holding.stale:
                 if not self._held_by_others:
@@ -252,11 +252,11 @@ class _MatrixRun:
             if holding is not None and not holding.stale:
                 continue
             del self._held_by_others[key]
-            failure = self._failures.get(job.id)
+            failure, before = self._failures.get(job.id), self._failed_before[key]
             if self._is_done(job):
                 self._watch.ends(job)
                 self._release(job) if job.train else self._finish(job, Answer("there"))
-            elif failure is not None and self._is_new(failure):
+            elif failure is not None and failure != before:  # clocks of two machines may tell nothing
                 self._fail(job, failure.why)
             else:
                 self._ready.insert(0, job)
@@ -265,9 +265,3 @@ class _MatrixRun:
         if job.train:
             return AnnStore(job.results).path_of(job.cell.ann).is_file()
         return self._store.has(job.id)
-
-    def _is_new(self, failure: Failure) -> bool:
-        try:
-            return datetime.fromisoformat(failure.created).timestamp() >= int(self._began)
-        except (ValueError, OverflowError):  # not written by a run
-            return False

@@ -34,6 +34,7 @@ from datamodules import registry as datasets
 from datamodules.registry import ChosenDataset
 from lightning_modules import networks
 from lightning_modules.networks import ChosenNetwork, NetworkError
+from lightning_modules.networks.choices import MADE_FOR_CONVERSION
 from spikemark_plugins.names import closest
 
 LONGEST_NAME = 120  # characters; names become names of files, and columns of tables
@@ -124,8 +125,8 @@ class NetworkSpec(NamedSpec):
 
     @property
     def made_for_conversion(self) -> bool:
-        """True when the network is trained with an activation that conversion asked for."""
-        return bool(self.options.get("activation", "relu") != "relu")
+        """True when the network is trained with an activation that conversion asked for, as QCFS."""
+        return self.options.get("activation") in MADE_FOR_CONVERSION
 
 
 class _Unparsed(TrainingSpec):

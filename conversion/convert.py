@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from conversion.converted import Converted, checked_time_steps
-from conversion.errors import ConversionError
+from conversion.errors import CalibrationError, ConversionError
 from conversion.exits.network import EarlyExit
 from conversion.exits.rules import EntropyExit
 from conversion.fit import PerLength, fit
@@ -181,6 +182,7 @@ def prepare(
 
     Raises:
         ConversionError: the network cannot be converted, whatever the recipe; see `convert`.
+        CalibrationError: activations or outputs on these images are not finite; names what is not.
     """
     with torch.inference_mode(False), torch.no_grad():
         ann, submodule = trained_network(ann, submodule)
@@ -222,6 +224,8 @@ def _check_same_function(ann: nn.Module, captured: fx.GraphModule, images: Tenso
             f"the network has {len(expected)}"
         )
     for one, two in zip(expected, found, strict=True):
+        if not one.isfinite().all():
+            raise CalibrationError(_not_finite(ann))
         largest = float(one.abs().max())
         difference = float((one - two).abs().max()) if one.shape == two.shape else float("inf")
         if not difference <= 1e-3 * max(largest, 1e-6):
@@ -232,10 +236,31 @@ def _check_same_function(ann: nn.Module, captured: fx.GraphModule, images: Tenso
             )
 
 
+def _not_finite(ann: nn.Module) -> str:
+    """What to say of a network that answers with NaN or infinite values."""
+    found = [name for name, weights in ann.named_parameters() if not weights.isfinite().all()]
+    found += [name for name, values in ann.named_buffers() if values.isnan().any()]  # masks are infinite
+    why = f"so has {found[0]!r}" if found else "its weights have none, so sums are beyond the largest number"
+    more = f" and {len(found) - 1} more of its tensors" if len(found) > 1 else ""
+    return (
+        f"the outputs of {type(ann).__name__} on the calibration images have NaN or infinite values, and "
+        f"{why}{more}; check the checkpoint and the normalisation of the images"
+    )
+
+
 def _outputs(nest: Any) -> list[Tensor]:
     found: list[Tensor] = []
-    map_structure(found.append, Tensor, nest)
+    map_structure(found.append, Tensor, _opened(nest))
     return [tensor for tensor in found if tensor.ndim and tensor.numel()]
+
+
+def _opened(nest: Any) -> Any:
+    """Outputs with dictionaries in place of dataclasses, as the graph gives them."""
+    if dataclasses.is_dataclass(nest) and not isinstance(nest, type | dict):
+        return {field.name: _opened(getattr(nest, field.name)) for field in dataclasses.fields(nest)}
+    if isinstance(nest, list | tuple) and not hasattr(nest, "_fields"):
+        return [_opened(entry) for entry in nest]
+    return nest
 
 
 class _CalibrationRun(fx.Interpreter):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from conversion.converted import Converted
-from conversion.corrections import NoCorrection
+from conversion.fitting.alongside import Alongside
 from conversion.fitting.facts import Calibration
 from conversion.fitting.kept import KeptCalibration
 from conversion.graph.operations import Kind
@@ -27,12 +27,12 @@ from conversion.simulation.backend import Precision
 def fit(recipe: Recipe, calibration: Calibration) -> SpikingNetwork:
     """Spiking network of a recipe: thresholds, then what is chosen by layer, then corrections.
 
-    A correction may change weights, so where the recipe has one, the network gets a copy of the graph.
+    Where a correction changes weights, the network gets a copy of the graph.
 
     Raises:
         CalibrationError: a threshold is not finite; names the layer.
     """
-    if not isinstance(recipe.correction, NoCorrection):
+    if recipe.correction.changes_weights:
         calibration = replace(calibration, plan=copy.deepcopy(calibration.plan))
     layers = recipe.allocation.assign(calibration, calibration.layers())
     layers = recipe.correction.fit(calibration, layers)
@@ -54,6 +54,7 @@ class PerLength(Converted):
         self._recipe = recipe
         self.calibration = calibration
         self._fitted = nn.ModuleDict()  # by t, in digits
+        self._beside: dict[int, Alongside] | None = None  # the ANN, while networks are fitted together
 
     @property
     def fitted(self) -> dict[int, SpikingNetwork]:
@@ -76,12 +77,23 @@ class PerLength(Converted):
         """True where a read-out at t needs no fit any more."""
         return str(t) in self._fitted
 
+    def fit_for(self, time_steps: int | Iterable[int]) -> Self:
+        """Fit a network for each of these time steps; they share the ANN that runs beside them."""
+        self._beside = {}
+        try:
+            return super().fit_for(time_steps)
+        finally:
+            self._beside = None
+
     def _fit(self, t: int) -> None:
         if self.is_fitted(t):
             return
         batches = self.calibration.needed(f"recipe '{self.recipe.label}' at T = {t}")
         with torch.inference_mode(False), torch.no_grad():
-            facts = Calibration(self.plan, batches, self.calibration.statistics, t, self._recipe.scale)
+            beside = {} if self._beside is None else self._beside
+            facts = Calibration(
+                self.plan, batches, self.calibration.statistics, t, self._recipe.scale, beside=beside
+            )
             found = fit(self._recipe, facts)
             self._fitted[str(t)] = found.train(False)
 
@@ -111,8 +123,7 @@ class PerLength(Converted):
 
     def _unfitted(self, t: int) -> SpikingNetwork:
         """A network whose thresholds are still to come."""
-        corrected = not isinstance(self._recipe.correction, NoCorrection)
-        plan = copy.deepcopy(self.plan) if corrected else self.plan
+        plan = copy.deepcopy(self.plan) if self._recipe.correction.changes_weights else self.plan
         like = next(iter(self.calibration.batches), torch.empty(0))
         one = torch.ones(1, device=like.device)
         neurons = [plan.roles[node] for node in plan.nodes_of(Kind.NEURON)]

@@ -79,7 +79,7 @@ class SpikingNetwork(Converted):
         self._cache = self._new_cache()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._cache.prepared = None
+        self._cache.prepared.clear()
         super()._apply(fn, recurse)
         return self
 

@@ -64,6 +64,17 @@ class Recipe(Method):
         fitted = (self.scale, self.initial, self.correction, self.allocation)
         return any(part.needs_time_steps for part in fitted)
 
+    def fit_forwards(self, images: int, time_steps: Iterable[int]) -> int:
+        """ANN forwards that fitting costs, a time step counted as one; what allocations try is left out.
+
+        Args:
+            images: for calibration; each runs through the ANN once.
+            time_steps: of the read-outs.
+        """
+        lengths = self.lengths(time_steps) if self.needs_time_steps else [max(time_steps)]
+        once = self.scale.fit_forwards(images)
+        return images + sum(once + self.correction.fit_forwards(images, t) for t in lengths)
+
     @property
     def floors(self) -> tuple[str, ...]:
         """What keeps the limit away from the ANN by design, in words; without any, the limit is the ANN."""

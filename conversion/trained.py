@@ -95,7 +95,8 @@ def _refuse(network: nn.Module, submodule: str | None) -> None:
                 f"{what} is compiled by torch.jit, and its Python code is gone; pass the module that was "
                 "scripted or traced"
             )
-        if ".quantized" in type(module).__module__:
+        # FloatFunctional adds in floating point until the network around it is quantised.
+        if ".quantized" in type(module).__module__ and type(module).__name__ != "FloatFunctional":
             raise ConversionError(
                 f"the network cannot be converted: {where} is quantised ({type(module).__module__}."
                 f"{type(module).__name__}); pass the network in floating point. The recipe ptq quantises it"

@@ -50,13 +50,23 @@ LINE = Work(1, 1, 1)  # a piecewise line
 TELESCOPED = Work(1, 2)
 TELESCOPED_PRODUCT = Work(1, 1)
 
-PRODUCTS = frozenset({"mul", "imul", "multiply", "matmul", "bmm", "einsum"})
+PRODUCTS = frozenset(
+    {"mul", "imul", "multiply", "matmul", "bmm", "einsum"}
+    | {f"conv{way}{axes}d" for way in ("", "transpose") for axes in (1, 2, 3)}
+)
 
 # By the last part of an operation's name, in lower case and without "_".
 WORK: dict[str, Work] = {
     **dict.fromkeys(sorted(PRODUCTS), NOTHING),
     **dict.fromkeys(("identity", "relay", "relu", "relu6", "hardtanh", "clamp", "clampmin", "clip"), NOTHING),
     **dict.fromkeys(("qcfs", "integeractivation", "hardshrink", "threshold", "chosen", "compared"), NOTHING),
+    **dict.fromkeys(("runningmaximum", "runningminimum", "sortedvalues", "largestvalues"), NOTHING),
+    **dict.fromkeys(("valueat", "middlevalue", "amax"), NOTHING),  # what compares
+    **dict.fromkeys(("copysign", "heaviside"), NOTHING),
+    **dict.fromkeys(("fmod", "remainder", "mod", "floordivide", "floordiv"), Work(1, 2)),
+    **dict.fromkeys(("floatpower", "lgamma", "gammaln", "digamma", "entr", "erfcx", "ndtr", "ndtri"), LINE),
+    **dict.fromkeys(("i0", "i0e", "i1", "i1e", "logndtr"), LINE),
+    "xlog1py": LINE + Work(0, 1),
     **dict.fromkeys(("ceil", "floor", "round", "trunc", "sign", "nantonum"), NOTHING),
     **dict.fromkeys(("leakyrelu", "prelu", "rrelu", "square"), Work(0, 1)),
     **dict.fromkeys(("abs", "maximum", "minimum", "fmax", "fmin", "softshrink", "frac", "cumsum"), Work(1)),
@@ -65,12 +75,10 @@ WORK: dict[str, Work] = {
     "hardsigmoid": Work(1, 1),
     "hardswish": Work(1, 2),
     **dict.fromkeys(("silu", "gelu", "mish", "elu", "celu", "selu", "softplus", "logsigmoid"), LINE),
-    **dict.fromkeys(
-        ("sigmoid", "expit", "specialexpit", "tanh", "tanhshrink", "softsign", "erf", "sin", "cos"), LINE
-    ),
+    **dict.fromkeys(("sigmoid", "expit", "tanh", "tanhshrink", "softsign", "erf", "sin", "cos"), LINE),
     **dict.fromkeys(("exp", "expm1", "log", "log1p", "log2", "sqrt", "rsqrt", "reciprocal", "pow"), LINE),
-    **dict.fromkeys(("exp2", "specialexp2", "log10", "logit", "speciallogit", "sinc"), LINE),
-    **dict.fromkeys(("erf", "specialerf", "erfc", "erfinv", "sin", "cos", "tan", "sinh", "cosh"), LINE),
+    **dict.fromkeys(("exp2", "log10", "logit", "sinc"), LINE),
+    **dict.fromkeys(("erf", "erfc", "erfinv", "sin", "cos", "tan", "sinh", "cosh"), LINE),
     **dict.fromkeys(("asin", "acos", "atan", "asinh", "acosh", "atanh"), LINE),
     # Of two signals.
     **dict.fromkeys(("logaddexp", "logaddexp2"), LINE + Work(2)),  # the larger, plus softplus of a difference
@@ -96,6 +104,8 @@ WORK: dict[str, Work] = {
     "aminmax": Work(2, each="input"),
     "logsumexp": Work(3, 1, 1, each="input"),
     "prod": Work(0, 1, each="input"),
+    "cumprod": Work(0, 1),
+    "logcumsumexp": LINE + LINE + Work(2),
     **dict.fromkeys(("amin", "fold"), Work(1, each="input")),
     "cosinesimilarity": Work(1.5, 1.5, each="input"),  # three sums of products over two signals
 }
@@ -103,7 +113,7 @@ WORK: dict[str, Work] = {
 
 def plain_name(operation: str) -> str:
     """Name of an operation as `WORK` has it, e.g. "layernorm" of "torch.nn.functional.layer_norm"."""
-    return operation.rpartition(".")[2].lower().replace("_", "")
+    return operation.rpartition(".")[2].lower().replace("_", "").removeprefix("special")
 
 
 def work_of(name: str, function: Function) -> Work:

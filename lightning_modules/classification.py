@@ -126,13 +126,7 @@ class ClassificationModule(TaskModule):
         """Set up the optimiser with the schedule stepped after every step."""
         config = self.optimiser
         groups = weight_decay_groups(self.network, config.weight_decay)
-        optimiser: torch.optim.Optimizer
-        if config.algorithm == "adamw":
-            optimiser = torch.optim.AdamW(groups, lr=config.lr)
-        else:
-            optimiser = torch.optim.SGD(
-                groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov
-            )
+        optimiser = build_optimiser(config.algorithm, groups, config.lr, config.momentum, config.nesterov)
         total = int(self.trainer.estimated_stepping_batches)
         epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         warmup = round(self.optimiser.warmup_epochs * epoch)
@@ -158,6 +152,23 @@ def lr_factor(step: int, total_steps: int, warmup_steps: int) -> float:
     if step >= total_steps:
         return 0.0
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / (total_steps - warmup_steps)))
+
+
+def build_optimiser(
+    algorithm: str, groups: list[dict[str, Any]], lr: float, momentum: float, nesterov: bool = False
+) -> torch.optim.Optimizer:
+    """AdamW, or stochastic gradient descent, of groups of parameters; see `weight_decay_groups`.
+
+    Args:
+        algorithm: one of `ALGORITHMS`.
+        groups: parameters with their weight decay.
+        lr: peak of the schedule.
+        momentum: of sgd.
+        nesterov: of sgd.
+    """
+    if algorithm == "adamw":
+        return torch.optim.AdamW(groups, lr=lr)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
 
 
 def weight_decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -51,6 +51,8 @@ def needs(recipe: Recipe) -> dict[str, str]:
         return said | {"spikes": "none", "limit": limit, "calibration": "unlabelled training images"}
     most = neuron.largest_spike
     said["spikes"] = f"{neuron.alphabet}, up to {most} threshold{'s' if most != 1 else ''} a step"
+    if neuron.worth:
+        said["a spike"] = neuron.worth
     if neuron.steps_per_t > 1:
         said["spikes"] += f"; a step stands for {neuron.steps_per_t} time steps"
     fitted = [kind for kind in KINDS if getattr(getattr(recipe, kind), "needs_time_steps", False)]
@@ -58,10 +60,11 @@ def needs(recipe: Recipe) -> dict[str, str]:
     said["T beforehand"] = f"yes, fitted for each T ({', '.join(fitted)})" if fitted else "not needed"
     before = recipe.initial.steps + neuron.coding.needs_rest
     said["steps before"] = f"{before} before those that a read-out averages" if before else "none"
-    said["input"] = (
-        "the whole window before a layer fires, fitted to T" if neuron.whole_window else "step by step"
-    )
     total, between = neuron.latency(EXAMPLE_T, EXAMPLE_DEPTH), neuron.interval(EXAMPLE_T)
+    said["input"] = "step by step"
+    if neuron.whole_window:
+        waits = "the whole window before a layer fires" if total > between else "step by step"
+        said["input"] = f"{waits}, fitted to T"
     if total > between:
         said["latency"] = (
             f"at T = {EXAMPLE_T}, {total} steps for {EXAMPLE_DEPTH} layers that wait for each other; "

@@ -156,11 +156,12 @@ def show(
     wanted = cast("tuple[Group, ...]", groups)
     try:
         chosen = None if model is None else energy.by_name(model)
-        needs_layers = html is not None or output == "markdown" or (chosen is not None and ":" in chosen.name)
+        own_units = chosen is not None and ":" in chosen.name  # energies of others come with the records
+        needs_layers = html is not None or output == "markdown" or own_units
         loaded, origins = with_shipped(
             [results], with_references, layers=needs_layers, may_be_empty=may_be_empty
         )
-        if chosen is not None:
+        if chosen is not None and own_units:
             records = [completed(record, [chosen]) for record in loaded.records]
             loaded = replace(loaded, records=records)
         order = order_of(by, model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -28,7 +29,8 @@ LARGEST = 4e9  # bytes of a file that may be a checkpoint
 @click.option(
     "--checkpoint",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The trained network; by default the file below the data root with the hash that the record states.",
+    help="The trained network, with the hash that the record states. By default, the file below the data "
+    "root that has it; what the matrix trains is trained anew.",
 )
 def reproduce(cell: str, results: Path, data_root: Path | None, checkpoint: Path | None) -> None:
     """Measure CELL again and say: reproduced, within the interval, or not.
@@ -79,6 +81,7 @@ def _measure(stated: Record, results: Path, data_root: Path | None, checkpoint: 
     """Run the one cell in a folder of its own."""
     import yaml
 
+    from benchmarks.anns import AnnStore
     from benchmarks.cells import expand
     from benchmarks.runner import run
     from benchmarks.spec import Matrix
@@ -91,7 +94,13 @@ def _measure(stated: Record, results: Path, data_root: Path | None, checkpoint: 
         stop(f"its configuration is not one that matrices give; run the matrix '{stated.matrix}' instead")
     content = yaml.safe_load(text) | {"tracking": {"wandb": "off"}}
     network = content["networks"][0]
-    if "checkpoint" in network:
+    trained_here = "checkpoint" not in network
+    if checkpoint is not None and trained_here and _hash(checkpoint) != stated.ann.checkpoint_sha256:
+        stop(
+            f"{checkpoint} is another network than the record's, whose file has the sha256 "
+            f"{stated.ann.checkpoint_sha256}; without --checkpoint it is trained anew"
+        )
+    if not trained_here:
         network["checkpoint"] = str(checkpoint or _with_hash(stated, results, data_root))
     try:
         matrix = Matrix.model_validate(content)
@@ -99,6 +108,10 @@ def _measure(stated: Record, results: Path, data_root: Path | None, checkpoint: 
         if cell.id != stated.cell_id:
             stop(f"these files give cell {cell.id}, not {stated.cell_id}: the checkpoint is another one")
         with tempfile.TemporaryDirectory() as folder:
+            if checkpoint is not None and trained_here:
+                stored = AnnStore(Path(folder)).path_of(cell.ann)
+                stored.parent.mkdir(parents=True)
+                shutil.copyfile(checkpoint, stored)
             outcome = run(matrix, data_root, Path(folder), screen())
             if outcome.failures:
                 stop(f"it failed: {'; '.join(why for _, why in outcome.failures)}")

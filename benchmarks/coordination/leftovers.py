@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from benchmarks.coordination.heartbeats import disk_time
 
 ABANDONED = 3600.0  # seconds after which nobody writes a temporary file any more
 FOREIGN = "wandb"  # whose own files are W&B's business
@@ -22,7 +23,9 @@ def leftovers(results: Path, age: float = ABANDONED) -> list[Path]:
         results: the folder.
         age: seconds after which nobody writes a temporary file any more.
     """
-    return sorted(path for path in _found(results) if _age(path) > age)
+    found = sorted(_found(results))
+    now = disk_time(results) if found else 0.0  # the clock of this machine may be days away from it
+    return [path for path in found if _age(path, now) > age]
 
 
 def sweep_results(results: Path) -> None:
@@ -50,8 +53,8 @@ def _found(results: Path) -> Iterator[Path]:
                 yield path
 
 
-def _age(path: Path) -> float:
+def _age(path: Path, now: float) -> float:
     try:
-        return time.time() - path.lstat().st_mtime
+        return now - path.lstat().st_mtime
     except OSError:
         return 0.0

@@ -53,10 +53,10 @@ def ann_cost(cell: Cell) -> AnnCost:
 def cell_forwards(cell: Cell, images: int) -> int:
     """Cost of a cell in ANN forwards: simulated densely, a time step costs about one.
 
-    Recipes that must know T are simulated for each t anew. Fitting is counted as one pass over the
-    calibration images; recipes that refit layers with spikes need more, and event-driven kernels less.
+    Recipes that must know T are fitted and simulated for each t anew.
     """
-    return images * _forwards_an_image(cell) + cell.settings.evaluation.calibration_images
+    fitting = cell.recipe.fit_forwards(cell.settings.evaluation.calibration_images, cell.settings.time_steps)
+    return images * _forwards_an_image(cell) + fitting
 
 
 def record_bytes(cell: Cell, images: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,16 +15,11 @@ from rich.table import Table
 from benchmarks.output import screen
 from benchmarks.provenance import device_name, git_state, package_versions
 from benchmarks.speed.contenders import BASELINE
-from benchmarks.speed.ratios import ANN, LOOP, PRECISIONS, UNCOMPILED, Row, row_of
+from benchmarks.speed.ratios import ANN, LOOP, PRECISIONS, UNCOMPILED, Row, geometric_mean, row_of
 from benchmarks.speed.zoo import NETWORKS, RECIPES, work_of
 
 NOISE = 0.85  # of the plain loop's speed: what is slower is no accident of one machine
 SHORT = ("resnet20", "resnet18", "mobilenet_v2", "efficientnet_lite0", "regnet_x", "silu_net", "small_vit")
-
-
-def geometric_mean(numbers: Sequence[float]) -> float:
-    """Of at least one number above zero."""
-    return math.exp(sum(map(math.log, numbers)) / len(numbers))
 
 
 def behind(rows: Sequence[Row], noise: float = NOISE) -> list[str]:
@@ -89,7 +83,7 @@ def main(
     if check:
         names, kinds, batches = names or SHORT, kinds or ("binary", "tracking"), (4,)
         ours = True
-    place = f"{device_name(torch.device('cpu'))}, {torch.get_num_threads()} threads, T = {time_steps}"
+    place = f"{device_name(torch.device('cpu'))}, T = {time_steps}"
     rows: list[Row] = []
     for name in names or tuple(NETWORKS):
         for images in batches:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -57,6 +58,11 @@ class Row:
         """Plain data, with ratios to the plain loop."""
         ratios = {name: self.ratio(name) for name in self.seconds if name not in (LOOP, ANN)}
         return {**asdict(self), "ratios": ratios}
+
+
+def geometric_mean(numbers: Sequence[float]) -> float:
+    """Of at least one number above zero."""
+    return math.exp(sum(map(math.log, numbers)) / len(numbers))
 
 
 def row_of(
@@ -137,4 +143,4 @@ def _seconds(run: Run, images: Tensor, steps: int) -> float:
         return clock() - started
 
 
-__all__ = ["ANN", "LOOP", "PRECISIONS", "UNCOMPILED", "Row", "row_of"]
+__all__ = ["ANN", "LOOP", "PRECISIONS", "UNCOMPILED", "Row", "geometric_mean", "row_of"]

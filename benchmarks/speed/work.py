@@ -40,7 +40,7 @@ def make_work(name: str, images: int, data_root: Path | None, device: torch.devi
     return work.on(device)
 
 
-def resnet20(images: int, data_root: Path | None) -> Work:
+def resnet20(images: int, data_root: Path | None, calibration_images: int = 128) -> Work:
     """ResNet-20 at 32x32: the CIFAR-10 checkpoint and images below the data root, else random ones."""
     if data_root is None:
         network = with_statistics(networks.build("resnet20", 10, 3, {}), 32)
@@ -48,7 +48,9 @@ def resnet20(images: int, data_root: Path | None) -> Work:
     network = networks.build("resnet20", 10, 3, {})
     networks.load_weights(network, data_root / "checkpoints" / "resnet20_cifar10.pt")
     options = {"path": "cifar10", "image_size": 32}
-    loader = LoaderConfig(root=data_root, batch_size=images, calibration_images=128, test_images=images)
+    loader = LoaderConfig(
+        root=data_root, batch_size=images, calibration_images=calibration_images, test_images=images
+    )
     data = registry.build("image_folder", options, loader)
     test, labels = next(iter(data.test_dataloader()))
     calibration = torch.cat(data.calibration_batches())
@@ -61,12 +63,12 @@ def resnet18(images: int) -> Work:
     return Work("ResNet-18, 224x224, random weights", network, *noise(images, 224), None)
 
 
-def noise(images: int, size: int) -> tuple[Tensor, Tensor]:
+def noise(images: int, size: int, calibration_images: int = 16) -> tuple[Tensor, Tensor]:
     """Random images [B, 3, size, size], and others to calibrate with."""
     generator = torch.Generator().manual_seed(0)
     return (
         torch.randn(images, 3, size, size, generator=generator),
-        torch.randn(min(images, 16), 3, size, size, generator=generator),
+        torch.randn(min(images, calibration_images), 3, size, size, generator=generator),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.output.marked_page import write_between
 from benchmarks.zoo.row import GAMMAS, SEED, TIME_STEPS, Row
 
 BEGIN, END = "<!-- coverage: python -m benchmarks.zoo -->", "<!-- end of coverage -->"
@@ -26,23 +27,14 @@ def lines(rows: Iterable[Row]) -> Iterator[str]:
         yield "| " + " | ".join((row.network, str(row.size), row.verdict, share, larger, *found)) + " |"
 
 
-def section(rows: Iterable[Row]) -> str:
-    """The table, and what it was made with."""
-    about = (
-        f"Written by `python -m benchmarks.zoo --page docs/functions.md`, with torch {version('torch')} and "
-        f"torchvision\n{version('torchvision')}: random weights and standard normal images of seed {SEED}."
-    )
-    return "\n".join((BEGIN, "", about, "", *lines(rows), "", END))
-
-
 def write_into(page: Path, rows: Iterable[Row]) -> None:
-    """Put the table between its marks in a page.
+    """Put the table, and what it was made with, between its marks in a page.
 
     Raises:
         ValueError: the page has no marks.
     """
-    text = page.read_text()
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{page} has no place for the table: it needs the lines {BEGIN} and {END}")
-    before, _, rest = text.partition(BEGIN)
-    page.write_text(before + section(rows) + rest.partition(END)[2])
+    about = (
+        f"Written by `python -m benchmarks.zoo --page docs/functions.md`, with torch {version('torch')} and "
+        f"torchvision\n{version('torchvision')}: random weights and standard normal images of seed {SEED}."
+    )
+    write_between(page, BEGIN, END, (about, "", *lines(rows)))

@@ -4,6 +4,7 @@ from conversion.corrections.base import Correction, NoCorrection
 from conversion.corrections.calibration import ChannelCalibration
 from conversion.corrections.layerwise import Layerwise
 from conversion.corrections.matching import RateMatching
+from conversion.corrections.step_weights import StepWeights
 from conversion.corrections.temporal import TemporalBias
 from conversion.corrections.timed_matching import TimedMatching
 
@@ -13,6 +14,7 @@ __all__ = [
     "Layerwise",
     "NoCorrection",
     "RateMatching",
+    "StepWeights",
     "TemporalBias",
     "TimedMatching",
 ]

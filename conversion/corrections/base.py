@@ -24,6 +24,15 @@ class Correction(Part):
         """True where the correction depends on T, which must then be known."""
         return False
 
+    @property
+    def changes_weights(self) -> bool:
+        """True where `fit` may change weights of the captured network, which is copied before."""
+        return True
+
+    def fit_forwards(self, images: int, time_steps: int) -> int:
+        """ANN forwards that a fit for T costs, a time step counted as one; of so many calibration images."""
+        return images * time_steps
+
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """Corrected layers; may also change weights of the captured network."""
         raise NotImplementedError
@@ -36,6 +45,15 @@ class NoCorrection(Correction):
 
     name: ClassVar[str] = "none"
     telescopes: ClassVar[bool] = True
+
+    @property
+    def changes_weights(self) -> bool:
+        """No."""
+        return False
+
+    def fit_forwards(self, images: int, time_steps: int) -> int:
+        """None."""
+        return 0
 
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """The layers as they were."""

@@ -53,9 +53,18 @@ class ChannelCalibration(Correction):
         check(self.images >= 1, f"images must be at least 1, got {self.images}")
 
     @property
+    def changes_weights(self) -> bool:
+        """No."""
+        return False
+
+    @property
     def needs_time_steps(self) -> bool:
         """True: errors depend on T."""
         return True
+
+    def fit_forwards(self, images: int, time_steps: int) -> int:
+        """ANN forwards that a fit for T costs, a time step counted as one; of so many calibration images."""
+        return 2 * min(self.images, images) * time_steps
 
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """Layers with shifted inputs and thresholds."""
@@ -67,7 +76,8 @@ class ChannelCalibration(Correction):
                 )
         assert calibration.time_steps is not None
         images = calibration.images(self.images)
-        return SpikingPass(calibration.plan, layers, images, calibration.time_steps, self._shift).fit()
+        ann = calibration.ann(images)
+        return SpikingPass(calibration.plan, layers, images, calibration.time_steps, self._shift, ann).fit()
 
     def _shift(self, arrival: Arrival) -> None:
         if self.input:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from conversion.corrections.base import Correction
-from conversion.corrections.weights import fit_weights
+from conversion.corrections.weights import DESCENT, fit_weights
 from conversion.fitting.facts import Calibration
 from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.parts import check, register, searched
@@ -71,18 +71,31 @@ class Layerwise(Correction):
         return not self.time_steps
 
     @property
+    def changes_weights(self) -> bool:
+        """True where weights are refitted."""
+        return self.weights
+
+    @property
     def floor(self) -> str:
         """Weights that suit the calibration images, or what was fitted for another T."""
         if self.weights:
             return "refits weights to the calibration images"
         return f"is fitted for T = {self.time_steps}" if self.time_steps else ""
 
+    def fit_forwards(self, images: int, time_steps: int) -> int:
+        """ANN forwards that a fit for T costs, a time step counted as one; of so many calibration images."""
+        seen, steps = min(self.images, images), self.time_steps or time_steps
+        measured = 1 + self.rounds * (self.bias + self.potential)
+        descents = self.rounds * self.iterations if self.weights else 0
+        return measured * seen * steps + DESCENT * descents * min(self.batch, seen)
+
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """Corrected layers; with `weights`, the captured network's weights change too."""
         steps = self.time_steps or calibration.time_steps
         assert steps is not None
         images = calibration.images(self.images)
-        return SpikingPass(calibration.plan, layers, images, steps, self._settle).fit()
+        ann = calibration.ann(images)
+        return SpikingPass(calibration.plan, layers, images, steps, self._settle, ann).fit()
 
     def _settle(self, arrival: Arrival) -> None:
         for _ in range(self.rounds):

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from conversion.corrections.base import Correction
-from conversion.corrections.weights import fit_weights
+from conversion.corrections.weights import DESCENT, fit_weights
 from conversion.errors import RecipeError
 from conversion.fitting.facts import Calibration
 from conversion.fitting.spiking_pass import Arrival, SpikingPass
-from conversion.neurons import Neuron
 from conversion.parts import check, register, searched
 from conversion.plan.layer import SpikingLayer, per_channel
 from conversion.simulation.choice import backend_for
+from conversion.simulation.trials import Starts
 
+TRIED = 3  # times what simulating the images takes: currents, trials, spikes; measured with ResNet-20
 MOST_BYTES = 512 * 2**20  # currents of one layer
-AT_ONCE_BYTES = 2**20  # currents that stay in a core's cache while neurons are tried
 
 
 @register
@@ -92,11 +92,21 @@ class RateMatching(Correction):
         return not self.time_steps
 
     @property
+    def changes_weights(self) -> bool:
+        """True where weights are refitted."""
+        return self.iterations > 0
+
+    @property
     def floor(self) -> str:
         """Weights that suit the calibration images, or what was fitted for another T."""
         if self.iterations:
             return "refits weights to the calibration images"
         return f"is fitted for T = {self.time_steps}" if self.time_steps else ""
+
+    def fit_forwards(self, images: int, time_steps: int) -> int:
+        """ANN forwards that a fit for T costs, a time step counted as one; of so many calibration images."""
+        seen, steps = min(self.images, images), self.time_steps or time_steps
+        return TRIED * seen * steps + DESCENT * self.iterations * min(self.batch, seen)
 
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """Layers with threshold, initial potential and offset chosen by channel; may change weights."""
@@ -109,7 +119,8 @@ class RateMatching(Correction):
         steps = self.time_steps or calibration.time_steps
         assert steps is not None
         images = calibration.images(self._affordable(calibration, steps))
-        return SpikingPass(calibration.plan, layers, images, steps, self._match).fit()
+        ann = calibration.ann(images)
+        return SpikingPass(calibration.plan, layers, images, steps, self._match, ann).fit()
 
     def _affordable(self, calibration: Calibration, steps: int) -> int:
         """Images whose currents fit into memory in every layer."""
@@ -121,53 +132,38 @@ class RateMatching(Correction):
         """Replace the arriving layer by the best candidate of each channel."""
         if self.iterations:
             fit_weights(arrival, self.iterations, self.batch, self.learning_rate)
-        axis = arrival.axis % arrival.activation.ndim
-        current, activation = self._sampled(
-            arrival.current.movedim(axis + 1, 2), arrival.activation.movedim(axis, 1)
-        )
-        channels, ndim = activation.shape[1], arrival.activation.ndim
-        neuron, steps = arrival.layer.neuron, arrival.steps
-        best = given = _Fit.of(arrival.layer, channels, steps)
-        error = _error(best.sent(neuron, current, steps), activation)
+        ndim = arrival.activation.ndim
+        sample = arrival.sample(self.samples, arrival.axis)
+        neuron, wanted = arrival.layer.neuron, sample.wanted.mean(1)
+        backend = backend_for(sample.current)
+        best = given = _Fit.of(arrival.layer, len(wanted), arrival.steps)
+        error = backend.try_starts(neuron, sample, best.starts).error[0]
         highest = arrival.layer.highest_threshold  # of an activation with an upper bound
-        thresholds: list[dict[str, Any]] = [
-            {"threshold": (given.threshold * multiple).clamp(max=highest)} for multiple in self._multiples
-        ]
-        cautions: list[dict[str, Any]] = [
-            {"caution": torch.full_like(given.caution, caution)} for caution in self._cautions
-        ]
-        for changes in (thresholds, cautions) * self.rounds:
-            for change in changes:
-                candidate = replace(best, bias=given.bias, **change)
-                missing = (activation - candidate.sent(neuron, current, steps)).mean(0)
-                candidate = replace(candidate, bias=given.bias + missing)
-                found = _error(candidate.sent(neuron, current, steps), activation)
-                best, error = best.where(found < error, candidate), torch.minimum(error, found)
+        thresholds = (given.threshold * self._multiples.to(given.threshold)[:, None]).clamp(max=highest)
+        cautions = self._cautions.to(given.caution)[:, None].expand(-1, len(wanted))
+        for _ in range(self.rounds):
+            for name, values in (("threshold", thresholds), ("caution", cautions)):
+                change: dict[str, Any] = {name: values, "bias": given.bias}
+                trial = replace(best, **change)
+                missing = wanted - backend.try_starts(neuron, sample, trial.starts).mean
+                trial = replace(trial, bias=given.bias + missing)
+                least, which = backend.try_starts(neuron, sample, trial.starts).error.min(0)
+                best = best.where(least < error, trial.of_each_channel(which))
+                error = torch.minimum(error, least)
         arrival.layer = best.of_layer(arrival.layer, ndim, arrival.axis)
 
     @property
-    def _multiples(self) -> list[float]:
-        return torch.linspace(self.low, self.high, self.candidates).tolist()
+    def _multiples(self) -> Tensor:
+        return torch.linspace(self.low, self.high, self.candidates)
 
     @property
-    def _cautions(self) -> list[float]:
-        return torch.linspace(-self.haste, self.caution, self.cautions).tolist()
-
-    def _sampled(self, current: Tensor, activation: Tensor) -> tuple[Tensor, Tensor]:
-        """Currents [T or 1, S, C] and activations [S, C] of the same neurons of every channel."""
-        current, activation = (
-            value.reshape(*value.shape[: axes + 1], -1) for value, axes in ((current, 2), (activation, 1))
-        )
-        places = activation.shape[0] * activation.shape[2]
-        order = torch.randperm(places, generator=torch.Generator().manual_seed(0))[: self.samples]
-        order = order.to(activation.device)
-        image, place = order // activation.shape[2], order % activation.shape[2]
-        return current[:, image, :, place].movedim(0, 1), activation[image, :, place]
+    def _cautions(self) -> Tensor:
+        return torch.linspace(-self.haste, self.caution, self.cautions)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """What the neurons of each channel start from; all [C]."""
+    """What the neurons of each channel start from; all [C], or [K, C] of K trials."""
 
     threshold: Tensor
     initial: Tensor  # in thresholds, before caution
@@ -188,15 +184,22 @@ class _Fit:
         """Constant current of every step, in units of the activation."""
         return self.bias + self.caution * self.threshold / self.steps
 
-    def sent(self, neuron: Neuron, current: Tensor, steps: int) -> Tensor:
-        """Mean over T of what neurons [S, C] send for currents [T or 1, S, C]."""
-        together = max(1, AT_ONCE_BYTES // (4 * len(current) * current.shape[2]))
-        totals = []
-        for part in current.split(together, 1):
-            driven = (part + self.offset).div_(self.threshold)
-            state = neuron.start((self.initial - self.caution).expand_as(driven[0]).clone())
-            totals.append(backend_for(driven).sent(neuron, driven, steps, state))
-        return torch.cat(totals) * self.threshold / steps
+    @property
+    def starts(self) -> Starts:
+        """The same for a backend, [K, C]."""
+        found = torch.broadcast_tensors(self.threshold, self.initial - self.caution, self.offset)
+        return Starts(*(values.reshape(-1, values.shape[-1]) for values in found))
+
+    def of_each_channel(self, which: Tensor) -> _Fit:
+        """Of K trials, the one that each channel names [C]."""
+
+        def chosen(values: Tensor) -> Tensor:
+            return values.gather(0, which[None])[0] if values.ndim == 2 else values
+
+        threshold, initial, bias, caution = map(
+            chosen, (self.threshold, self.initial, self.bias, self.caution)
+        )
+        return _Fit(threshold, initial, bias, caution, self.steps)
 
     def where(self, better: Tensor, other: _Fit) -> _Fit:
         """The other's values in channels where it is better [C]."""
@@ -214,8 +217,3 @@ class _Fit:
             initial=per_channel(self.initial - self.caution, ndim, axis),
             offset=per_channel(self.offset, ndim, axis),
         )
-
-
-def _error(sent: Tensor, activation: Tensor) -> Tensor:
-    """Mean squared error of each channel [C]."""
-    return (sent - activation).square().mean(0)

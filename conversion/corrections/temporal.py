@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from torch import Tensor
+
 from conversion.corrections.base import Correction
-from conversion.corrections.layerwise import channel_means
 from conversion.errors import RecipeError
 from conversion.fitting.facts import Calibration
 from conversion.fitting.spiking_pass import Arrival, SpikingPass
 from conversion.neurons import TimedBias
 from conversion.parts import check, register, searched
 from conversion.plan.layer import SpikingLayer
+from conversion.simulation.choice import backend_for
+from conversion.simulation.trials import Starts
 
 
 @register
@@ -33,6 +36,7 @@ class TemporalBias(Correction):
         rate: share of the missing mean that a round adds.
         rounds: how often all steps are gone through.
         images: calibration images that take part. Memory grows with images times T.
+        samples: neurons of each channel, over all images, whose means count.
 
     Source: Wu et al. 2024 (ECCV), arXiv 2403.18388 (FTBC), and the authors' code: three batches of 200
     images, rate 0.4, and while a layer is fitted each neuron's membrane is corrected by its own error,
@@ -44,16 +48,26 @@ class TemporalBias(Correction):
     rate: float = searched(0.4, 0.05, 1.0, log=True)
     rounds: int = searched(3, 1, 8)
     images: int = 128
+    samples: int = 32768
 
     def __post_init__(self) -> None:
         check(0 < self.rate <= 1, f"rate must be in (0, 1], got {self.rate}")
-        for field in ("rounds", "images"):
+        for field in ("rounds", "images", "samples"):
             check(getattr(self, field) >= 1, f"{field} must be at least 1, got {getattr(self, field)}")
+
+    @property
+    def changes_weights(self) -> bool:
+        """No."""
+        return False
 
     @property
     def needs_time_steps(self) -> bool:
         """True: there is a bias for each of T steps."""
         return True
+
+    def fit_forwards(self, images: int, time_steps: int) -> int:
+        """ANN forwards that a fit for T costs, a time step counted as one; of so many calibration images."""
+        return 2 * min(self.images, images) * time_steps
 
     def fit(self, calibration: Calibration, layers: Mapping[str, SpikingLayer]) -> dict[str, SpikingLayer]:
         """Layers whose neurons have a bias in every step."""
@@ -65,26 +79,23 @@ class TemporalBias(Correction):
                 )
         assert calibration.time_steps is not None
         images = calibration.images(self.images)
-        return SpikingPass(calibration.plan, layers, images, calibration.time_steps, self._settle).fit()
+        ann = calibration.ann(images)
+        return SpikingPass(calibration.plan, layers, images, calibration.time_steps, self._settle, ann).fit()
 
     def _settle(self, arrival: Arrival) -> None:
-        fit_temporal_bias(arrival, self.rounds, self.rate)
+        fit_temporal_bias(arrival, self.rounds, self.rate, self.samples)
 
 
-def fit_temporal_bias(arrival: Arrival, rounds: int, rate: float) -> None:
+def fit_temporal_bias(arrival: Arrival, rounds: int, rate: float, samples: int) -> None:
     """Give the arriving layer a bias for each channel and time step; see `TemporalBias`."""
-    layer, steps, current = arrival.layer, arrival.steps, arrival.current
-    if layer.offset is not None:
-        current = current + layer.offset
-    driven = current / layer.threshold
-    wanted = channel_means(arrival.activation / layer.threshold)
-    bias = driven.new_zeros(steps, *wanted.shape)
-    for _ in range(rounds):
-        state = layer.start(driven[0])
-        for t in range(steps):
-            now = driven[t if len(driven) > 1 else 0]
-            spikes, _ = layer.neuron.step(now + bias[t], state)
-            bias[t] += rate * (wanted - channel_means(spikes))
-            _, state = layer.neuron.step(now + bias[t], state)
-    table = tuple(tuple(step.flatten().tolist()) for step in bias)
-    arrival.layer = replace(layer, neuron=TimedBias(layer.neuron, table))
+    layer = arrival.layer
+    sample = arrival.sample(samples, axis=1)
+
+    def by_channel(values: Tensor | None) -> Tensor:
+        given = sample.wanted.new_zeros(1) if values is None else values.flatten()
+        return given.expand(1, len(sample.wanted))
+
+    start = Starts(*map(by_channel, (layer.threshold, layer.initial, layer.offset)))
+    backend = backend_for(sample.current)
+    bias = backend.temporal_biases(layer.neuron, sample, start, rounds, rate)
+    arrival.layer = replace(layer, neuron=TimedBias(layer.neuron, tuple(map(tuple, bias.tolist()))))

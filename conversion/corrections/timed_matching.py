@@ -45,4 +45,4 @@ class TimedMatching(RateMatching):
         super()._match(arrival)
         timed = len(arrival.current) > 1 and arrival.axis == 1
         if timed and arrival.layer.neuron.judged_by_membrane:
-            fit_temporal_bias(arrival, self.temporal, self.rate)
+            fit_temporal_bias(arrival, self.temporal, self.rate, self.samples)

@@ -9,6 +9,8 @@ from conversion.errors import RecipeError
 from conversion.fitting.spiking_pass import Arrival
 from conversion.plan.layer import SpikingLayer
 
+DESCENT = 3  # ANN forwards that a forward and a backward pass cost
+
 
 def fit_weights(arrival: Arrival, iterations: int, batch: int, learning_rate: float) -> None:
     """Minimise the mean of (q(z̄) - a)² over weights and biases that only this layer uses.

@@ -92,7 +92,7 @@ class ActiveInputs:
     @torch.no_grad()
     def _count(self, path: str, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
         values: Tensor = args[0]
-        active = (values != 0).sum(0, dtype=torch.float64)  # [C, ...], over images
+        active = _nonzero(values)
         key = (path, values.shape[1:])
         if key not in self._reach:
             self._reach[key] = _reach(module, args, values)
@@ -100,6 +100,19 @@ class ActiveInputs:
         if name in self._found:
             macs, inputs = macs + self._found[name][0], inputs + self._found[name][1]
         self._found[name] = macs, inputs
+
+
+def _nonzero(values: Tensor) -> Tensor:
+    """How many images [B, C, ...] have a value that is not 0, float64 [C, ...].
+
+    On CPUs, adding image after image takes a fifth of the time of a sum over the batch.
+    """
+    if values.device.type != "cpu" or not len(values):
+        return (values != 0).sum(0, dtype=torch.float64)
+    active = torch.zeros_like(values[0], dtype=torch.int32)
+    for image in values:
+        active += image != 0
+    return active.double()
 
 
 def _reach(module: nn.Module, args: tuple[Any, ...], values: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ import torch
 from scipy import sparse
 from torch import Tensor, fx
 
+from conversion.costs.additions import Placed, RunningSum, differ_in_sums
+from conversion.costs.sampling import Sampled
+
 _PROBE = 2**24  # values of a probe, see `Windows`
 _ROUNDING = 1e-6  # of the largest weight: interpolations give smaller ones where they mean 0
 
@@ -31,9 +34,13 @@ class Spread(Protocol):
     def merges(self) -> bool:
         """True where an output may have several values in it."""
 
-    @property
-    def whole(self) -> list[int]:
-        """Axes of which every output holds everything."""
+    def mixed(self, factors: Tensor, origins: Tensor) -> bool:
+        """True where an output has multiples of different values by different factors in it.
+
+        Args:
+            factors: of each input.
+            origins: number of what it is a multiple of.
+        """
 
     def count(self, counts: Tensor) -> Tensor:
         """Spikes in each output, for spikes in each input; differentiable."""
@@ -59,6 +66,16 @@ def spread_of(captured: fx.GraphModule, node: fx.Node, operation: Any, args: Any
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
         if name in ("mean", "sum"):
             return Sum.of(name, values.shape, args[1:], kwargs)
+        if name == "cumsum":
+            return RunningSum(
+                values.shape, args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
+            )
+    if name in ("fold", "Fold", "added_at", "scattered"):
+        others, more = args[1:], {key: value for key, value in kwargs.items() if key != "input"}
+        return Placed(lambda x: operation(x, *others, **more), values)
+    if name == "grid_sample":
+        others, more = args[1:], {key: value for key, value in kwargs.items() if key != "input"}
+        return Sampled(lambda x: operation(x, *others, **more), values)
     sides = [int(digit) for digit in name if digit.isdigit()]  # as in avg_pool2d
     inputs, named = (args[1:], kwargs) if args else ((), {k: v for k, v in kwargs.items() if k != "input"})
     space = sides[0] if sides and "psampl" not in name else values.ndim - 2
@@ -97,10 +114,9 @@ class Sum:
         """True where there is more than one value along the axes."""
         return any(self._shape[axis] > 1 for axis in self._axes)
 
-    @property
-    def whole(self) -> list[int]:
-        """The axes."""
-        return self._axes
+    def mixed(self, factors: Tensor, origins: Tensor) -> bool:
+        """See `Spread`."""
+        return differ_in_sums(factors, origins, self._axes)
 
     def count(self, counts: Tensor) -> Tensor:
         """Sum of the counts."""
@@ -144,10 +160,10 @@ class Windows:
         """True where an output lies between values."""
         return any(bool(((weights != 0).sum(0) > 1).any()) for weights in self._weights)
 
-    @property
-    def whole(self) -> list[int]:
-        """All axes of space, where a single window covers them; else none of them."""
-        return list(self._axes) if all(bool((w != 0).all()) for w in self._weights) else []
+    def mixed(self, factors: Tensor, origins: Tensor) -> bool:
+        """See `Spread`; looked for where a single window covers all of space."""
+        whole = all(bool((weights != 0).all()) for weights in self._weights)
+        return whole and differ_in_sums(factors, origins, list(self._axes))
 
     def matrix(self) -> Any:
         """Product of the weights along each axis."""

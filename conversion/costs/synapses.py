@@ -195,7 +195,7 @@ class _Survey:
             wire = carried[0]
             fixed = spread_of(self._plan.captured, node, operation, bare_args, bare_kwargs)
             result = spread(fixed, wire, operation(*bare_args, **bare_kwargs).shape)
-            if wire.products and mixes(wire, fixed.whole):
+            if wire.products and mixes(wire, fixed):
                 return self._count_products(set(wire.products), result)
             return result
         return moved(operation, args, kwargs, _may_copy(self._plan.captured, node, bare_args, bare_kwargs))
@@ -328,6 +328,5 @@ def _may_copy(captured: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -
     if name == "getitem":
         index = args[1] if isinstance(args[1], tuple) else (args[1],)
         return not all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in index)
-    return name in ("index_select", "unfold", "Unfold") or name.startswith(
-        ("Reflection", "Replication", "Circular")
-    )
+    copying = ("index_select", "unfold", "Unfold", "gather", "take_along_dim", "written")
+    return name in copying or name.startswith(("Reflection", "Replication", "Circular"))

@@ -75,6 +75,7 @@ class SpikeTally:
         self._groups = groups
         self._sizes = sizes or {}
         self.maps: dict[str, Tensor] = {}
+        self._apart: dict[str, bool] = {}  # whether every channel is its own group
 
     def frames(self, name: str) -> int:
         """Rows of one image in the batch axis that are counted apart; 1 where all count alike."""
@@ -83,8 +84,13 @@ class SpikeTally:
 
     def add_steps(self, name: str, spikes: Tensor) -> None:
         """Add what one layer sends in T steps [T, B, C, ...]; a negative spike counts as one, too."""
-        by_frame = spikes.abs().unflatten(1, (-1, self.frames(name)))
-        self.add(name, by_frame.sum((0, 1)).flatten(0, 1))
+        self.add_events(name, spikes.abs())
+
+    def add_events(self, name: str, events: Tensor) -> None:
+        """The same where nothing is negative."""
+        if name in self._groups:
+            by_frame = events.unflatten(1, (-1, self.frames(name)))
+            self.add(name, by_frame.sum((0, 1)).flatten(0, 1))
 
     def add(self, name: str, counts: Tensor) -> None:
         """Add spikes of one layer, summed over time and images: [C, ...], or [F * C, ...] of F frames."""
@@ -92,11 +98,11 @@ class SpikeTally:
         if groups is None:
             return
         if name not in self.maps:
-            size = self._sizes.get(name) or int(groups.max()) + 1
-            self.maps[name] = torch.zeros(
-                (size, *counts.shape[1:]), dtype=torch.float64, device=counts.device
-            )
+            self._begin(name, groups, counts)
         total = self.maps[name]
+        if self._apart[name]:
+            total += counts
+            return
         for channels, group in zip(
             counts.split(_AT_ONCE), groups.flatten().to(counts.device).split(_AT_ONCE), strict=True
         ):
@@ -104,3 +110,14 @@ class SpikeTally:
                 total += channels.sum(0, keepdim=True, dtype=torch.float64)
             else:
                 total.index_add_(0, group, channels.double())
+
+    def _begin(self, name: str, groups: Tensor, counts: Tensor) -> None:
+        """An empty map for a layer, in the layout of its counts where they are kept channel by channel."""
+        size = self._sizes.get(name) or int(groups.max()) + 1
+        channels = groups.flatten()
+        self._apart[name] = size == len(channels) and bool((channels.diff() == 1).all())
+        if self._apart[name]:
+            self.maps[name] = torch.zeros_like(counts, dtype=torch.float64)
+        else:
+            shape = (size, *counts.shape[1:])
+            self.maps[name] = torch.zeros(shape, dtype=torch.float64, device=counts.device)

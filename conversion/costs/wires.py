@@ -167,9 +167,12 @@ def moved(operation: Callable[..., Any], args: Any, kwargs: Any, may_copy: bool)
     for wire in wires:
         ends.append((ends[-1] if ends else 0) + wire.counts.numel())
 
+    # Some operations want all their tensors of one type.
+    plain_args, plain_kwargs = map_structure(_exact, Tensor, (args, kwargs))
+
     def run(tensors: Iterable[Tensor]) -> Any:
         following = iter(tensors)
-        new_args, new_kwargs = map_structure(lambda _: next(following), Wire, (args, kwargs))
+        new_args, new_kwargs = map_structure(lambda _: next(following), Wire, (plain_args, plain_kwargs))
         return operation(*new_args, **new_kwargs)
 
     @cache
@@ -212,18 +215,9 @@ def moved(operation: Callable[..., Any], args: Any, kwargs: Any, may_copy: bool)
     return map_structure(wired, Tensor, results)
 
 
-def mixes(wire: Wire, axes: list[int]) -> bool:
-    """True where a sum along these axes adds multiples of different values by different factors."""
-    if wire.pair is None or not axes:
-        return False
-    factors, origins = wire.pair()
-    none = factors == 0
-
-    def differ(values: Tensor) -> Tensor:
-        largest = values.masked_fill(none, -torch.inf).amax(axes)
-        return largest > values.masked_fill(none, torch.inf).amin(axes)
-
-    return bool((differ(factors) & differ(origins)).any())
+def mixes(wire: Wire, fixed: Spread) -> bool:
+    """True where a sum adds multiples of different values by different factors."""
+    return wire.pair is not None and fixed.mixed(*wire.pair())
 
 
 def pair_of(wire: Wire) -> Pair:
@@ -321,6 +315,10 @@ def _numbered(like: Tensor, before: float) -> Tensor:
     """Numbers of values, from `before` + 1 on."""
     numbers = torch.arange(like.numel(), dtype=torch.float64, device=like.device)
     return numbers.view(like.shape) + (before + 1)
+
+
+def _exact(constant: Tensor) -> Tensor:
+    return constant.double() if constant.is_floating_point() else constant
 
 
 def _tensors(values: Any) -> list[Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.errors import CalibrationError
+from conversion.fitting.alongside import Alongside
 from conversion.fitting.statistics import ActivationStatistics
 from conversion.graph.operations import Kind
 from conversion.graph.roles import Role
@@ -20,6 +21,11 @@ from conversion.plan.plan import Plan
 
 class ThresholdRule(Protocol):
     """Sets the thresholds of all layers; `conversion.scales.Scale` is one."""
+
+    @property
+    def beyond(self) -> float:
+        """Range of a step over the bound of an activation that has one, where neurons receive its values."""
+        ...
 
     def fit(self, calibration: Calibration) -> Mapping[str, Tensor]:
         """Thresholds by layer, [C] or [1] each."""
@@ -49,6 +55,7 @@ class Calibration:
     time_steps: int | None  # T, where the recipe is fitted for one
     scale: ThresholdRule  # the recipe's
     neurons: Mapping[str, Neuron] = field(default_factory=dict)  # of layers that differ from the recipe's
+    beside: dict[int, Alongside] = field(default_factory=dict)  # number of images -> the ANN on them
 
     @property
     def neuron_layers(self) -> list[tuple[fx.Node, Role]]:
@@ -79,7 +86,7 @@ class Calibration:
             CalibrationError: a threshold is not finite.
         """
         initial, facts = self.plan.method.initial, self.facts(role)
-        threshold = per_channel(usable_threshold(facts, threshold), ndim, role.axis)
+        threshold = per_channel(usable_threshold(facts, threshold, self.scale.beyond), ndim, role.axis)
         start = per_channel(initial.value, ndim).to(threshold.device)
         shift = initial.shift(self.time_steps) if self.time_steps is not None else 0.0
         offset = shift * threshold if shift else None
@@ -113,13 +120,20 @@ class Calibration:
             )
         return torch.cat(found)
 
+    def ann(self, images: Tensor) -> Alongside:
+        """The ANN on the first images, shared by fits for several T."""
+        if len(images) not in self.beside:
+            self.beside[len(images)] = Alongside(self.plan, images)
+        return self.beside[len(images)]
 
-def usable_threshold(facts: LayerFacts, threshold: Tensor) -> Tensor:
+
+def usable_threshold(facts: LayerFacts, threshold: Tensor, beyond: float = 1.0) -> Tensor:
     """Thresholds [C] or [1] that a neuron can work with.
 
     Where the rule gives 0, because so many activations are 0, the channel's largest activation takes
     its place, or the layer's, or 1 where nothing was ever active. A bounded activation keeps its
-    bound: with at most gamma spikes a step, a threshold of bound / gamma saturates exactly there.
+    bound: with at most gamma spikes a step, a threshold of bound / gamma saturates exactly there. Neurons
+    that do not rectify receive values that keep it, so one step may say `beyond` times as much.
 
     Raises:
         CalibrationError: a threshold is not finite.
@@ -132,5 +146,6 @@ def usable_threshold(facts: LayerFacts, threshold: Tensor) -> Tensor:
     for fallback in (largest, layer, threshold.new_ones(())):
         threshold = torch.where(threshold > 0, threshold, fallback)
     if facts.ceiling is not None:
-        threshold = threshold.clamp(max=facts.ceiling / facts.neuron.max_per_step)
+        most = facts.ceiling * (1.0 if facts.neuron.rectifies else beyond)
+        threshold = threshold.clamp(max=most / facts.neuron.max_per_step)
     return threshold

@@ -8,21 +8,22 @@ values that later operations still need.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from conversion.fitting.alongside import Alongside
 from conversion.graph.nodes import attribute, last_uses
 from conversion.graph.operations import SOURCES, Kind
 from conversion.plan.fitted import Fitted
 from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
-from conversion.signals.signals import Signal, fold, map_structure, signals_in
-from conversion.simulation.choice import ReferenceLayers
+from conversion.signals.signals import Signal, map_structure, signals_in
+from conversion.simulation.choice import backend_for
+from conversion.simulation.trials import Sample
 from conversion.simulation.walk import Walk, WalkState
 
 
@@ -43,6 +44,7 @@ class Arrival:
         self._node = node
         self._values = values
         self._signal: Signal | None = None
+        self._samples: dict[tuple[int, int], Sample] = {}
 
     @property
     def axis(self) -> int:
@@ -64,28 +66,44 @@ class Arrival:
         """The same as [T, B, ...], or [1, B, ...] if constant."""
         return self.signal.timed
 
-    @property
+    @cached_property
     def activation(self) -> Tensor:
         """What the ANN's neurons answer to the same images, [B, ...]."""
-        return self._ann[1]
-
-    @property
-    def drive(self) -> Tensor:
-        """What the ANN's neurons receive for the same images, [B, ...]."""
-        return self._ann[0]
+        return self._owner.ann.at(self._node)
 
     @cached_property
-    def _ann(self) -> tuple[Tensor, Tensor]:
-        """Input and output of the ANN's neurons; the input is dropped as soon as the output is computed."""
+    def drive(self) -> Tensor:
+        """What the ANN's neurons receive for the same images, [B, ...].
+
+        The ANN runs once more where the layer's activation was asked for before.
+        """
         (source,) = self._node.all_input_nodes
-        return self._owner.ann.at(source), self._owner.ann.at(self._node)
+        return self._owner.ann.at(source)
 
     def rate(self) -> Tensor:
         """Mean over time of what the layer, as it is now, would send: [B, ...] like the activation."""
-        layer, current = self.layer, self.current
-        driven = (current if layer.offset is None else current + layer.offset) / layer.threshold
-        spikes, _ = layer.neuron.scan(driven, self.steps, layer.start(driven[0]))
-        return spikes.mean(0) * layer.threshold
+        return self._owner.rate(self._node, self.layer, self.signal)
+
+    def sample(self, most: int, axis: int) -> Sample:
+        """Neurons of every channel at random places of random images, the same places for all channels.
+
+        Args:
+            most: of each channel; all of them where there are no more.
+            axis: of the channels in [B, ...].
+        """
+        current, activation = self.current, self.activation
+        axis %= activation.ndim
+        if (most, axis) in self._samples:
+            return self._samples[most, axis]
+        current = current.movedim(axis + 1, -1).flatten(1, -2)
+        activation = activation.movedim(axis, -1).flatten(0, -2)
+        order = places(len(activation), most)
+        if order is not None:
+            order = order.to(activation.device)
+            current, activation = current.index_select(1, order), activation.index_select(0, order)
+        found = Sample(current.permute(2, 0, 1).contiguous(), activation.T.contiguous(), self.steps)
+        self._samples[most, axis] = found
+        return found
 
     def parameters(self) -> list[nn.Parameter]:
         """Weights and biases between the sources of spikes before and this layer, used nowhere else."""
@@ -94,6 +112,7 @@ class Arrival:
     def weights_changed(self) -> None:
         """Compute the current again when it is next read."""
         self._signal = None
+        self._samples.clear()
 
     @property
     def splits(self) -> bool:
@@ -141,18 +160,26 @@ class SpikingPass:
         images: analog input [B, ...].
         steps: T.
         rule: called once for each layer of neurons, in the order of computation.
+        ann: the ANN on these images; of this plan if None.
     """
 
     def __init__(
-        self, plan: Plan, layers: Mapping[str, SpikingLayer], images: Tensor, steps: int, rule: Rule
+        self,
+        plan: Plan,
+        layers: Mapping[str, SpikingLayer],
+        images: Tensor,
+        steps: int,
+        rule: Rule,
+        ann: Alongside | None = None,
     ) -> None:
         self.layers = dict(layers)
         self.plan = plan
         self._progress = WalkState()
-        self._operations = ReferenceLayers(Fitted(plan, self.layers), images, self._progress)
+        fitted = Fitted(plan, dict(self.layers))
+        self._operations = backend_for(images).fitting(fitted, images, self._progress)
         self.steps = steps
         self.images = images
-        self.ann = _Alongside(plan, images)
+        self.ann = ann or Alongside(plan, images)
         self._rule = rule
         self._segments = _segments(plan)
         self.absorbed = frozenset(node for segment in self._segments.values() for node in segment)
@@ -165,13 +192,15 @@ class SpikingPass:
 
     def current(self, node: fx.Node, values: Mapping[fx.Node, Any], steps: int) -> Signal:
         """What a layer of neurons turns into spikes, from the values that its segment reads."""
-        local, telescopes = dict(values), self._progress.telescopes
-        for inner in self._segments[node]:
+        segment, telescopes = self._segments[node], self._progress.telescopes
+        for inner in (*segment, node):
             telescopes.pop(inner, None)  # of an evaluation before
-            local[inner] = self._operations.evaluate(inner, local, steps)
-        telescopes.pop(node, None)
-        current = signals_in([local[source] for source in node.all_input_nodes])[0]
+        current = self._operations.current(node, segment, dict(values), steps)
         return self._operations.received(node, self.plan.roles[node].name, current, steps)
+
+    def rate(self, node: fx.Node, layer: SpikingLayer, received: Signal) -> Tensor:
+        """Mean over time of what a layer would send for what it receives."""
+        return self._operations.rate(node, layer, received, self.steps)
 
     def inputs_of(self, node: fx.Node) -> list[fx.Node]:
         """Nodes outside the segment of a layer that it reads."""
@@ -196,39 +225,18 @@ class SpikingPass:
         arrival = Arrival(self, node, name, values)
         self._rule(arrival)
         self.layers[name] = arrival.layer
-        spikes = self._operations.driven(node, name, arrival.signal, steps)
-        self._progress.states.pop(node)  # all steps are done
-        return fold(spikes * arrival.layer.threshold)
+        self._operations.refit(Fitted(self.plan, dict(self.layers)))
+        sent = self._operations.sent(node, name, arrival.signal, steps)
+        self._progress.states.pop(node, None)  # all steps are done
+        return sent
 
 
-class _Alongside:
-    """The ANN, run as far as its values are needed, on a copy of the weights as they are now."""
-
-    def __init__(self, plan: Plan, images: Tensor) -> None:
-        captured = copy.deepcopy(plan.captured)
-        self._twin = dict(zip(plan.captured.graph.nodes, captured.graph.nodes, strict=True))
-        self._interpreter = fx.Interpreter(captured, garbage_collect_values=False)
-        self._interpreter.args_iter = iter([images])
-        self._waiting: Iterator[fx.Node] = iter(captured.graph.nodes)
-        self._last_use = last_uses(captured.graph)
-        self._kept: tuple[fx.Node, Tensor] | None = None
-
-    @torch.no_grad()
-    def at(self, node: fx.Node) -> Tensor:
-        """Value of a node of the plan; nodes must come in the order of computation."""
-        twin, env = self._twin[node], self._interpreter.env
-        if twin in env:
-            value: Tensor = env[twin]
-            return value
-        if self._kept is None or self._kept[0] is not twin:
-            for waiting in self._waiting:
-                env[waiting] = self._interpreter.run_node(waiting)
-                for source in self._last_use.get(waiting, ()):
-                    env.pop(source, None)
-                if waiting is twin:
-                    break
-            self._kept = (twin, env[twin])
-        return self._kept[1]
+@lru_cache(maxsize=8)
+def places(count: int, most: int) -> Tensor | None:
+    """At most so many of `count` places, in a random order that is always the same; None for all of them."""
+    if count <= most:
+        return None
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most]
 
 
 def _segments(plan: Plan) -> dict[fx.Node, list[fx.Node]]:

@@ -38,8 +38,13 @@ class ActivationStatistics:
         """Add a batch of activations [N, C, ...], and the inputs of the same neurons.
 
         Raises:
-            CalibrationError: an activation is NaN or infinite; names the layer.
+            CalibrationError: an activation is NaN or infinite, or there is none; names the layer.
         """
+        if not activation.numel():
+            raise CalibrationError(
+                f"layer '{self.layer}': it has no neurons, its activations are of shape "
+                f"{list(activation.shape)}; remove it from the network"
+            )
         values = activation.detach().float().transpose(0, 1).flatten(1)  # [C, N * ...]
         if not torch.isfinite(values).all():
             raise CalibrationError(

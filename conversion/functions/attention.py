@@ -6,6 +6,8 @@ products there are signals that neurons have to turn into spikes, so it is writt
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -56,6 +58,66 @@ def scaled_dot_product(
 
 def _for_all_heads(x: Tensor, query: Tensor) -> Tensor:
     return x.repeat_interleave(query.shape[-3] // x.shape[-3], -3)
+
+
+def multi_head_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    training: bool = True,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None,
+    k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    static_k: Tensor | None = None,
+    static_v: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """F.multi_head_attention_forward in eval mode, of sequences first, [N, B, E].
+
+    Raises:
+        NotImplementedError: with keys of the attention's own, or those that are given as they are.
+    """
+    own = (bias_k, bias_v, static_k, static_v)
+    if add_zero_attn or any(each is not None for each in own):
+        raise NotImplementedError("attention with keys of its own")
+    if use_separate_proj_weight:
+        weights: Any = (q_proj_weight, k_proj_weight, v_proj_weight)
+    else:
+        weights = torch.chunk(in_proj_weight, 3)  # type: ignore[arg-type]
+    biases: Any = (None,) * 3 if in_proj_bias is None else torch.chunk(in_proj_bias, 3)
+
+    def heads(x: Tensor, which: int) -> Tensor:
+        """[B, heads, N, E / heads] of [N, B, E]."""
+        made = F.linear(x, weights[which], biases[which])
+        return made.transpose(0, 1).unflatten(2, (num_heads, -1)).transpose(1, 2)  # type: ignore[no-any-return]
+
+    queries, keys, values = (heads(x, which) for which, x in enumerate((query, key, value)))
+    scores = torch.matmul(queries, keys.transpose(-2, -1)) * (embed_dim_to_check // num_heads) ** -0.5
+    if attn_mask is not None:
+        scores = masked(scores, attn_mask)
+    if key_padding_mask is not None:
+        scores = masked(scores, key_padding_mask[:, None, None])
+    shares = torch.softmax(scores, -1)
+    joined = torch.matmul(shares, values).transpose(1, 2).flatten(2).transpose(0, 1)
+    result = F.linear(joined, out_proj_weight, out_proj_bias)
+    if not need_weights:
+        return result, None
+    return result, shares.mean(1) if average_attn_weights else shares
 
 
 class PlainAttention(nn.Module):

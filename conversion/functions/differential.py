@@ -72,10 +72,10 @@ class DifferentialTelescope(Telescope):
 
         return zip_structure(torch.add, zip_structure(change, value, self._value), self._value_at_rest)
 
-    def _increments(self, steps: int, values: Tensor, before: Tensor) -> Tensor:
+    def _increments(self, values: Tensor, before: Tensor) -> Tensor:
         """F(c) + (F(A_t) - F(A_{t-1})) / w_t."""
         at_rest: Tensor = self._value_at_rest
-        return at_rest + (values - before) / self._weights(steps, values)
+        return at_rest + values.diff(dim=0, prepend=before[None]) / self._weights(len(values), values)
 
     def _weights(self, steps: int, like: Tensor) -> Tensor:
         """Weights of the next steps, [T, 1, ...]."""

@@ -6,6 +6,7 @@ pooling (Li and Zeng 2022, arXiv 2204.13271) is the case where F is homogeneous 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from conversion.signals.memory import room_for
 from conversion.signals.signals import (
     Signal,
     fold,
@@ -75,11 +77,8 @@ class Telescope:
             before = map_structure(lambda values: torch.zeros_like(values[0]), Tensor, found)
         found = zip_structure(_finite, found, before)
 
-        def sent(values: Tensor, first: Tensor) -> Tensor:
-            return self._increments(steps, values, torch.cat([first[None], values[:-1]]))
-
-        increments = zip_structure(sent, found, before)
-        self._value = map_structure(lambda values: values[-1], Tensor, found)
+        increments = zip_structure(self._increments, found, before)
+        self._value = map_structure(_last, Tensor, found)
         self.done += steps
         return map_structure(fold, Tensor, increments)
 
@@ -89,9 +88,8 @@ class Telescope:
         """The same for a function of single values of one signal, for all steps at once."""
         (decoded,) = self._decoded([current], steps)
         values = function(decoded.flatten(0, 1)).view_as(decoded)
-        before = torch.zeros_like(values[:1]) if self._value is None else self._value[None]
-        sent = self._increments(steps, values, torch.cat([before, values[:-1]]))
-        self._value = values[-1]
+        sent = self._increments(values, torch.zeros_like(values[0]) if self._value is None else self._value)
+        self._value = _last(values)
         self.done += steps
         return fold(sent)
 
@@ -111,7 +109,7 @@ class Telescope:
         for index, (signal, last) in enumerate(zip(signals, before, strict=True)):
             timed = signal.timed.expand(steps, *signal.timed.shape[1:])
             sums.append(_running(self._weighted(index, timed), last))
-        self._sums = [total[-1] for total in sums]
+        self._sums = [_last(total) for total in sums]
         return [self._mean(index, total) for index, total in enumerate(sums)]
 
     def _weighted(self, index: int, timed: Tensor) -> Tensor:
@@ -119,8 +117,9 @@ class Telescope:
         return timed
 
     def _mean(self, index: int, sums: Tensor) -> Tensor:
-        """Decoded values of a signal from its sums up to each step, [T, B, ...]."""
-        return sums / self._counted(len(sums), sums)
+        """What a signal has decoded to by its sums up to each step, [T, B, ...]; they may be written over."""
+        counted = self._counted(len(sums), sums)
+        return sums / counted if sums.requires_grad else sums.div_(counted)
 
     def _counted(self, steps: int, like: Tensor) -> Tensor:
         """Number of each of the next steps, [T, 1, ...]."""
@@ -134,14 +133,24 @@ class Telescope:
             return map_structure(partial(torch.mul, t), Tensor, value)
         return zip_structure(lambda now, before: t * now - (t - 1) * before, value, self._value)
 
-    def _increments(self, steps: int, values: Tensor, before: Tensor) -> Tensor:
-        """Increments t F(mean) - (t - 1) F(mean before) of all next steps, [T, B, ...]."""
-        t = self._counted(steps, values)
-        return t * values - (t - 1) * before
+    def _increments(self, values: Tensor, before: Tensor) -> Tensor:
+        """Increments t F(mean) - (t - 1) F(mean before) of next steps, [T, B, ...], after a last value."""
+        sent = self._counted(len(values), values) * values
+        for step in range(len(sent) - 1, 0, -1):  # the last first: none is read after it was written
+            sent[step] -= sent[step - 1]
+        sent[0] -= self.done * before
+        return sent
+
+
+def _last(values: Tensor) -> Tensor:
+    """The last step of values [T, B, ...], without the memory of the others."""
+    return values[-1].clone()
 
 
 def _finite(values: Tensor, before: Tensor) -> Tensor:
     """Values [T, B, ...] where they are finite, else the last one that was; see `Telescope._defined`."""
+    if values.device.type == "cpu" and math.isfinite(values.detach().sum()):  # elsewhere, it would wait
+        return values
     kept = []
     for now in values:
         before = now.where(now.isfinite(), before)
@@ -163,7 +172,7 @@ def _running(timed: Tensor, before: Tensor | None) -> Tensor:
             total = total + one
             totals.append(total)
         return torch.stack(totals)
-    sums = torch.empty_like(timed, memory_format=torch.contiguous_format)
+    sums = room_for(timed, len(timed))
     for step, one in enumerate(timed):
         total = torch.add(total, one, out=sums[step])
     return sums

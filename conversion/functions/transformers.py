@@ -5,6 +5,8 @@ torch runs an encoder layer in eval mode as one kernel, and checks shapes in way
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -195,7 +197,8 @@ _PLAIN: tuple[tuple[type[nn.Module], type[nn.Module]], ...] = (
 def written_out(network: nn.Module) -> nn.Module:
     """A network with every attention and transformer of torch.nn written out; changed in place.
 
-    What a network derives from them with a forward of its own is left as it is, but for its parts.
+    What a network derives from them with a forward of its own is left as it is, but for its parts; see
+    `plain_forwards`.
 
     Returns:
         The network itself, or what replaces it.
@@ -203,6 +206,31 @@ def written_out(network: nn.Module) -> nn.Module:
     for original, plain in _PLAIN:
         if isinstance(network, original) and type(network).forward is original.forward:
             return plain(network).train(False)
-    for name, child in list(network.named_children()):
+    inside = list(network.named_children())
+    if isinstance(network, nn.MultiheadAttention):
+        network.written_out = PlainAttention(network).train(False)
+        inside = []
+    for name, child in inside:
         setattr(network, name, written_out(child))
     return network
+
+
+@contextmanager
+def plain_forwards() -> Iterator[None]:
+    """Let `super().forward` of classes that are derived from torch.nn's transformers be written out as well.
+
+    Networks are those of `written_out`.
+    """
+    kept = {original: original.forward for original, _ in _PLAIN}
+    try:
+        for original, plain in _PLAIN[1:]:
+            original.forward = plain.forward  # their parts have the same names
+        nn.MultiheadAttention.forward = _forward_of_part  # type: ignore[assignment, method-assign]
+        yield
+    finally:
+        for original, forward in kept.items():
+            original.forward = forward
+
+
+def _forward_of_part(attention: Any, *args: Any, **kwargs: Any) -> Any:
+    return attention.written_out(*args, **kwargs)

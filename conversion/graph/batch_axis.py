@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from conversion.graph.refusal import Refusal, argument
@@ -15,11 +16,20 @@ _AXES: dict[str, tuple[str, int, Any]] = {
     **dict.fromkeys(("mean", "sum", "flip"), ("dim", 1, 0)),
     **dict.fromkeys(("cat", "concat", "concatenate", "stack"), ("dim", 1, 0)),
     **dict.fromkeys(("chunk", "split", "tensor_split"), ("dim", 2, 0)),
+    **dict.fromkeys(("split_with_sizes", "unsafe_chunk", "unsafe_split"), ("dim", 2, 0)),
+    **dict.fromkeys(("select_scatter", "slice_scatter"), ("dim", 2, 0)),
+    **dict.fromkeys(("index_copy", "index_fill", "scatter"), ("dim", 1, 1)),
+    **dict.fromkeys(("added_at", "scattered"), ("axis", 1, 0)),
     **dict.fromkeys(("unbind", "unsqueeze", "squeeze", "unflatten"), ("dim", 1, 0)),
     **dict.fromkeys(("select", "index_select", "narrow"), ("dim", 1, 0)),
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp"), ("dim", 1, None)),
-    **dict.fromkeys(("amin", "std", "var", "prod", "var_mean", "std_mean", "aminmax"), ("dim", 1, None)),
-    **dict.fromkeys(("cumsum", "gather", "unfold"), ("dim", 1, 1)),
+    **dict.fromkeys(
+        ("amin", "amax", "std", "var", "prod", "var_mean", "std_mean", "aminmax"), ("dim", 1, None)
+    ),
+    **dict.fromkeys(("cumsum", "cumprod", "logcumsumexp", "gather", "unfold"), ("dim", 1, 1)),
+    **dict.fromkeys(("running_maximum", "running_minimum", "middle_value"), ("dim", 1, 1)),
+    **dict.fromkeys(("sorted_values",), ("dim", 1, -1)),
+    **dict.fromkeys(("largest_values", "value_at"), ("dim", 2, -1)),
     **dict.fromkeys(("repeat_interleave", "take_along_dim"), ("dim", 2, None)),
     "norm": ("dim", 2, None),
     "normalize": ("dim", 2, 1),
@@ -28,7 +38,9 @@ _AXES: dict[str, tuple[str, int, Any]] = {
     "roll": ("dims", 2, 0),
 }
 _TUPLES = {"chunk", "split", "tensor_split", "unbind", "size", "getattr", "shape"}
+_TUPLES |= {"split_with_sizes", "unsafe_chunk", "unsafe_split", "broadcast_tensors"}
 _TUPLES |= {"var_mean", "std_mean", "aminmax"}
+_DIAGONALS = {"diagonal", "linalg_diagonal", "diag_embed", "diagonal_scatter"}
 _EXCHANGES = {"transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
 
 
@@ -55,6 +67,11 @@ def _axes_of(node: fx.Node, name: str) -> list[Any]:
         if name == "flip" and isinstance(axes, int):
             axes = node.args[position:] or axes
         return list(axes) if isinstance(axes, list | tuple) else [axes]
+    if name in _DIAGONALS:
+        last = name == "diag_embed" or node.target is torch.linalg.diagonal
+        at = 3 if name == "diagonal_scatter" else 2
+        defaults = (-2, -1) if last else (0, 1)
+        return [argument(node, f"dim{i + 1}", at + i, defaults[i]) for i in (0, 1)]
     if name in _EXCHANGES:
         return _flat(node.args[1:3])
     if name == "written":
@@ -62,7 +79,7 @@ def _axes_of(node: fx.Node, name: str) -> list[Any]:
     if name == "permute":
         order = _flat(node.kwargs.get("dims", node.args[1:]))
         return [] if order[0] == 0 else [0]
-    if name == "getitem" and not _yields_tuple(node.args[0]):
+    if name == "getitem" and not yields_tuple(node.args[0]):
         return _axes_of_index(node.args[1])
     return []
 
@@ -77,6 +94,15 @@ def _flat(values: Any) -> list[Any]:
     return [axis for value in values for axis in (value if isinstance(value, list | tuple) else [value])]
 
 
-def _yields_tuple(node: Any) -> bool:
+def is_view(index: Any) -> bool:
+    """True where x[index] is a part of each image in x, and shares its memory."""
+    if isinstance(index, int):  # an image, or one of several values
+        return False
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
+
+
+def yields_tuple(node: Any) -> bool:
+    """True for operations that give several values."""
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     return name in _TUPLES

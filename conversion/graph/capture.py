@@ -8,6 +8,8 @@ code computes with sizes, it is traced for the size of the images at hand; see `
 from __future__ import annotations
 
 import copy
+import dataclasses
+import operator
 import os
 import traceback
 from typing import Any
@@ -18,16 +20,20 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from conversion.errors import CaptureError
-from conversion.functions.transformers import written_out
+from conversion.functions.choices import written
+from conversion.functions.transformers import plain_forwards, written_out
+from conversion.graph.batch_axis import is_view, yields_tuple
 from conversion.graph.functional_layers import as_modules
 from conversion.graph.hooks import settle_hooks, without_hooks
 from conversion.graph.images_first import bring_images_first
 from conversion.graph.kinds import kinds_of
+from conversion.graph.nodes import stand_for
 from conversion.graph.operations import OUT_OF_PLACE
 from conversion.graph.plain_nodes import Captured
 from conversion.graph.relays import insert_relays
 from conversion.graph.rewriting import rewrite, shapes_of
 from conversion.graph.spellings import spell_alike
+from conversion.graph.stacked_images import put_side_by_side
 from conversion.graph.tracing import IMAGE_SIZE, PlainTracer, SizedTracer
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -59,12 +65,16 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
         CaptureError: the network's Python code depends on tensor values; names the statement.
     """
     twin = written_out(_plain(copy.deepcopy(network).eval().requires_grad_(False)))
-    settle_hooks(twin, images)
-    captured = _traced(twin, path, images)
+    with plain_forwards():
+        settle_hooks(twin, images)
+        captured = _traced(twin, path, images)
     without_hooks(captured)
+    _open_dataclasses(captured)
+    _fill_what_is_empty(captured)
     _remove_in_place_effects(captured)
     captured.graph.eliminate_dead_code()
-    spell_alike(captured)
+    spell_alike(captured, None if images is None else images[:1])
+    put_side_by_side(captured)
     as_modules(captured)
     _fold_batch_norms(captured, images)
     rewrite(captured, images)
@@ -204,6 +214,30 @@ def _traces_alone(module: nn.Module) -> bool:
     return [node.op for node in graph.nodes].count("placeholder") == 1
 
 
+def _open_dataclasses(captured: fx.GraphModule) -> None:
+    """Give what an output of a dataclass holds by the names of its fields."""
+    output = next(node for node in captured.graph.nodes if node.op == "output")
+
+    def opened(node: fx.Node) -> Any:
+        if node.op == "call_function" and dataclasses.is_dataclass(node.target):
+            return fx.map_arg(dict(node.kwargs), opened)
+        return node
+
+    output.args = (fx.map_arg(output.args[0], opened),)
+
+
+_EMPTY = {torch.empty: torch.zeros, torch.empty_like: torch.zeros_like, "new_empty": "new_zeros"}
+
+
+def _fill_what_is_empty(captured: fx.GraphModule) -> None:
+    """Zeros in place of memory that nobody has written into yet: what it holds differs from run to run."""
+    for node in captured.graph.nodes:
+        if node.op in ("call_function", "call_method"):
+            if node.target in (torch.empty, "new_empty"):  # zeros have no such choice
+                node.kwargs = {k: value for k, value in node.kwargs.items() if k != "memory_format"}
+            node.target = _EMPTY.get(node.target, node.target)
+
+
 def _is_in_place(captured: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
         return bool(getattr(captured.get_submodule(str(node.target)), "inplace", False))
@@ -211,14 +245,31 @@ def _is_in_place(captured: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _remove_in_place_effects(captured: fx.GraphModule) -> None:
-    """Let operations that read the input after an in-place operation read its result."""
+    """Let operations that read the input after an in-place operation read its result, or what `out` names."""
     for node in list(captured.graph.nodes):
+        if "out" in node.kwargs:
+            if isinstance(node.kwargs["out"], fx.Node):
+                node.kwargs["out"].replace_all_uses_with(node, delete_user_cb=_nodes_after(node).__contains__)
+            node.kwargs = {key: value for key, value in node.kwargs.items() if key != "out"}
         if node.op not in ("call_module", "call_function", "call_method") or not _is_in_place(captured, node):
             continue
         changed = node.args[0] if node.args else node.kwargs.get("input")
         if isinstance(changed, fx.Node):
             changed.replace_all_uses_with(node, delete_user_cb=_nodes_after(node).__contains__)
+            _write_back(changed, node)
         _make_functional(captured, node)
+
+
+def _write_back(part: fx.Node, changed: fx.Node) -> None:
+    """Let what is read after a part of a value was changed in place be the value with that part changed."""
+    while part.target is operator.getitem and not yields_tuple(part.args[0]) and is_view(part.args[1]):
+        value, index = part.args
+        assert isinstance(value, fx.Node)
+        with changed.graph.inserting_after(changed):
+            whole = stand_for(changed.graph.call_function(written, (value, index, changed)), changed)
+        value.replace_all_uses_with(whole, delete_user_cb=_nodes_after(whole).__contains__)
+        changed = whole
+        part = value
 
 
 def _nodes_after(node: fx.Node) -> set[fx.Node]:

@@ -44,11 +44,6 @@ def _summed(node: fx.Node, signals: set[fx.Node]) -> fx.Node | None:
     indices = inputs.split(",")
     if "." in inputs or len(operands) != len(indices) or not all(isinstance(o, fx.Node) for o in operands):
         return None
-    if any(len(set(one)) < len(one) for one in indices):
-        return None
-    if "->" not in str(node.args[0]):
-        joined = "".join(indices)
-        output = "".join(sorted(index for index in set(joined) if joined.count(index) == 1))
     add = Adding(node)
     while len(operands) > 2:
         rest = "".join(indices[2:]) + output
@@ -66,11 +61,13 @@ def _product(
     """Sum of products of two factors."""
     dynamic = [operand in signals for operand in operands]
     signal = 0 if dynamic[0] else 1
-    images = indices[signal][:1]  # a constant for each image is no layer's weight
-    if sum(dynamic) == 1 and not (images in indices[1 - signal] and images in output):
-        made = _weighted(
-            add, indices[signal], operands[signal], indices[1 - signal], operands[1 - signal], output
-        )
+    if sum(dynamic) == 1:
+        letters, constant = indices[1 - signal], operands[1 - signal]
+        images = indices[signal][:1]
+        if images in letters and images in output:  # as many constants as images: they are all the same
+            constant = add.method("select", constant, letters.index(images), 0)
+            letters = letters.replace(images, "")
+        made = _weighted(add, indices[signal], operands[signal], letters, constant, output)
     else:
         made = add.function(torch.einsum, f"{indices[0]},{indices[1]}->{output}", *operands)
     if any(dynamic):

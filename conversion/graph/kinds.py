@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from conversion.graph.activations import TrainedActivation
-from conversion.graph.operations import ATTRIBUTES, FUNCTIONS, METHODS, MODULES, NEURON_MODULES, Kind
+from conversion.graph.operations import (
+    ATTRIBUTES,
+    CONVOLUTIONS,
+    FUNCTIONS,
+    METHODS,
+    MODULES,
+    NEURON_MODULES,
+    Kind,
+)
 from conversion.graph.refusal import Refusal, argument
 
 
@@ -56,20 +64,18 @@ def kind_of(captured: fx.GraphModule, node: fx.Node, signals: list[fx.Node]) -> 
         kind = _kind_of_product(node, kind, operation, signals)
     if kind is Kind.FUNCTION:
         _check_function(node, operation)
-        names = ("kernel_size", "dilation", "padding", "stride")
-        defaults = (None, 1, 0, 1)
-        if node.target is F.fold and _moves_only(
-            *(
-                argument(node, name, at, default)
-                for at, (name, default) in enumerate(zip(names, defaults, strict=True), 2)
-            )
-        ):
-            kind = Kind.ROUTING
+    if node.target is F.grid_sample and argument(node, "grid", 1) not in signals:
+        kind = Kind.SPREAD
+    if node.target is F.fold and _moves_only(*fold_settings(node)):
+        kind = Kind.ROUTING
+    if operation.endswith("scatter") and node.kwargs.get("reduce"):
+        how = node.kwargs["reduce"]
+        raise Refusal(f"{operation} with {how}", "add or multiply by an operation of its own")
     if kind is Kind.POOLING and argument(node, "return_indices", None):
         raise Refusal(f"{operation} with return_indices", "pool without indices")
     if "dropout" in operation and argument(node, "training", 2, "alpha" not in operation) is not False:
         raise Refusal(f"{operation} in eval mode", "pass training=self.training")
-    if node.target == "to":
+    if kind not in (Kind.SHAPE, Kind.CONSTANT):
         _check_float(node, operation)
     return kind, operation
 
@@ -82,13 +88,22 @@ def _kind_of_product(node: fx.Node, kind: Kind, operation: str, signals: list[fx
     if "div" in operation and node.kwargs.get("rounding_mode"):
         raise Refusal(f"{operation} with rounding", "divide without rounding")
     several = sum(factor in signals for factor in factors) > 1
-    if several and kind is Kind.WEIGHTED and "matmul" not in operation:
+    if several and kind is Kind.WEIGHTED and "matmul" not in operation and node.target not in CONVOLUTIONS:
         raise Refusal(f"{operation} with a signal as weights", "a layer's weights must be constant")
     if several or ("div" in operation and first not in signals):
         return Kind.FUNCTION
     if kind is Kind.WEIGHTED and first not in signals:
         raise Refusal(f"{operation} with a signal as weights", "pass the signal first, then the weights")
     return kind
+
+
+def fold_settings(node: fx.Node) -> tuple[Any, Any, Any, Any]:
+    """Kernel, dilation, padding and stride of a call of F.fold."""
+    given = (("kernel_size", None), ("dilation", 1), ("padding", 0), ("stride", 1))
+    kernel, dilation, padding, stride = (
+        argument(node, name, at, default) for at, (name, default) in enumerate(given, 2)
+    )
+    return kernel, dilation, padding, stride
 
 
 def _moves_only(kernel: Any, dilation: Any, padding: Any, stride: Any) -> bool:
@@ -104,8 +119,6 @@ def _check_function(node: fx.Node, operation: str) -> None:
     """Refuse what is not stateless, or gives something else than tensors of the same kind."""
     if argument(node, "use_input_stats", None) is False:
         raise Refusal(f"{operation} with running statistics", "use batch norm")
-    if any(isinstance(value, torch.dtype) and not value.is_floating_point for value in node.kwargs.values()):
-        raise Refusal(f"{operation} in whole numbers", "keep signals in floating point")
 
 
 def _check_float(node: fx.Node, operation: str) -> None:
@@ -138,5 +151,5 @@ def _module_role(module: nn.Module) -> tuple[Kind, str]:
         raise Refusal(f"{operation} without running statistics", "track running statistics in training")
     if isinstance(module, nn.Fold):
         side_by_side = _moves_only(module.kernel_size, module.dilation, module.padding, module.stride)
-        return (Kind.ROUTING if side_by_side else Kind.FUNCTION), operation
+        return (Kind.ROUTING if side_by_side else Kind.SPREAD), operation
     return MODULES[parent], operation

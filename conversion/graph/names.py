@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from conversion.graph import activations
 from conversion.graph.operations import ATTRIBUTES, FUNCTIONS, METHODS, OUT_OF_PLACE
-from conversion.graph.tracing import FACTORIES
+from conversion.graph.while_tracing import FACTORIES
 
 # Functions that compute no tensor, or read and write other memory than that of tensors.
 _NOT_FUNCTIONS = frozenset({"from_file", "save", "load", "compile"})

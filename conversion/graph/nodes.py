@@ -104,6 +104,40 @@ def stand_for(node: fx.Node, original: fx.Node) -> fx.Node:
     return node
 
 
+def write_as(
+    node: fx.Node,
+    form: Callable[..., Any],
+    stand_in: Callable[[fx.Node, fx.proxy.TracerBase], fx.Proxy] = fx.Proxy,
+) -> None:
+    """Put the operations that a Python function calls in the place of a node.
+
+    Args:
+        node: its arguments are those of the function.
+        form: the function.
+        stand_in: what it gets for a value of the graph.
+    """
+    graph, last = node.graph, node.prev
+    tracer = fx.proxy.GraphAppendingTracer(graph)
+    as_proxy: Any = lambda one: stand_in(one, tracer)  # noqa: E731
+    arguments: Any = fx.map_arg((node.args, node.kwargs), as_proxy)
+    with graph.inserting_before(node):
+        result: Any = form(*arguments[0], **arguments[1])
+    made = last.next
+    while made is not node:
+        stand_for(made, node)
+        made = made.next
+    if isinstance(result, tuple):
+        for reader in list(node.users):
+            place = reader.args[1]
+            if not isinstance(place, int) or not isinstance(result[place], fx.Proxy):
+                raise ValueError(f"{reader.format_node()} reads a value that its operation does not give")
+            reader.replace_all_uses_with(result[place].node)
+            graph.erase_node(reader)
+    else:
+        node.replace_all_uses_with(result.node)
+    graph.erase_node(node)
+
+
 class Adding:
     """Adds operations before a node, from the same line of the network's code."""
 

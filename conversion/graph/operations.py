@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from conversion.functions import attention, choices, elementwise
+from conversion.functions import additions, attention, choices, elementwise, ordered
 from conversion.functions.relay import relay
 from conversion.graph.activations import TrainedActivation
+from conversion.graph.forms import FORMS
 from conversion.graph.unpooling import max_unpool
 
 
@@ -73,14 +74,23 @@ MODULES: dict[type[nn.Module], Kind] = {
     **dict.fromkeys((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), Kind.FUNCTION),
     **dict.fromkeys((nn.Softmax, nn.Softmin, nn.Softmax2d, nn.LogSoftmax), Kind.FUNCTION),
     **dict.fromkeys((nn.GLU, nn.LPPool1d, nn.LPPool2d, nn.CosineSimilarity), Kind.FUNCTION),
-    **dict.fromkeys((nn.Fold, nn.PairwiseDistance), Kind.FUNCTION),
+    **dict.fromkeys((nn.Fold,), Kind.SPREAD),
+    **dict.fromkeys((nn.PairwiseDistance,), Kind.FUNCTION),
 }
 
 # Other stateless functions of single values, or of values at the same place; those of torch, and methods.
 _OF_VALUES = (
     *("sin", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "sinc", "logit"),
     *("sign", "floor", "ceil", "round", "trunc", "frac", "exp2", "log10", "erfc", "erfinv", "nan_to_num"),
-    *("lerp", "addcmul", "addcdiv", "logaddexp", "logaddexp2", "atan2", "hypot", "xlogy", "cumsum", "cosh"),
+    *("logaddexp", "logaddexp2", "atan2", "hypot", "xlogy", "fmod", "remainder", "copysign", "heaviside"),
+    *("float_power", "i0", "lgamma", "digamma", "floor_divide"),
+)
+
+# The same of torch.special, those that torch has under the same name included.
+_SPECIAL = (
+    *("erf", "erfc", "erfcx", "erfinv", "exp2", "expm1", "log1p", "logit", "sinc", "entr", "round"),
+    *("i0", "i0e", "i1", "i1e", "ndtr", "ndtri", "log_ndtr", "gammaln", "digamma", "xlogy", "xlog1py"),
+    *("softmax", "log_softmax", "logsumexp"),
 )
 
 FUNCTIONS: dict[Callable[..., Any], Kind] = {
@@ -112,10 +122,11 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((F.dropout, F.dropout1d, F.dropout2d, F.dropout3d), Kind.ROUTING),
     **dict.fromkeys((F.alpha_dropout, F.feature_alpha_dropout), Kind.ROUTING),
     **dict.fromkeys((F.pixel_shuffle, F.pixel_unshuffle), Kind.ROUTING),
-    **dict.fromkeys((F.channel_shuffle, torch.channel_shuffle), Kind.ROUTING),
+    **dict.fromkeys((F.channel_shuffle, torch.channel_shuffle, torch.native_channel_shuffle), Kind.ROUTING),
     **dict.fromkeys((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d, F.interpolate), Kind.SPREAD),
     **dict.fromkeys((F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d), Kind.SPREAD),
-    **dict.fromkeys((torch.mean, torch.sum), Kind.SPREAD),
+    **dict.fromkeys((torch.mean, torch.sum, torch.cumsum, F.fold), Kind.SPREAD),
+    **dict.fromkeys((additions.added_at, additions.scattered), Kind.SPREAD),
     **dict.fromkeys((torch.zeros_like, torch.ones_like, torch.full_like), Kind.CONSTANT),
     **dict.fromkeys((F.layer_norm, torch.layer_norm, F.group_norm, torch.group_norm), Kind.FUNCTION),
     **dict.fromkeys((F.instance_norm, F.rms_norm, F.local_response_norm, F.normalize), Kind.FUNCTION),
@@ -129,13 +140,22 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((torch.amin, torch.norm, torch.linalg.norm, torch.linalg.vector_norm), Kind.FUNCTION),
     **dict.fromkeys((torch.std, torch.var, torch.logsumexp, torch.prod), Kind.FUNCTION),
     **dict.fromkeys((torch.var_mean, torch.std_mean, torch.aminmax), Kind.FUNCTION),
-    **dict.fromkeys((F.grid_sample, F.affine_grid, F.pairwise_distance, F.fold), Kind.FUNCTION),
-    **dict.fromkeys((torch.special.erf, torch.special.exp2, torch.special.logit), Kind.FUNCTION),
+    **dict.fromkeys((F.grid_sample, F.pairwise_distance), Kind.FUNCTION),
+    **dict.fromkeys((getattr(torch.special, name) for name in _SPECIAL), Kind.FUNCTION),
+    **dict.fromkeys((operator.mod, operator.floordiv, torch.amax), Kind.FUNCTION),
     **dict.fromkeys((getattr(torch, name) for name in _OF_VALUES), Kind.FUNCTION),
     **dict.fromkeys((choices.compared, choices.chosen), Kind.FUNCTION),
+    **dict.fromkeys((ordered.running_maximum, ordered.running_minimum), Kind.FUNCTION),
+    **dict.fromkeys((ordered.sorted_values, ordered.largest_values, ordered.value_at), Kind.FUNCTION),
+    **dict.fromkeys((ordered.middle_value, torch.cumprod, torch.logcumsumexp), Kind.FUNCTION),
     **dict.fromkeys((choices.written, torch.repeat_interleave, torch.tile), Kind.ROUTING),
     **dict.fromkeys((torch.rot90, torch.gather, torch.take_along_dim, torch.ravel), Kind.ROUTING),
-    **dict.fromkeys((torch.tril, torch.triu, torch.broadcast_to), Kind.ROUTING),
+    **dict.fromkeys((torch.tril, torch.triu, torch.broadcast_to, torch.split_with_sizes), Kind.ROUTING),
+    **dict.fromkeys((torch.broadcast_tensors, torch.functional.broadcast_tensors), Kind.ROUTING),
+    **dict.fromkeys((torch.unsafe_chunk, torch.unsafe_split, torch.diagonal), Kind.ROUTING),
+    **dict.fromkeys((torch.linalg.diagonal, torch.diag_embed, torch.diagonal_scatter), Kind.ROUTING),
+    **dict.fromkeys((torch.select_scatter, torch.slice_scatter, torch.index_copy), Kind.ROUTING),
+    **dict.fromkeys((torch.index_fill, torch.scatter), Kind.ROUTING),
     **dict.fromkeys((attention.masked, attention.kept, attention.causally_masked), Kind.SUM),
     **dict.fromkeys((torch.where, torch.masked_fill), Kind.SUM),
 }
@@ -152,19 +172,29 @@ METHODS: dict[str, Kind] = {
     **dict.fromkeys(("swapaxes", "swapdims", "movedim", "moveaxis"), Kind.ROUTING),
     **dict.fromkeys(("chunk", "split", "tensor_split", "unbind", "select", "index_select"), Kind.ROUTING),
     **dict.fromkeys(("flip", "roll", "clone", "detach", "to", "float", "double"), Kind.ROUTING),
-    **dict.fromkeys(("mean", "sum"), Kind.SPREAD),
+    **dict.fromkeys(("mean", "sum", "cumsum"), Kind.SPREAD),
     **dict.fromkeys(("size", "dim", "ndimension", "numel", "nelement"), Kind.SHAPE),
     **dict.fromkeys(("new_zeros", "new_ones", "new_full"), Kind.CONSTANT),
     **dict.fromkeys((call for call in elementwise.CALLS if isinstance(call, str)), Kind.NEURON),
     **dict.fromkeys(("softmax", "log_softmax", "bmm", "pow", "square", "sqrt", "rsqrt"), Kind.FUNCTION),
     **dict.fromkeys(("exp", "expm1", "log", "log1p", "erf", "sin", "cos", "reciprocal"), Kind.FUNCTION),
-    **dict.fromkeys(("abs", "maximum", "minimum", "amin", "norm", "std", "var"), Kind.FUNCTION),
-    **dict.fromkeys(("logsumexp", "prod"), Kind.FUNCTION),
+    **dict.fromkeys(("abs", "maximum", "minimum", "amin", "amax", "norm", "std", "var"), Kind.FUNCTION),
+    **dict.fromkeys(("logsumexp", "prod", "cumprod", "logcumsumexp"), Kind.FUNCTION),
     **dict.fromkeys((name for name in _OF_VALUES if hasattr(torch.Tensor, name)), Kind.FUNCTION),
     **dict.fromkeys(("repeat_interleave", "tile", "rot90", "gather", "take_along_dim"), Kind.ROUTING),
     **dict.fromkeys(("unfold", "tril", "triu", "ravel", "type", "broadcast_to"), Kind.ROUTING),
+    **dict.fromkeys(("split_with_sizes", "unsafe_chunk", "unsafe_split", "diagonal"), Kind.ROUTING),
+    **dict.fromkeys(("diag_embed", "diagonal_scatter", "select_scatter", "slice_scatter"), Kind.ROUTING),
+    **dict.fromkeys(("index_copy", "index_fill", "scatter"), Kind.ROUTING),
     **dict.fromkeys(("where", "masked_fill"), Kind.SUM),
 }
+
+CONVOLUTIONS: frozenset[Any] = frozenset(
+    {
+        *(F.conv1d, F.conv2d, F.conv3d),
+        *(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d),
+    }
+)
 
 # Functions of two signals that are linear in each: what one sends meets what the other has sent so far.
 PRODUCTS: frozenset[Any] = frozenset(
@@ -172,6 +202,7 @@ PRODUCTS: frozenset[Any] = frozenset(
         *(operator.mul, torch.mul, torch.multiply, "mul", "multiply"),
         *(operator.matmul, torch.matmul, "matmul", torch.bmm, "bmm"),
         *(torch.einsum, torch.functional.einsum),
+        *CONVOLUTIONS,  # by weights that are a signal
     }
 )
 
@@ -182,9 +213,11 @@ ATTRIBUTES = frozenset({"shape", "ndim", "device", "dtype"})
 def _in_place_forms() -> dict[Any, Any]:
     """In-place functions and methods of torch, and what they do to a copy."""
     found: dict[Any, Any] = {
-        f"{name}_": name for name in METHODS if hasattr(torch.Tensor, f"{name}_") and not name.endswith("_")
+        f"{name}_": name
+        for name in (*METHODS, *(form for form in FORMS if isinstance(form, str)))
+        if hasattr(torch.Tensor, f"{name}_") and not name.endswith("_")
     }
-    for function in FUNCTIONS:
+    for function in (*FUNCTIONS, *FORMS):
         name = getattr(function, "__name__", "")
         for room in (torch, F):
             form = getattr(room, f"{name}_", None)

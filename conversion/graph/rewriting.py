@@ -2,7 +2,7 @@
 
 * ``x.data`` is x.
 * A max pooling with indices and its unpooling are a plain pool and a function of two signals.
-* The maximum over axes (`amax`, the values of `max`) is max pooling over all of them.
+* The maximum over axes (`amax`, the values of `max`) is max pooling over all of them, but for the first axis.
 * Neurons on a tensor [B] get an axis of channels: [B, 1].
 """
 
@@ -17,10 +17,12 @@ from torch import Tensor, fx
 
 from conversion.graph.nodes import stand_for
 from conversion.graph.operations import FUNCTIONS, METHODS, NEURON_MODULES, Kind
+from conversion.graph.refusal import argument
 from conversion.graph.tracing import IMAGE_SIZE
 from conversion.graph.unpooling import join_pools_and_unpools
 
-_MAXIMA = (torch.amax, torch.max, "amax", "max")
+_WITH_PLACES = (torch.max, "max")
+_MAXIMA = (torch.amax, "amax", *_WITH_PLACES)
 # The maximum of two signals has two names.
 _OF_TWO = {torch.max: torch.maximum, "max": torch.maximum, torch.min: torch.minimum, "min": torch.minimum}
 _POOLS = {3: F.adaptive_max_pool1d, 4: F.adaptive_max_pool2d, 5: F.adaptive_max_pool3d}
@@ -44,7 +46,23 @@ def rewrite(captured: fx.GraphModule, images: Tensor | None = None) -> None:
                 _add_channels(captured.graph, node)
             elif node.target in _MAXIMA and _pool(captured.graph, node, shapes):
                 captured.meta[IMAGE_SIZE] = tuple(images.shape[1:])
+    for node in list(captured.graph.nodes):
+        if node.target in _WITH_PLACES:
+            _largest_alone(captured.graph, node)
     captured.recompile()
+
+
+def _largest_alone(graph: fx.Graph, node: fx.Node) -> None:
+    """Write what no pool could do, as along the first axis, as `torch.amax`, where no place is read."""
+    readers = _readers_of_values(node)
+    if readers is None or not isinstance(argument(node, "dim", 1), int):
+        return
+    with graph.inserting_before(node):
+        largest = stand_for(graph.call_function(torch.amax, node.args, dict(node.kwargs)), node)
+    for reader in readers:
+        reader.replace_all_uses_with(largest)
+        graph.erase_node(reader)
+    graph.erase_node(node)
 
 
 def shapes_of(captured: fx.GraphModule, images: Tensor) -> dict[fx.Node, torch.Size]:

@@ -20,7 +20,7 @@ from conversion.graph.batch_axis import INDEPENDENT, check_batch_axis
 from conversion.graph.kinds import function_name, kind_of
 from conversion.graph.layout import find_layout
 from conversion.graph.nodes import module_path
-from conversion.graph.operations import Kind
+from conversion.graph.operations import CONVOLUTIONS, Kind
 from conversion.graph.refusal import Refusal
 
 
@@ -109,6 +109,8 @@ def sort_into_roles(captured: fx.GraphModule, images: Tensor | None = None) -> d
             _check_constants(kind, operation, node, roles)
             try:
                 check_batch_axis(captured, node, operation)
+                if kind is Kind.FUNCTION and node.target in CONVOLUTIONS:  # output channels are no images
+                    raise Refusal(f"{operation} with a signal as weights", INDEPENDENT)
             except Refusal as refusal:
                 if layout is None or kind not in _MOVABLE:
                     raise

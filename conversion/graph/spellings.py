@@ -1,9 +1,10 @@
 """One spelling for each operation: torch offers many, and the tables of roles shall know few.
 
 * ``x.expand_as(y)``, ``view_as`` and ``reshape_as`` take the shape of y; ``type_as`` and ``to(y)`` its type.
-* ``mm``, ``mv`` and ``bmm`` are matmul, ``addmm`` and the like a sum with one; ``hstack``, ``hsplit`` and
-  the like are cat and tensor_split.
-* The minimum over axes (the values of ``min``) is ``amin``; ``x.mT`` is a transposition.
+* ``hstack``, ``hsplit`` and the like are cat and tensor_split.
+* The minimum over axes (the values of ``min``) is ``amin``, and what gives values and their places is a
+  function of the values where no place is read; ``x.mT`` is a transposition.
+* What is a sum, a product or a move of what it reads is written out, see `conversion.graph.forms`.
 * Scaled dot products of attention are products and a softmax. A matrix of constants times a signal is a
   signal times constants.
 * Comparisons of signals, and choices by them, are functions in floating point, see
@@ -14,26 +15,40 @@ from __future__ import annotations
 
 import math
 import operator
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx
+from torch import Tensor, fx
 
+from conversion.functions import ordered
 from conversion.functions.attention import scaled_dot_product
 from conversion.functions.choices import COMPARISONS, chosen, compared
 from conversion.graph.complexes import write_in_real_numbers
 from conversion.graph.einsums import write_out_sums
-from conversion.graph.nodes import Adding, attribute, stand_for
+from conversion.graph.forms import write_out_forms
+from conversion.graph.nodes import Adding, attribute, write_as
 from conversion.graph.operations import ATTRIBUTES, METHODS, Kind
+from conversion.graph.refusal import argument
+from conversion.graph.rewriting import shapes_of
 
 
-def spell_alike(captured: fx.GraphModule) -> None:
-    """Rewrite a graph in place; nothing here needs the shapes of values."""
+def spell_alike(captured: fx.GraphModule, images: Tensor | None = None) -> None:
+    """Rewrite a graph in place.
+
+    Args:
+        captured: graph of a network.
+        images: what it takes, [1, ...]; without them, what needs the shapes of values stays as it is.
+    """
+    for node in captured.graph.nodes:
+        if node.op in ("call_function", "call_method"):
+            node.kwargs = {_ALIASES.get(name, name): value for name, value in node.kwargs.items()}
+    write_in_real_numbers(captured, _signals(captured.graph), images)
+    shapes = None if images is None else lambda: shapes_of(captured, images)
+    write_out_forms(captured, _signals(captured.graph), shapes)
     for node in list(captured.graph.nodes):
         if node.target is F.scaled_dot_product_attention:
-            _write_out_attention(captured.graph, node)
+            write_as(node, scaled_dot_product)
     truths: set[fx.Node] = set()  # what comparisons of signals give
     for node in list(captured.graph.nodes):
         spelled = _spelled(node, truths)
@@ -44,32 +59,24 @@ def spell_alike(captured: fx.GraphModule) -> None:
             captured.graph.erase_node(node)
     signals = _signals(captured.graph)
     write_out_sums(captured, signals)
-    write_in_real_numbers(captured, signals)
     captured.graph.eliminate_dead_code()
     captured.recompile()
 
 
-def _write_out_attention(graph: fx.Graph, node: fx.Node) -> None:
-    """Put products and a softmax in the place of F.scaled_dot_product_attention."""
-    tracer = fx.proxy.GraphAppendingTracer(graph)
-    as_proxy: Any = partial(fx.Proxy, tracer=tracer)
-    arguments: Any = fx.map_arg((node.args, node.kwargs), as_proxy)
-    before = set(graph.nodes)
-    with graph.inserting_before(node):
-        result: Any = scaled_dot_product(*arguments[0], **arguments[1])
-    for made in graph.nodes:
-        if made not in before:
-            stand_for(made, node)
-    node.replace_all_uses_with(result.node)
-    graph.erase_node(node)
-
-
-_MATMUL = (torch.mm, torch.mv, torch.bmm, "mm", "mv", "bmm")
-_WITH_SUM = (torch.addmm, torch.baddbmm, torch.addmv, "addmm", "baddbmm", "addmv")
+_ALIASES = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's names, which torch takes as well
 _LIKE = {"expand_as": "expand", "view_as": "reshape", "reshape_as": "reshape"}
 _STACKS = {torch.hstack: 1, torch.dstack: 2}
 _SPLITS: dict[Any, int] = {torch.hsplit: 1, torch.dsplit: 2, "hsplit": 1, "dsplit": 2}
-_MINIMA = (torch.min, "min")
+# What gives values and their places, and the function of the values alone.
+_WITH_PLACES: dict[Any, Any] = {
+    **dict.fromkeys((torch.min, "min"), torch.amin),
+    **dict.fromkeys((torch.cummax, "cummax"), ordered.running_maximum),
+    **dict.fromkeys((torch.cummin, "cummin"), ordered.running_minimum),
+    **dict.fromkeys((torch.sort, "sort"), ordered.sorted_values),
+    **dict.fromkeys((torch.topk, "topk"), ordered.largest_values),
+    **dict.fromkeys((torch.kthvalue, "kthvalue"), ordered.value_at),
+    **dict.fromkeys((torch.median, "median"), ordered.middle_value),
+}
 
 
 def _spelled(node: fx.Node, truths: set[fx.Node]) -> fx.Node | None:
@@ -77,33 +84,22 @@ def _spelled(node: fx.Node, truths: set[fx.Node]) -> fx.Node | None:
     target, args, add = node.target, node.args, Adding(node)
     if node.op not in ("call_function", "call_method"):
         return None
-    if target in _MATMUL and len(args) == 2 and not node.kwargs:
-        node.op, node.target = "call_function", torch.matmul
     if node.target in (torch.matmul, operator.matmul, "matmul") and len(args) == 2 and _weights_first(node):
         one, two = (add.method("transpose", each, -2, -1) for each in args)
         product = add.function(torch.matmul, two, one)
         return add.method("transpose", product, -2, -1)
-    if target in _WITH_SUM and len(args) == 3:
-        added, product = args[0], add.function(torch.matmul, *args[1:])
-        beta, alpha = node.kwargs.get("beta", 1), node.kwargs.get("alpha", 1)
-        product = product if alpha == 1 else add.function(operator.mul, product, alpha)
-        if beta == 0:
-            return product
-        return add.function(
-            operator.add, product, added if beta == 1 else add.function(operator.mul, added, beta)
-        )
     if target in _LIKE and len(args) == 2:
         return add.method(_LIKE[str(target)], args[0], _asked(add, args[1], "shape"))
     if target in ("type_as", "to") and len(args) == 2 and not node.kwargs and _is_signal(args[1]):
         return add.method("to", args[0], _asked(add, args[1], "dtype"))
-    if target is getattr and args[1] == "mT":
+    if target is getattr and args[1] in ("mT", "mH"):
         return add.method("transpose", args[0], -2, -1)
     if target in _STACKS and not node.kwargs:
         return add.function(torch.cat, args[0], _STACKS[target])
     if target in _SPLITS and len(args) == 2:
         return add.function(torch.tensor_split, *args, _SPLITS[target])
-    if target in _MINIMA:
-        return _minimum(node)
+    if target in _WITH_PLACES:
+        return _values_alone(node)
     return _logical(node, truths)
 
 
@@ -122,18 +118,19 @@ def _asked(add: Adding, other: Any, attribute_: str) -> fx.Node:
     return add.function(getattr, other, attribute_)
 
 
-def _minimum(node: fx.Node) -> fx.Node | None:
-    """amin where only the values of a minimum along axes are read."""
-    given = dict(zip(("input", "dim", "keepdim"), node.args, strict=False)) | dict(node.kwargs)
-    axis, keep = given.get("dim", given.get("axis")), given.get("keepdim", False)
-    values = [reader for reader in node.users if reader.op == "call_function" and len(reader.args) > 1]
-    if not isinstance(axis, int) or len(values) < len(node.users):
+def _values_alone(node: fx.Node) -> fx.Node | None:
+    """A function of values where nothing reads the places at which they were found."""
+    readers = [reader for reader in node.users if reader.op == "call_function" and len(reader.args) > 1]
+    if len(readers) < len(node.users) or any(reader.args[1] not in ("values", 0) for reader in readers):
         return None
-    if any(reader.args[1] not in ("values", 0) for reader in values):
+    function = _WITH_PLACES[node.target]
+    along_all = function in (torch.amin, ordered.middle_value)  # where no axis is said, or of two signals
+    if along_all and not isinstance(argument(node, "dim", 1), int):
         return None
-    smallest = Adding(node).function(torch.amin, given["input"], axis, keep)
-    for reader in values:
-        reader.replace_all_uses_with(smallest)
+    values = Adding(node).function(function, *node.args)
+    values.kwargs = dict(node.kwargs)
+    for reader in readers:
+        reader.replace_all_uses_with(values)
         node.graph.erase_node(reader)
     return node if not node.users else None
 

@@ -12,21 +12,26 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
-from torch.fx import _symbolic_trace
 from torch.fx.proxy import TraceError
 
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.hooks import after_call, before_call
+from conversion.graph.while_tracing import (
+    compiled_seen,
+    is_proxy,
+    nothing_wrapped,
+    scripts_seen,
+    sizes_seen,
+    tensors_seen,
+)
 
 IMAGE_SIZE = "image_size"  # in a graph's `meta`: the only size of images [C, H, W] that it is right for
 
-# Functions that make a tensor from sizes alone: torch.fx does not see them by itself.
-FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "tensor")
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device)
 _SIZE_QUESTIONS = {"size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous", "get_device"}
 _SIZE_QUESTIONS |= {"is_floating_point", "element_size"}
@@ -51,7 +56,7 @@ class PlainTracer(fx.Tracer):
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """Graph of a network; see `torch.fx.Tracer.trace`."""
-        with self._factories(), _nothing_wrapped():
+        with sizes_seen(self), tensors_seen(), scripts_seen(), compiled_seen(), nothing_wrapped():
             return super().trace(root, concrete_args)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -92,6 +97,8 @@ class PlainTracer(fx.Tracer):
             return super().path_of_module(mod)
         except NameError:
             kind = type(mod).__name__
+            if not self.is_leaf_module(mod, kind) and self._holds_known_parts(mod):
+                return f"{kind}_made_in_forward"
             if any(True for _ in mod.parameters()) or any(True for _ in mod.buffers()):
                 raise TraceError(
                     f"forward makes a module with weights, {kind}; make it in the constructor"
@@ -105,59 +112,30 @@ class PlainTracer(fx.Tracer):
             self.submodule_paths = {**(self.submodule_paths or {}), mod: name}
             return name
 
+    def create_arg(self, a: Any) -> Any:
+        """Argument of an operation; NumPy's numbers are numbers."""
+        return super().create_arg(a.item() if isinstance(a, np.generic) else a)
+
     def sizes_for_numbers(self, values: Any) -> Any:
         """Arguments as they are; see `SizedTracer`."""
         return values
 
+    def _holds_known_parts(self, module: nn.Module) -> bool:
+        """True for a container that forward made of the network's modules, as by taking a slice of them."""
+        known = set(self.root.modules())
+        inside = [part for part in module.modules() if part not in known]
+        return not any(
+            part._parameters or part._buffers or "Dropout" in type(part).__name__ for part in inside
+        )
+
     def _paths(self) -> list[str]:
         return [path for path, _ in self.root.named_modules()]
-
-    @contextmanager
-    def _factories(self) -> Iterator[None]:
-        """Make calls such as torch.zeros(n, 3) operations of the graph where n is a size of a signal."""
-        originals = {name: getattr(torch, name) for name in FACTORIES}
-
-        def traced(original: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*args: Any, **kwargs: Any) -> Any:
-                args, kwargs = self.sizes_for_numbers((args, kwargs))
-                found: list[Any] = []
-                fx.node.map_aggregate((args, kwargs), lambda a: found.append(a) if _is_proxy(a) else None)
-                if found:
-                    return self.create_proxy("call_function", original, args, kwargs)
-                return original(*args, **kwargs)
-
-            return call
-
-        try:
-            for name, original in originals.items():
-                setattr(torch, name, traced(original))
-            yield
-        finally:
-            for name, original in originals.items():
-                setattr(torch, name, original)
-
-
-@contextmanager
-def _nothing_wrapped() -> Iterator[None]:
-    """Look inside functions that a library keeps whole by torch.fx.wrap: their operations can be traced.
-
-    torch offers no public way to trace into them.
-    """
-    wrapped: dict[Any, Any] = getattr(_symbolic_trace, "_wrapped_fns_to_patch", {})
-    kept = dict(wrapped)
-    wrapped.clear()
-    try:
-        yield
-    finally:
-        wrapped.update(kept)
-
-
-def _is_proxy(value: Any) -> bool:
-    return isinstance(value, fx.Proxy)
 
 
 class _Value(fx.Proxy):
     """A value of the graph, into which the network's code may write."""
+
+    __array_ufunc__ = None  # numbers of NumPy leave products with it to torch
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
@@ -210,7 +188,7 @@ class SizedTracer(PlainTracer):
         self._values[proxy.node] = [self._run(kind, target, args, kwargs, index) for index in (0, 1)]
         is_size = target in _SIZE_QUESTIONS or (target is getattr and args[1] in _PROPERTIES)
         sources: list[Any] = []
-        fx.node.map_aggregate((args, kwargs), lambda a: sources.append(a) if _is_proxy(a) else None)
+        fx.node.map_aggregate((args, kwargs), lambda a: sources.append(a) if is_proxy(a) else None)
         if is_size or (sources and all(source.node in self._sizes for source in sources)):
             self._sizes.add(proxy.node)
             return self._seen(proxy)
@@ -224,7 +202,7 @@ class SizedTracer(PlainTracer):
         """Result of one operation on one example."""
 
         def real(value: Any) -> Any:
-            return self._values[value.node][index] if _is_proxy(value) else value
+            return self._values[value.node][index] if is_proxy(value) else value
 
         args, kwargs = fx.node.map_aggregate(args, real), fx.node.map_aggregate(kwargs, real)
         if kind == "placeholder":

@@ -13,6 +13,7 @@ from conversion.neurons.integrate_and_fire import Burst, IntegrateAndFire
 from conversion.neurons.multi_threshold import MirroredMultiThreshold, MultiThreshold
 from conversion.neurons.parallel import Parallel
 from conversion.neurons.probabilistic import TwoPhase
+from conversion.neurons.shrinking import Shrinking
 from conversion.neurons.sign_descent import SignDescent
 from conversion.neurons.signed import Signed
 from conversion.neurons.spike_calibrated import SpikeCalibrated
@@ -37,6 +38,7 @@ __all__ = [
     "MultiThreshold",
     "Neuron",
     "Parallel",
+    "Shrinking",
     "SignDescent",
     "Signed",
     "SignedMultiThreshold",

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from conversion.parts import Part
 from conversion.signals.coding import RATE, Coding
+from conversion.signals.memory import room_for
 
 State = dict[str, Tensor]
 # What one spike can be: 0 or 1; 0 to gamma; with a sign; the index of a level; a time-dependent power
@@ -55,6 +56,11 @@ class Neuron(Part):
     def resolution(self) -> float:
         """How far a steady value may stay from what is sent, in thresholds, however many steps are run."""
         return 0.0
+
+    @property
+    def worth(self) -> str:
+        """What a spike stands for, in words, where that is not always the same; "" where it is."""
+        return ""
 
     @property
     def max_per_step(self) -> int:
@@ -175,11 +181,34 @@ class Neuron(Part):
         Returns:
             Spikes [T, B, ...] and the state after the last step; `state` itself is left as it was.
         """
-        spikes = torch.empty((steps, *current.shape[1:]), dtype=current.dtype, device=current.device)
+        spikes = room_for(current, steps)
         constant = current.shape[0] == 1
         for t in range(steps):
             spikes[t], state = self.step(current[0 if constant else t], state)
         return spikes, state
+
+    @property
+    def needs_sum_alone(self) -> bool:
+        """True where all that it sends in a window follows from the sum of its input, by `window`."""
+        return False
+
+    def window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """Spikes of a whole window from the sum of its currents.
+
+        Args:
+            total: sum of the currents of T steps, in thresholds, [B, ...]; float32 or float64.
+            steps: T.
+            state: before the window.
+
+        Returns:
+            Spikes [T, B, ...] and the state after the window.
+        """
+        raise NotImplementedError
+
+    def sent_in_window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, Tensor]:
+        """Sums over the window of what `window` sends, in thresholds, and of its events, [B, ...]."""
+        spikes, _ = self.window(total, steps, state)
+        return spikes.sum(0), self.events(spikes).sum(0)
 
     def events(self, spikes: Tensor) -> Tensor:
         """Spikes as energy counts them, from what was sent: a burst of n counts n, a negative spike 1."""
@@ -190,6 +219,20 @@ class Neuron(Part):
 def by_channel(values: tuple[float, ...], ndim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """One number for each channel as [1, C, 1, ...]."""
     return torch.tensor(values, dtype=dtype, device=device).view(1, -1, *[1] * (ndim - 2))
+
+
+def burst_scan(current: Tensor, steps: int, state: State, gamma: int) -> tuple[Tensor, State]:
+    """`Neuron.scan` of neurons with v += x;  s = clamp(floor(v), 0, gamma);  v -= s, written in place."""
+    spikes, constant = room_for(current, steps), current.shape[0] == 1
+    v = torch.empty_like(current[0]).copy_(state["v"])
+    for t in range(steps):
+        v += current[0 if constant else t]
+        if gamma == 1:
+            torch.ge(v, 1, out=spikes[t])
+        else:
+            torch.floor(v, out=spikes[t]).clamp_(0, gamma)
+        v -= spikes[t]
+    return spikes, {"v": v}
 
 
 def fire(v: Tensor, gamma: int) -> Tensor:

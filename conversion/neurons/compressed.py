@@ -55,6 +55,11 @@ class TimestepCompression(Neuron):
         return "graded"
 
     @property
+    def worth(self) -> str:
+        """Thresholds."""
+        return "shrinks from step to step, not by powers of two"
+
+    @property
     def max_per_step(self) -> int:
         """Micro steps: thresholds are 1 on average."""
         return self.micro_steps

@@ -43,6 +43,21 @@ class DelaySpike(Neuron):
         """`wait`."""
         return min(self.wait or time_steps, time_steps)
 
+    @property
+    def needs_sum_alone(self) -> bool:
+        """True where it waits for the whole window."""
+        return self.wait == 0
+
+    def window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """Spikes after a wait of the whole window; see `Neuron.window`."""
+        silence = total.new_zeros((steps, *total.shape))
+        return self.scan(silence, steps, {"v": state["v"] + total})
+
+    def sent_in_window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, Tensor]:
+        """The closed form above; see `Neuron.sent_in_window`."""
+        sent = (state["v"] + total).floor().clamp(0, steps)
+        return sent, sent
+
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Spikes of one whole window; see `Neuron.scan`."""
         wait, constant = self.delay(steps), current.shape[0] == 1

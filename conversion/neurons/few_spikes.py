@@ -65,6 +65,11 @@ class FewSpikes(Neuron):
         return "weighted"
 
     @property
+    def worth(self) -> str:
+        """Coefficients."""
+        return "halves from step to step (a synapse shifts, then adds); fitted numbers for functions but ReLU"
+
+    @property
     def both_signs(self) -> Neuron:
         """The same: weights may be negative."""
         return self
@@ -86,8 +91,19 @@ class FewSpikes(Neuron):
         steps, most = float(time_steps), float(self.levels_in(time_steps))
         return (charge * ((most + 1) / steps) + initial).floor().clamp(0, most) * (steps / (most + 1))
 
+    @property
+    def needs_sum_alone(self) -> bool:
+        """It waits for the whole window."""
+        return True
+
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
-        """Spikes of one whole window; see `Neuron.scan`.
+        """Spikes of one whole window; see `Neuron.scan`."""
+        constant = current.shape[0] == 1
+        total = current[0].double() * steps if constant else current.sum(0, dtype=torch.float64)
+        return self.window(total, steps, state)
+
+    def window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """Spikes of a whole window; see `Neuron.window`.
 
         Raises:
             ValueError: the coefficients are for another number of steps.
@@ -97,15 +113,15 @@ class FewSpikes(Neuron):
             table = list(zip(self.thresholds, self.resets, self.values, strict=True))
         else:
             table = [(2.0**-t,) * 3 for t in range(1, steps + 1)]
-        v = current.mean(0, dtype=torch.float64)
+        v = total.double() / steps
         if not self.thresholds:  # an initial membrane counts in lowest digits: 1/2 rounds to the nearest
             v = v + state["v"] * 2.0**-steps
-        spikes = torch.empty((steps, *current.shape[1:]), dtype=current.dtype, device=current.device)
+        spikes = torch.empty((steps, *total.shape), dtype=state["v"].dtype, device=total.device)
         for t, (threshold, reset, value) in enumerate(table):
             fires = v >= threshold
             spikes[t] = fires * (steps * value)
             v = v - fires * reset
-        return spikes, {"v": v.to(current.dtype)}
+        return spikes, {"v": v.to(spikes.dtype)}
 
     def events(self, spikes: Tensor) -> Tensor:
         """One event, whatever its step makes it stand for."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.neurons.base import Alphabet, Neuron, State, burst_scan, fire
 from conversion.parts import check, register, searched
 
 
@@ -28,8 +28,8 @@ class IntegrateAndFire(Neuron):
 
     @property
     def is_integrate_and_fire(self) -> bool:
-        """It is."""
-        return True
+        """It is; what is derived from it need not be."""
+        return type(self) is IntegrateAndFire
 
     @property
     def judged_by_membrane(self) -> bool:
@@ -41,6 +41,16 @@ class IntegrateAndFire(Neuron):
         v = state["v"] + current
         spikes = fire(v, 1)
         return spikes, {"v": v - spikes}
+
+    def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """The steps, in place; those of a class that is derived from this one, as it has them."""
+        if type(self) is not IntegrateAndFire:
+            return super().scan(current, steps, state)
+        return burst_scan(current, steps, state, 1)
+
+    def events(self, spikes: Tensor) -> Tensor:
+        """Spikes; none is negative."""
+        return spikes if type(self) is IntegrateAndFire else super().events(spikes)
 
 
 @register
@@ -69,8 +79,8 @@ class Burst(Neuron):
 
     @property
     def is_integrate_and_fire(self) -> bool:
-        """With bursts of one spike."""
-        return self.gamma == 1
+        """With bursts of one spike; what is derived from it need not be."""
+        return self.gamma == 1 and type(self) is Burst
 
     @property
     def judged_by_membrane(self) -> bool:
@@ -82,3 +92,13 @@ class Burst(Neuron):
         v = state["v"] + current
         spikes = fire(v, self.gamma)
         return spikes, {"v": v - spikes}
+
+    def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """The steps, in place; those of a class that is derived from this one, as it has them."""
+        if type(self) is not Burst:
+            return super().scan(current, steps, state)
+        return burst_scan(current, steps, state, self.gamma)
+
+    def events(self, spikes: Tensor) -> Tensor:
+        """Spikes, one by one; none is negative."""
+        return spikes if type(self) is Burst else super().events(spikes)

@@ -59,14 +59,32 @@ class Parallel(Neuron):
         """clip(floor((charge + initial) / level), 0, T)."""
         return ((charge + initial) / self._levels(charge)).floor().clamp(0, time_steps)
 
+    @property
+    def needs_sum_alone(self) -> bool:
+        """It is all that it knows."""
+        return True
+
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Spikes of one whole window; see `Neuron.scan`."""
-        total = state["v"] + (current[0] * steps if current.shape[0] == 1 else current.sum(0))
+        return self.window(current[0] * steps if current.shape[0] == 1 else current.sum(0), steps, state)
+
+    def window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """The equation above; see `Neuron.window`."""
+        total = state["v"] + total
         levels = self._levels(total)
         count = torch.arange(1, steps + 1, dtype=total.dtype, device=total.device)
         count = count.view(-1, *[1] * total.ndim)
         spikes = (total >= count * levels).to(total.dtype)
         return spikes, {"v": total - spikes.sum(0) * levels}
+
+    def sent_in_window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, Tensor]:
+        """How many multiples of the level the sum has reached; see `Neuron.sent_in_window`."""
+        total = state["v"] + total
+        levels = self._levels(total)
+        sent = (total / levels).floor().clamp(0, steps)  # a quotient may round to the next whole number
+        more, less = total >= (sent + 1) * levels, total < sent * levels
+        sent = (sent + more.to(sent.dtype) - less.to(sent.dtype)).clamp(0, steps)
+        return sent, sent
 
     def _levels(self, like: Tensor) -> Tensor | float:
         """One number, or [1, C, 1, ...]."""

@@ -69,9 +69,18 @@ class TwoPhase(Neuron):
         """clip(charge + initial, 0, T); what is sent is the whole number below or above it."""
         return (charge + initial).clamp(0, time_steps)
 
+    @property
+    def needs_sum_alone(self) -> bool:
+        """All input comes first."""
+        return True
+
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Spikes of one whole window; see `Neuron.scan`."""
-        v = state["v"] + (current[0] * steps if current.shape[0] == 1 else current.sum(0))
+        return self.window(current[0] * steps if current.shape[0] == 1 else current.sum(0), steps, state)
+
+    def window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """Spikes at random; see `Neuron.window`."""
+        v = state["v"] + total
         spikes = torch.empty((steps, *v.shape), dtype=v.dtype, device=v.device)
         places = torch.arange(v[:1].numel(), device=v.device).view(v[:1].shape)
         for t in range(steps):

@@ -62,6 +62,8 @@ def quantise_activation(z: Tensor, threshold: Tensor, levels: int, signed: bool 
 
 def quantise_weight(weight: Tensor, bits: int, channel_axis: int = 0) -> Tensor:
     """Symmetric integers of `bits` bits times one scale per output channel, as floats."""
+    if not weight.numel():
+        return weight
     top = 2 ** (bits - 1) - 1
     axes = [axis for axis in range(weight.ndim) if axis != channel_axis]
     scale = weight.abs().amax(axes, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny) / top

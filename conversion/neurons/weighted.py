@@ -11,6 +11,8 @@ from torch import Tensor
 from conversion.neurons.base import Alphabet, Neuron, State
 from conversion.parts import register
 
+MOST_COUNTED = 48  # digits of a number whose ones are counted without looking at each
+
 
 @register
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class TemporalWeight(Neuron):
         """Powers of two that depend on the step."""
         return "weighted"
 
+    @property
+    def worth(self) -> str:
+        """A digit."""
+        return "halves from step to step (a synapse shifts, then adds)"
+
     def levels_in(self, time_steps: int) -> int:
         """2^T - 1."""
         return int(2**time_steps - 1)
@@ -54,18 +61,46 @@ class TemporalWeight(Neuron):
         digits = (charge * (levels / time_steps) + initial).floor().clamp(0, levels)
         return digits * (time_steps / levels)
 
+    @property
+    def needs_sum_alone(self) -> bool:
+        """It waits for the whole window."""
+        return True
+
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Spikes of one whole window; see `Neuron.scan`."""
+        constant = current.shape[0] == 1
+        total = current[0].double() * steps if constant else current.sum(0, dtype=torch.float64)
+        return self.window(total, steps, state)
+
+    def window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
+        """Digits of the mean, as above; see `Neuron.window`."""
         levels = float(self.levels_in(steps))
-        v = state["v"] + current.mean(0, dtype=torch.float64) * levels
-        spikes = torch.empty((steps, *current.shape[1:]), dtype=current.dtype, device=current.device)
+        v = state["v"] + total.double() / steps * levels
+        spikes = torch.empty((steps, *total.shape), dtype=state["v"].dtype, device=total.device)
         for t in range(steps):
             weight = 2.0 ** (steps - 1 - t)
             fires = v >= weight
             spikes[t] = fires * (steps * weight / levels)
             v = v - fires * weight
-        return spikes, {"v": v.to(current.dtype)}
+        return spikes, {"v": v.to(spikes.dtype)}
+
+    def sent_in_window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, Tensor]:
+        """The number that the digits mean, and how many of them are one; see `Neuron.sent_in_window`."""
+        if steps > MOST_COUNTED:
+            return super().sent_in_window(total, steps, state)
+        levels = self.levels_in(steps)
+        number = (state["v"] + total.double() / steps * float(levels)).floor().clamp(0, levels).long()
+        return (number * (steps / levels)).to(state["v"].dtype), _ones_of(number).to(state["v"].dtype)
 
     def events(self, spikes: Tensor) -> Tensor:
         """One event, whatever its step makes it stand for."""
         return (spikes != 0).to(spikes.dtype)
+
+
+def _ones_of(numbers: Tensor) -> Tensor:
+    """Ones of the binary digits of int64 numbers: those of pairs, of fours, of bytes, then of all of them."""
+    for width, mask in ((1, 0x555555555555), (2, 0x333333333333), (4, 0x0F0F0F0F0F0F)):
+        numbers = (numbers & mask) + ((numbers >> width) & mask)
+    for width in (8, 16, 32):
+        numbers = numbers + (numbers >> width)
+    return numbers & 0x3F

@@ -48,7 +48,7 @@ class SpikingLayer:
 
     def membrane(self, current: Tensor) -> Tensor:
         """Initial membrane potential in the shape of one step of the current, [B, C, ...]."""
-        return self.initial.to(current.dtype).expand_as(current).clone()
+        return torch.empty_like(current).copy_(self.initial)  # in memory as the current is
 
 
 def per_channel(values: Tensor | float, ndim: int, axis: int = 1) -> Tensor:

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 
 from conversion.graph.operations import Kind
+from conversion.plan.places import Places
 from conversion.plan.plan import Plan
 
 
-def spike_values(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Tensor | None]:
-    """Value of one spike on every wire, [1, C, 1, ...] or [1, 1, ...].
+class SpikeValues(NamedTuple):
+    """Values of single spikes.
 
-    It is None where spikes of different sizes mix, and where weights have been applied.
+    Attributes:
+        table: value on every wire, [1, C, 1, ...] or [1, 1, ...]; None where spikes of different sizes mix,
+            and where weights have been applied.
+        moved: of operations that move spikes, values in the structure of their results, or one for all of
+            them. They may differ along any axis but that of images.
     """
+
+    table: dict[fx.Node, Tensor | None]
+    moved: dict[fx.Node, Any]
+
+
+def spike_values(plan: Plan, thresholds: dict[str, Tensor]) -> SpikeValues:
+    """Values of single spikes, from the thresholds of the layers that send them."""
     table: dict[fx.Node, Tensor | None] = {}
+    moved: dict[fx.Node, Any] = {}
+    places = Places(plan, table)
     for node in plan.captured.graph.nodes:
         role = plan.roles.get(node)
         sources = [table.get(source) for source in node.all_input_nodes if source in table]
@@ -31,10 +45,24 @@ def spike_values(plan: Plan, thresholds: dict[str, Tensor]) -> dict[fx.Node, Ten
         elif role.kind is Kind.POOLING:
             table[node] = sources[0] if sources else None
         elif role.kind is Kind.ROUTING:
-            table[node] = _routed_value(plan, node, sources)
+            moved[node] = table[node] = _routed_value(plan, node, sources)
+            if table[node] is None and not _pads_with_values(plan, node, _name_of(node)):
+                moved[node] = places.after(node)
+                table[node] = _by_channel(moved[node])
         else:
             table[node] = None
-    return table
+    return SpikeValues(table, {node: values for node, values in moved.items() if values is not None})
+
+
+def _by_channel(values: Any) -> Tensor | None:
+    """A value of spikes that differs between channels alone; None for others."""
+    if not isinstance(values, Tensor) or values.ndim < 2 or values.numel() != values.shape[1]:
+        return None
+    return values
+
+
+def _name_of(node: fx.Node) -> str:
+    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
 
 
 def _routed_value(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Tensor | None:
@@ -43,10 +71,10 @@ def _routed_value(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Te
     inputs = [source for source in node.all_input_nodes if not _is_size(plan, source)]
     if not known or len(known) < len(inputs):
         return None
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    name = _name_of(node)
     if _pads_with_values(plan, node, name):
         return None
-    if name in ("cat", "concat", "concatenate") and plan.shapes[node][0] == plan.shapes[inputs[0]][0]:
+    if name in ("cat", "concat", "concatenate") and _joins_images(plan, node, inputs):
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         if axis == 1 and all(spike_value.ndim == rank for spike_value in known):
             value_of = dict(zip(inputs, known, strict=True))
@@ -69,9 +97,15 @@ def _routed_value(plan: Plan, node: fx.Node, sources: list[Tensor | None]) -> Te
     return None
 
 
+def _joins_images(plan: Plan, node: fx.Node, inputs: list[fx.Node]) -> bool:
+    """True where tensors are joined, one by one, and images stay in the first axis."""
+    shapes = [plan.shapes.get(source) for source in inputs]
+    return all(shape is not None and plan.shapes[node][0] == shape[0] for shape in shapes)
+
+
 def _with_axes(spike_value: Tensor, rank: int) -> Tensor:
     """A value of spikes with `rank` axes, if it is the same for all channels, whose axes may change."""
-    if spike_value.numel() > 1 or spike_value.ndim == rank or rank < 2:
+    if spike_value.numel() != 1 or spike_value.ndim == rank or rank < 2:
         return spike_value
     return spike_value.reshape(1, 1, *[1] * (rank - 2))
 
@@ -83,7 +117,9 @@ def _is_size(plan: Plan, node: fx.Node) -> bool:
 
 
 def _pads_with_values(plan: Plan, node: fx.Node, name: str) -> bool:
-    """True where a border of other values than 0 is put around spikes."""
+    """True where a border of other values than 0 is put around spikes, or such a value among them."""
+    if name == "written":
+        return isinstance(node.args[2], int | float) and node.args[2] != 0
     if node.op == "call_module":
         return bool(getattr(plan.captured.get_submodule(name), "value", 0))
     value = node.kwargs.get("value", node.args[3] if len(node.args) > 3 else None)

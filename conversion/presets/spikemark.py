@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from conversion.corrections import RateMatching, TimedMatching
+from conversion.corrections import RateMatching, StepWeights, TimedMatching
 from conversion.initial import Fraction
-from conversion.neurons import IntegrateAndFire, Signed
+from conversion.neurons import IntegrateAndFire, Shrinking, Signed
 from conversion.pooling import LateralInhibition
 from conversion.recipes import Recipe, preset
-from conversion.scales import LeastSquares
+from conversion.scales import FullRange, LeastSquares
 
 _SIGNED_BURSTS = preset(
     Recipe(
@@ -39,5 +39,25 @@ preset(
         summary="As spikemark, with one spike or none, and a bias for each time step.",
         neuron=IntegrateAndFire(),
         correction=TimedMatching(),
+    )
+)
+_SHRINKING = preset(
+    replace(
+        _SIGNED_BURSTS,
+        name="spikemark-shrinking",
+        label="spikemark-shrinking",
+        summary="Signed bursts up to four whose spikes count less from step to step, by powers of two.",
+        scale=FullRange(),
+        neuron=Shrinking(),
+        correction=StepWeights(),
+    )
+)
+preset(
+    replace(
+        _SHRINKING,
+        name="spikemark-shrinking-signed",
+        label="spikemark-shrinking-signed",
+        summary="As spikemark-shrinking, with one spike of either sign or none in a step.",
+        neuron=Shrinking(gamma=1),
     )
 )

@@ -2,6 +2,7 @@
 
 from conversion.scales.balance import Balance
 from conversion.scales.base import FullRange, Maximum, Percentile, Scale
+from conversion.scales.headroom import Headroom
 from conversion.scales.iteration import ThresholdIteration
 from conversion.scales.learned import Learned
 from conversion.scales.least_squares import LeastSquares, least_squares_thresholds
@@ -12,6 +13,7 @@ __all__ = [
     "Balance",
     "ClipClimb",
     "FullRange",
+    "Headroom",
     "Learned",
     "LeastSquares",
     "Maximum",

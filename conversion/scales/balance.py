@@ -48,6 +48,10 @@ class Balance(Scale):
         share = self.factor * most
         return f"clips activations above {share:g} of the largest current" if share < 1 else ""
 
+    def fit_forwards(self, images: int) -> int:
+        """All time steps of the images that are shown."""
+        return min(self.images, images) * self.time_steps
+
     def fit(self, calibration: Calibration) -> dict[str, Tensor]:
         """Thresholds [C] or [1] of all layers."""
         plan = calibration.plan

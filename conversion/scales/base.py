@@ -24,6 +24,11 @@ class Scale(Part):
         """True where the thresholds depend on T, which must then be known."""
         return False
 
+    @property
+    def beyond(self) -> float:
+        """How many times the bound of an activation that has one a step may say, see `usable_threshold`."""
+        return 1.0
+
     def clips(self, most: int) -> str:
         """Which activations of calibration images are clipped however many steps are run; "" for none.
 
@@ -31,6 +36,10 @@ class Scale(Part):
             most: largest value that the neuron sends in a step, in thresholds.
         """
         return ""
+
+    def fit_forwards(self, images: int) -> int:
+        """ANN forwards that a fit costs besides one over all images, a time step counted as one."""
+        return 0
 
     def thresholds(self, layer: LayerFacts) -> Tensor:
         """Thresholds [C] or [1] from a layer's activations; a silent channel may get 0."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from conversion.fitting.facts import LayerFacts
@@ -14,6 +15,8 @@ from conversion.parts import check, register
 from conversion.scales.base import Scale
 
 FINEST = 2**24  # levels that a float32 tells apart
+FEW = 512  # levels: of more, it is faster to look at every bin of the histogram
+AT_ONCE = 2**20  # edges of levels that are looked up together
 
 
 @register
@@ -124,17 +127,58 @@ def _least(
     statistics: ActivationStatistics, levels: int, start: float, maximum: Tensor, shares: list[Tensor]
 ) -> Tensor:
     """The share of the maximum, [C] or [1], whose grid has the least squared error."""
+    given = torch.stack(shares)
+    if levels > FEW:
+        errors = _by_bins(statistics, levels, start, maximum, shares)
+    else:
+        steps = (maximum * given / levels).clamp(min=1e-30)
+        together = max(1, AT_ONCE // (levels * len(statistics.maximum)))
+        errors = torch.cat([_by_levels(statistics, levels, start, some) for some in steps.split(together)])
+    return given.gather(0, errors.argmin(0, keepdim=True))[0]  # the first of several
+
+
+def _by_levels(statistics: ActivationStatistics, levels: int, start: float, steps: Tensor) -> Tensor:
+    """Squared errors of grids, less what all have in common; from sums over the tails of the histogram.
+
+    With q the sum of one step for each level that a value has reached,
+
+        sum q² - 2 sum a q = Σ_k (2 k - 1) step² N_k - 2 step A_k
+
+    where N_k values that add up to A_k are at or above (k - start) step.
+
+    Args:
+        statistics: of the activations.
+        levels: number of levels above zero.
+        start: added before rounding down.
+        steps: from one level to the next, [K, C] or [K, 1].
+
+    Returns:
+        [K, C], or [K, 1] summed over channels.
+    """
+    centres, counts = statistics.histogram
+    width = 2 * centres[:, :1].double().clamp(min=1e-30)
+    sums = counts * torch.cat([torch.zeros_like(centres[:, :1]), centres[:, 1:]], 1)  # bin 0 is 0, nearly all
+    tails = [F.pad(values.flip(1).cumsum(1).flip(1), (0, 1)) for values in (counts, sums)]  # [C, BINS + 1]
+    level = torch.arange(1, levels + 1, dtype=torch.float64, device=steps.device)
+    step = steps.double()[..., None]  # [K, C or 1, 1]
+    edges = (level - start) * step
+    bins = (edges / width - 0.5).ceil().clamp(1, counts.shape[1]).long()  # of the first values that count
+    bins = torch.where(edges > 0, bins, 0).expand(-1, len(counts), -1)
+    reached, added = (tail.expand(len(steps), -1, -1).gather(2, bins) for tail in tails)
+    errors = ((2 * level - 1) * step.square() * reached - 2 * step * added).sum(2)
+    return errors if steps.shape[1] > 1 else errors.sum(1, keepdim=True)
+
+
+def _by_bins(
+    statistics: ActivationStatistics, levels: int, start: float, maximum: Tensor, shares: list[Tensor]
+) -> Tensor:
+    """Squared errors of grids, [K, C] or [K, 1]; of whatever number of levels."""
     centres, counts = statistics.histogram
     centres = torch.cat([torch.zeros_like(centres[:, :1]), centres[:, 1:]], 1)  # nearly all of bin 0 is 0
-    least = torch.full_like(maximum, torch.inf, dtype=torch.float64)
-    best = shares[0]
+    errors = []
     for share in shares:
         step = (maximum * share / levels).clamp(min=1e-30)[:, None]
         rounded = (centres / step + start).floor_().clamp_(0, levels) * step
         error = ((centres - rounded).double().square_() * counts).sum(1)
-        if len(maximum) == 1:
-            error = error.sum()[None]
-        better = error < least
-        least = torch.where(better, error, least)
-        best = torch.where(better, share, best)
-    return best
+        errors.append(error.sum()[None] if len(maximum) == 1 else error)
+    return torch.stack(errors)

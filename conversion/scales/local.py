@@ -60,6 +60,10 @@ class ClipClimb(Scale):
         times = f"{most} times " if most > 1 else ""
         return f"clips what {times}the thresholds have not reached after {self.iterations} iterations"
 
+    def fit_forwards(self, images: int) -> int:
+        """Every iteration runs a batch."""
+        return self.iterations * min(self.batch, images)
+
     def fit(self, calibration: Calibration) -> dict[str, Tensor]:
         """Thresholds [C] or [1] of all layers after the last iteration; 0 for a silent channel."""
         parts = [part for batch in calibration.batches for part in batch.split(self.batch)]

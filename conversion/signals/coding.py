@@ -11,6 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from conversion.signals.memory import room_for
+
 
 class Coding(Protocol):
     """A linear decoding of values x_1, x_2, ... that arrive in steps 1, 2, ..."""
@@ -73,7 +75,7 @@ class Changes:
 
     def presented(self, images: Tensor, done: int, steps: int) -> Tensor:
         """The images in the first step, nothing after it: an estimate that is right need not change."""
-        shown = images.new_zeros((1 if done else steps, *images.shape))
+        shown = room_for(images[None], 1 if done else steps).zero_()
         if not done:
             shown[0] = images / self.weight(1)
         return shown

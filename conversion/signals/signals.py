@@ -145,7 +145,7 @@ def map_structure(function: Callable[[Any], Any], kind: type, values: Any) -> An
     return values
 
 
-def zip_structure(function: Callable[[Tensor, Tensor], Tensor], one: Any, two: Any) -> Any:
+def zip_structure(function: Callable[[Tensor, Tensor], Any], one: Any, two: Any) -> Any:
     """What `function` makes of the tensors of two values of the same structure, pair by pair."""
     if isinstance(one, Tensor):
         return function(one, two)

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
-import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
 from conversion.graph.operations import Kind
-from conversion.neurons import Neuron, State
+from conversion.neurons import Neuron
 from conversion.plan.fitted import Fitted
+from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import Plan
+from conversion.signals.signals import Signal
+from conversion.simulation import trials
 from conversion.simulation.memory import Footprint
+from conversion.simulation.trials import Answers, Sample, Starts
+from conversion.simulation.walk import WalkState
 
 Fixed = Literal["float32", "int16", "int8"]
 Half = Literal["float16", "bfloat16"]
@@ -54,6 +58,43 @@ class Running(Protocol):
     @property
     def ran(self) -> Mapping[str, str]:
         """Which kernel ran each layer of neurons, with weights, or of pooling, by the layer's name."""
+        ...
+
+
+class FittingRunner(Protocol):
+    """Runs the operations of a network that is being fitted, over all of its steps at once."""
+
+    def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> Any:
+        """Value of a node, from the values of the nodes before it."""
+        ...
+
+    def current(
+        self, node: fx.Node, segment: Sequence[fx.Node], values: dict[fx.Node, Any], steps: int
+    ) -> Signal:
+        """What flows into a layer of neurons.
+
+        Args:
+            node: the layer.
+            segment: operations that feed nothing but this layer, in graph order.
+            values: what they read; those of the segment are added.
+            steps: T.
+        """
+        ...
+
+    def received(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
+        """What the layer turns into spikes: its current, or increments of t F(mean current)."""
+        ...
+
+    def sent(self, node: fx.Node, name: str, received: Signal, steps: int) -> Signal:
+        """What the layer sends, as it is now, from what it received without its offset."""
+        ...
+
+    def rate(self, node: fx.Node, layer: SpikingLayer, received: Signal, steps: int) -> Tensor:
+        """Mean over time of what this layer would send, [B, C, ...]."""
+        ...
+
+    def refit(self, fitted: Fitted) -> None:
+        """Go on with layers as they are now."""
         ...
 
 
@@ -133,6 +174,10 @@ class Backend(ABC):
         """What all batches share, for the weights and thresholds as they are now."""
         return fitted
 
+    def used(self, kernels: Collection[str], precision: Precision) -> Precision:
+        """Precision that weights had in the kernels that ran their layers; of some, if kernels differ."""
+        return precision
+
     @abstractmethod
     def start(
         self, prepared: Any, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally, frugal: bool
@@ -158,23 +203,25 @@ class Backend(ABC):
     def wait(self, images: Tensor) -> None:  # noqa: B027 - most devices are done when a call returns
         """Return when the device of these images has done all its work; only a probe asks for it."""
 
-    def sent(self, neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor:
-        """Sum over time of what neurons send, as fitting asks for it; the same whoever computes it.
+    @abstractmethod
+    def fitting(self, fitted: Fitted, images: Tensor, progress: WalkState) -> FittingRunner:
+        """A runner of a network that is being fitted.
 
         Args:
-            neuron: what they are.
-            current: in thresholds, [T, ...], or [1, ...] of what does not change.
-            steps: T.
-            state: before the first step; left as it was.
-
-        Returns:
-            In thresholds, [...].
+            fitted: what is known so far.
+            images: analog input [B, ...].
+            progress: shared with the walk.
         """
-        total = torch.zeros_like(current[0])
-        for step in range(steps):
-            spikes, state = neuron.step(current[min(step, len(current) - 1)], state)
-            total += spikes
-        return total
+
+    def try_starts(self, neuron: Neuron, sample: Sample, starts: Starts) -> Answers:
+        """What neurons send from every start, as `trials.try_starts`."""
+        return trials.try_starts(neuron, sample, starts)
+
+    def temporal_biases(
+        self, neuron: Neuron, sample: Sample, start: Starts, rounds: int, rate: float
+    ) -> Tensor:
+        """Bias of each step and channel [T, C], as `trials.temporal_biases`."""
+        return trials.temporal_biases(neuron, sample, start, rounds, rate)
 
     @abstractmethod
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:

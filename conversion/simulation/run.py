@@ -14,6 +14,7 @@ from torch import Tensor
 
 from conversion.costs.synapses import Connectivity
 from conversion.costs.tally import SpikeTally
+from conversion.graph.operations import Kind
 from conversion.outputs import Ran, Readout, activity_of, added, decoded, joined, of_all_images, summed
 from conversion.plan.fitted import Fitted
 from conversion.plan.window import Window
@@ -31,12 +32,12 @@ class SimulationCache:
 
     Attributes:
         probe: choices of schedules.
-        prepared: (what they were packed from, packed weights); the last ones only.
+        prepared: (backend, precision) -> (weights that were packed, what they became).
         clocks: of chunks, by backend and device.
     """
 
     probe: Probe
-    prepared: tuple[Any, Any] | None = field(default=None)
+    prepared: dict[tuple[str, Precision], tuple[Any, Any]] = field(default_factory=dict)
     clocks: dict[tuple[str, torch.device], Clock] = field(default_factory=dict)
 
 
@@ -146,8 +147,11 @@ class Simulation:
 
     def _ran(self, running: Sequence[Running]) -> Ran:
         """Who ran it, with the layers that each kernel ran in some part of the batch."""
-        kernels = Counter(kernel for _, kernel in {pair for one in running for pair in one.ran.items()})
-        return Ran(self.backend.name, self.precision, dict(kernels))
+        ran = {pair for one in running for pair in one.ran.items()}
+        kernels = Counter(kernel for _, kernel in ran)
+        weighted = {role.name for role in self.fitted.plan.roles.values() if role.kind is Kind.WEIGHTED}
+        precision = self.backend.used({kernel for name, kernel in ran if name in weighted}, self.precision)
+        return Ran(self.backend.name, precision, dict(kernels))
 
     def _start(self, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally) -> list[Running]:
         """Parts of one batch at their beginning."""
@@ -158,10 +162,12 @@ class Simulation:
         if not self.backend.packs_weights:
             return self.backend.prepare(self.fitted, self.precision)
         found = tuple((tensor.data_ptr(), tensor._version) for tensor in self.weights)
-        state = (self.backend.name, self.precision, found)
-        if self.cache.prepared is None or self.cache.prepared[0] != state:
-            self.cache.prepared = (state, self.backend.prepare(self.fitted, self.precision))
-        return self.cache.prepared[1]
+        ours = (self.backend.name, self.precision)
+        if ours not in self.cache.prepared or self.cache.prepared[ours][0] != found:
+            kept = {one: pair for one, pair in self.cache.prepared.items() if pair[0] == found}
+            kept[ours] = (found, self.backend.prepare(self.fitted, self.precision))
+            self.cache.prepared = kept
+        return self.cache.prepared[ours][1]
 
     def _by_rule(self, images: Tensor, chunk: int) -> Schedule:
         """The backend's first choice."""

@@ -17,7 +17,8 @@ from conversion.functions.telescope import Telescope
 from conversion.graph.operations import Kind
 from conversion.neurons import Neuron, State
 from conversion.plan.plan import Plan
-from conversion.signals.signals import Signal, map_structure
+from conversion.signals.memory import room_for
+from conversion.signals.signals import Signal, Total, map_structure
 
 # (neuron, current, steps, state) -> (spikes, state, factor), as `Initial.before`.
 Before = Callable[[Neuron, Tensor, int, State], tuple[Tensor, State, Tensor | None]]
@@ -126,6 +127,7 @@ class Walk:
             if node.op == "output":
                 output = fx.map_arg(node.args[0], lambda source: values[source])
                 output = map_structure(lambda tensor: Signal(tensor, 1), Tensor, output)
+                output = map_structure(lambda total: total.mean, Total, output)
             elif node not in values:
                 values[node] = value = self._runner.evaluate(node, values, steps)
                 if self._is_constant(node):
@@ -148,5 +150,5 @@ class Walk:
 
 def _rest(neuron: Neuron, current: Tensor, steps: int, state: State) -> tuple[Tensor, State, None]:
     """A step in which no layer sends anything."""
-    silence = current.new_zeros((steps, *current.shape[1:]))
+    silence = room_for(current, steps).zero_()
     return silence, neuron.at_rest(current[0], state), None

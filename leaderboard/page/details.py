@@ -14,6 +14,7 @@ from typing import Any
 
 from leaderboard.page.reproduce import reproduction
 from leaderboard.page.shapes import PageError, PageLayer, PageReading, PageSource
+from leaderboard.page.texts import all_as_seen
 from leaderboard.ranking.rows import Row
 from leaderboard.records.record import Record
 from leaderboard.reference.agreement import Reproductions
@@ -37,7 +38,7 @@ class Attached:
 
 def packed(content: Any) -> str:
     """JSON, compressed, in base64; the same content gives the same text."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str)
+    text = json.dumps(all_as_seen(content), ensure_ascii=False, separators=(",", ":"), default=str)
     return base64.b64encode(gzip.compress(text.encode("utf-8"), mtime=0)).decode("ascii")
 
 

@@ -25,6 +25,7 @@ from leaderboard.files.atomic import StoreError, write_text_atomically
 from leaderboard.page.bundle import bundled
 from leaderboard.page.data import page_data
 from leaderboard.page.study_views import history, views
+from leaderboard.page.texts import all_as_seen, finalized
 from leaderboard.published import PublishedCurve
 from leaderboard.published.table import EVIDENCE
 from leaderboard.ranking import wording
@@ -116,7 +117,9 @@ def page_html(
         .render(
             title=title,
             boards=boards,
-            data=data | {"studies": [history(study) for study in studies], "chosen": model, "by": order.kind},
+            data=all_as_seen(
+                data | {"studies": list(map(history, studies)), "chosen": model, "by": order.kind}
+            ),
             blocks=blocks,
             models=data["models"],
             parity=[_parity(board) for board in boards],
@@ -220,6 +223,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
+        finalize=finalized,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leaderboard.ranking import wording
 from leaderboard.store.studies import Study
 
 MOST_PARAMETERS = 8  # whose importance the page shows
@@ -71,7 +71,8 @@ def history(study: Study) -> dict[str, Any]:
     name = "KL divergence from the ANN, nats" if study.tuning.objective == "kl" else study.tuning.objective
     layout = {
         "xaxis": {"title": {"text": "trial", "standoff": 8}, "automargin": True, "zeroline": False},
-        "yaxis": {"title": {"text": wording.plain(name)}, "type": scale, "automargin": True},
+        # plotly reads a little HTML in its texts.
+        "yaxis": {"title": {"text": html.escape(name, quote=False)}, "type": scale, "automargin": True},
         "hovermode": "closest",
     }
     return {"data": traces, "layout": layout}

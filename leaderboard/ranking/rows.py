@@ -131,6 +131,10 @@ class Row:
         gap = snn_minus_ann(self.records, self.until)
         return None if gap is None else Interval(100 * gap.low, 100 * gap.high)
 
+    def within(self, t: float) -> PooledPoint | None:
+        """The last read-out for which no more than t steps were run."""
+        return next((point for point in reversed(self.curve) if point.t_total <= t), None)
+
     @property
     def curve(self) -> list[PooledPoint]:
         """Every read-out that all runs of the row share, fewest steps first."""

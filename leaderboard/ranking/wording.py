@@ -5,6 +5,7 @@ The page's script writes numbers by the same rules (script/numbers.mjs); tests o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -29,6 +30,11 @@ _METRICS = {"top1": "Top-1 accuracy", "map": "mAP", "voc_map50": "VOC mAP50", "m
 def plain(text: str) -> str:
     """One line of printable characters, so that no name can steer a terminal or break a table."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def in_markdown(text: str) -> str:
+    """The same where every character that Markdown would obey is shown as it is."""
+    return re.sub(r"[\\`*|\[\]~_<>]", r"\\\g<0>", plain(text))
 
 
 def spikes(row: Row) -> str:

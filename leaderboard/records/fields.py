@@ -21,6 +21,7 @@ LONGEST_LINE = 20_000  # characters of a report's line, or of a text in a config
 MOST_VALUES = 20_000  # of a configuration
 DEEPEST = 50  # lists and mappings inside of each other
 MOST_READOUTS = 10_000
+MOST_IMAGES = 2_000_000  # of a test set: each is drawn a hundred times for intervals
 ROUNDING = 1e-6  # metrics may be means of float32 numbers
 
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
@@ -32,6 +33,7 @@ Cost = Annotated[float, Field(ge=0, le=LARGEST)]
 Integer = Annotated[int, Field(ge=-MOST_INTEGER, le=MOST_INTEGER)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Positive = Annotated[int, Field(ge=1, le=10**15)]
+Images = Annotated[int, Field(ge=1, le=MOST_IMAGES)]
 Version = Annotated[int, Field(ge=1, le=10**6)]
 Steps = Annotated[int, Field(ge=1, le=10**9)]
 MeanSteps = Annotated[float, Field(ge=1, le=1e9)]  # over images, which may end early

@@ -19,6 +19,7 @@ from leaderboard.records.fields import (
     Commit,
     Cost,
     Count,
+    Images,
     Integer,
     Line,
     MeanSteps,
@@ -162,7 +163,7 @@ class Outcomes(Frozen):
 
     measure: Text  # the metric that these outcomes give, e.g. "top1"
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "packbits-base64"
-    count: Positive
+    count: Images
     common: str | None = None  # what all read-outs share, where the encoding has it
     ann: str
     at: dict[Integer, str]  # t -> encoded outcomes

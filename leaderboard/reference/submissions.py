@@ -23,6 +23,7 @@ from leaderboard.store.archive import unpack
 from leaderboard.store.results import ResultStore
 
 ROOM = 1e-3  # relative; figures are sums and means of many floats
+SMALL_RATE = 1e-6  # spikes of a neuron and step; one spike in a million steps
 COUNTED = (
     "binary",
     "burst",
@@ -79,6 +80,9 @@ def implausible(record: Record) -> Iterator[str]:
     for point in record.curve:
         where = f"at t={point.t}"
         for name, sent in point.spikes.items():
+            rate, stated = sent / (units[name] * point.t_total), point.rates.get(name, 0.0)
+            if not math.isclose(rate, stated, rel_tol=ROOM, abs_tol=ROOM * SMALL_RATE):
+                yield f"{where} rates.{name} is {stated:.6g}, but its spikes give {rate:.6g}"
             if most is not None and sent > units[name] * point.t_total * most * (1 + ROOM):
                 yield f"{where} {name} sends {sent:.6g} spikes, more than its {units[name]} units can"
         for layer in record.layers:
@@ -89,6 +93,7 @@ def implausible(record: Record) -> Iterator[str]:
             if operations > arriving * layer.outputs * (1 + ROOM):  # a spike reaches each output once
                 yield f"{where} {layer.name} has {operations:.6g} SynOps, more than its spikes can cause"
         yield from _energies(record, point, where)
+    yield from _of_ann(record)
     yield from _shrinking(record)
 
 
@@ -115,6 +120,19 @@ def _energies(record: Record, point: Point, where: str) -> Iterator[str]:
         stated = point.energy_pj[name]
         if computed is not None and not math.isclose(stated, computed, rel_tol=ROOM, abs_tol=ROOM):
             yield f"{where} energy_pj.{name} is {stated:.6g}, but its counts give {computed:.6g}"
+
+
+def _of_ann(record: Record) -> Iterator[str]:
+    """Figures of the ANN, which every ratio divides by, that its layers do not give."""
+    macs = math.fsum(layer.macs for layer in record.layers)
+    if not math.isclose(record.ann.macs, macs, rel_tol=ROOM):
+        yield f"ann.macs is {record.ann.macs:.6g}, but its layers have {macs:.6g}"
+    models = [energy.by_name(name) for name in sorted(set(record.ann.energy_pj) & set(energy.models()))]
+    computed = energy.ann_energies(network_of(record), models)
+    for name, found in computed.items():
+        stated = record.ann.energy_pj[name]
+        if not math.isclose(stated, found, rel_tol=ROOM, abs_tol=ROOM):
+            yield f"ann.energy_pj.{name} is {stated:.6g}, but its layers give {found:.6g}"
 
 
 def _lost(records: Sequence[Record], base: Sequence[Record]) -> Iterator[str]:

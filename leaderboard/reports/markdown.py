@@ -150,9 +150,8 @@ def _group_tables(board: Board, model: str | None) -> list[str]:
             continue
         lines = []
         for row in rows:
-            curve = row.curve
             cells = [wording.place(row), row.label, wording.spikes(row)]
-            cells += [_metric(_within(curve, t)) for t in columns]
+            cells += [_metric(row.within(t)) for t in columns]
             cells += [
                 wording.total_steps(row.final_t_total, row.final_averaged),
                 wording.percent(row.ann_metric),
@@ -161,7 +160,7 @@ def _group_tables(board: Board, model: str | None) -> list[str]:
             cells += [wording.steps(row, row.steps_within_half_point)]
             cells += [wording.steps(row, row.steps_within_1_point)]
             cells += [_energy(row, each) for each in models]
-            cells += [_divergence(curve[-1] if curve else None)] if has_divergence else []
+            cells += [_divergence(row.curve[-1] if row.curve else None)] if has_divergence else []
             lines.append(cells)
         title = f"{wording.GROUP_TITLES[group].capitalize()}, {_text(board.metric)} in %"
         parts += [f"### {title}", _table(header, lines, left=(1, 2))]
@@ -256,13 +255,12 @@ def _ratio_table(board: Board) -> list[str]:
 
 def _divergence_table(board: Board) -> list[str]:
     """Metric and divergence at every T, as ablations are shown: accuracy alone hides differences."""
-    curves = {row.label: row.curve for row in board.rows}
-    if all(point.kl is None for point in chain.from_iterable(curves.values())):
+    if all(point.kl is None for row in board.rows for point in row.curve):
         return []
     columns = _columns(board)
     lines = []
     for row in board.rows:
-        points = [_within(curves[row.label], t) for t in columns]
+        points = [row.within(t) for t in columns]
         cells = [f"{_metric(p)} ({_divergence(p)})" if p is not None else "" for p in points]
         lines.append([row.label, row.group, *cells])
     title = f"### {_text(board.metric)} in % (KL divergence from the ANN in nats)"
@@ -290,11 +288,6 @@ def _columns(board: Board) -> list[int]:
     """Powers of two up to the largest read-out."""
     last = max((point.t for row in board.rows for point in row.curve), default=1)
     return [2**power for power in range(last.bit_length())]
-
-
-def _within(curve: Sequence[PooledPoint], t: int) -> PooledPoint | None:
-    """The last read-out for which no more than t steps were run."""
-    return next((point for point in reversed(curve) if point.t_total <= t), None)
 
 
 def _metric(point: PooledPoint | None) -> str:

@@ -136,8 +136,13 @@ def _table(board: Board, width: int, models: Sequence[str]) -> Text:
     return Text.assemble(*parts)
 
 
+_WORD = 17  # letters; longer names go on in a second line behind a hyphen, where they have one
+
+
 def _label(row: Row) -> str:
-    return wording.plain(row.label) + (" †" if row.own_ann else "")
+    words = wording.plain(row.label).split(" ")
+    cut = ["\n".join(textwrap.wrap(word, _WORD)) if len(word) > _WORD else word for word in words]
+    return " ".join(cut) + (" †" if row.own_ann else "")
 
 
 def _steps(row: Row) -> str:

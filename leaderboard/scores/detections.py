@@ -19,6 +19,7 @@ from leaderboard.scores.packing import counts, pack, unpack
 
 RECALLS = {"101-point": np.linspace(0, 1, 101), "11-point": np.linspace(0, 1, 11)}
 INTERPOLATIONS = (*RECALLS, "all-point")
+MOST_CLASSES = 2**16  # detections name their class in 16 bits
 MOST_AT_ONCE = 200_000  # table entries; more of them fall out of the processor's cache
 _TINY = np.spacing(1)  # keeps precision defined before the first detection, as in pycocotools
 
@@ -157,6 +158,8 @@ def _check(scores: AveragePrecision, count: int) -> None:
         raise ValueError(f"detections have columns of different lengths: {sorted(sizes)}")
     if scores.objects.ndim != 2 or len(scores.objects) != count:
         raise ValueError(f"objects of {count} images asked for, found shape {list(scores.objects.shape)}")
+    if scores.objects.shape[1] > MOST_CLASSES:
+        raise ValueError(f"objects of {scores.objects.shape[1]} classes, more than {MOST_CLASSES}")
     if scores.interpolation not in INTERPOLATIONS or not 1 <= scores.thresholds <= 16:
         raise ValueError(f"unknown interpolation {scores.interpolation!r} or {scores.thresholds} thresholds")
     if len(scores.image) and (scores.image.max() >= count or scores.label.max() >= scores.objects.shape[1]):

@@ -15,8 +15,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import lzma
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -29,8 +31,8 @@ from leaderboard.files.atomic import StoreError, unwritable, write_atomically
 from leaderboard.files.plain_files import NO_PLAIN_FILE
 from leaderboard.records.record import Record
 from leaderboard.store.agreement import NamedNetworks
-from leaderboard.store.bounds import packs_too_well, too_large
-from leaderboard.store.results import ResultStore, parse_record
+from leaderboard.store.bounds import packs_too_well, quoted, too_large
+from leaderboard.store.results import LONGEST_REASON, ResultStore, parse_record
 from leaderboard.store.studies import parse_study
 
 FORMAT = 1
@@ -42,7 +44,8 @@ KINDS = {
 }
 LARGEST = {"record": 256e6, "study": 256e6, "network": 4e9}  # bytes
 LARGEST_MANIFEST = 256e6
-BROKEN = (zipfile.BadZipFile, zlib.error)
+# What Python's reader raises for damaged bytes: in names, in headers, in each kind of compression.
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, UnicodeDecodeError)
 SHOWN = 10  # files that an error names
 UNNAMED = "no record here names it, so that nobody can tell which network it is; leave out --networks"
 WhyNoNetwork = Callable[[bytes, dict[str, Any]], str | None]
@@ -165,8 +168,12 @@ def unpack(
             _validate(opened, manifest, entries, archive, why_no_network if networks else None)
             _write(opened, manifest, entries, results, networks, merged)
             return merged
+    except StoreError:
+        raise
     except (OSError, EOFError, zipfile.LargeZipFile, NotImplementedError, RuntimeError, *BROKEN) as error:
-        raise StoreError(f"{archive} cannot be read as an archive: {error}") from error
+        why = str(error)  # which quotes names
+        why = why if len(why) <= LONGEST_REASON else f"{why[:LONGEST_REASON]} ..."
+        raise StoreError(f"{archive} cannot be read as an archive: {why}") from error
 
 
 def _validate(
@@ -262,7 +269,7 @@ def _manifest(opened: zipfile.ZipFile, archive: Path) -> dict[str, Any]:
         raise StoreError(f"{archive} has no readable {MANIFEST}, so spikemark did not export it") from error
     if manifest.get("format") != FORMAT:
         raise StoreError(
-            f"{archive} has format {manifest.get('format')!r}, this SpikeMark reads {FORMAT}; update it"
+            f"{archive} has format {quoted(manifest.get('format'))}, this SpikeMark reads {FORMAT}; update it"
         )
     return manifest
 
@@ -273,7 +280,9 @@ def _checked(opened: zipfile.ZipFile, manifest: dict[str, Any], archive: Path) -
     names = [info.filename for info in infos]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice or (odd := sorted(set(names) ^ set(manifest["files"]))):
-        what = f"holds {twice[0]!r} twice" if twice else f"and its {MANIFEST} differ in {odd[0]!r}"
+        what = (
+            f"holds {quoted(twice[0])} twice" if twice else f"and its {MANIFEST} differ in {quoted(odd[0])}"
+        )
         raise StoreError(f"{archive} {what}, so it is damaged or forged; nothing was imported")
     found = []
     for info in infos:
@@ -291,12 +300,12 @@ def _checked(opened: zipfile.ZipFile, manifest: dict[str, Any], archive: Path) -
 def _kind(info: zipfile.ZipInfo, archive: Path) -> tuple[str, str]:
     mode = info.external_attr >> 16
     if info.is_dir() or (stat.S_IFMT(mode) not in (0, stat.S_IFREG)):
-        raise StoreError(f"{archive}: {info.filename!r} is no plain file; nothing was imported")
+        raise StoreError(f"{archive}: {quoted(info.filename)} is no plain file; nothing was imported")
     for kind, pattern in KINDS.items():
         if match := pattern.fullmatch(info.filename):
             return kind, match["id"]
     raise StoreError(
-        f"{archive}: {info.filename!r} does not belong into a results folder; nothing was imported"
+        f"{archive}: {quoted(info.filename)} does not belong into a results folder; nothing was imported"
     )
 
 

@@ -13,6 +13,7 @@ FREE = 1_000_000  # bytes that may be packed as well as they like
 LARGEST_RECORDS = 4e9  # bytes of all records and studies
 LARGEST_ARCHIVE = 100e9
 MOST_FILES = 500_000
+LONGEST_NAME = 100  # characters of a name that an error quotes
 
 
 def too_large(infos: list[zipfile.ZipInfo], packed: int, networks: str) -> str | None:
@@ -28,7 +29,7 @@ def too_large(infos: list[zipfile.ZipInfo], packed: int, networks: str) -> str |
     for info in infos:
         if info.file_size > max(FREE, LARGEST_RATIO * info.compress_size):
             return (
-                f"holds {info.filename!r}, which unpacks to {info.file_size / 1e6:.0f} MB, more than "
+                f"holds {quoted(info.filename)}, which unpacks to {info.file_size / 1e6:.0f} MB, more than "
                 f"{LARGEST_RATIO} times what it takes in the archive"
             )
     total = sum(info.file_size for info in infos)
@@ -43,3 +44,9 @@ def too_large(infos: list[zipfile.ZipInfo], packed: int, networks: str) -> str |
 def packs_too_well(content: bytes) -> bool:
     """Whether the bound would refuse what compression makes of a sound file, so that it travels as it is."""
     return len(content) > LARGEST_RATIO // 2 * len(zlib.compress(content))
+
+
+def quoted(said: object) -> str:
+    """What an archive says, as an error quotes it: names have up to 64 kB, and a manifest any length."""
+    words = repr(said)
+    return words if len(words) <= LONGEST_NAME else f"{words[:LONGEST_NAME]} ..."

@@ -11,7 +11,7 @@ from conversion.graph.activations import QCFS, IntegerActivation
 from lightning_modules.networks.errors import NetworkError
 
 Activation = Literal["relu", "silu", "hardswish", "qcfs", "integer"]
-_MADE_FOR_CONVERSION = ("qcfs", "integer")
+MADE_FOR_CONVERSION = ("qcfs", "integer")
 Pooling = Literal["max", "average"]
 DEFAULT_LEVELS = 4
 _PLAIN: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "hardswish": nn.Hardswish}
@@ -36,7 +36,7 @@ class ActivationOptions:
             )
         if self.levels is None:
             return
-        if self.activation not in _MADE_FOR_CONVERSION:
+        if self.activation not in MADE_FOR_CONVERSION:
             raise NetworkError(
                 f"levels is an option of activation qcfs or integer, and the activation is {self.activation}"
             )

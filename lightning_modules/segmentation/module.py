@@ -16,14 +16,12 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_modules.classification import weight_decay_groups
+from lightning_modules.classification import ALGORITHMS, build_optimiser, weight_decay_groups
 from lightning_modules.metrics import TaskMetric
 from lightning_modules.networks.segmentation.base import Segmenter
 from lightning_modules.segmentation.class_weights import ClassWeighting, class_weights
 from lightning_modules.segmentation.metric import IGNORE, SegmentationMetric
 from lightning_modules.task_module import TaskModule
-
-ALGORITHMS = ("sgd", "adamw")
 
 
 @dataclass(frozen=True)
@@ -149,11 +147,7 @@ class SegmentationModule(TaskModule):
         """Set up the optimiser with the schedule stepped after every step."""
         config = self.optimiser
         groups = weight_decay_groups(self.network, config.weight_decay)
-        optimiser: torch.optim.Optimizer
-        if config.algorithm == "adamw":
-            optimiser = torch.optim.AdamW(groups, lr=config.lr)
-        else:
-            optimiser = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+        optimiser = build_optimiser(config.algorithm, groups, config.lr, config.momentum)
         total = int(self.trainer.estimated_stepping_batches)
         epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         warmup = round(config.warmup_epochs * epoch)

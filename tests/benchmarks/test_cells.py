@@ -46,6 +46,7 @@ def test_a_network_may_have_recipes_of_its_own(tiny):
         ("burst", {"activation": "integer", "levels": 2}, "retrained", False),
         ("ptq", {"activation": "qcfs"}, "baseline", False),
         ("opi", {"activation": "relu"}, "binary", True),
+        ("tracking", {"activation": "silu"}, "multi-level", True),
     ],
 )
 def test_the_group_follows_from_recipe_and_network(tiny, recipe, options, group, untouched):

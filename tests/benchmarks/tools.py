@@ -57,7 +57,7 @@ def measured(results: Path) -> dict[str, dict[str, Any]]:
     return {record.cell_id: repeatable(record) for record in loaded.records}
 
 
-def wait_until(ready: Callable[[], Any], seconds: float = 60.0) -> None:
+def wait_until(ready: Callable[[], Any], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline, "it took too long"

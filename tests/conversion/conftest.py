@@ -25,13 +25,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 class ScalarNeuron:
     """One neuron in units of its threshold; `variant` None is a burst neuron without retraction."""
 

@@ -159,8 +159,74 @@ def test_unusable_activations_name_the_layer(branchy, calibration) -> None:
         convert(branchy, "opi", calibration)
 
 
+def ends_badly(kind: str) -> nn.Module:
+    """A network whose layers of neurons are in order, and whose outputs are not."""
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.BatchNorm1d(2)).eval()
+    with torch.no_grad():
+        network[0].bias.fill_(1.0)
+        if kind == "NaN":
+            network[2].weight[0, 0] = float("nan")
+        elif kind == "infinite":
+            network[2].bias.fill_(float("inf"))
+            network[3].bias.fill_(float("inf"))
+        elif kind == "buffer":
+            network[3].running_var.fill_(float("nan"))
+        else:
+            network[2].weight.fill_(3e38)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("NaN", "so has '2.weight'; check the checkpoint"),
+        ("infinite", "so has '2.bias' and 1 more of its tensors"),
+        ("buffer", "so has '3.running_var'"),
+        ("overflow", "its weights have none, so sums are beyond the largest number"),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["opi", "ptq", "spicalib"])
+def test_outputs_that_are_not_finite_name_the_weights(kind: str, found: str, recipe: str) -> None:
+    with pytest.raises(
+        CalibrationError, match=f"outputs of Sequential .* NaN or infinite values, and {found}"
+    ):
+        convert(ends_badly(kind), recipe, torch.ones(4, 3))
+
+
+class Sliced(nn.Module):
+    """Layers of no weights: nothing of a layer is read, or nothing comes out."""
+
+    def __init__(self, kept: int, classes: int, late: bool = True) -> None:
+        super().__init__()
+        self.conv, self.kept, self.late = nn.Conv2d(3, 4, 1), kept, late
+        self.linear = nn.Linear(kept * 16, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = torch.relu(x)[:, : self.kept] if self.late else torch.relu(x[:, : self.kept])
+        return self.linear(x.flatten(1))
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element", "ignore:these layers answer the same")
+@pytest.mark.parametrize(("kept", "classes"), [(0, 5), (4, 0), (0, 0)])
+@pytest.mark.parametrize("recipe", ["ptq", "opi", "burst", "ltb", "spikemark-binary"])
+def test_layers_without_weights_answer_with_their_biases(recipe: str, kept: int, classes: int) -> None:
+    torch.manual_seed(0)
+    network, images = Sliced(kept, classes).eval(), torch.rand(3, 3, 4, 4)
+    with torch.no_grad():
+        expected = network(images)
+    for readout in convert(network, recipe, images).simulate(images, (1, 4)):
+        torch.testing.assert_close(readout.output, expected)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_a_layer_without_neurons_is_named() -> None:
+    with pytest.raises(CalibrationError, match=r"layer 'relu': it has no neurons, .* shape \[3, 0, 4, 4\]"):
+        convert(Sliced(0, 5, late=False).eval(), "opi", torch.rand(3, 3, 4, 4))
+
+
 class Alias(nn.Module):
-    """Changes a value in place through a view, which the graph does not show."""
+    """Changes a value in place through a view of other axes, which the graph does not show."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,7 +234,7 @@ class Alias(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
-        y[:, :2].relu_()
+        y.transpose(0, 1)[:2].relu_()
         return y
 
 

@@ -17,8 +17,9 @@ from conversion.plan.layer import SpikingLayer
 from conversion.recipes import recipe_from, recipe_names
 
 BOUND = 1.5
+OURS = ("spikemark", "spikemark-signed", "spikemark-shrinking", "spikemark-shrinking-signed")
 # Else 256.
-T = {"tdif": 100, "fs": 100, **dict.fromkeys(("calib-adv", "dualphase", "spikemark", "spikemark-signed"), 64)}
+T = {"tdif": 100, "fs": 100, **dict.fromkeys(("calib-adv", "dualphase", *OURS), 64)}
 # Floors without a closed form. Of what is above the largest steady value, a part is sent while it varies.
 LOOSE = {"silences": 0.15, "refits": 0.15, "ends an image": 0.15, "clips steady": 0.3, "rounds": 0.1}
 QUICKER = {"calib-adv": {"iterations": 5}, "dualphase": {"iterations": 5}}

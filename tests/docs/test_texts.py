@@ -39,7 +39,9 @@ def test_blocks_are_there_and_every_one_is_known(texts: ModuleType) -> None:
     found = [
         name for path in texts.pages() for _, name, _, _ in texts._BLOCK.findall(path.read_text("utf-8"))
     ]
-    assert sorted(found) == ["board", "findings", "others", "others"]
+    assert sorted(found) == [
+        *("bccd", "board", "camvid", "digit_scenes", "digits", "findings", "imagenet", "others", "others")
+    ]
     assert set(found) == set(texts.TEXTS)
 
 
@@ -71,5 +73,5 @@ def test_other_boards_stand_in_one_line_each(texts: ModuleType, shipped: list[An
     few = replace(first, dataset="few|images", network="twin", rows=first.rows[:1])
     *_, rule, line = texts.other_boards([few, first]).splitlines()
     assert line.startswith("| few\\|images · twin (classification) | ")
-    assert f"| {texts._text(first.rows[0].label)} " in line
+    assert f"| {texts.in_markdown(first.rows[0].label)} " in line
     assert rule.count("|") == line.replace("\\|", "").count("|")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,20 +10,21 @@ import torch
 from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
-from conversion.neurons import Neuron, State
+from conversion.neurons import Neuron
 from conversion.plan.fitted import Fitted
-from conversion.simulation.backend import PRECISIONS, Backend, Precision, Running, Schedule
+from conversion.simulation.backend import PRECISIONS, Backend, FittingRunner, Precision, Running, Schedule
 from conversion.simulation.compiled.buffers import MOST_KEPT, Buffers
-from conversion.simulation.compiled.byte_layers import ByteLayers
-from conversion.simulation.compiled.layers import sent_in_kernel
+from conversion.simulation.compiled.byte_layers import BYTES, ByteLayers
+from conversion.simulation.compiled.fitting import FittingLayers
 from conversion.simulation.compiled.native import has_synapses, has_tables, kernel
-from conversion.simulation.compiled.prepared import Prepared, limits_here
+from conversion.simulation.compiled.prepared import Prepared, fusions_of
 from conversion.simulation.compiled.schedule import by_rule, candidates, planes_for, uses_tables
 from conversion.simulation.compiled.table_layers import TABLES, TableLayers, packs
-from conversion.simulation.fused.firing import carriers_of, firing_of
-from conversion.simulation.fused.fusion import find_fusions
+from conversion.simulation.compiled.trials import biases_in_kernel, can_try, try_in_kernel
+from conversion.simulation.fused.firing import carriers_of, firing_of, without_bias
 from conversion.simulation.memory import Footprint, Fused, footprint
 from conversion.simulation.pytorch.layers import TorchLayers
+from conversion.simulation.trials import Answers, Sample, Starts
 from conversion.simulation.walk import LayerRunner, Walk, WalkState
 
 
@@ -60,6 +61,10 @@ class Compiled(Backend):
         rule = by_rule(fitted, images, chunk, precision)
         return candidates(rule, len(images), chunk, planes_for(fitted.neurons))
 
+    def used(self, kernels: Collection[str], precision: Precision) -> Precision:
+        """What was asked for where some weights were packed; PyTorch has them in float32."""
+        return precision if {BYTES, TABLES} & set(kernels) else "float32"
+
     def prepare(self, fitted: Fitted, precision: Precision) -> Prepared:
         """Fusions and packed weights."""
         return Prepared(fitted, precision)
@@ -76,7 +81,7 @@ class Compiled(Backend):
             if len(part) < schedule.images:  # what is left of a batch may be better off otherwise
                 tables = uses_tables(len(part), schedule.chunk, prepared.precision, planes)
             progress = WalkState()
-            reference = TorchLayers(prepared.fitted, part, progress, tally)
+            reference = TorchLayers(prepared.fitted, part, progress, tally, on_sums=True)
             in_bytes = ByteLayers(prepared, reference, progress, tally, buffers)
             runner: LayerRunner = in_bytes
             if tables and packs(prepared, len(part)):
@@ -84,20 +89,32 @@ class Compiled(Backend):
             running.append(Walk(prepared.fitted.plan, runner, progress))
         return running
 
-    def sent(self, neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor:
+    def fitting(self, fitted: Fitted, images: Tensor, progress: WalkState) -> FittingRunner:
+        """Spikes as bytes, currents summed in the kernel."""
+        return FittingLayers(fitted, images, progress)
+
+    def try_starts(self, neuron: Neuron, sample: Sample, starts: Starts) -> Answers:
         """In a kernel, for neurons that fire in it."""
-        fits = current.dtype == torch.float32 and steps > 0
-        found = sent_in_kernel(neuron, current, steps, state) if fits else None
-        return super().sent(neuron, current, steps, state) if found is None else found
+        if not can_try(neuron, sample):
+            return super().try_starts(neuron, sample, starts)
+        return try_in_kernel(neuron, sample, starts)
+
+    def temporal_biases(
+        self, neuron: Neuron, sample: Sample, start: Starts, rounds: int, rate: float
+    ) -> Tensor:
+        """In a kernel, for neurons that fire in it."""
+        if not can_try(neuron, sample):
+            return super().temporal_biases(neuron, sample, start, rounds, rate)
+        return biases_in_kernel(neuron, sample, start, rounds, rate)
 
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
         """Fused layers hold spikes in bytes where they fit."""
         fused: dict[fx.Node, Fused] = {}
         carriers = carriers_of(fitted.neurons)
-        for node, fusion in find_fusions(fitted, limits_here()).items():
+        for node, fusion in fusions_of(fitted).items():
             layer = fitted.layers[fitted.plan.roles[node].name]
             inside = fusion.telescoped is None or fusion.telescoped.firing.inside
-            fires = inside and firing_of(layer.neuron, layer.capped) is not None
+            fires = inside and firing_of(without_bias(layer.neuron), layer.capped) is not None
             in_bytes = carriers[layer.neuron] is not torch.float32
             fused[node] = Fused(fusion.absorbed, in_bytes, fires)
         return footprint(fitted, values, fused)

@@ -6,7 +6,7 @@ What does not fit the kernel runs as in PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -17,9 +17,9 @@ from conversion.graph.nodes import operation_of
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.plan.layer import SpikingLayer
 from conversion.signals.coding import RATE
-from conversion.signals.signals import Signal, Spikes, map_structure, signals_in
+from conversion.signals.signals import Signal, Spikes, Total, map_structure, signals_in, zip_structure
 from conversion.simulation.compiled.buffers import Buffers
-from conversion.simulation.compiled.layers import Summand, Synapses, run_layer
+from conversion.simulation.compiled.layers import Summand, Synapses, channels_last, filled, run_layer
 from conversion.simulation.compiled.pooling import can_pool, pool_bytes
 from conversion.simulation.compiled.population import Population
 from conversion.simulation.compiled.prepared import Prepared
@@ -30,6 +30,7 @@ from conversion.simulation.fused.firing import (
     Firing,
     Telescoped,
     firing_of,
+    without_bias,
 )
 from conversion.simulation.fused.fusion import Fusion
 from conversion.simulation.pytorch.layers import NAME as PYTORCH
@@ -42,7 +43,9 @@ SILENT = -torch.inf  # membrane of a neuron that never fires
 
 # Operations that move integers as they move floats.
 _MOVES = {"getitem", "pad", "flatten", "view", "reshape", "permute", "cat", "concat", "concatenate"}
-_MOVES |= {"chunk", "split", "contiguous", "dropout", "dropout2d"}
+_MOVES |= {"narrow", "unbind", "movedim", "swapaxes", "unflatten", "channel_shuffle", "ChannelShuffle"}
+_MOVES |= {"flip", "roll", "select", "squeeze", "unsqueeze", "stack", "index_select", "repeat_interleave"}
+_MOVES |= {"chunk", "split", "transpose", "contiguous", "dropout", "dropout2d"}
 _MOVES |= {"Dropout", "Dropout2d", "Identity", "Flatten", "ZeroPad2d"}
 
 Layout = Callable[[str, Tensor], Tensor]  # (entry of a state, [B, C, ...]) -> as a kernel has it
@@ -69,7 +72,7 @@ class ByteLayers:
     ) -> None:
         self.prepared = prepared
         self.reference = reference
-        self._plan, self._spike_values = prepared.fitted.plan, prepared.fitted.spike_values
+        self._plan = prepared.fitted.plan
         self._progress = progress
         self._tally = tally
         self._buffers = buffers
@@ -79,6 +82,10 @@ class ByteLayers:
         self._arrived: dict[
             fx.Node, Population
         ] = {}  # sums of currents, where a function waits for their mean
+
+    @property
+    def _spike_values(self) -> dict[fx.Node, Tensor | None]:
+        return self.prepared.values
 
     @property
     def absorbed(self) -> Set[fx.Node]:
@@ -95,20 +102,25 @@ class ByteLayers:
         fusion = self.prepared.fusions.get(node)
         if fusion is not None:
             return self.fused(node, fusion, values, steps)
+        if node in self.prepared.sums.readers:
+            return self.reference.evaluate(node, values, steps)
         source = values[node.all_input_nodes[0]] if node in self.prepared.synapses else None
         if isinstance(source, Spikes):
             synapses = self.prepared.synapses[node]
             shape = synapses.output_shape(source.shape)
             currents, _ = run_layer(shape, source.steps, (source, synapses), (), None, self._buffers)
             self._progress.ran[self._plan.roles[node].name] = BYTES
-            return Signal(currents[:, : synapses.outputs], source.steps)
+            return Signal(currents, source.steps)
         if self.moves(node):
             moved = self.moved(node, values)
             if moved is not None:
                 return moved
         role = self._plan.roles.get(node)
         if role is not None and role.kind is Kind.POOLING:
-            return self.pool(node, role.name, self.arriving(node, values))
+            sent = self.pool(node, role.name, self.arriving(node, values))
+            return Total.of(sent, steps) if node in self.prepared.sums.senders else sent
+        if node in self.prepared.sums.senders:
+            return self.reference.evaluate(node, values, steps)
         if role is not None and role.kind is Kind.NEURON and self._in_bytes(node, role.name):
             return self._fired(node, role.name, self.arriving(node, values), steps)
         return self.reference.evaluate(node, values, steps)
@@ -133,10 +145,10 @@ class ByteLayers:
         return signals_in(fx.map_arg([node.args, node.kwargs], lambda source: values[source]))[0]
 
     def moves(self, node: fx.Node) -> bool:
-        """True for an operation that moves spikes of one size, as they move within a batch."""
+        """True for an operation that moves spikes of known sizes, as they move within a batch."""
         role = self._plan.roles.get(node)
         moves = role is not None and role.kind is Kind.ROUTING and not role.moved
-        return moves and self._spike_values.get(node) is not None
+        return moves and node in self.prepared.fitted.moved_values
 
     def name_of(self, node: fx.Node) -> str:
         """Name of an operation: of a function, a method, or the type of a module."""
@@ -158,10 +170,11 @@ class ByteLayers:
         if node.target in SHAPE_ARGUMENTS:
             args = (args[0], *with_time(args[1:], len(like.carrier), like.shape[0]))
         args, kwargs = map_structure(lambda spikes: spikes.carrier, Spikes, (args, kwargs))
-        spike_value = self._spike_values[node]
-        assert spike_value is not None
+        values_there = self.prepared.fitted.moved_values[node]
         result = operation_of(self._plan.captured, node)(*args, **kwargs)
-        return map_structure(lambda carrier: like.moved(carrier, spike_value), Tensor, result)
+        if isinstance(values_there, Tensor):
+            return map_structure(lambda carrier: like.moved(carrier, values_there), Tensor, result)
+        return zip_structure(like.moved, result, values_there)
 
     def fused(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
         """A neuron layer with everything that flows into it."""
@@ -181,17 +194,19 @@ class ByteLayers:
                 dense = self.dense(fusion.synapses, source)
                 summands.append(self.summand(dense, threshold, node))
         shape = drive[1].output_shape(drive[0].shape) if drive else list(summands[0].value.shape)
-        if layer.offset is not None:
+        bias = channel_offset(layer)
+        if layer.offset is not None and bias is None:
             constant = layer.offset.expand(shape).contiguous()
             summands.append(self.summand(Signal(constant, 1), threshold, node))
         firing = self.firing(layer) if between is None else between.firing
         if firing is not None:
-            neurons = self.population(node, shape, layer, fusion, firing, _layout)
+            neurons = self.population(node, shape, layer, fusion, firing, layout_of(shape))
+            bias = more_bias(bias, neurons.next_bias(steps))
             if between is not None and outside:
                 summands, drive = [self._answer(node, between, shape, steps, drive, summands)], None
                 threshold = layer.threshold
             value = threshold.flatten() if self._carrier(layer) is torch.float32 else None
-            spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers, value)
+            spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers, bias, value)
             assert counts is not None
             self._progress.ran[name] = BYTES
             if value is not None:
@@ -203,7 +218,7 @@ class ByteLayers:
             if node in self.prepared.last and self._coding is RATE:
                 return Signal(self._mean(sent), 1)  # everything that follows is affine: the mean is enough
             return sent
-        currents, _ = run_layer(shape, steps, drive, summands, None, self._buffers)
+        currents, _ = run_layer(shape, steps, drive, summands, None, self._buffers, bias)
         fired = self.reference.fire(node, name, currents.unflatten(0, (steps, -1)), steps)
         self._progress.ran[name] = SUMMED_IN_BYTES
         carrier = self._carrier(layer)
@@ -222,7 +237,7 @@ class ByteLayers:
     ) -> Summand:
         """F(mean current so far) in every step, for a function that the kernel does not know."""
         if node not in self._arrived:
-            zeros = _layout("arrived", torch.zeros(shape))
+            zeros = layout_of(shape)("arrived", torch.zeros(shape))
             self._arrived[node] = Population(Firing(MEANS), [zeros])
         means, _ = run_layer(shape, steps, drive, summands, self._arrived[node], self._buffers)
         answer = Signal(between.function(means), steps)
@@ -269,7 +284,8 @@ class ByteLayers:
 
     def firing(self, layer: SpikingLayer) -> Firing | None:
         """How the kernel fires these neurons; None if it does not, as in steps before the read-out."""
-        return firing_of(layer.neuron, layer.capped) if self._progress.before is None else None
+        fires = self._progress.before is None
+        return firing_of(without_bias(layer.neuron), layer.capped) if fires else None
 
     def population(
         self,
@@ -290,13 +306,16 @@ class ByteLayers:
                 state = (
                     state | {"ceiling": ceiling} | dict.fromkeys(("arrived", "answer"), torch.zeros(shape))
                 )
-            self._populations[node] = Population.of(firing, state, layout)
+            self._populations[node] = Population.of(firing, state, layout, layer.neuron)
         return self._populations[node]
 
     def summand(self, value: Signal, threshold: Tensor, node: fx.Node) -> Summand:
         """A value that flows into a layer, in its thresholds."""
-        channels = self._plan.shapes[node][1]
+        shape = self._plan.shapes[node]
+        channels = shape[-1] if len(shape) == 3 else shape[1]
         scale = (1.0 / threshold.flatten()).expand(channels)
+        if isinstance(value, Spikes) and value.spike_value.numel() not in (1, channels):
+            value = Signal(value.data, value.steps)  # sizes that differ within a channel
         if isinstance(value, Spikes):
             scale = scale * value.spike_value.flatten().expand(channels)
         return Summand(value, scale.contiguous())
@@ -316,10 +335,34 @@ class ByteLayers:
         timed = values.counts.float().unflatten(0, (values.steps, -1))  # exact: integers
         pooled = self.reference.pool_over_time(node, pool, timed)
         self._progress.ran[name] = PYTORCH
-        self.reference.count(name, pooled)
+        self.reference.count(name, pooled.abs())
         return Spikes(pooled.flatten(0, 1).to(values.counts.dtype), values.steps, spike_value, self._signed)
 
 
-def _layout(name: str, state: Tensor) -> Tensor:
-    """A state of neurons [B, C, ...] as the kernel has it, [B, ..., C]."""
-    return state.movedim(1, -1).clone(memory_format=torch.contiguous_format)
+def channel_offset(layer: SpikingLayer) -> Tensor | None:
+    """Constant current of each channel in thresholds, [1, C] or [1, 1]; None: none, or one a neuron."""
+    if layer.offset is None or layer.offset[0, :1].numel() > 1:
+        return None
+    return (layer.offset / layer.threshold).reshape(1, -1)
+
+
+def more_bias(bias: Tensor | None, timed: Tensor | None) -> Tensor | None:
+    """Bias of all steps [1, C] and of each [T, C] together."""
+    if timed is None or bias is None:
+        return bias if timed is None else timed
+    return timed + bias
+
+
+def layout_of(shape: Sequence[int]) -> Layout:
+    """How the kernel has states of neurons: tokens [B, L, C] have their channels last already."""
+    return _as_it_is if len(shape) == 3 else _channels_last
+
+
+def _as_it_is(name: str, state: Tensor) -> Tensor:
+    """A state of neurons of tokens [B, L, C] as the kernel has it."""
+    return channels_last(state, filled(state.shape[-1]))[:, :, 0].clone()
+
+
+def _channels_last(name: str, state: Tensor) -> Tensor:
+    """A state of neurons [B, C, ...] as the kernel has it, [B, H, W, C]."""
+    return channels_last(state, filled(state.shape[1])).clone()

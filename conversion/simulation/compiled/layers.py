@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conversion.neurons import Neuron, State
 from conversion.signals.signals import Signal, Spikes
 from conversion.simulation.backend import Precision
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, Addend, LayerJob
 from conversion.simulation.compiled.population import Population
-from conversion.simulation.fused.firing import MEANS, MOST_IN_BYTES, carriers_of, firing_of
+from conversion.simulation.fused.firing import MEANS, MOST_IN_BYTES
 from conversion.simulation.fused.fixed_point import WEIGHT_BYTES, FixedPoint, fixed_point
+from conversion.simulation.fused.fusion import is_depthwise
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,22 @@ class Synapses:
     depthwise: bool  # weights are int32 [kernel_h, kernel_w, C'], one filter a channel
     tiled: bool  # weights are in tiles, for the processor's matrix unit
     largest: int  # most spikes of one neuron in one step, of either sign
+    inputs: int  # channels that spikes have in memory; beyond the layer's own, none has a weight
     outputs: int  # channels of the layer; beyond them, silent ones fill the last register
+    groups: int  # of channels that do not meet; neighbours are joined until each fills registers
+    whole: bool  # every output reads all inputs: sums can be looked up as well
     geometry: dict[str, int]
 
     def output_shape(self, shape: Sequence[int]) -> list[int]:
-        """Shape [B, C', H', W'] or [B, C'] of the output for an input of this shape."""
+        """Shape [B, C', H', W'], [B, C'] or [B, L, C'] of the output for an input of this shape."""
+        if len(shape) == 3:
+            return [*shape[:2], self.outputs]
         g = self.geometry
         sides = [
             (n + 2 * g[f"pad_{a}"] - g[f"dilation_{a}"] * (g[f"kernel_{a}"] - 1) - 1) // g[f"stride_{a}"] + 1
             for n, a in zip(shape[2:], "hw", strict=False)
         ]
-        return [shape[0], len(self.fixed.bias), *sides]
+        return [shape[0], self.outputs, *sides]
 
 
 def pack(
@@ -58,10 +63,11 @@ def pack(
     most: int = 1,
     least: int = 0,
 ) -> Synapses:
-    """Pack a Conv2d (ungrouped or depthwise, zero padding) or Linear layer.
+    """Pack a Conv2d (with any groups, zero padding) or Linear layer.
 
     Args:
-        module: the layer; inputs are a multiple of 4. Outputs are filled up to one of CHANNEL_MULTIPLE.
+        module: the layer. Outputs, and inputs where they fill no registers, are filled up to a multiple of
+            CHANNEL_MULTIPLE.
         spike_value: value of one incoming spike, [1, C, ...] or [1, 1, ...].
         threshold: of the neurons it drives, [1, C', ...] or [1, 1, ...]; 1 for plain currents.
         precision: how fine weights are, see `conversion.simulation.fused.fixed_point`.
@@ -69,18 +75,24 @@ def pack(
         least: fewest; negative where spikes are taken back.
     """
     fixed = fixed_point(module, spike_value, threshold, precision, most, least)
-    real = len(fixed.bias)
-    fixed = _filled(fixed, -real % CHANNEL_MULTIPLE)
+    given, depthwise = getattr(module, "groups", 1), is_depthwise(module)
+    groups = 1 if depthwise else given
+    if groups > 1:
+        fixed, groups = _joined(fixed, groups)
+    real, own = len(fixed.bias), fixed.weights.shape[1]
+    fixed = _filled(fixed, filled(real) - real)
+    fills = groups == 1 and not depthwise and own % (CHANNEL_MULTIPLE if has_tiles() else 4) != 0
+    more = filled(own) - own if fills else 0
+    inputs = filled(real) if depthwise else (own + more) * groups
     geometry = {"kernel_h": fixed.weights.shape[2], "kernel_w": fixed.weights.shape[3]}
     for name, short, default in (("stride", "stride", 1), ("padding", "pad", 0), ("dilation", "dilation", 1)):
-        given = getattr(module, name, (default, default))
-        geometry |= {f"{short}_h": given[0], f"{short}_w": given[1]}
+        pair = getattr(module, name, (default, default))
+        geometry |= {f"{short}_h": pair[0], f"{short}_w": pair[1]}
     outputs, digits, tiled = len(fixed.bias), WEIGHT_BYTES[precision], has_tiles()
     lanes = CHANNEL_MULTIPLE if tiled else byte_lanes()
     # Two digits fill the four sums that a matrix unit adds up at once, as do two vectors of one digit.
-    vectors = 2 if outputs % (2 * lanes) == 0 and not (tiled and digits == 2) else 1
-    by_tap = fixed.weights.permute(2, 3, 1, 0)
-    depthwise = getattr(module, "groups", 1) > 1
+    vectors = 2 if outputs // groups % (2 * lanes) == 0 and not (tiled and digits == 2) else 1
+    by_tap = F.pad(fixed.weights.permute(2, 3, 1, 0), (0, 0, 0, more))
     if depthwise:
         packed, tiled = by_tap[:, :, 0].contiguous(), False
     elif tiled:
@@ -88,9 +100,32 @@ def pack(
     else:
         packed = _packed(by_tap, digits, vectors, lanes)
     shift = (-128 * fixed.weights.long().sum((1, 3))).T.to(torch.int32).contiguous()
-    return Synapses(
-        fixed, packed, shift, digits, vectors, depthwise, tiled, max(most, -least), real, geometry
-    )
+    largest, whole = max(most, -least), given == 1 and own % 4 == 0
+    kind, sizes = (depthwise, tiled, largest), (inputs, real, groups)
+    return Synapses(fixed, packed, shift, digits, vectors, *kind, *sizes, whole, geometry)
+
+
+def _joined(fixed: FixedPoint, groups: int) -> tuple[FixedPoint, int]:
+    """The same with neighbouring groups joined, until outputs and inputs of each fill registers.
+
+    Weights [C', C / groups, ...] get more inputs, of no weight. Where no number of groups fits, all are
+    joined.
+    """
+    outputs, inputs = fixed.weights.shape[0] // groups, fixed.weights.shape[1]
+    sizes = (size for size in range(1, groups) if groups % size == 0)
+    fits = (n for n in sizes if outputs * n % CHANNEL_MULTIPLE == 0 and inputs * n % 4 == 0)
+    together = next(fits, groups)
+    apart = fixed.weights.view(groups // together, together, outputs, inputs, *fixed.weights.shape[2:])
+    joined = apart.new_zeros(*apart.shape[:3], together, *apart.shape[3:])
+    for own in range(together):
+        joined[:, own, :, own] = apart[:, own]
+    weights = joined.flatten(3, 4).flatten(0, 2)
+    return replace(fixed, weights=weights.contiguous()), groups // together
+
+
+def filled(channels: int) -> int:
+    """Channels that fill whole registers: the next multiple of CHANNEL_MULTIPLE."""
+    return channels + -channels % CHANNEL_MULTIPLE
 
 
 def _filled(fixed: FixedPoint, more: int) -> FixedPoint:
@@ -148,17 +183,19 @@ def run_layer(
     summands: Sequence[Summand],
     neurons: Population | None,
     buffers: Buffers | None = None,
+    bias: Tensor | None = None,
     value: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Run one layer for a chunk of time.
 
     Args:
-        shape: of the output in one step, [B, C', H', W'] or [B, C'].
+        shape: of the output in one step, [B, C', H', W'], [B, C'] or, of tokens, [B, L, C'].
         steps: T.
         drive: spikes and the packed weights that they reach; None for a layer that only sums.
         summands: what else flows in.
         neurons: fire these, with states [B, H', W', C'], or average what arrives; None for plain currents.
         buffers: where memory of the result comes from; None for PyTorch's allocator.
+        bias: more of it, in thresholds: [T, C'], or [1, C'] for the same in every step.
         value: of one spike, [C']; spikes are then written as what they stand for, in floats.
 
     Returns:
@@ -167,8 +204,10 @@ def run_layer(
     """
     library = kernel()
     assert library is not None
-    images, outputs = shape[0], shape[1]
-    height, width = (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+    images, real = shape[0], shape[-1] if len(shape) == 3 else shape[1]
+    outputs = filled(real)
+    more = (0, outputs - real)  # channels in memory alone: nobody reads what becomes of them
+    height, width = {2: (1, 1), 3: (shape[1], 1), 4: tuple(shape[2:])}[len(shape)]
     keep: list[Tensor] = []  # tensors that the kernel points into
 
     def pointer(tensor: Tensor) -> int:
@@ -177,20 +216,24 @@ def run_layer(
 
     layer = LayerJob(steps=steps, images=images, out_height=height, out_width=width, outputs=outputs)
     layer.vectors, layer.tiled = 1, int(has_tiles())
-    if drive is None:
-        layer.bias = pointer(torch.zeros(outputs))
-    else:
+    own_bias = torch.zeros(outputs) if drive is None else drive[1].fixed.bias
+    if bias is not None and bias.shape[-1] > 1:
+        bias = F.pad(bias, more)
+    biases = own_bias if bias is None else (own_bias + bias).contiguous()
+    layer.bias, layer.bias_step = pointer(biases), outputs if bias is not None and len(bias) > 1 else 0
+    if drive is not None:
         source, synapses = drive
-        spikes = channels_last(source.counts)
+        spikes = channels_last(source.counts, synapses.inputs)
         layer.spikes = pointer(spikes)
         layer.height, layer.width, layer.channels = spikes.shape[1:]
         layer.is_unsigned = int(source.counts.dtype is torch.uint8)
         layer.is_signed = int(source.signed and not layer.is_unsigned)
         layer.in_floats = int(synapses.fixed.in_floats)
         layer.weights, layer.scale = pointer(synapses.weights), pointer(synapses.fixed.scale)
-        layer.bias, layer.shift = pointer(synapses.fixed.bias), pointer(synapses.shift)
+        layer.shift = pointer(synapses.shift)
         layer.digits, layer.vectors = synapses.digits, synapses.vectors
         layer.largest = synapses.largest if layer.is_unsigned else min(synapses.largest, MOST_IN_BYTES)
+        layer.groups = synapses.groups
         layer.depthwise, layer.tiled = int(synapses.depthwise), int(synapses.tiled)
         for name, size in synapses.geometry.items():
             setattr(layer, name, size)
@@ -200,10 +243,10 @@ def run_layer(
         is_spikes = 0
         if isinstance(signal, Spikes):
             is_spikes = 2 if signal.counts.dtype is torch.uint8 else 1
-        values = channels_last(signal.counts if isinstance(signal, Spikes) else signal.data.float())
+        values = channels_last(signal.counts if isinstance(signal, Spikes) else signal.data.float(), outputs)
         one_step = images * height * width * outputs
         varies = signal.steps > 1 or steps == 1
-        scale = pointer(summand.scale.contiguous())
+        scale = pointer(F.pad(summand.scale, more).contiguous())
         layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, is_spikes)
     fires = neurons is not None and neurons.firing.kind != MEANS
     kind = torch.float32
@@ -221,41 +264,34 @@ def run_layer(
         if value is None:
             layer.fired = pointer(result)
         else:
-            layer.sent, layer.value = pointer(result), pointer(value.expand(outputs).contiguous())
+            layer.sent, layer.value = pointer(result), pointer(F.pad(value.expand(real), more).contiguous())
     library.run_layer(ctypes.byref(layer), torch.get_num_threads())
+    result, counts = result[..., :real], counts[..., :real] if counts is not None else None
     if len(shape) == 2:
-        return result.flatten(1), counts.flatten() if counts is not None else None
+        return result[:, 0, 0], counts[0, 0] if counts is not None else None
+    if len(shape) == 3:
+        return result[:, :, 0], counts[:, 0] if counts is not None else None
     return result.permute(0, 3, 1, 2), counts.permute(2, 0, 1) if counts is not None else None
 
 
-def sent_in_kernel(neuron: Neuron, current: Tensor, steps: int, state: State) -> Tensor | None:
-    """`Backend.sent` for float32 on a CPU; None where the kernel does not fire these neurons."""
-    firing = firing_of(neuron) if neuron.integral else None
-    rows, left = divmod(current[0].numel(), CHANNEL_MULTIPLE)
-    if firing is None or left or not rows:
-        return None
-    in_rows = (
-        rows,
-        1,
-        CHANNEL_MULTIPLE,
-    )  # any sixteen neurons fill a register: what they get has no channels
-    values = Signal(current.reshape(-1, *in_rows).permute(0, 3, 1, 2), len(current))
-    neurons = Population.of(firing, state, lambda _, value: value.reshape(1, *in_rows).contiguous().clone())
-    one = torch.ones(CHANNEL_MULTIPLE)
-    bytes_ = carriers_of([neuron])[neuron] is not torch.float32
-    shape, value = (1, CHANNEL_MULTIPLE, rows, 1), None if bytes_ else one
-    fired, _ = run_layer(shape, steps, None, [Summand(values, one)], neurons, value=value)
-    kind = torch.int32
-    if not bytes_:
-        kind = torch.float32
-    elif steps * max(firing.most, firing.back) <= MOST_IN_BYTES:
-        kind = torch.int8  # sums of bytes are vectorised
-    total = fired.permute(0, 2, 3, 1).reshape(steps, *current.shape[1:]).sum(0, dtype=kind)
-    return total.to(current.dtype)
+def channels_last(value: Tensor, channels: int) -> Tensor:
+    """[N, C, H, W], [N, C] or tokens [N, L, C] as contiguous [N, H, W, channels].
 
-
-def channels_last(value: Tensor) -> Tensor:
-    """[N, C, H, W] or [N, C] as contiguous [N, H, W, C]."""
-    if value.ndim == 2:
-        return value[:, None, None, :].contiguous()
-    return value.permute(0, 2, 3, 1).contiguous()
+    What lies beyond C channels may be anything: where a value has as much room in memory, it is not copied.
+    """
+    if value.ndim == 3:
+        last = value[:, :, None, :]
+    else:
+        last = value[:, None, None, :] if value.ndim == 2 else value.permute(0, 2, 3, 1)
+    images, height, width, own = last.shape
+    if own == channels:
+        return last.contiguous()
+    strides = (height * width * channels, width * channels, channels, 1)
+    sides = zip(last.shape, last.stride(), strides, strict=True)
+    end = last.storage_offset() + images * strides[0]
+    has_room = end * last.itemsize <= last.untyped_storage().nbytes()
+    if has_room and all(size == 1 or found == wanted for size, found, wanted in sides):
+        return last.as_strided((images, height, width, channels), strides)
+    room = last.new_zeros(images, height, width, channels)
+    room[..., :own] = last
+    return room

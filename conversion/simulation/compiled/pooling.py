@@ -12,22 +12,18 @@ from conversion.pooling import Gate, LateralInhibition, MaxPool, Pooling
 from conversion.signals.signals import Spikes
 from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.lanes import CHANNELS, PackedSpikes, empty_bits, library
-from conversion.simulation.compiled.layers import channels_last
-from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, MAX_KERNEL, PoolJob
+from conversion.simulation.compiled.layers import channels_last, filled
+from conversion.simulation.compiled.native.structures import MAX_KERNEL, PoolJob
 
 State = dict[str, Tensor]
 
 
 def can_pool(rule: Pooling, pool: MaxPool, spikes: Spikes) -> bool:
-    """True for the two rules, and pools with a fixed window over height and width.
-
-    Bytes come in whole registers of channels.
-    """
+    """True for the two rules, and pools with a fixed window over height and width."""
     settings, shape = pool.settings, spikes.shape
     if not isinstance(rule, LateralInhibition | Gate) or "kernel_size" not in settings or len(shape) != 4:
         return False
-    whole = isinstance(spikes, PackedSpikes) or shape[1] % CHANNEL_MULTIPLE == 0
-    return whole and max(_pair(settings["kernel_size"])) <= MAX_KERNEL
+    return max(_pair(settings["kernel_size"])) <= MAX_KERNEL
 
 
 def pool_packed(rule: Pooling, pool: MaxPool, spikes: PackedSpikes, state: State) -> PackedSpikes:
@@ -70,8 +66,9 @@ def pool_bytes(
     Returns:
         Spikes, and their sizes summed over time and images [C, H', W'].
     """
-    source = channels_last(spikes.counts)
-    images, channels, height, width = spikes.shape
+    images, real, height, width = spikes.shape
+    channels = filled(real)
+    source = channels_last(spikes.counts, channels)
     job = _job(rule, pool, height, width)
     if not state:
         state["totals"] = torch.zeros(images, height, width, channels, dtype=torch.int32)
@@ -81,9 +78,8 @@ def pool_bytes(
     job.steps, job.images, job.channels, job.counts = spikes.steps, images, channels, counts.data_ptr()
     job.is_unsigned = int(source.dtype is torch.uint8)
     _run(job, source, pooled, state)
-    return Spikes(pooled.permute(0, 3, 1, 2), spikes.steps, spike_value, spikes.signed), counts.permute(
-        2, 0, 1
-    )
+    sent = pooled.permute(0, 3, 1, 2)[:, :real]
+    return Spikes(sent, spikes.steps, spike_value, spikes.signed), counts.permute(2, 0, 1)[:real]
 
 
 def _job(rule: Pooling, pool: MaxPool, height: int, width: int) -> PoolJob:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from conversion.neurons import State
+from conversion.neurons import Neuron, State, TimedBias
 from conversion.simulation.compiled.native import structures
 from conversion.simulation.fused.firing import Firing
 
@@ -21,17 +22,42 @@ class Population:
         states: float32, one tensor for each of `firing.states`, in the layout of the kernel, contiguous;
             updated in place.
         done: time steps so far.
+        bias: in thresholds, [steps that have one, C]: of the steps that come; None where there is none.
     """
 
     firing: Firing
     states: list[Tensor]
     done: int = 0
+    bias: Tensor | None = None
 
     @classmethod
-    def of(cls, firing: Firing, state: State, layout: Callable[[str, Tensor], Tensor]) -> Population:
-        """Neurons in a state of `Neuron.start`; `layout` gives each entry as the kernel wants it."""
+    def of(
+        cls,
+        firing: Firing,
+        state: State,
+        layout: Callable[[str, Tensor], Tensor],
+        neuron: Neuron | None = None,
+    ) -> Population:
+        """Neurons in a state of `Neuron.start`.
+
+        Args:
+            firing: what they do.
+            state: of all of them.
+            layout: gives each entry as the kernel wants it.
+            neuron: what they are, where it may have a bias for each step.
+        """
         done = int(state["step"]) if "step" in state else 0
-        return cls(firing, [layout(name, state[name]) for name in firing.states], done)
+        bias = None
+        if isinstance(neuron, TimedBias) and neuron.bias:
+            bias = torch.tensor(neuron.bias)[int(state["now"]) :]
+        return cls(firing, [layout(name, state[name]) for name in firing.states], done, bias)
+
+    def next_bias(self, steps: int) -> Tensor | None:
+        """Bias of the next steps, [T, C] or [T, 1]; None: they have none. Each step is asked for once."""
+        if self.bias is None:
+            return None
+        now, self.bias = self.bias[:steps], self.bias[steps:]
+        return torch.cat([now, now.new_zeros(steps - len(now), now.shape[1])])
 
     def enter(self, passed: structures.Neurons, steps: int) -> None:
         """Describe these neurons to a kernel that will run `steps` steps."""

@@ -27,8 +27,7 @@ from conversion.simulation.compiled.byte_layers import BYTES
 from conversion.simulation.compiled.lanes import VECTOR, fits_planes, lanes_for, planes_of
 from conversion.simulation.compiled.native import byte_lanes, has_synapses, has_tables, has_tiles
 from conversion.simulation.compiled.table_layers import TABLES
-from conversion.simulation.fused.firing import carriers_of, firing_of, range_of
-from conversion.simulation.fused.fusion import is_depthwise
+from conversion.simulation.fused.firing import carriers_of, firing_of, range_of, without_bias
 
 _INDEX_BYTES = 1 / 3  # of a spike in the table kernel
 # Processor time of the table kernel, for one plane in full registers, over that of the byte kernel, measured
@@ -42,7 +41,7 @@ _TABLES = {
 def planes_for(neurons: Collection[Neuron]) -> int:
     """Planes of bits that hold what these neurons send in a step; 0 where the table kernel cannot."""
     least, most = range_of(neurons)
-    firings = [firing_of(neuron) for neuron in neurons]
+    firings = [firing_of(without_bias(neuron)) for neuron in neurons]
     in_bytes = torch.float32 not in carriers_of(neurons).values()
     if not (in_bytes and fits_planes(most, least)) or not all(one and one.in_tables for one in firings):
         return 0
@@ -70,7 +69,10 @@ def _mixes(fitted: Fitted) -> bool:
     """True where layers that only the byte kernel runs would unpack bits and pack them again."""
     captured = fitted.plan.captured
     weighted = [node for node in fitted.plan.nodes_of(Kind.WEIGHTED) if node.op == "call_module"]
-    return any(is_depthwise(captured.get_submodule(str(node.target))) for node in weighted)
+    tokens = any(len(fitted.plan.shapes[node]) == 3 for node in weighted)
+    return tokens or any(
+        getattr(captured.get_submodule(str(node.target)), "groups", 1) > 1 for node in weighted
+    )
 
 
 def fits_tables(images: int, planes: int) -> bool:

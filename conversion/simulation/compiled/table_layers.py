@@ -16,9 +16,10 @@ from conversion.graph.operations import Kind
 from conversion.plan.plan import Plan
 from conversion.signals.coding import RATE
 from conversion.signals.signals import Signal, Spikes, map_structure, signals_in
-from conversion.simulation.compiled.byte_layers import SILENT, ByteLayers
+from conversion.simulation.compiled.byte_layers import SILENT, ByteLayers, channel_offset, more_bias
 from conversion.simulation.compiled.lane_moves import move
 from conversion.simulation.compiled.lanes import (
+    CHANNELS,
     VECTOR,
     LaneCurrents,
     PackedSpikes,
@@ -28,7 +29,9 @@ from conversion.simulation.compiled.lanes import (
     planes_of,
     to_lanes,
 )
+from conversion.simulation.compiled.layers import filled
 from conversion.simulation.compiled.native import table_group
+from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE
 from conversion.simulation.compiled.pooling import can_pool, pool_packed
 from conversion.simulation.compiled.prepared import Prepared
 from conversion.simulation.compiled.tables import LaneNeurons, LaneSummand, Tables, run_tables, tables_of
@@ -65,7 +68,7 @@ class TableLayers:
     def __init__(self, in_bytes: ByteLayers, images: int, progress: WalkState) -> None:
         self._bytes = in_bytes
         self._prepared = prepared = in_bytes.prepared
-        self._plan, self._spike_values = prepared.fitted.plan, prepared.fitted.spike_values
+        self._plan, self._spike_values = prepared.fitted.plan, prepared.values
         self._coding = self._plan.neuron.coding
         self._progress = progress
         self._lanes = lanes_for(min(_rows(self._plan, images), VECTOR))
@@ -88,13 +91,14 @@ class TableLayers:
         if fusion is not None:
             return self._fused(node, fusion, values, steps)
         if node in self._prepared.synapses:
-            if self._prepared.synapses[node].depthwise:
+            if not self._prepared.synapses[node].whole:
                 return self._bytes.evaluate(node, values, steps)
             source = values[node.all_input_nodes[0]]
             drive = self._drive(node, source)
             if drive is not None:
                 synapses = drive[1].synapses
                 shape = synapses.output_shape(source.shape)
+                shape[1] = filled(synapses.outputs)
                 currents = run_tables(shape, source.steps, self._lanes, drive, (), None)
                 if synapses.outputs == shape[1]:
                     return currents
@@ -141,9 +145,11 @@ class TableLayers:
         name = self._plan.roles[node].name
         layer = self._prepared.fitted.layers[name]
         firing = self._bytes.firing(layer) if fusion.telescoped is None else fusion.telescoped.firing
-        depthwise = fusion.synapses is not None and self._prepared.synapses[fusion.synapses].depthwise
+        whole = fusion.synapses is None or self._prepared.synapses[fusion.synapses].whole
         fits = firing is not None and firing.inside and firing.in_tables and not layer.capped
-        if firing is None or not fits or depthwise:  # one filter a channel has no sums to look up
+        there = self._plan.shapes[node]
+        whole = whole and len(there) != 3 and there[1] % CHANNEL_MULTIPLE == 0
+        if firing is None or not fits or not whole:  # groups of few channels have few sums to look up
             return self._bytes.fused(node, fusion, values, steps)
         summands = [
             self._lane_summand(addend, values[addend], layer.threshold, node) for addend in fusion.addends
@@ -156,13 +162,15 @@ class TableLayers:
                 dense = self._bytes.dense(fusion.synapses, values[origin])
                 summands.append(self._lane_summand(fusion.synapses, dense, layer.threshold, node))
         shape = drive[1].synapses.output_shape(drive[0].shape) if drive else list(summands[0].value.shape)
-        if layer.offset is not None:
+        bias = channel_offset(layer)
+        if layer.offset is not None and bias is None:
             offset = Signal(layer.offset.expand(shape), 1)
             summands.append(self._lane_summand(node, offset, layer.threshold, node))
         neurons = LaneNeurons(
             self._bytes.population(node, shape, layer, fusion, firing, self._layout), layer.threshold
         )
-        spikes = run_tables(shape, steps, self._lanes, drive, summands, neurons)
+        bias = more_bias(bias, neurons.population.next_bias(steps))
+        spikes = run_tables(shape, steps, self._lanes, drive, summands, neurons, bias)
         assert isinstance(spikes, PackedSpikes)
         self._progress.ran[name] = TABLES
         self._count_packed(node, name, spikes)
@@ -197,7 +205,8 @@ class TableLayers:
             self._count_packed(node, name, pooled)
             return pooled
         result = self._bytes.pool(node, name, values)
-        if isinstance(result, Spikes):
+        blocks = len(result.shape) in (2, 4) and result.shape[1] % CHANNELS == 0
+        if isinstance(result, Spikes) and blocks:
             return pack_spikes(result, self._planes, self._lanes)
         return result
 

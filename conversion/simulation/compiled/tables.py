@@ -103,6 +103,7 @@ def run_tables(
     drive: tuple[PackedSpikes, Tables] | None,
     summands: Sequence[LaneSummand],
     neurons: LaneNeurons | None,
+    bias: Tensor | None = None,
 ) -> PackedSpikes | LaneCurrents:
     """Run one layer for a chunk of time.
 
@@ -113,6 +114,7 @@ def run_tables(
         drive: spikes and the weights that they reach; None for a layer that only sums.
         summands: what else flows in, added in this order after bias.
         neurons: fire these; None for plain currents.
+        bias: more of it, in thresholds: [T, C'], or [1, C'] for the same in every step.
 
     Returns:
         Spikes, or currents over T steps.
@@ -140,6 +142,10 @@ def run_tables(
         layer.scale, layer.bias = (pointer(tensor) for tensor in tables.by_lane(lanes))
         for name, size in tables.synapses.geometry.items():
             setattr(layer, name, size)
+    if bias is not None:
+        own = 0 if drive is None else drive[1].synapses.fixed.bias
+        biases = (own + bias).expand(len(bias), outputs).repeat_interleave(lanes, 1)
+        layer.bias, layer.bias_step = pointer(biases), outputs * lanes if len(bias) > 1 else 0
     layer.addends = len(summands)
     row = CHANNELS * lanes
     for index, summand in enumerate(summands):

@@ -14,6 +14,7 @@ from conversion.simulation.backend import (
     HALVES,
     Backend,
     Clock,
+    FittingRunner,
     Precision,
     Running,
     Schedule,
@@ -100,6 +101,10 @@ class Triton(Backend):
         """Wait for the GPU."""
         if images.device.type == "cuda" and is_real(images):
             torch.cuda.synchronize(images.device)
+
+    def fitting(self, fitted: Fitted, images: Tensor, progress: WalkState) -> FittingRunner:
+        """In PyTorch's operations."""
+        return TorchLayers(fitted, images, progress)
 
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
         """Floats throughout; neurons in kernels hold no currents."""

@@ -23,6 +23,7 @@ from conversion.neurons import (
     Signed,
     SignedMultiThreshold,
     SpikeCalibrated,
+    TimedBias,
     Tracking,
     TwoSided,
 )
@@ -32,11 +33,28 @@ ROUNDING, TRACKING, BOUNDED, MEANS, TWO_SIDED, CAPPED, BIPOLAR = range(7, 14)
 OF_SUM, GIVEN = range(2)  # variants of TRACKING
 NEAREST_LEVEL = 2  # added to a variant of ROUNDING, TRACKING or BOUNDED: powers of two alone are sent
 ONE_SIGN, BOTH_SIGNS = range(2)  # variants of DIFFERENTIAL and CAPPED
-SIZES, ONES, DIGITS = range(
-    3
-)  # how spikes are counted: by size, each once, by the ones of their binary digits
+# How spikes are counted: by their size, each once, by the ones of their binary digits.
+SIZES, ONES, DIGITS = range(3)
 IN_TABLES = frozenset({BINARY, BURST, SIGNED, CALIBRATED, LEAKY, ROUNDING, TRACKING, BOUNDED})
 _VARIANTS = ("fix", "cons", "code")
+_KNOWN = frozenset(
+    {
+        BipolarIntegrateAndFire,
+        Burst,
+        DifferentialBothSigns,
+        DifferentialMultiThreshold,
+        ImbalancedThreshold,
+        Integer,
+        IntegrateAndFire,
+        MirroredMultiThreshold,
+        MultiThreshold,
+        Signed,
+        SignedMultiThreshold,
+        SpikeCalibrated,
+        Tracking,
+        TwoSided,
+    }
+)
 MOST_IN_BYTES = 127  # spikes of one neuron in one step, of either sign
 MOST_UNSIGNED = 255  # the same where none is negative
 MOST_DIGITS = 16  # binary digits that are counted
@@ -129,6 +147,8 @@ def firing_of(neuron: Neuron, capped: bool = False) -> Firing | None:
 
 
 def _firing_of(neuron: Neuron) -> Firing | None:
+    if type(neuron) not in _KNOWN:  # a class derived from one of these may do other things in a step
+        return None
     most = neuron.largest_spike
     match neuron:
         case IntegrateAndFire() | Burst(gamma=1) | ImbalancedThreshold(slope=0):
@@ -163,8 +183,14 @@ def _firing_of(neuron: Neuron) -> Firing | None:
     return None
 
 
+def without_bias(neuron: Neuron) -> Neuron:
+    """The neuron that fires, where one only adds a bias to what arrives in each step."""
+    return neuron.inner if isinstance(neuron, TimedBias) else neuron
+
+
 def spikes_of(neuron: Neuron) -> tuple[int, int]:
     """Fewest (negative: taken back) and most spikes that a neuron can send in one step."""
+    neuron = without_bias(neuron)
     firing = firing_of(neuron)
     if firing is not None:
         return -firing.back, firing.most

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from conversion.functions.elementwise import Elementwise
 from conversion.graph.operations import Kind
@@ -29,21 +29,19 @@ class Limits:
 
     Attributes:
         synapses: they add up weights that spikes meet; without, only neurons and sums run in them.
-        channels: output channels are a multiple of this.
         most_inputs: most input channels.
         most_addends: most values that are added to the output of a layer with weights.
         telescopes: neurons behind telescoped functions fire in them, see `firing.telescoped`.
-        depthwise: they add up layers with one filter a channel, too.
-        fills: output channels of layers that no neurons follow directly may be of any number.
+        grouped: they add up convolutions with groups, too.
+        tokens: values [B, L, C], with channels last, run in them, too.
     """
 
     synapses: bool
-    channels: int
     most_inputs: int
     most_addends: int
     telescopes: bool = False
-    depthwise: bool = False
-    fills: bool = False
+    grouped: bool = False
+    tokens: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,15 +60,45 @@ def find_fusions(fitted: Fitted, limits: Limits) -> dict[fx.Node, Fusion]:
     return {
         node: fusion
         for node in plan.nodes_of(Kind.NEURON)
-        if (plan.roles[node].axis == 1 or len(plan.shapes[node]) == 2)
-        and has_kernel_shape(plan.shapes[node], limits)
-        and (fusion := _fusion(fitted, limits, node)) is not None
+        if has_kernel_shape(fitted, node, limits) and (fusion := _fusion(fitted, limits, node)) is not None
     }
 
 
-def has_kernel_shape(shape: torch.Size, limits: Limits) -> bool:
-    """True for [B, C, H, W] or [B, C] with a number of channels that the kernels can run."""
-    return len(shape) in (2, 4) and shape[1] % limits.channels == 0
+def has_kernel_shape(fitted: Fitted, node: fx.Node, limits: Limits) -> bool:
+    """True for [B, C, H, W], [B, C] or tokens [B, L, C] with one threshold for each of their channels."""
+    shape, role = fitted.plan.shapes[node], fitted.plan.roles[node]
+    if len(shape) == 3:
+        alike = role.kind is not Kind.NEURON or fitted.layers[role.name].threshold.numel() == 1
+        return limits.tokens and (alike or role.axis == -1)
+    in_order = role.axis == 1 or len(shape) == 2  # the last axis is the second
+    return len(shape) in (2, 4) and in_order
+
+
+def value_of(fitted: Fitted, node: fx.Node) -> Tensor | None:
+    """Value of one spike of each channel, on the second axis or, of tokens [B, L, C], the last one.
+
+    None where spikes of different sizes mix, and where weights have been applied.
+    """
+    plan, known = fitted.plan, fitted.spike_values.get(node)
+    if len(plan.shapes.get(node, ())) != 3 or (known is not None and known.numel() == 1):
+        return known
+    moved = fitted.moved_values.get(node)
+    if isinstance(moved, Tensor) and moved.ndim == 3 and moved.numel() == moved.shape[-1]:
+        return moved
+    role = plan.roles.get(node)
+    while role is not None and role.kind is Kind.ROUTING and _is_idle(plan, node):
+        (node,) = node.all_input_nodes
+        role = plan.roles.get(node)
+    if role is None or role.kind is not Kind.NEURON or role.axis != -1:
+        return None
+    return fitted.layers[role.name].threshold if len(plan.shapes[node]) == 3 else None
+
+
+def _is_idle(plan: Plan, node: fx.Node) -> bool:
+    """True for an operation that hands its only input on as it is."""
+    if node.op != "call_module" or len(node.all_input_nodes) != 1:
+        return False
+    return isinstance(plan.captured.get_submodule(str(node.target)), nn.Identity | nn.Dropout)
 
 
 def is_spike_driven(fitted: Fitted, limits: Limits, node: fx.Node) -> bool:
@@ -81,18 +109,18 @@ def is_spike_driven(fitted: Fitted, limits: Limits, node: fx.Node) -> bool:
         return False
     module: Any = plan.captured.get_submodule(str(node.target))
     if isinstance(module, nn.Conv2d):
-        ungrouped = module.groups == 1 or (limits.depthwise and is_depthwise(module))
+        ungrouped = module.groups == 1 or limits.grouped
         suits = ungrouped and module.padding_mode == "zeros" and not isinstance(module.padding, str)
     else:
-        suits = isinstance(module, nn.Linear) and len(plan.shapes[node]) == 2
+        tokens = limits.tokens and len(plan.shapes[node]) == 3
+        suits = isinstance(module, nn.Linear) and (tokens or len(plan.shapes[node]) == 2)
     source = node.args[0] if node.args else None
-    fits = limits.fills or has_kernel_shape(plan.shapes[node], limits)
-    if not suits or not fits or len(plan.shapes[node]) not in (2, 4) or not isinstance(source, fx.Node):
+    if not suits or len(plan.shapes[node]) not in (2, 3, 4) or not isinstance(source, fx.Node):
         return False
     channels = module.weight.shape[1] * getattr(module, "groups", 1)
-    return (
-        fitted.spike_values.get(source) is not None and channels % 4 == 0 and channels <= limits.most_inputs
-    )
+    if not module.weight.numel():  # no kernel is made for layers without a single weight
+        return False
+    return value_of(fitted, source) is not None and channels <= limits.most_inputs
 
 
 def is_depthwise(module: nn.Module) -> bool:

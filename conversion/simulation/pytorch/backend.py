@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from conversion.costs.tally import SpikeTally
@@ -12,6 +13,7 @@ from conversion.plan.fitted import Fitted
 from conversion.simulation.backend import (
     CACHE_BYTES,
     Backend,
+    FittingRunner,
     Precision,
     Running,
     Schedule,
@@ -44,21 +46,28 @@ class PyTorch(Backend):
     def start(
         self, prepared: Fitted, parts: Sequence[Tensor], schedule: Schedule, tally: SpikeTally, frugal: bool
     ) -> list[Running]:
-        """A walk for each part."""
-        return [walk(prepared, part, tally) for part in parts]
+        """A walk for each part; on a CPU channels are last in memory, where convolutions are fastest."""
+        if parts and parts[0].ndim == 4 and parts[0].device.type == "cpu":
+            parts = [part.contiguous(memory_format=torch.channels_last) for part in parts]
+        return [walk(prepared, part, tally, on_sums=True) for part in parts]
+
+    def fitting(self, fitted: Fitted, images: Tensor, progress: WalkState) -> FittingRunner:
+        """In PyTorch's operations."""
+        return TorchLayers(fitted, images, progress)
 
     def footprint(self, fitted: Fitted, values: Mapping[str, int]) -> Footprint:
         """Everything in floats, and nothing fused."""
         return footprint(fitted, values, {})
 
 
-def walk(fitted: Fitted, images: Tensor, tally: SpikeTally | None = None) -> Walk:
+def walk(fitted: Fitted, images: Tensor, tally: SpikeTally | None = None, on_sums: bool = False) -> Walk:
     """One batch of images on its way through PyTorch's operations.
 
     Args:
         fitted: what runs.
         images: analog input [B, ...].
         tally: counts spikes; None where they are not needed.
+        on_sums: run on sums what counts only by its sum over the window.
     """
     progress = WalkState()
-    return Walk(fitted.plan, TorchLayers(fitted, images, progress, tally), progress)
+    return Walk(fitted.plan, TorchLayers(fitted, images, progress, tally, on_sums), progress)

@@ -5,11 +5,11 @@ Any device, any precision of PyTorch, any neuron: what other backends are tested
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from conversion.costs.tally import SpikeTally
 from conversion.functions.differential import DifferentialTelescope
@@ -18,13 +18,24 @@ from conversion.graph.nodes import attribute, operation_of, shape_answer
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.graph.unpooling import max_unpool
 from conversion.plan.fitted import Fitted
+from conversion.plan.layer import SpikingLayer
 from conversion.plan.plan import max_pool_of
+from conversion.plan.sums import Sums
 from conversion.pooling import MaxPool, running_sum
 from conversion.signals.coding import RATE, Changes
-from conversion.signals.signals import Signal, fold, map_structure, over_time, signals_in
+from conversion.signals.signals import (
+    Signal,
+    Total,
+    fold,
+    map_structure,
+    over_time,
+    signals_in,
+    zip_structure,
+)
 from conversion.simulation.walk import WalkState
 
 NAME = "pytorch"  # of this backend, and of its only kernel
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 class TorchLayers:
@@ -35,16 +46,23 @@ class TorchLayers:
         images: analog input [B, ...], shown in every step or as the neuron's coding has it.
         progress: shared with the walk.
         tally: counts spikes; None where they are not needed.
+        on_sums: run what counts only by its sum over the window once, on sums; see `conversion.plan.sums`.
     """
 
     def __init__(
-        self, fitted: Fitted, images: Tensor, progress: WalkState, tally: SpikeTally | None = None
+        self,
+        fitted: Fitted,
+        images: Tensor,
+        progress: WalkState,
+        tally: SpikeTally | None = None,
+        on_sums: bool = False,
     ) -> None:
         self._fitted = fitted
         self._plan = fitted.plan
         self._images = images
         self._progress = progress
         self._tally = tally
+        self._sums = fitted.sums if on_sums else Sums()
         self._coding = fitted.plan.neuron.coding
         self._pools: dict[fx.Node, MaxPool] = {}
         self.factors: dict[fx.Node, Tensor] = {}  # of all spikes of a layer
@@ -70,9 +88,14 @@ class TorchLayers:
         kwargs = fx.map_arg(node.kwargs, lambda source: values[source])
         role = self._plan.roles.get(node)
         if role is None:
+            args, kwargs = map_structure(_one_step, Signal, (args, kwargs))
             return operation_of(self._plan.captured, node)(*args, **kwargs)
         if role.kind is Kind.NEURON:
             return self.neuron(node, role.name, signals_in([args, kwargs])[0], steps)
+        if node in self._sums.readers and role.kind is not Kind.POOLING:
+            if role.kind is Kind.WEIGHTED:
+                self._progress.ran[role.name] = NAME
+            return _on_sums(operation_of(self._plan.captured, node), args, kwargs, steps)
         if role.kind is Kind.FUNCTION:
             return self._function(node, args, kwargs, steps)
         if role.kind is Kind.UNPOOLING:
@@ -101,7 +124,26 @@ class TorchLayers:
     def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         """What a layer of neurons sends for an input current, both in units of the activation."""
         threshold = self._fitted.layers[name].threshold
+        if node in self._sums:
+            return self._of_window(node, name, current, steps)
         return fold(self.spikes(node, name, current, steps) * threshold)
+
+    def _of_window(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
+        """What neurons send that need their current's sum alone; its sum, where that is all that counts."""
+        self._progress.ran[name] = NAME
+        layer = self._fitted.layers[name]
+        total = Total.of(current, steps).data
+        if layer.offset is not None:
+            total = total + layer.offset * steps
+        total = total / layer.threshold
+        state = layer.start(total)
+        if node not in self._sums.senders:
+            spikes, _ = layer.neuron.window(total, steps, state)
+            self.count(name, layer.neuron.events(spikes))
+            return fold(spikes * layer.threshold)
+        sent, events = layer.neuron.sent_in_window(total, steps, state)
+        self.count(name, events[None])
+        return Total(sent * layer.threshold, steps)
 
     def spikes(self, node: fx.Node, name: str, current: Signal, steps: int) -> Tensor:
         """The same in thresholds, [T, B, ...]."""
@@ -112,6 +154,29 @@ class TorchLayers:
         layer = self._fitted.layers[name]
         timed = received.timed if layer.offset is None else received.timed + layer.offset
         return self.fire(node, name, timed / layer.threshold, steps)
+
+    def current(
+        self, node: fx.Node, segment: Sequence[fx.Node], values: dict[fx.Node, Any], steps: int
+    ) -> Signal:
+        """What flows into a layer of neurons; see `simulation.backend.FittingRunner`."""
+        for inner in segment:
+            values[inner] = self.evaluate(inner, values, steps)
+        return signals_in([values[source] for source in node.all_input_nodes])[0]
+
+    def sent(self, node: fx.Node, name: str, received: Signal, steps: int) -> Signal:
+        """What a layer sends for what it received, both in units of the activation."""
+        return fold(self.driven(node, name, received, steps) * self._fitted.layers[name].threshold)
+
+    def rate(self, node: fx.Node, layer: SpikingLayer, received: Signal, steps: int) -> Tensor:
+        """Mean over time of what a layer would send, [B, C, ...]."""
+        current = received.timed
+        driven = (current if layer.offset is None else current + layer.offset) / layer.threshold
+        spikes, _ = layer.neuron.scan(driven, steps, layer.start(driven[0]))
+        return spikes.mean(0) * layer.threshold
+
+    def refit(self, fitted: Fitted) -> None:
+        """Go on with layers as they are now."""
+        self._fitted = fitted
 
     def received(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         """What a layer of neurons turns into spikes: its current, or increments of t F(mean current)."""
@@ -163,7 +228,7 @@ class TorchLayers:
             return Signal(pool(values.data), 1)
         pooled = self.pool_over_time(node, pool, values.timed)
         self._count_sent(name, pooled, self._fitted.spike_values[node])
-        return fold(pooled)
+        return Total(pooled.sum(0), len(pooled)) if node in self._sums.senders else fold(pooled)
 
     def _count_sent(self, name: str, sent: Tensor, spike_value: Tensor | None) -> None:
         """Count what a pool sends [T, B, ...]: in spikes of one size, or else events."""
@@ -172,7 +237,7 @@ class TorchLayers:
         if spike_value is None or self._coding is not RATE or not self._plan.neuron.integral:
             self.count(name, (sent != 0).to(sent.dtype))
         else:
-            self.count(name, (sent / spike_value).round())
+            self.count(name, (sent / spike_value).round().abs())
 
     def _unpool(self, node: fx.Node, name: str, args: Any) -> Signal:
         """Values where the running maximum of another signal is: U_t - U_{t-1} with U_t of sums up to t.
@@ -227,9 +292,9 @@ class TorchLayers:
         return self._pools[node]
 
     def count(self, name: str, spikes: Tensor) -> None:
-        """Count spikes [T, B, C, ...] of one layer; a negative one counts as a positive one."""
+        """Count events [T, B, C, ...] of one layer, which are not negative."""
         if self._tally is not None:
-            self._tally.add_steps(name, spikes)
+            self._tally.add_events(name, spikes)
 
 
 def _sum(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -244,12 +309,32 @@ def _sum(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 def _constant(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Make a tensor that is as large as a batch; it does not change over time."""
-
-    def one_step(signal: Signal) -> Tensor:
-        return signal.data[: signal.data.shape[0] // signal.steps]
-
-    args, kwargs = map_structure(one_step, Signal, (args, kwargs))
+    args, kwargs = map_structure(_one_step, Signal, (args, kwargs))
     return map_structure(lambda tensor: Signal(tensor, 1), Tensor, operation(*args, **kwargs))
+
+
+def _one_step(signal: Signal) -> Tensor:
+    """A value in its first time step."""
+    return signal.data[: signal.data.shape[0] // signal.steps]
+
+
+def _on_sums(operation: Callable[..., Any], args: Any, kwargs: Any, steps: int) -> Any:
+    """Run an affine operation f once on sums over T steps: that of f is f(sums) + (T - 1) f(0)."""
+
+    def on(values: Callable[[Signal], Tensor]) -> Any:
+        new_args, new_kwargs = map_structure(values, Signal, (args, kwargs))
+        return operation(*new_args, **new_kwargs)
+
+    result = on(lambda signal: Total.of(signal, steps).data)
+    if isinstance(operation, (nn.Linear, *_CONVOLUTIONS)):  # what they give for nothing is known
+        bias = torch.zeros(()) if operation.bias is None else operation.bias
+        after = 0 if isinstance(operation, nn.Linear) else result.ndim - 2
+        at_zero = bias.view(-1, *[1] * after).expand_as(result)
+    else:
+        at_zero = on(lambda signal: torch.zeros_like(signal.data[: len(signal.data) // signal.steps]))
+    if steps > 1:
+        result = zip_structure(lambda total, zero: total + zero * (steps - 1), result, at_zero)
+    return map_structure(lambda tensor: Total(tensor, steps), Tensor, result)
 
 
 def _step_by_step(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -56,7 +56,7 @@ function acrossLine(f, look, ends) {
     y: [f.point.metric, f.point.metric],
     name: plotText(f.row.label),
     line: { dash: "dot", width: 2, color: look.colour },
-    hovertemplate: `${plotText(f.row.label)}, without time steps<br>%{y:.2f} %<extra></extra>`,
+    hovertemplate: "%{fullData.name}, without time steps<br>%{y:.2f} %<extra></extra>",
   };
 }
 

@@ -105,6 +105,10 @@ def test_needs_are_read_off_the_parts():
     assert needs(recipe_from("dcgs"))["steps before"].startswith("1 before")
     assert needs(recipe_from("delay-spike"))["input"].startswith("the whole window")
     assert "latency" not in plain
+    assert "a spike" not in plain
+    shrinking = needs(recipe_from("spikemark-shrinking"))
+    assert shrinking["a spike"].startswith("depends on the step, by powers of two")
+    assert shrinking["input"] == needs(recipe_from("suhd"))["input"] == "step by step, fitted to T"
     assert needs(recipe_from("parallel"))["latency"] == (
         "at T = 16, 160 steps for 10 layers that wait for each other; pipelined, an answer every 16"
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.anns import AnnStore
 from benchmarks.cli import main
 from leaderboard import Record, ResultStore
 from leaderboard.records.record import content_hash
@@ -168,6 +169,24 @@ def test_a_cell_is_measured_again_and_the_page_says_so(measured: Path, reference
     assert false.exit_code == 1
     assert "\nnot: SynOps at t=1" in false.output
     assert "no record of cell" in call("reproduce", "nothing", "--results", measured).output
+
+
+def test_a_trained_network_can_be_handed_in(
+    measured: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cells = {r.method.label: r.cell_id for r in ResultStore(measured).load().records}
+    (network,) = (measured / "anns").rglob("network.pt")
+    monkeypatch.setattr(AnnStore, "_train", lambda *_: pytest.fail("trained anew"))
+    again = call("reproduce", cells["opi"], "--results", tmp_path / "a", "--checkpoint", network)
+    assert "no record of cell" in again.output
+    again = call("reproduce", cells["opi"], "--results", measured, "--checkpoint", network)
+    assert again.exit_code == 0, again.output
+    assert "\nreproduced\n" in again.output
+    other = tmp_path / "other.pt"
+    other.write_bytes(network.read_bytes() + b"more")
+    refused = call("reproduce", cells["opi"], "--results", measured, "--checkpoint", other)
+    assert refused.exit_code == 1
+    assert "is another network than the record's" in refused.output
 
 
 def test_reading_commands_load_no_torch(measured: Path) -> None:

@@ -25,6 +25,7 @@ from benchmarks.execution.costs import Seconds, cell_forwards
 from benchmarks.execution.status import lines, statuses
 from benchmarks.execution.times import in_words
 from benchmarks.spec import Matrix
+from conversion import recipe_from
 
 
 def call(*words: object) -> Any:
@@ -77,7 +78,32 @@ def test_the_disk_that_a_dry_run_names_is_the_disk_that_a_run_takes(written: Pat
 def test_recipes_that_must_know_t_cost_each_of_them(tools: Any) -> None:
     cells = expand(tools.matrix_of(seeds=[0], recipes=["opi", "calib-light"], time_steps=[1, 2, 4]), None)
     assert [cell.recipe.needs_time_steps for cell in cells] == [False, True]
-    assert [cell_forwards(cell, 10) for cell in cells] == [10 * (1 + 4) + 32, 10 * (1 + 1 + 2 + 4) + 32]
+    ann, fits = 32, 2 * 32 * (1 + 2 + 4)  # each fit runs its 32 images twice, once to measure what they lack
+    assert [cell_forwards(cell, 10) for cell in cells] == [
+        10 * (1 + 4) + ann,
+        10 * (1 + 1 + 2 + 4) + ann + fits,
+    ]
+
+
+FITS = [
+    ("opi", [8], 0),
+    ("thbal", [2, 8], 32 * 64),  # once, whatever is read out
+    ("calib-adv", [4], 3 * 64 * 4 + 3 * 150 * 32),  # three passes, and weights: forward and backward
+    ("ftbc", [2, 4], 2 * 128 * (2 + 4)),
+    ("spikemark", [2, 4], 3 * 200 * (2 + 4)),
+    ({"preset": "spikemark", "correction": {"images": 50}}, [2], 3 * 50 * 2),
+    (
+        {"preset": "spikemark", "correction": {"time_steps": 4}, "scale": {"time_steps": 4}},
+        [2, 8],
+        3 * 200 * 4,
+    ),
+]
+
+
+@pytest.mark.parametrize(("recipe", "steps", "fits"), FITS, ids=str)
+def test_a_recipe_says_what_its_fit_costs(recipe: Any, steps: list[int], fits: int) -> None:
+    """Beside one pass over 200 calibration images."""
+    assert recipe_from(recipe).fit_forwards(200, steps) == 200 + fits
 
 
 def test_remaining_time_comes_from_the_cells_most_alike(tools: Any) -> None:

@@ -99,6 +99,28 @@ def test_words_are_no_markup(text: str) -> None:
     assert [line.strip() for line in file.getvalue().splitlines()] == [text, text]
 
 
+@pytest.mark.parametrize("size", ["0", "00", "-3", "\u00b2", "9" * 30, "wide", ""])
+def test_sizes_that_no_terminal_has_do_not_count(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    file = io.StringIO()
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.setenv(name, size)
+    screen = Screen(file=file)
+    screen.print("words " * 20)
+    screen.rule("title")
+    lines = file.getvalue().splitlines()
+    assert " ".join(lines[:-1]).split() == ["words"] * 20
+    assert "title" in lines[-1]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("columns", ["1", "20", "300"])
+def test_sizes_of_terminals_count(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    file = io.StringIO()
+    Screen(file=file).rule()
+    assert file.getvalue() == "─" * int(columns) + "\n"
+
+
 @pytest.mark.parametrize(
     ("encoding", "seen"),
     [

@@ -19,7 +19,7 @@ from benchmarks.spec import Matrix
 from conversion import recipe_names
 from conversion.costs import synapses
 from conversion.network import SpikingNetwork
-from conversion.neurons import IntegrateAndFire
+from conversion.neurons import IntegrateAndFire, Neuron
 from conversion.pooling import Gate
 from conversion.scales import Percentile
 from conversion.simulation.compiled.native import kernel
@@ -82,6 +82,7 @@ def reset_that_is_skipped(patch):
         return spikes, {"v": state["v"] + current}
 
     patch.setattr(IntegrateAndFire, "step", step)
+    patch.setattr(IntegrateAndFire, "scan", Neuron.scan)  # step by step
 
 
 def pool_that_loses_spikes(patch):

@@ -7,9 +7,9 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from benchmarks.speed.__main__ import behind, geometric_mean, main
+from benchmarks.speed.__main__ import behind, main
 from benchmarks.speed.plain_loop import PlainLoop
-from benchmarks.speed.ratios import LOOP, Row
+from benchmarks.speed.ratios import LOOP, Row, geometric_mean
 from conversion import convert
 from conversion.simulation.choice import use
 

@@ -142,9 +142,9 @@ def test_memory_limits_the_images(ann, pictures, monkeypatch) -> None:
     seen = []
     original = matching.SpikingPass.__init__
 
-    def spy(self, plan, layers, images, steps, rule) -> None:
+    def spy(self, plan, layers, images, *others) -> None:
         seen.append(len(images))
-        original(self, plan, layers, images, steps, rule)
+        original(self, plan, layers, images, *others)
 
     monkeypatch.setattr(matching.SpikingPass, "__init__", spy)
     convert(ann, BINARY, pictures)

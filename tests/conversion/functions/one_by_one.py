@@ -86,17 +86,18 @@ def products_of(layers: Any, node: fx.Node, values: Any, spikes: Tensor) -> Tens
 
 
 def met(layers: Any, node: fx.Node, values: Any, source: fx.Node, spikes: Tensor) -> Tensor:
-    """Products of spikes of one factor with every value of the other."""
-
-    def factor(n: fx.Node) -> Any:
-        if n is source:
-            return spikes
-        value = values[n]
-        return torch.ones_like(value.over(values[source].steps).data).double()
-
-    args = fx.map_arg(node.args, factor)
+    """Products of spikes of one factor with every value of the other, step by step."""
+    steps = values[source].steps
+    timed = spikes.unflatten(0, (steps, -1))
     function = getattr(torch, node.target) if isinstance(node.target, str) else node.target
-    return function(*args).sum()
+
+    def factor(n: fx.Node, step: int) -> Any:
+        if n is source:
+            return timed[step]
+        value = values[n]
+        return torch.ones_like(value.over(steps).timed[step]).double() if isinstance(value, Signal) else value
+
+    return sum(function(*fx.map_arg(node.args, lambda n, t=t: factor(n, t))).sum() for t in range(steps))
 
 
 def counted(snn: Any, images: Tensor, steps: int, monkeypatch: Any) -> tuple[dict[str, float], Any]:

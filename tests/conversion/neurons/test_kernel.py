@@ -43,10 +43,12 @@ def readouts() -> Callable[..., list[Any]]:
             threshold.fill_(value)
         with use("compiled" if compiled else "pytorch"):
             found = list(snn.simulate(images, time_steps))
-        # The kernel sums what flows into both layers of neurons, and fires those that it knows.
+        # The kernel sums what flows into both layers of neurons, and fires those that it knows. Layers that
+        # count by their sum over the window alone run once, in PyTorch.
         kernels = found[-1].ran.layers
+        compiled = compiled and not snn.fitted.sums.senders
         assert not compiled or sum(kernels.get(name, 0) for name in ("bytes", "bytes+pytorch")) >= 2
-        assert compiled or set(kernels) == {"pytorch"}
+        assert compiled or snn.fitted.sums.senders or set(kernels) == {"pytorch"}
         return found
 
     return simulate

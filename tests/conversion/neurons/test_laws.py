@@ -18,6 +18,7 @@ from conversion.neurons import (
     MultiThreshold,
     Neuron,
     Parallel,
+    Shrinking,
     SignDescent,
     Signed,
     SpikeCalibrated,
@@ -72,6 +73,8 @@ WHOLE = [
     TimestepCompression(),
     TimestepCompression(3, 0.8),
     Parallel(),
+    Shrinking(),
+    Shrinking(1, signed=False),
 ]
 AT_RANDOM = [TwoPhase(), TwoPhase(5)]  # by the place of a neuron in its layer
 NEURONS = [*STEPPING, *WHOLE, *AT_RANDOM]
@@ -293,6 +296,7 @@ def test_alphabet_says_what_is_sent(neuron: Neuron, run, transient) -> None:
         (Parallel(), "binary"),
         (TwoPhase(), "binary"),
         (TimestepCompression(), "graded"),
+        (Shrinking(1), "graded"),
         (Integer(), "binary"),
         (TwoSided(), "signed"),
         (BipolarIntegrateAndFire(), "signed"),

@@ -56,3 +56,33 @@ def test_spikes_with_other_axes_are_put_side_by_side() -> None:
     snn = convert(network, "burst", images)
     *_, last = snn.simulate(images, (4096,))
     torch.testing.assert_close(last.output, network(images).detach(), rtol=0.02, atol=0.02)
+
+
+class Marked(nn.Module):
+    """Parts of spikes in another order, with a number in a row of them, pooled."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.first, self.relu, self.pool, self.value = nn.Conv2d(1, 4, 1), nn.ReLU(), nn.MaxPool2d(2), value
+        self.last = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.cat(self.relu(self.first(x)).chunk(2, 1)[::-1], 1).clone()
+        x[:, :, :2] = self.value
+        pooled = self.pool(x)
+        return pooled, self.last(pooled)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.37])
+def test_a_number_among_spikes_is_none(value: float) -> None:
+    images = torch.randn(5, 1, 4, 4)
+    snn = convert(Marked(value).eval(), "opi", images)
+    one, two = snn.simulate(images, (1, 2))
+    marked = one.activity.spikes["pool"]  # in each step, one of each value that is no spike
+    steps = [one.output[0], two.output[0] * 2 - one.output[0]]
+    if value:
+        assert marked == (steps[0] != 0).sum()
+        assert two.activity.spikes["pool"] == sum((step != 0).sum() for step in steps)
+    else:
+        sent = (two.output[0] * 2 / snn.thresholds["relu"].flatten()[0]).round()
+        assert two.activity.spikes["pool"] == sent.sum() > 0

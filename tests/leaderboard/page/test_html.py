@@ -14,8 +14,11 @@ import pytest
 from leaderboard.files.atomic import StoreError
 from leaderboard.page import html
 from leaderboard.page.html import page_html, plotly_javascript, write_page
+from leaderboard.page.texts import as_seen
 from leaderboard.ranking.boards import rank
 from leaderboard.records.record import Record
+from leaderboard.store.diagnoses import CellDiagnosis, LayerDiagnosis
+from leaderboard.store.pictures import Picture
 from leaderboard.store.results import Invalid
 
 Make = Callable[..., Record]
@@ -91,6 +94,68 @@ def test_record_text_is_text_whatever_it_contains(make: Make) -> None:
     (board,) = data_of(hostile)["boards"]
     assert board["dataset"] == board["rows"][0]["label"] == HOSTILE
     assert details_of(hostile)[0]["paper"] == HOSTILE
+
+
+STEERING = "a\u202eb\u2066c\u2028d\u2029e\x85f\x9b31mg\x1bh\u200fi\ufeffj\x00k%{y}</script>"
+
+
+def unseen(text: str) -> set[str]:
+    """Controls, separators, marks of direction and invisible ones; independent of the code."""
+    ranges = [(0, 8), (11, 31), (127, 159), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F)]
+    ranges += [(0xFEFF, 0xFEFF), (0xD800, 0xDFFF)]
+    return {each for each in text if any(low <= ord(each) <= high for low, high in ranges)}
+
+
+def steered(content: Any) -> Any:
+    """Plain data with such characters in every text of its, and in every name that may be any text."""
+    if isinstance(content, dict):
+        return {key: steered(value) for key, value in content.items()} | {STEERING: STEERING}
+    if isinstance(content, list):
+        return [steered(each) for each in content]
+    return f"{content} {STEERING}" if isinstance(content, str) else content
+
+
+@pytest.mark.usefixtures("small_plotly")
+def test_no_text_of_any_file_steers_the_page(make: Make) -> None:
+    """Marks of direction and separators become marks, in tables, in the data, and in what a cell shows."""
+    names = ("task", "dataset", "network", "label", "matrix", "method_paper", "provenance_device")
+    record = make(
+        **dict.fromkeys(names, STEERING),
+        config={"deep": steered({"list": ["a", {"b": "c"}]})},
+        provenance_versions={STEERING: STEERING},
+        provenance_data={"test": STEERING, STEERING: STEERING},
+        provenance_conversion=[STEERING],
+        provenance_reductions={STEERING: STEERING},
+        provenance_wall_time_s={STEERING: 1.0},
+    )
+    layer = LayerDiagnosis(
+        layer=STEERING, t=4, threshold=1.0, rate=0.1, error=0.5, clipping=0.1, quantisation=0.1,
+        input=None, unevenness=0.1,
+    )  # fmt: skip
+    text = page_html(
+        rank([record]),
+        invalid=[Invalid(Path(STEERING), STEERING)],
+        title=STEERING,
+        pictures={record.cell_id: [Picture(f"{STEERING} \udc9b", None)]},
+        diagnoses={record.cell_id: CellDiagnosis(images=9, layers=[layer], why_not=STEERING)},
+    )
+    outline = Outline(text)
+    assert not unseen(text)
+    (board,) = data_of(outline)["boards"]
+    marked = "".join("\ufffd" if unseen(each) else each for each in STEERING)
+    assert marked == board["dataset"] == board["network"] == board["rows"][0]["label"]
+    details = details_of(outline)[0]
+    assert not unseen(json.dumps(details, ensure_ascii=False))
+    assert details["paper"] == marked
+    assert marked in details["runs"][0]["origin"]["versions"]
+    assert details["pictures"][0]["caption"] == f"{marked} \ufffd"  # a file whose name is no UTF-8
+    assert marked in "".join(outline.text["title"])
+
+
+def test_texts_of_several_lines_keep_them() -> None:
+    ordinary = "two\nlines\tof 5\u00a0%, \u2009学習率 🧠 e\u0301"
+    assert as_seen(ordinary) == ordinary
+    assert as_seen(f"{ordinary}\u202e\n") == f"{ordinary}\ufffd\n"
 
 
 @pytest.mark.usefixtures("small_plotly")

@@ -55,6 +55,8 @@ def test_counts_that_no_network_has_are_named(make: Make) -> None:
     assert list(implausible(record)) == []
     cases: list[tuple[dict[str, Any], str]] = [
         ({"spikes": {"small": 500.0, "large": 120.0}}, "small sends 500 spikes, more than its 100 units can"),
+        ({"rates": {"small": 0.02, "large": 0.1}}, "rates.small is 0.02, but its spikes give 0.2"),
+        ({"rates": {"large": 0.1}}, "rates.small is 0, but its spikes give 0.2"),
         ({"synops": {"fc": 900.0}}, "fc has 900 SynOps, more than its spikes can cause"),
         ({"energy_pj": {"operations": 1.0}}, "energy_pj.operations is 1, but its counts give 180"),
         ({"spikes": {"small": 20.0, "large": 1.0}}, "fewer spikes were sent than at t=1"),
@@ -64,6 +66,19 @@ def test_counts_that_no_network_has_are_named(make: Make) -> None:
             changes,
             list(implausible(changed(record, **changes))),
         )
+
+
+def test_figures_of_the_ann_that_its_layers_do_not_give_are_named(make: Make) -> None:
+    """Every energy on the board is divided by them."""
+    record = sound(make)
+    assert record.ann.energy_pj["operations"] == pytest.approx(4600)
+    energies = record.ann.energy_pj | {"operations": 9200.0}
+    for changes, why in (
+        ({"macs": 5000.0}, ["ann.macs is 5000, but its layers have 1000"]),
+        ({"energy_pj": energies}, ["ann.energy_pj.operations is 9200, but its layers give 4600"]),
+    ):
+        other = record.model_copy(update={"ann": record.ann.model_copy(update=changes)})
+        assert list(implausible(other)) == why
 
 
 def test_a_network_fitted_for_each_t_may_send_fewer_spikes(make: Make) -> None:

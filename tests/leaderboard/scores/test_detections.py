@@ -157,3 +157,11 @@ def test_other_arrays_than_counts_are_named(changes: dict[str, object], reason: 
     assert average_precision(common, pack(**{k: np.array(v) for k, v in own.items()}), 2).count == 2
     with pytest.raises(ValueError, match=reason):
         average_precision(common, pack(**{k: np.asarray(v) for k, v in (own | changes).items()}), 2)
+
+
+def test_more_classes_than_detections_can_name_are_refused() -> None:
+    """One table row of a million classes is a few bytes, and would be walked through at every read-out."""
+    with pytest.raises(ValueError, match=r"objects of 1000000 classes, more than 65536"):
+        average_precision(
+            encode_objects(np.zeros((1, 10**6)), 1, "101-point"), encode_matches([], [], [], []), 1
+        )

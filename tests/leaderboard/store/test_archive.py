@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import stat
 import zipfile
 from collections.abc import Callable
@@ -315,6 +316,7 @@ def test_what_does_not_validate_is_named_and_nothing_is_imported(
     assert f"  records/{'b' * 16}.json: config is not the one that cell_id {'b' * 16} is the hash of" in lines
     assert any(line.startswith(f"  records/{'c' * 16}.json: field cell_id: Field required") for line in lines)
     assert f"  tuning/{'d' * 16}.json: no sound study of that id" in lines
+    assert lines[0].startswith(f"{tmp_path / 'mixed.zip'}: 3 file(s)")  # it is an archive
     assert "check-results" in lines[-1]
     assert not (tmp_path / "home").exists()
 
@@ -331,7 +333,7 @@ def test_a_foreign_or_newer_archive_is_named(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(StoreError, match="spikemark did not export it"):
         unpack(tmp_path / "x.zip", tmp_path / "home")
-    with pytest.raises(StoreError, match="has format 9"):
+    with pytest.raises(StoreError, match="has format 9,"):
         unpack(forged(tmp_path / "y.zip", {}, format=9), tmp_path / "home")
 
 
@@ -339,3 +341,50 @@ def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lab.zip")
     with pytest.raises(StoreError, match="is no plain file, so it cannot be an archive"):
         unpack(tmp_path / "lab.zip", tmp_path / "results")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_every_damage_of_an_archive_is_one_kind_of_error(make: Make, tmp_path: Path, method: int) -> None:
+    """Any byte, in the names, the headers or the compressed content: imported whole, or refused."""
+    record = make()
+    content = json.dumps(record.model_dump()).encode()
+    name, path = f"records/{record.cell_id}.json", tmp_path / "x.zip"
+    listed = {name: {"sha256": sha256(content), "bytes": len(content)}}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(MANIFEST, json.dumps({"format": 1, "files": listed}))
+        archive.writestr(name, content)
+    whole, generator, refused = path.read_bytes(), random.Random(0), list[str]()
+    directory = whole.index(b"PK\1\2")
+    for at in [*range(100), *range(directory, len(whole)), *generator.sample(range(directory), 100)]:
+        changed = bytearray(whole)
+        changed[at] ^= 1 << generator.randrange(8)
+        path.write_bytes(changed)
+        home = tmp_path / f"home{at}"
+        try:
+            unpack(path, home)
+        except StoreError as error:
+            refused.append(str(error))
+        found = list(home.rglob("*.*"))
+        assert [file.read_bytes() for file in found] == [content] * len(found)  # nothing, or the record
+    assert len(refused) > 150
+    assert max(map(len, refused)) < 1000
+
+
+def test_names_that_are_no_text_are_refused(lab: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ü.json", b"{}")  # marked as UTF-8
+    path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xc4A"))
+    with pytest.raises(StoreError, match="cannot be read as an archive: 'utf-8' codec can't decode"):
+        unpack(path, tmp_path / "home")
+
+
+def test_long_names_are_quoted_in_part(tmp_path: Path) -> None:
+    long = "x" * 60_000
+    stranger = forged(tmp_path / "a.zip", {long: b""})
+    unlisted = forged(tmp_path / "b.zip", {}, files={long * 9: {}})
+    newer = forged(tmp_path / "c.zip", {}, format=long)
+    for archive in (stranger, unlisted, newer):
+        with pytest.raises(StoreError, match=r"'x{99} \.\.\.") as caught:
+            unpack(archive, tmp_path / "home")
+        assert len(str(caught.value)) < 1000

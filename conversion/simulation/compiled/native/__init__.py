@@ -23,10 +23,17 @@ from conversion.simulation import processor
 from conversion.simulation.caching import cache_folder
 from conversion.simulation.compiled.native.compiler import run_compiler
 from conversion.simulation.compiled.native.private_cache import library
-from conversion.simulation.compiled.native.structures import IndexJob, LayerJob, PoolJob, TableLayer
+from conversion.simulation.compiled.native.structures import (
+    Biases,
+    IndexJob,
+    LayerJob,
+    PoolJob,
+    TableLayer,
+    Trials,
+)
 
 _FOLDER = Path(__file__).parent
-_SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c", "pool.c")]
+_SOURCES = [_FOLDER / name for name in ("spikes.c", "tables.c", "pool.c", "trials.c")]
 _HEADERS = sorted(_FOLDER.glob("*.h"))
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fwrapv", "-fPIC", "-shared", "-fopenmp")
 _WIDE = "-mprefer-vector-width=512"  # x86 only: use the full registers
@@ -38,6 +45,8 @@ _STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "table_layer_size": TableLayer,
     "index_job_size": IndexJob,
     "pool_job_size": PoolJob,
+    "trials_size": Trials,
+    "biases_size": Biases,
 }
 
 
@@ -80,8 +89,11 @@ def _declare(found: ctypes.CDLL) -> None:
     found.index_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_int64]
     found.sum_spikes.argtypes = [ctypes.POINTER(IndexJob), ctypes.c_void_p, ctypes.c_int64]
     found.pool_spikes.argtypes = [ctypes.POINTER(PoolJob), ctypes.c_int64]
+    found.try_all.argtypes = [ctypes.POINTER(Trials), ctypes.c_int64]
+    found.find_all_biases.argtypes = [ctypes.POINTER(Biases), ctypes.c_int64]
     for name in ("run_layer", "run_tables", "index_spikes", "sum_spikes", "pool_spikes"):
         getattr(found, name).restype = None
+    found.try_all.restype = found.find_all_biases.restype = None
     for name, structure in _STRUCTURES.items():
         if getattr(found, name)() != ctypes.sizeof(structure):
             raise OSError(f"the compiler gives {structure.__name__} another size than Python")

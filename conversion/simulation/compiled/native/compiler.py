@@ -9,7 +9,6 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO
 
 SECONDS = 600.0  # that it may take; on a busy machine, a minute is usual
 MOST = 4096  # bytes that are kept of what it says
@@ -24,15 +23,21 @@ def run_compiler(command: Sequence[str]) -> None:
         OSError: it could not be run, failed, or took too long; repeats what it said.
     """
     said = bytearray()
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        listener = threading.Thread(target=_listen, args=(process.stderr, said), daemon=True)
-        listener.start()
+    ear, mouth = os.pipe()
+    # The listener alone closes its end. Whoever else did so might close it under a read.
+    listener = threading.Thread(target=_listen, args=(ear, said), daemon=True)
+    listener.start()
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=mouth,
+            start_new_session=True,
+        )
+    finally:
+        os.close(mouth)  # from here on, the pipe ends with those that it was given to
+    with process:
         try:
             code = process.wait(SECONDS)
             listener.join(GOODBYE)
@@ -46,9 +51,12 @@ def run_compiler(command: Sequence[str]) -> None:
         raise OSError(f"{shlex.join(command)}: {words or f'ended with code {code}'}")
 
 
-def _listen(stream: IO[bytes], said: bytearray) -> None:
-    while part := stream.read1(1 << 16) if hasattr(stream, "read1") else stream.read(1 << 16):
-        said += part[: MOST - len(said)]
+def _listen(ear: int, said: bytearray) -> None:
+    try:
+        while part := os.read(ear, 1 << 16):
+            said += part[: MOST - len(said)]
+    finally:
+        os.close(ear)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

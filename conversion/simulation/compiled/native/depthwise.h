@@ -22,7 +22,8 @@ INLINE void add_filter_row(
 
 /* Currents of a tile of neighbouring pixels and the channels of one register. */
 INLINE void filter_tile(
-    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t channel, int64_t y, int64_t x) {
+    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t channel, int64_t y,
+    int64_t x) {
     const int64_t left = x * l->stride_w - l->pad_w;
     const int64_t right = left + (TILE - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w;
     const int32_t *weights = (const int32_t *)l->weights + channel;
@@ -36,7 +37,7 @@ INLINE void filter_tile(
         if (left >= 0 && right < l->width) add_filter_row(sums, l, line, taps, left, 1);
         else add_filter_row(sums, l, line, taps, left, 0);
     }
-    const vec scale = load(l->scale + channel), bias = load(l->bias + channel);
+    const vec scale = load(l->scale + channel), bias = load(biases + channel);
     for (int i = 0; i < TILE; i++) currents[i][0] = multiply_add(floats(sums[i]), scale, bias);
 }
 
@@ -50,7 +51,7 @@ static void run_depthwise_row(const layer *given, int64_t from, int64_t to, int6
             for (int64_t x = 0; x < l->out_width; x += TILE)
                 for (int64_t channel = from; channel < to; channel += LANES) {
                     vec currents[TILE][2];
-                    filter_tile(currents, l, image, channel, y, x);
+                    filter_tile(currents, l, l->bias + t * l->bias_step, image, channel, y, x);
                     const int64_t place = (y * l->out_width + x) * l->outputs + channel, at = b * map + place;
                     if (l->out_width - x >= TILE) finish(currents, l, channel, place, at, t, TILE, 1);
                     else finish(currents, l, channel, place, at, t, l->out_width - x, 1);

@@ -121,7 +121,8 @@ INLINE vec unless_silent(vec v, vec spikes) { return choose(above(v, all(-INFINI
 INLINE vec nearest_level(vec v, float most) {
     const vec size = magnitude(v), zero = all(0);
     vec found = zero;
-    for (float power = 1; power <= most; power *= 2) found = choose(at_least(size, all(power - 0.5f)), all(power), found);
+    for (float power = 1; power <= most; power *= 2)
+        found = choose(at_least(size, all(power - 0.5f)), all(power), found);
     return choose(above(zero, v), -found, found);
 }
 
@@ -234,8 +235,8 @@ INLINE vec fire(const neurons *n, vec state[MAX_STATES], vec current, int64_t t,
     case KIND: return fire(n, state, current, t, KIND);
 
 /* `fire` of a kind that is known only now. */
-static __attribute__((noinline, unused)) vec fire_some(
-    const neurons *n, vec state[MAX_STATES], vec current, int64_t t) {
+static __attribute__((noinline, unused)) vec
+fire_some(const neurons *n, vec state[MAX_STATES], vec current, int64_t t) {
     switch (n->kind) {
         FIRE(LEAKY)
         FIRE(ROUNDING)

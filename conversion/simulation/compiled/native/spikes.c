@@ -26,9 +26,11 @@ typedef struct {
     int64_t steps, images, height, width, channels, is_signed, largest; /* is_signed: some spikes are
         negative; largest: most of one neuron in one step, of either sign */
     int64_t is_unsigned; /* spikes are bytes without a sign */
-    /* [blocks, kernel_h * kernel_w * channels / 4, digits, vectors, LANES, 4], scale and bias [outputs] */
+    int64_t groups; /* outputs and channels are cut into as many groups, which do not meet */
+    /* [blocks, kernel_h * kernel_w * channels of a group / 4, digits, vectors, LANES, 4], scale and bias [outputs] */
     const int8_t *weights;
     const float *scale, *bias;
+    int64_t bias_step; /* elements from the bias of one time step to that of the next; 0: the same in all */
     const int32_t *shift; /* [kernel_h, outputs], see `multiply` */
     int64_t digits, vectors;
     int64_t in_floats; /* digits are joined in floats, as whole sums may not fit 32 bits */
@@ -39,10 +41,10 @@ typedef struct {
     int64_t addends;
     addend add[MAX_ADDENDS];
     neurons neurons; /* states [B, H', W', C']; without any, currents are written instead of spikes */
-    int8_t *fired;   /* [T * B, H', W', C'], or none: */
-    float *sent;     /* the same in floats, times the value of a spike */
+    int8_t *fired; /* [T * B, H', W', C'], or none: */
+    float *sent; /* the same in floats, times the value of a spike */
     const float *value; /* [C'], for `sent` */
-    float *counts;   /* [H', W', C'], events of spikes summed over time and images, added to */
+    float *counts; /* [H', W', C'], events of spikes summed over time and images, added to */
     float *currents; /* [T * B, H', W', C'] */
 } layer;
 
@@ -61,19 +63,20 @@ INLINE vec joined(const ivec each[3], ivec shift, const int digits, int64_t in_f
 #if HAS_SYNAPSES
 /* Synaptic currents and biases of a tile of neighbouring pixels (fewer at the end of a row: the rest is thrown away). */
 INLINE void synapses(
-    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x, const int digits,
-    const int vectors, const int is_signed) {
+    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t block, int64_t y,
+    int64_t x, const int digits, const int vectors, const int is_signed) {
     static const int8_t silence[8192] = {0};
-    const int64_t row_bytes = l->channels * digits * vectors * LANES;
+    const int64_t inputs = l->channels / l->groups, row_bytes = inputs * digits * vectors * LANES;
     const int8_t *weights = l->weights + block * l->kernel_h * l->kernel_w * row_bytes;
     const int64_t channel = block * LANES * vectors;
+    image += channel / (l->outputs / l->groups) * inputs;
     ivec sums[TILE][3][2], shift[2] = {all_whole(0), all_whole(0)};
     for (int i = 0; i < TILE; i++)
         for (int p = 0; p < digits; p++)
             for (int k = 0; k < vectors; k++) sums[i][p][k] = all_whole(0);
     const int64_t left = x * l->stride_w - l->pad_w, apart = l->stride_w * l->channels;
     const int64_t right = left + (TILE - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w;
-    const int contiguous = left >= 0 && right < l->width && l->dilation_w == 1;
+    const int contiguous = left >= 0 && right < l->width && l->dilation_w == 1 && l->groups == 1;
     for (int64_t ky = 0; ky < l->kernel_h; ky++) {
         const int64_t row = y * l->stride_h - l->pad_h + ky * l->dilation_h;
         if (row < 0 || row >= l->height) continue;
@@ -92,12 +95,12 @@ INLINE void synapses(
                 const int64_t column = left + i * l->stride_w + kx * l->dilation_w;
                 pixels[i] = column >= 0 && column < l->width ? line + column * l->channels : silence;
             }
-            multiply(sums, pixels, taps + kx * row_bytes, l->channels, digits, vectors, is_signed, l->largest);
+            multiply(sums, pixels, taps + kx * row_bytes, inputs, digits, vectors, is_signed, l->largest);
         }
     }
     for (int i = 0; i < TILE; i++)
         for (int k = 0; k < vectors; k++) {
-            const vec scale = load(l->scale + channel + k * LANES), bias = load(l->bias + channel + k * LANES);
+            const vec scale = load(l->scale + channel + k * LANES), bias = load(biases + channel + k * LANES);
             ivec each[3];
             for (int p = 0; p < digits; p++) each[p] = sums[i][p][k];
             currents[i][k] = multiply_add(joined(each, shift[k], digits, l->in_floats), scale, bias);
@@ -105,8 +108,8 @@ INLINE void synapses(
 }
 #else
 INLINE void synapses(
-    vec currents[TILE][2], const layer *l, const int8_t *image, int64_t block, int64_t y, int64_t x, const int digits,
-    const int vectors, const int is_signed) {}
+    vec currents[TILE][2], const layer *l, const float *biases, const int8_t *image, int64_t block, int64_t y,
+    int64_t x, const int digits, const int vectors, const int is_signed) {}
 #endif
 
 /* Write what a register of neurons sends, in bytes or floats. */
@@ -207,11 +210,12 @@ INLINE void run_row(
     for (int64_t b = 0; b < l->images; b++)
         for (int64_t t = 0; t < l->steps; t++) {
             const int64_t image = (t * l->images + b) * l->height * l->width * l->channels;
+            const float *biases = l->bias + t * l->bias_step;
             for (int64_t x = 0; x < l->out_width; x += TILE) {
                 vec currents[TILE][2];
                 for (int i = 0; i < TILE; i++)
-                    for (int k = 0; k < vectors; k++) currents[i][k] = load(l->bias + channel + k * LANES);
-                if (digits) synapses(currents, l, l->spikes + image, block, y, x, digits, vectors, is_signed);
+                    for (int k = 0; k < vectors; k++) currents[i][k] = load(biases + channel + k * LANES);
+                if (digits) synapses(currents, l, biases, l->spikes + image, block, y, x, digits, vectors, is_signed);
                 const int64_t place = line + x * l->outputs, at = b * map + place;
                 if (l->out_width - x >= TILE) finish(currents, l, channel, place, at, t, TILE, vectors);
                 else finish(currents, l, channel, place, at, t, l->out_width - x, vectors);

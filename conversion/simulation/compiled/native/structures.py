@@ -1,4 +1,4 @@
-"""What the compiled kernels are passed: the structures of neurons.h, spikes.c and tables.h."""
+"""What the compiled kernels are passed: the structures of neurons.h, spikes.c, tables.h and trials.c."""
 
 from __future__ import annotations
 
@@ -48,8 +48,11 @@ class LayerJob(ctypes.Structure):
 
     _fields_ = (
         *_pointers("spikes"),
-        *_numbers("steps", "images", "height", "width", "channels", "is_signed", "largest", "is_unsigned"),
-        *_pointers("weights", "scale", "bias", "shift"),
+        *_numbers("steps", "images", "height", "width", "channels", "is_signed", "largest"),
+        *_numbers("is_unsigned", "groups"),
+        *_pointers("weights", "scale", "bias"),
+        *_numbers("bias_step"),
+        *_pointers("shift"),
         *_numbers("digits", "vectors", "in_floats", "depthwise", "tiled", *_KERNEL, *_OUTPUT),
         ("add", Addend * MAX_ADDENDS),
         ("neurons", Neurons),
@@ -80,7 +83,9 @@ class TableLayer(ctypes.Structure):
         *_pointers("index"),
         *_numbers("planes", "steps", "images", "vectors", "height", "width", "groups"),
         ("plane_weights", _WEIGHTS),
-        *_pointers("weights", "scale", "bias", "blocks"),
+        *_pointers("weights", "scale", "bias"),
+        *_numbers("bias_step"),
+        *_pointers("blocks"),
         *_numbers("block_count", "wide", "run", *_KERNEL, *_OUTPUT),
         ("add", TableAddend * MAX_ADDENDS),
         ("neurons", Neurons),
@@ -96,4 +101,37 @@ class PoolJob(ctypes.Structure):
         *_pointers("spikes", "pooled", "totals", "sent", "counts"),
         *_numbers("packed", "planes", "steps", "images", "height", "width", "channels", "is_signed"),
         *_numbers(*_KERNEL, "out_height", "out_width", "gate", "is_unsigned"),
+    )
+
+
+class Sampled(ctypes.Structure):
+    """See `sampled` in trials.c."""
+
+    _fields_ = (
+        *_pointers("current"),
+        *_numbers("channels", "steps", "constant", "samples"),
+        ("neurons", Neurons),
+        ("begin", ctypes.c_float * MAX_STATES),
+    )
+
+
+class Trials(ctypes.Structure):
+    """See `trials` in trials.c."""
+
+    _fields_ = (
+        ("of", Sampled),
+        *_pointers("wanted"),
+        *_numbers("starts"),
+        *_pointers("scale", "membrane", "offset", "value", "sent", "errors"),
+    )
+
+
+class Biases(ctypes.Structure):
+    """See `biases` in trials.c."""
+
+    _fields_ = (
+        ("of", Sampled),
+        *_numbers("rounds"),
+        ("rate", ctypes.c_float),
+        *_pointers("scale", "membrane", "offset", "wanted", "bias"),
     )

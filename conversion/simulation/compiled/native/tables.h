@@ -47,6 +47,7 @@ typedef struct {
     int64_t plane_weights[MAX_PLANES];
     const int32_t *weights;     /* [C', taps, groups, group], fixed point */
     const float *scale, *bias;  /* [C' * images] */
+    int64_t bias_step;          /* elements from the bias of one time step to that of the next; 0: the same in all */
     const int64_t *blocks;      /* [count, 4]: taps from, to, groups from, to, whose sums fit 16 bits */
     int64_t block_count, wide;  /* wide: tables of 32 bits */
     int64_t run;                /* wide: most neighbouring groups whose digits add up in 16 bits */

@@ -207,7 +207,8 @@ INLINE void settle_some(
     const int64_t row = CHANNELS * images, plane = l->steps * row, apart = SPAN * VECTOR;
     const int64_t first = channel / CHANNELS * l->out_height * l->out_width + pixel;
     int64_t places[TOGETHER], lanes[TOGETHER], to[TOGETHER];
-    vec scale[TOGETHER], bias[TOGETHER], currents[TOGETHER];
+    vec scale[TOGETHER], currents[TOGETHER];
+    const float *biases[TOGETHER];
     vec state[TOGETHER][MAX_STATES];
     const int states = kind == NONE ? 0 : states_of(kind);
     const int32_t *sums[TOGETHER];
@@ -218,14 +219,15 @@ INLINE void settle_some(
         to[u] = places[u] * plane * (kind == NONE ? 1 : l->out_planes) + lanes[u];
         sums[u] = s->sums + i * CHANNELS * apart;
         scale[u] = load(l->scale + channel * images + lanes[u]);
-        bias[u] = load(l->bias + channel * images + lanes[u]);
+        biases[u] = l->bias + channel * images + lanes[u];
         for (int n = 0; n < states; n++) state[u][n] = load(l->neurons.state[n] + places[u] * row + lanes[u]);
     }
     for (int64_t t = begin; t < end; t++) {
         for (int u = 0; u < together; u++) {
-            currents[u] = bias[u];
+            currents[u] = load(biases[u] + t * l->bias_step);
             if (l->index)
-                currents[u] = multiply_add(load_sums(sums[u], apart, lanes[u], t - begin, images), scale[u], bias[u]);
+                currents[u] =
+                    multiply_add(load_sums(sums[u], apart, lanes[u], t - begin, images), scale[u], currents[u]);
         }
         add_addends(currents, l, t, places, lanes, channel, images, together);
         for (int u = 0; u < together; u++)

@@ -47,6 +47,7 @@ typedef struct {
     int64_t abreast;   /* pixels that are the rows of a tile; 1: rows are steps */
     int64_t apart;     /* bytes from one row of a tile to the next */
     int64_t is_unsigned; /* spikes are bytes without a sign */
+    int64_t inputs;    /* channels of a group */
 } cut;
 
 /* Pixels that fill a tile better than these steps of images do; 1 if none do. */
@@ -58,17 +59,19 @@ static int64_t abreast_of(const layer *l, int64_t steps) {
 static cut cut_of(const layer *l, int64_t threads) {
     cut c = {0};
     const int joined = l->dilation_w == 1;
-    const int64_t run = (joined ? l->kernel_w : 1) * l->channels, runs = l->kernel_h * (joined ? 1 : l->kernel_w);
+    const int64_t inputs = l->digits ? l->channels / l->groups : 0;
+    const int64_t run = (joined ? l->kernel_w : 1) * inputs, runs = l->kernel_h * (joined ? 1 : l->kernel_w);
     const int64_t each = (run + DEPTH - 1) / DEPTH, wanted = 8 * threads; /* so that none waits long for another */
     c.is_unsigned = l->is_unsigned;
+    c.inputs = inputs;
     c.together = l->steps < ROWS ? ROWS / l->steps : 1;
     c.groups = (l->images + c.together - 1) / c.together;
     c.entries = l->digits ? runs * each : 0;
     c.depth = run < DEPTH ? run : DEPTH;
     c.width = (l->out_width - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w + 1;
-    c.row = ((c.width * l->channels + 63) / 64 | 1) * 64;
+    c.row = ((c.width * inputs + 63) / 64 | 1) * 64;
     c.abreast = abreast_of(l, l->images < c.together ? l->images * l->steps : c.together * l->steps);
-    c.apart = c.abreast > 1 ? l->stride_w * l->channels : c.row;
+    c.apart = c.abreast > 1 ? l->stride_w * inputs : c.row;
     const int64_t most = l->out_height * c.groups / wanted, least = (l->out_height + 3) / 4;
     const int64_t sent = BAND_BYTES / (ROWS * l->out_width * l->outputs);
     c.rows_out = most < least ? least : most < l->out_height ? most : l->out_height;
@@ -87,24 +90,37 @@ static cut cut_of(const layer *l, int64_t threads) {
     c.offsets = malloc((c.entries + 1) * sizeof(int64_t));
     for (int64_t e = 0; e < c.entries; e++) {
         const int64_t r = e / each, ky = joined ? r : r / l->kernel_w, kx = joined ? 0 : r % l->kernel_w;
-        c.offsets[e] = ky * l->dilation_h * ROWS * c.row + kx * l->dilation_w * l->channels + e % each * DEPTH;
+        c.offsets[e] = ky * l->dilation_h * ROWS * c.row + kx * l->dilation_w * inputs + e % each * DEPTH;
     }
     return c;
 }
 
-/* Copy what rows [y, y + rows_in) of the padded image hold, for `images` images from b and `steps` steps from t.
- * The columns of the padding are zero already. */
+/* Copy the channels of one group from a line of pixels. */
+INLINE void copy_group(const layer *l, const cut *c, int8_t *to, const int8_t *from, int64_t pixels) {
+    if (c->inputs % 16 == 0) {
+        for (int64_t x = 0; x < pixels; x++)
+            for (int64_t n = 0; n < c->inputs; n += 16) memcpy(to + x * c->inputs + n, from + x * l->channels + n, 16);
+        return;
+    }
+    for (int64_t x = 0; x < pixels; x++)
+        for (int64_t n = 0; n < c->inputs; n += 4) memcpy(to + x * c->inputs + n, from + x * l->channels + n, 4);
+}
+
+/* Copy what rows [y, y + rows_in) of the padded image hold of a group of channels, for `images` images from b and
+ * `steps` steps from t. The columns of the padding are zero already. */
 static void copy_spikes(
-    const layer *l, const cut *c, int8_t *to, int64_t y, int64_t b, int64_t images, int64_t t, int64_t steps) {
-    const int64_t left = l->pad_w * l->channels, line = l->width * l->channels;
-    const int64_t fits = c->width * l->channels - left, copied = line < fits ? line : fits;
-    for (int64_t r = 0; r < images * steps && copied > 0; r++) {
+    const layer *l, const cut *c, int8_t *to, int64_t group, int64_t y, int64_t b, int64_t images, int64_t t,
+    int64_t steps) {
+    const int64_t left = l->pad_w, fits = c->width - left, pixels = l->width < fits ? l->width : fits;
+    for (int64_t r = 0; r < images * steps && pixels > 0; r++) {
         const int64_t image = (t + r % steps) * l->images + b + r / steps;
         for (int64_t i = 0; i < c->rows_in; i++) {
-            int8_t *row = to + (i * ROWS + r) * c->row + left;
+            int8_t *row = to + (i * ROWS + r) * c->row + left * c->inputs;
             const int64_t from = y + i - l->pad_h;
-            if (from < 0 || from >= l->height) memset(row, 0, copied);
-            else memcpy(row, l->spikes + (image * l->height + from) * line, copied);
+            const int8_t *line = l->spikes + (image * l->height + from) * l->width * l->channels + group * c->inputs;
+            if (from < 0 || from >= l->height) memset(row, 0, pixels * c->inputs);
+            else if (l->groups == 1) memcpy(row, line, pixels * c->inputs);
+            else copy_group(l, c, row, line, pixels);
         }
     }
 }
@@ -132,9 +148,7 @@ INLINE void multiply_tiles(
         if (pixels == 2) {
             _tile_loadd(5, at[1] + c->offsets[e], c->apart);
             MULTIPLY(2, 5, 6);
-            if (two) {
-                MULTIPLY(3, 5, 7);
-            }
+            if (two) { MULTIPLY(3, 5, 7); }
         }
     }
     _tile_stored(0, sums, 64);
@@ -176,7 +190,7 @@ INLINE void run_steps(
         const int8_t *at[NEIGHBOURS];
         for (int64_t i = 0; i < pixels; i++) {
             const int64_t y = (pixel + i - from) / l->out_width, x = (pixel + i - from) % l->out_width;
-            at[i] = spikes + y * l->stride_h * ROWS * c->row + x * l->stride_w * l->channels;
+            at[i] = spikes + y * l->stride_h * ROWS * c->row + x * l->stride_w * c->inputs;
         }
         multiply_all(c, at, weights, sums, pixels, columns);
         for (int k = 0; k < vectors; k++)
@@ -251,13 +265,16 @@ static void run_item(
     const int64_t images = l->images - b < c->together ? l->images - b : c->together;
     for (int64_t t = 0; t < l->steps; t += ROWS) {
         const int64_t steps = l->steps - t < ROWS ? l->steps - t : ROWS;
-        if (l->digits) {
-            copy_spikes(l, c, spikes, first * l->stride_h, b, images, t, steps);
-            set_tiles(c->abreast > 1 ? c->abreast : images * steps, c->depth);
-        }
+        if (l->digits) set_tiles(c->abreast > 1 ? c->abreast : images * steps, c->depth);
         const int64_t from = first * l->out_width, to = last * l->out_width;
         if (!l->digits) run_places(l, from * l->outputs, to * l->outputs, b, images, t, steps);
-        for (int64_t unit = part * c->units / c->parts; unit < (part + 1) * c->units / c->parts; unit++)
+        int64_t copied = -1;
+        for (int64_t unit = part * c->units / c->parts; unit < (part + 1) * c->units / c->parts; unit++) {
+            const int64_t group = l->digits ? unit * l->groups / c->units : 0;
+            if (l->digits && group != copied) {
+                copy_spikes(l, c, spikes, group, first * l->stride_h, b, images, t, steps);
+                copied = group;
+            }
             switch (l->digits * 2 + l->vectors - 1) {
 #define UNIT(P, V) \
     case P * 2 + V - 1: \
@@ -271,6 +288,7 @@ static void run_item(
                 UNIT(3, 2)
 #undef UNIT
             }
+        }
     }
     if (given->counts) collect(given, counts, locks + band, first, last);
 }

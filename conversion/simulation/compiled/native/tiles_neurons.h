@@ -17,14 +17,13 @@ INLINE void settle(
     for (int i = 0; i < registers; i++) {
         channel[i] = digits ? place % l->outputs : (place + i * LANES) % l->outputs;
         counted[i] = all(0);
-        for (int s = 0; s < states; s++)
-            state[i][s] = load(l->neurons.state[s] + at + i * apart);
+        for (int s = 0; s < states; s++) state[i][s] = load(l->neurons.state[s] + at + i * apart);
     }
     const vec scale = digits ? load(l->scale + channel[0]) : all(0);
     for (int64_t step = 0; step < steps; step++) {
         vec currents[NEIGHBOURS];
         for (int i = 0; i < registers; i++) {
-            currents[i] = load(l->bias + channel[i]);
+            currents[i] = load(l->bias + (t + step) * l->bias_step + channel[i]);
             if (!digits) continue;
             const int32_t *own = sums + i * next + column * SUMS + (row + step) * LANES;
             ivec each[3];

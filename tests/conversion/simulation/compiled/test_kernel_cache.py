@@ -318,6 +318,33 @@ def test_a_compiler_with_bad_habits_is_one_error(
     ]
 
 
+def test_a_daemon_that_a_compiler_leaves_behind_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(running, "GOODBYE", 0.1)
+    script = tmp_path / "cc"
+    script.write_text(f"#!/bin/sh\nsetsid sleep 600 & echo $! > {tmp_path}/pid; echo no >&2; exit 1\n")
+    script.chmod(0o755)
+    try:
+        with pytest.raises(OSError, match="cc: no"):
+            running.run_compiler([str(script)])
+    finally:
+        psutil.Process(int((tmp_path / "pid").read_text())).kill()
+
+
+def test_a_compiler_that_cannot_start_leaves_nothing_open(tmp_path: Path) -> None:
+    script = tmp_path / "cc"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    for _ in range(4):
+        with pytest.raises(OSError, match=r"interpreter|exec format|No such file"):
+            running.run_compiler([str(script)])
+    end = time.monotonic() + 10
+    while [each for each in threading.enumerate() if "_listen" in each.name] and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not [each for each in threading.enumerate() if "_listen" in each.name]
+
+
 def test_what_a_compiler_starts_does_not_outlive_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(running, "SECONDS", 1.0)
     script = tmp_path / "cc"

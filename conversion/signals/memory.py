@@ -1,0 +1,18 @@
+"""Where values over time lie in memory: as one time step of them does."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def room_for(values: Tensor, steps: int) -> Tensor:
+    """An uninitialised [T, B, ...] for values like [T or 1, B, ...]; channels stay last where they are."""
+    shape = (steps, *values.shape[1:])
+    last = values.ndim == 5 and values[0].is_contiguous(memory_format=torch.channels_last)
+    if not last or values[0].is_contiguous():
+        return torch.empty(shape, dtype=values.dtype, device=values.device)
+    rows = (shape[0] * shape[1], *shape[2:])
+    room = torch.empty(rows, dtype=values.dtype, device=values.device, memory_format=torch.channels_last)
+    timed: Tensor = room.unflatten(0, shape[:2])
+    return timed
