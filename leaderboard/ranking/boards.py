@@ -28,6 +28,7 @@ from leaderboard.ranking import glance, wording
 from leaderboard.ranking.families import Family, Origin, differ_by_seed, families, origin_of
 from leaderboard.ranking.orders import DEFAULT, Order, ranked
 from leaderboard.ranking.rows import Row, last_within, pool_by_seed, row_of
+from leaderboard.ranking.shared_gaps import SharedGaps
 from leaderboard.records.record import Group, Record
 from leaderboard.statistics.figures import snn_minus_snn
 
@@ -158,13 +159,14 @@ def _board(family: Family, origins: Mapping[str, Origin], order: Order) -> Board
     values = [ann.metrics[first.metric] for ann in (r.ann for r in anns)]
     models = set.intersection(*(set(r.ann.energy_pj) for r in anns)) if anns else set()
     reference = {record.ann.checkpoint_sha256 for record in anns}
+    gaps = SharedGaps(members)
     rows = [
         replace(
             row,
             own_ann=any(r.ann.checkpoint_sha256 not in reference for r in row.records),
             origin=_origin(row, origins),
         )
-        for row in _tell_apart([row_of(pool) for pool in pool_by_seed(members)])
+        for row in _tell_apart([row_of(pool, shared=gaps) for pool in pool_by_seed(members)])
     ]
     board = Board(
         task=first.task,

@@ -26,6 +26,7 @@ import numpy as np
 
 from leaderboard.ranking.families import OWN, Origin
 from leaderboard.ranking.parity_intervals import ResampledParity
+from leaderboard.ranking.shared_gaps import SharedGaps
 from leaderboard.records.record import Alphabet, Group, Record
 from leaderboard.statistics.figures import (
     energy_ratio,
@@ -157,13 +158,19 @@ def pool_by_seed(records: Iterable[Record]) -> list[list[Record]]:
     return list(pools.values())
 
 
-def row_of(pool: Sequence[Record], until: int | None = None, resampled: ResampledParity | None = None) -> Row:
+def row_of(
+    pool: Sequence[Record],
+    until: int | None = None,
+    resampled: ResampledParity | None = None,
+    shared: SharedGaps | None = None,
+) -> Row:
     """Summarise one pool; the module docstring has the rules.
 
     Args:
         pool: records that differ by nothing but seed.
         until: the read-out that takes the place of the final one, in every record; None: each one's last.
         resampled: of the same pool, where there is one already.
+        shared: gaps of the pool and of others on its board.
     """
     first = pool[0]
     finals = [final_point(r) if until is None else next(p for p in r.curve if p.t == until) for r in pool]
@@ -200,7 +207,7 @@ def row_of(pool: Sequence[Record], until: int | None = None, resampled: Resample
         synops=_mean([sum(point.synops.values()) for point in finals]),
         records=tuple(pool),
         until=until,
-        resampled=resampled or ResampledParity(pool),
+        resampled=resampled or ResampledParity(pool, shared),
     )
 
 
