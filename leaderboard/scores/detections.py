@@ -20,7 +20,7 @@ from leaderboard.scores.packing import counts, pack, unpack
 RECALLS = {"101-point": np.linspace(0, 1, 101), "11-point": np.linspace(0, 1, 11)}
 INTERPOLATIONS = (*RECALLS, "all-point")
 MOST_CLASSES = 2**16  # detections name their class in 16 bits
-MOST_AT_ONCE = 200_000  # table entries; more of them fall out of the processor's cache
+MOST_AT_ONCE = 60_000  # table entries; more of them fall out of the processor's cache
 _TINY = np.spacing(1)  # keeps precision defined before the first detection, as in pycocotools
 
 
@@ -53,16 +53,17 @@ class AveragePrecision:
         A class counts in a resampled test set if an object of it was drawn.
         """
         totals = weights @ self.objects  # [R, K]
-        draws = weights.astype(np.int32)  # half the memory to walk through
+        # Test sets stand side by side, so that sums over detections run over all of them at once.
+        draws = np.ascontiguousarray(weights.T.astype(np.int32))  # [N, R]
         sums = np.zeros(len(weights))
         for label in range(self.objects.shape[1]):
             start, end = np.searchsorted(self.label, [label, label + 1])
             here = slice(int(start), int(end))
             drawn = np.flatnonzero(totals[:, label])
-            at_once = max(1, MOST_AT_ONCE // max(1, self.thresholds * (here.stop - here.start)))
+            at_once = max(1, MOST_AT_ONCE // max(1, here.stop - here.start))
             for first in range(0, len(drawn), at_once):
-                rows = drawn[first : first + at_once]
-                sums[rows] += self._class_precision(here, draws[rows], totals[rows, label])
+                sets = drawn[first : first + at_once]
+                sums[sets] += self._class_precision(here, draws[:, sets], totals[sets, label])
         present = (totals > 0).sum(1)
         means: FloatArray = np.divide(sums, present, out=np.zeros_like(sums), where=present > 0)
         return means
@@ -70,34 +71,75 @@ class AveragePrecision:
     def _class_precision(
         self, here: slice, draws: npt.NDArray[np.int32], totals: npt.NDArray[np.int64]
     ) -> FloatArray:
-        """Average precision [R] of the detections of one class; `totals` [R] objects of it were drawn."""
-        # Between hits precision only falls, so no more than the hits are looked at.
-        hit = np.flatnonzero(self.hits[here])
-        if not len(hit):
-            return np.zeros(len(draws))
-        bits = np.arange(self.thresholds, dtype=np.uint16)[:, None]
-        drawn = draws[:, None, self.image[here]]  # [R, 1, detections]
-        ignored = self.ignored[here]
-        counted = (1 - (ignored >> bits & 1)).astype(np.int32) * drawn if ignored.any() else drawn
-        seen = np.cumsum(counted, 2, dtype=np.int32)[..., hit]
-        good = (self.hits[here][hit] >> bits & 1).astype(np.int32)
-        true = np.cumsum(good * drawn[..., hit], 2, dtype=np.int32)  # [R, thresholds, hits]
-        precision = true / (seen + _TINY)
-        envelope = np.maximum.accumulate(precision[..., ::-1], 2)[..., ::-1]
-        if self.interpolation == "all-point":
-            recall = true / totals[:, None, None]
-            gained = np.diff(recall, axis=2, prepend=0.0)
-        else:
-            # A level of recall takes the precision of the first detection that reaches it.
-            levels = RECALLS[self.interpolation]
-            numbers, which = np.unique(totals, return_inverse=True)  # few totals occur, each in many draws
-            passed = np.zeros((len(numbers), int(numbers[-1]) + 1), dtype=np.int32)
-            for row, n in zip(passed, numbers, strict=True):
-                row[: n + 1] = np.searchsorted(levels, np.arange(n + 1) / n, side="right")
-            reached = passed[which[:, None, None], true]
-            gained = np.diff(reached, axis=2, prepend=0) / len(levels)
-        precisions: FloatArray = (envelope * gained).sum(2).mean(1)
-        return precisions
+        """Average precision [R] of the detections of one class; `totals` [R] objects of it were drawn.
+
+        `draws` [N, R] says how often each test set has each image.
+        """
+        sums = np.zeros(draws.shape[1])
+        drawn = draws[self.image[here]]  # [detections, R]
+        everything: npt.NDArray[np.int32] | None = None
+        steps = _Recall(self.interpolation, totals)
+        for bit in range(self.thresholds):
+            # Between hits precision only falls, so no more than the hits are looked at.
+            hit = np.flatnonzero(self.hits[here] >> bit & 1)
+            if not len(hit):
+                continue
+            ignored = self.ignored[here] >> bit & 1
+            if ignored.any():
+                seen = np.cumsum(drawn * (1 - ignored.astype(np.int32))[:, None], 0, dtype=np.int32)[hit]
+            else:
+                if everything is None:
+                    everything = np.cumsum(drawn, 0, dtype=np.int32)
+                seen = everything[hit]
+            found = drawn[hit]  # [hits, R]
+            true = np.cumsum(found, 0, dtype=np.int32)
+            envelope = true / (seen + _TINY)
+            np.maximum.accumulate(envelope[::-1], 0, out=envelope[::-1])
+            sums += steps.area(envelope, found, true)
+        return sums / self.thresholds
+
+
+class _Recall:
+    """How much of the area under a curve of precision each hit is worth.
+
+    Args:
+        interpolation: one of `INTERPOLATIONS`.
+        totals: objects in each of R test sets.
+    """
+
+    def __init__(self, interpolation: str, totals: npt.NDArray[np.int64]) -> None:
+        self._totals = totals
+        self._levels = RECALLS.get(interpolation)
+        if self._levels is None:
+            return
+        # A level of recall takes the precision of the first detection that reaches it.
+        numbers, which = np.unique(totals, return_inverse=True)  # few totals occur, each in many test sets
+        width = int(numbers[-1]) + 1
+        passed = np.zeros((len(numbers), width), dtype=np.int32)
+        for row, n in zip(passed, numbers, strict=True):
+            row[: n + 1] = np.searchsorted(self._levels, np.arange(n + 1) / n, side="right")
+        self._passed, self._start = passed.ravel(), (which * width).astype(np.int32)
+
+    def area(
+        self, envelope: FloatArray, found: npt.NDArray[np.int32], true: npt.NDArray[np.int32]
+    ) -> FloatArray:
+        """Area [R] under precision that only falls [hits, R].
+
+        Args:
+            envelope: the precision.
+            found: objects that each hit finds [hits, R].
+            true: objects that are found up to each hit [hits, R].
+        """
+        if self._levels is None:
+            return _summed(envelope, found) / self._totals
+        reached = self._passed[self._start + true]
+        return _summed(envelope, np.diff(reached, axis=0, prepend=0)) / len(self._levels)
+
+
+def _summed(values: FloatArray, weights: npt.NDArray[np.int32]) -> FloatArray:
+    """Weighted sums [R] over the first axis."""
+    total: FloatArray = np.einsum("hr,hr->r", values, weights.astype(np.float64))
+    return total
 
 
 def average_precision(common: str | None, text: str, count: int) -> AveragePrecision:
