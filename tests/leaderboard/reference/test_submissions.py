@@ -118,3 +118,28 @@ def test_points_without_counts_are_not_judged(make: Make) -> None:
     point = Point(t=1, t_total=1, metrics={"top1": 0.5}, spikes={}, rates={}, synops={}, energy_pj={})
     record = make({1: 0.5}, group="baseline")
     assert list(implausible(record.model_copy(update={"curve": [point]}))) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "why"),
+    [
+        ("", "is empty"),
+        (" \t", "is empty"),
+        ("a\x1b[2J", "holds signs that cannot be seen"),
+        ("a\u202eb", "holds signs that cannot be seen"),
+        ("a" * 101, "has 101 characters, more than 100"),
+    ],
+)
+def test_names_that_no_row_can_show_are_named(make: Make, label: str, why: str) -> None:
+    record = sound(make)
+    named = record.model_copy(update={"method": record.method.model_copy(update={"label": label})})
+    (line,) = problems([named], {})
+    assert f"method.label {why}" in line
+    assert "in the matrix" in line
+    assert problems([sound(make, label="recipe \u03b3 = 2, " + "a" * 85)], {}) == []
+
+
+def test_a_refused_archive_comes_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "lab.zip").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"lab\.zip .*\n.*spikemark export --out"):
+        read_submission(tmp_path / "lab.zip")
