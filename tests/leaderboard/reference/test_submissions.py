@@ -143,3 +143,13 @@ def test_a_refused_archive_comes_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "lab.zip").write_bytes(b"")
     with pytest.raises(StoreError, match=r"lab\.zip .*\n.*spikemark export --out"):
         read_submission(tmp_path / "lab.zip")
+
+
+def test_a_row_that_gets_another_label_is_not_new(make: Make) -> None:
+    old = make({4: 0.9}, label="twin")
+    method = old.method.model_copy(update={"parts": {"scale": {"name": "other"}}})
+    new = make({4: 0.3}, label="twin").model_copy(update={"method": method, "cell_id": "f" * 16})
+    (lines,) = board_difference(rank([old]), rank([old, new])).split("### ")[1:]
+    rows = [line for line in lines.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert len(rows) == 1
+    assert "new" in rows[0]
