@@ -55,26 +55,33 @@ class Order:
 DEFAULT = Order()
 
 
-def ranked(rows: Sequence[Row], order: Order = DEFAULT, limit: int | None = None) -> list[Row]:
+def ranked(
+    rows: Sequence[Row], order: Order = DEFAULT, limit: int | None = None, *, leaders: bool = False
+) -> list[Row]:
     """The rows of one group, best first, with their ranks.
 
     Args:
         rows: of one group; baselines are ordered and get no rank.
         order: what ranks them.
         limit: T up to which areas are taken; None: the longest of these rows.
+        leaders: rank the first two rows alone, which says who leads and whether others share the lead: boards
+            that are only named need no more, and comparing all rows may take long.
     """
     longest = limit or max((int(row.final_t_total) for row in rows), default=1)
     members = sorted(rows, key=lambda row: _key(row, order, longest))
     places: list[int | None] = []
     leader: Row | None = None
+    told = 0  # rows with a rank
     for place, row in enumerate(members, start=1):
-        if row.group == "baseline" or (order.kind == "energy" and order.value(row, longest) is None):
+        unknown = order.kind == "energy" and order.value(row, longest) is None
+        if row.group == "baseline" or unknown or (leaders and told == 2):
             places.append(None)
         elif leader is not None and not apart(leader, row, order, longest):
             places.append(next(known for known in reversed(places) if known is not None))
         else:
             leader = row
             places.append(place)
+        told += places[-1] is not None
     sharing = Counter(places)
     return [
         replace(row, rank=place, tied=place is not None and sharing[place] > 1)
