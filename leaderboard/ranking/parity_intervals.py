@@ -104,6 +104,8 @@ class _Run:
 
     def first(self, points: float, until: int | None) -> IntArray:
         """Place of the first read-out [R] from which the gap stays within `points`; T where there is none."""
+        if until is None and points not in self._firsts:
+            return self._last_first(points)
         if points not in self._firsts:
             within = self.gaps.shares >= -points / 100 - ROUNDING  # [T, R]
             total = len(within)
@@ -114,6 +116,18 @@ class _Run:
                 firsts[place - 1] = np.where(lasting > 0, place - lasting, total)
             self._firsts[points] = firsts
         found: IntArray = self._firsts[points][self.number_of(until) - 1]
+        return found
+
+    def _last_first(self, points: float) -> IntArray:
+        """The same up to the last read-out: early ones are looked at where they can matter."""
+        total = len(self._place)
+        found: IntArray = np.full(len(self.gaps.ann), total, dtype=np.int64)
+        lasting = np.ones(len(found), dtype=np.bool_)
+        for place in reversed(range(total)):
+            lasting &= self.gaps.share(place) >= -points / 100 - ROUNDING
+            if not lasting.any():
+                break
+            found[lasting] = place
         return found
 
 
@@ -177,7 +191,7 @@ class ResampledParity:
     def metric(self, until: int | None) -> FloatArray | None:
         """Metric [R] at the last read-out that counts, mean over runs; None as for `interval`."""
         if until not in self._ends:
-            found = [run.gaps.at(run.number_of(until) - 1) for run in self._runs]
+            found = [run.gaps.share(run.number_of(until) - 1) + run.gaps.ann for run in self._runs]
             shared = min(map(len, found), default=0)
             self._ends[until] = np.mean([each[:shared] for each in found], axis=0) if found else None
         return self._ends[until]

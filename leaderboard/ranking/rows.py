@@ -77,7 +77,6 @@ class Row:
     final_averaged: float  # output steps averaged there, T of most papers
     metric: float
     metric_std: float | None  # None for a single run
-    interval: Interval | None  # 95 %; None if outcomes were not recorded
     ann_metric: float  # of the network this recipe started from
     gap_points: float  # metric minus ann_metric, percentage points
     steps_within_1_point: float | None
@@ -125,6 +124,15 @@ class Row:
     def seconds_to_convert(self) -> float | None:
         """Mean over runs; None where a record does not say."""
         return _mean_or_none([record.provenance.wall_time_s.get("convert") for record in self.records])
+
+    @property
+    def interval(self) -> Interval | None:
+        """Of `metric`, 95 %; None if outcomes were not recorded."""
+        kept, key = self.resampled.kept, ("interval", self.until)
+        if key not in kept:
+            kept[key] = pooled_interval(self.records, self.until)
+        found: Interval | None = kept[key]
+        return found
 
     @cached_property
     def gap_interval(self) -> Interval | None:
@@ -193,7 +201,6 @@ def row_of(
         final_averaged=_mean([output_steps(point) for point in finals]),
         metric=metric,
         metric_std=float(np.std(metrics, ddof=1)) if len(pool) > 1 else None,
-        interval=pooled_interval(pool, until),
         ann_metric=ann_metric,
         gap_points=100 * (metric - ann_metric),
         steps_within_1_point=median_over_runs([None if p is None else p.t_total for _, p in near]),

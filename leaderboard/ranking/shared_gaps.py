@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,29 +17,75 @@ import numpy.typing as npt
 from leaderboard.records.record import Record
 from leaderboard.scores.base import FloatArray, ImageScores
 from leaderboard.statistics.figures import ann_scores, readouts, snn_scores
-from leaderboard.statistics.resampling import resampled, resampled_gaps
+from leaderboard.statistics.resampling import draws_of, resampled, resampled_gaps
 
 MOST_AT_ONCE = 2e7  # outcomes of single images that are unpacked at a time
 
 
-@dataclass(frozen=True)
-class Gaps:
-    """Gaps of one record to its ANN on R resampled test sets."""
+class Gaps(Protocol):
+    """Gaps of one record to its ANN on R resampled test sets; read-outs with fewest steps first."""
 
-    counted: npt.NDArray[Any]  # [T, R], in units of 1 / `images`; read-outs with fewest steps first
-    images: int  # 1 where `counted` are fractions
-    ann: FloatArray  # metric of the ANN [R], a fraction
+    @property
+    def ann(self) -> FloatArray:
+        """Metric of the ANN [R], a fraction."""
 
     @property
     def shares(self) -> FloatArray:
-        """Metric minus the ANN's [T, R], fractions."""
+        """Metric minus the ANN's at every read-out [T, R], fractions."""
+
+    def share(self, place: int) -> FloatArray:
+        """The same at one read-out [R]."""
+
+
+@dataclass(frozen=True)
+class CountedGaps:
+    """Of a metric that is a share of images: how many images more than the ANN are right."""
+
+    counted: npt.NDArray[Any]  # [T, R]
+    images: int
+    ann: FloatArray
+
+    @property
+    def shares(self) -> FloatArray:
+        """See `Gaps`."""
         found: FloatArray = self.counted / self.images
         return found
 
-    def at(self, place: int) -> FloatArray:
-        """Metric [R] at one read-out, a fraction."""
-        found: FloatArray = self.counted[place] / self.images + self.ann
+    def share(self, place: int) -> FloatArray:
+        """See `Gaps`."""
+        found: FloatArray = self.counted[place] / self.images
         return found
+
+
+@dataclass(frozen=True)
+class ScoredGaps:
+    """Of a metric that is computed anew on every draw, read-out by read-out when one is asked for."""
+
+    reference: ImageScores
+    curve: Sequence[ImageScores]
+
+    @cached_property
+    def ann(self) -> FloatArray:
+        """See `Gaps`."""
+        return self._drawn(self.reference)
+
+    @property
+    def shares(self) -> FloatArray:
+        """See `Gaps`."""
+        return np.stack([self.share(place) for place in range(len(self.curve))])
+
+    def share(self, place: int) -> FloatArray:
+        """See `Gaps`."""
+        found: FloatArray = self._drawn(self.curve[place]) - self.ann
+        return found
+
+    @cached_property
+    def _draws(self) -> int:
+        return min(map(draws_of, [self.reference, *self.curve]))
+
+    def _drawn(self, scores: ImageScores) -> FloatArray:
+        (found,) = resampled([scores])
+        return found[: self._draws]
 
 
 class SharedGaps:
@@ -87,7 +134,7 @@ class SharedGaps:
         start = 0
         for record, curve in curves:
             own = counted[start : start + len(curve)]
-            self._known[id(record)] = Gaps(own, ann.count, share)
+            self._known[id(record)] = CountedGaps(own, ann.count, share)
             start += len(curve)
 
 
@@ -109,9 +156,4 @@ def _curve(record: Record) -> list[ImageScores] | None:
 def _scored(record: Record) -> Gaps | None:
     """Gaps of a metric that is computed anew on every draw."""
     ann, curve = ann_scores(record), _curve(record)
-    if ann is None or curve is None:
-        return None
-    drawn = resampled([ann, *curve])
-    shared = min(map(len, drawn))
-    first, *others = (each[:shared] for each in drawn)
-    return Gaps(np.stack(others) - first, 1, first)
+    return None if ann is None or curve is None else ScoredGaps(ann, curve)

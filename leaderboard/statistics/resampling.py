@@ -176,7 +176,11 @@ def _resampled(scores: ImageScores, seed: int) -> FloatArray:
     if key not in _known:
         if isinstance(scores, PackedScores):
             scores = scores.unpacked()  # once, for its size and its metric
-        images = scores.count
-        resamples = int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_WORK / max(scores.work, 1))))
-        _known[key] = scores.score(_draws(images, resamples, seed, np.int32).astype(np.int64))
+        drawn = _draws(scores.count, draws_of(scores), seed, np.int32)
+        _known[key] = scores.score(drawn.astype(np.int64))
     return _known[key]
+
+
+def draws_of(scores: ImageScores) -> int:
+    """How many test sets are drawn for a metric that is computed anew on each."""
+    return int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_WORK / max(scores.work, 1))))
