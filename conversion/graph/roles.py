@@ -79,6 +79,7 @@ def sort_into_roles(captured: fx.GraphModule, images: Tensor | None = None) -> d
     nameless: set[fx.Node] = set()  # results of refused operations
     dynamic: set[fx.Node] = set()
     along: dict[fx.Node, Refusal] = {}  # operations along the first axis, which may be right
+    elsewhere_made: dict[fx.Node, Refusal] = {}  # constants for each image, along another axis than the first
     used: dict[str, int] = {}
     layout = None if images is None else find_layout(captured, images)
     moved = layout.moved if layout else frozenset()
@@ -96,9 +97,22 @@ def sort_into_roles(captured: fx.GraphModule, images: Tensor | None = None) -> d
             if layout is not None and node in layout.batched:
                 name, operation = _unique(_name_of(node), used), function_name(node.target)
                 roles[node] = Role(Kind.CONSTANT, name, operation)
-            elif node in moved:
+            elif node in moved:  # right where what is taken of it has its images in the first axis
+                name, operation = _unique(_name_of(node), used), function_name(node.target)
+                roles[node] = Role(Kind.CONSTANT, name, operation, moved=True)
                 advice = "make constants with one entry for each image in their first axis"
-                refused.append(Refusal(f"{function_name(node.target)} of the batch size", advice).at(node))
+                refusal = Refusal(f"{operation} of the batch size", advice)
+                refusal.node = node
+                origins = (
+                    elsewhere_made[source] for source in node.all_input_nodes if source in elsewhere_made
+                )
+                elsewhere_made[node] = next(origins, refusal)
+            continue
+        made = [elsewhere_made[source] for source in node.all_input_nodes if source in elsewhere_made]
+        if made:
+            refused += [one.at(node) for one in made]
+            nameless.add(node)
+            dynamic.add(node)
             continue
         try:
             kind, operation = kind_of(captured, node, inputs)

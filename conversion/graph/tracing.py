@@ -251,7 +251,9 @@ class SizedTracer(PlainTracer):
             return one
         if isinstance(one, tuple) and isinstance(two, tuple) and len(one) == len(two):
             return tuple(
-                a if a == b else self.create_proxy("call_function", operator.getitem, (proxy, index), {})
+                a
+                if _is_plain([a]) and a == b
+                else self.create_proxy("call_function", operator.getitem, (proxy, index), {})
                 for index, (a, b) in enumerate(zip(one, two, strict=True))
             )
         return proxy
