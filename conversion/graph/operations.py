@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from conversion.functions import additions, attention, choices, elementwise, ordered
+from conversion.functions import additions, attention, choices, elementwise, ordered, positions
 from conversion.functions.relay import relay
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.forms import FORMS
@@ -147,6 +147,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((choices.compared, choices.chosen), Kind.FUNCTION),
     **dict.fromkeys((ordered.running_maximum, ordered.running_minimum), Kind.FUNCTION),
     **dict.fromkeys((ordered.sorted_values, ordered.largest_values, ordered.value_at), Kind.FUNCTION),
+    **dict.fromkeys(positions.FUNCTIONS, Kind.FUNCTION),
     **dict.fromkeys((ordered.middle_value, torch.cumprod, torch.logcumsumexp), Kind.FUNCTION),
     **dict.fromkeys((choices.written, torch.repeat_interleave, torch.tile), Kind.ROUTING),
     **dict.fromkeys((torch.rot90, torch.gather, torch.take_along_dim, torch.ravel), Kind.ROUTING),

@@ -5,6 +5,7 @@
 * The minimum over axes (the values of ``min``) is ``amin``, and what gives values and their places is a
   function of the values where no place is read; ``x.mT`` is a transposition.
 * What is a sum, a product or a move of what it reads is written out, see `conversion.graph.forms`.
+* Places of values that only fetch values are numbers, see `conversion.graph.positions`.
 * Scaled dot products of attention are products and a softmax. A matrix of constants times a signal is a
   signal times constants.
 * Comparisons of signals, and choices by them, are functions in floating point, see
@@ -29,6 +30,7 @@ from conversion.graph.einsums import write_out_sums
 from conversion.graph.forms import write_out_forms
 from conversion.graph.nodes import Adding, attribute, write_as
 from conversion.graph.operations import ATTRIBUTES, METHODS, Kind
+from conversion.graph.positions import write_places
 from conversion.graph.refusal import argument
 from conversion.graph.rewriting import shapes_of
 
@@ -49,6 +51,7 @@ def spell_alike(captured: fx.GraphModule, images: Tensor | None = None) -> None:
     for node in list(captured.graph.nodes):
         if node.target is F.scaled_dot_product_attention:
             write_as(node, scaled_dot_product)
+    write_places(captured, _signals(captured.graph))
     truths: set[fx.Node] = set()  # what comparisons of signals give
     for node in list(captured.graph.nodes):
         spelled = _spelled(node, truths)

@@ -232,7 +232,7 @@ class Hopeless(nn.Module):
         self.norm = nn.GroupNorm(2, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.gate(self.stem(x))).sort(1)[1].float()
+        x = self.norm(self.gate(self.stem(x))).sort(1)[1] ** 2.0
         x = x.renorm(2, 1, 1.0)
         x = F.gumbel_softmax(x, 1)
         return x.mean(0)
