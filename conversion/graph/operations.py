@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from conversion.functions import additions, attention, choices, elementwise, ordered, positions
+from conversion.functions import additions, attention, choices, deformed, elementwise, ordered, positions
 from conversion.functions.relay import relay
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.forms import FORMS
@@ -140,7 +140,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((torch.amin, torch.norm, torch.linalg.norm, torch.linalg.vector_norm), Kind.FUNCTION),
     **dict.fromkeys((torch.std, torch.var, torch.logsumexp, torch.prod), Kind.FUNCTION),
     **dict.fromkeys((torch.var_mean, torch.std_mean, torch.aminmax), Kind.FUNCTION),
-    **dict.fromkeys((F.grid_sample, F.pairwise_distance), Kind.FUNCTION),
+    **dict.fromkeys((F.grid_sample, F.pairwise_distance, deformed.sampled_at), Kind.FUNCTION),
     **dict.fromkeys((getattr(torch.special, name) for name in _SPECIAL), Kind.FUNCTION),
     **dict.fromkeys((operator.mod, operator.floordiv, torch.amax), Kind.FUNCTION),
     **dict.fromkeys((getattr(torch, name) for name in _OF_VALUES), Kind.FUNCTION),
