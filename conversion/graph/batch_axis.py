@@ -36,6 +36,7 @@ _AXES: dict[str, tuple[str, int, Any]] = {
     **dict.fromkeys(("largest_values", "value_at"), ("dim", 2, -1)),
     **dict.fromkeys(("repeat_interleave", "take_along_dim"), ("dim", 2, None)),
     "norm": ("dim", 2, None),
+    "fake_quantize_per_channel_affine": ("axis", 3, 0),
     "normalize": ("dim", 2, 1),
     "glu": ("dim", 1, -1),
     "flatten": ("start_dim", 1, 0),

@@ -184,6 +184,11 @@ def _explain(error: Exception, network: nn.Module, path: str) -> str:
     place = f"{where.filename}:{where.lineno}: {where.line}" if where else "an unknown statement"
     paths = [f"{path}.{part}".lstrip(".") for part in _traceable_parts(network)[:_PARTS_NAMED]]
     parts = f" Parts that trace: {', '.join(paths)}." if paths else ""
+    if "vmap" in str(error):
+        return (
+            f"torch.fx cannot trace {type(network).__name__}: torch.vmap runs its function on tensors of its "
+            f"own; write it for the whole batch, or convert a submodule without it\n  at {place}"
+        )
     return (
         f"torch.fx cannot trace {type(network).__name__}: {error}\n"
         f"  at {place}\n"

@@ -97,6 +97,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((F.relu, torch.relu, torch.relu_, F.relu_, F.relu6), Kind.NEURON),
     **dict.fromkeys((F.hardtanh, F.hardtanh_, torch.clamp, torch.clamp_), Kind.NEURON),
     **dict.fromkeys((torch.clamp_min, torch.clamp_min_, torch.clip, torch.clip_), Kind.NEURON),
+    **dict.fromkeys((torch.clamp_max, torch.clamp_max_), Kind.NEURON),
     **dict.fromkeys((F.leaky_relu, F.leaky_relu_, F.prelu, torch.prelu), Kind.NEURON),
     **dict.fromkeys((F.max_pool1d, F.max_pool2d, F.max_pool3d), Kind.POOLING),
     **dict.fromkeys((torch.max_pool1d, torch.max_pool2d, torch.max_pool3d), Kind.POOLING),
@@ -143,6 +144,8 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((F.grid_sample, F.pairwise_distance, deformed.sampled_at), Kind.FUNCTION),
     **dict.fromkeys((getattr(torch.special, name) for name in _SPECIAL), Kind.FUNCTION),
     **dict.fromkeys((operator.mod, operator.floordiv, torch.amax), Kind.FUNCTION),
+    torch.fake_quantize_per_tensor_affine: Kind.FUNCTION,
+    torch.fake_quantize_per_channel_affine: Kind.FUNCTION,
     **dict.fromkeys((getattr(torch, name) for name in _OF_VALUES), Kind.FUNCTION),
     **dict.fromkeys((choices.compared, choices.chosen), Kind.FUNCTION),
     **dict.fromkeys((ordered.running_maximum, ordered.running_minimum), Kind.FUNCTION),
@@ -163,7 +166,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
 
 METHODS: dict[str, Kind] = {
     **dict.fromkeys(("relu", "relu_", "clamp", "clamp_", "clamp_min", "clamp_min_"), Kind.NEURON),
-    **dict.fromkeys(("clip", "clip_"), Kind.NEURON),
+    **dict.fromkeys(("clip", "clip_", "clamp_max", "clamp_max_"), Kind.NEURON),
     "matmul": Kind.WEIGHTED,
     **dict.fromkeys(("mul", "mul_", "multiply", "multiply_", "neg", "neg_", "negative"), Kind.SCALE),
     **dict.fromkeys(("div", "div_", "divide", "divide_", "true_divide"), Kind.SCALE),
@@ -252,6 +255,10 @@ _SUBMODULE = 'convert a submodule without it, convert(..., submodule="path")'
 _READ_OUT = "leave it out of the network and apply it to the read-out"
 
 ADVICE: dict[str, str] = {
+    **dict.fromkeys(
+        ("fractionalmaxpool2d", "fractionalmaxpool3d", "fractional_max_pool2d", "fractional_max_pool3d"),
+        "use max pooling, or adaptive max pooling: its windows are drawn at random, in eval mode, too",
+    ),
     **dict.fromkeys(("argmax", "argmin", "argsort", "sort", "topk"), _READ_OUT),
 }
 DEFAULT_ADVICE = f"use operations that depend on the signals of one time step alone, or {_SUBMODULE}"

@@ -131,7 +131,8 @@ def sort_into_roles(captured: fx.GraphModule, images: Tensor | None = None) -> d
                 refusal.node = node
                 along[node] = refusal
             sources = [source for source in inputs if source in moved]
-            if sources and node not in along and kind not in _MOVABLE and kind is not Kind.SHAPE:
+            misread = sources and node not in along and kind not in _MOVABLE and kind is not Kind.SHAPE
+            if misread and (along or not _is_told(sources[0], nameless)):
                 raise _blamed(node, sources[0], moved, along)
         except Refusal as refusal:
             if node.target is not operator.getitem or node.args[0] not in nameless:  # told already
@@ -180,6 +181,19 @@ def _feeds_last_axis(node: fx.Node, roles: Mapping[fx.Node, Role]) -> bool:
 _MOVABLE = frozenset({Kind.ROUTING, Kind.SCALE, Kind.SUM, Kind.SPREAD, Kind.FUNCTION})
 
 
+def _is_told(source: fx.Node, nameless: Collection[fx.Node]) -> bool:
+    """True where a value comes from an operation that is refused: what it does to images is not known."""
+    pending, seen = [source], set[fx.Node]()
+    while pending:
+        current = pending.pop()
+        if current in nameless:
+            return True
+        if current not in seen:
+            seen.add(current)
+            pending += current.all_input_nodes
+    return False
+
+
 def _blamed(
     node: fx.Node, source: fx.Node, moved: Collection[fx.Node], along: Mapping[fx.Node, Refusal]
 ) -> Refusal:
@@ -194,7 +208,14 @@ def _blamed(
             pending += current.all_input_nodes
     if node.op == "output":
         return Refusal("the output for one image depends on the other images of its batch", INDEPENDENT)
-    return Refusal(f"{function_name(node.target)} of images that depend on each other", INDEPENDENT)
+    return Refusal(f"{_operation(node)} of images that depend on each other", INDEPENDENT)
+
+
+def _operation(node: fx.Node) -> str:
+    """What an operation is called in a message; of a module, the name of its class."""
+    if node.op == "call_module" and node.graph.owning_module is not None:
+        return f"torch.nn.{type(node.graph.owning_module.get_submodule(str(node.target))).__name__}"
+    return function_name(node.target)
 
 
 def _check_constants(kind: Kind, operation: str, node: fx.Node, roles: Mapping[fx.Node, Role]) -> None:
