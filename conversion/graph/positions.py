@@ -142,9 +142,9 @@ def _read_by(
         return lambda: add.function(
             positions.looked_up, node.args[0], add.attribute(f"{target}.weight")
         ), False
-    if target is F.embedding and argument(node, "max_norm", 3) is None and args[0] in places:
+    if target is F.embedding and argument(node, "max_norm", 3) is None and _is_in(args[0], places):
         weight = argument(node, "weight", 1)
-        if weight in signals:
+        if _is_in(weight, signals):
             return None, False
         return lambda: add.function(positions.looked_up, node.args[0], weight), False
     if target in _MOVES or (target is operator.getitem and node.all_input_nodes == [args[0]]):
@@ -158,8 +158,12 @@ def _read_by(
     if target is getattr:
         return ((lambda: node), False) if args[1] in ("shape", "device", "ndim") else (None, False)
     if target in _SUMS and len(args) == 2 and not node.kwargs:
-        other = args[1] if args[0] in places else args[0]
-        if isinstance(other, int) or other in places or (isinstance(other, fx.Node) and other not in signals):
+        other = args[1] if _is_in(args[0], places) else args[0]
+        if (
+            isinstance(other, int)
+            or _is_in(other, places)
+            or (isinstance(other, fx.Node) and not _is_in(other, signals))
+        ):
             return (lambda: node), True
     if len(args) == 2 and isinstance(args[1], int) and args[1] > 0:
         if target in _QUOTIENTS or (
@@ -172,7 +176,7 @@ def _read_by(
         target in _FRACTIONS
         and len(args) == 2
         and not node.kwargs
-        and _is_number(args[1 - (args[1] in places)])
+        and _is_number(args[1 - (_is_in(args[1], places))])
     ):
         return (lambda: node), False
     return _fetched_by(node, places, signals, add), False
@@ -208,18 +212,23 @@ def _fetched_by(node: Any, places: set[fx.Node], signals: set[fx.Node], add: Add
     number = argument(node, "num_classes", 1)
     if target is F.one_hot and isinstance(number, int) and number > 0:
         return lambda: add.function(positions.as_one_hot, node.args[0], number)
-    if target is operator.getitem and args[0] not in places:
+    if target is operator.getitem and not _is_in(args[0], places):
         index = args[1]
-        if index in places and args[0] not in signals:
+        if _is_in(index, places) and not _is_in(args[0], signals):
             return lambda: add.function(positions.looked_up, node.args[1], args[0])
-        if isinstance(index, tuple) and len(index) == 2 and index[1] in places and _counts_images(index[0]):
+        if (
+            isinstance(index, tuple)
+            and len(index) == 2
+            and _is_in(index[1], places)
+            and _counts_images(index[0])
+        ):
             return lambda: add.function(positions.rows_taken, node.args[0], node.args[1][1])
     return None
 
 
 def _only(node: fx.Node, index: Any, places: set[fx.Node]) -> bool:
     """True where places are an operation's index, and nothing else of it."""
-    return index in places and sum(source in places for source in node.all_input_nodes) == 1
+    return _is_in(index, places) and sum(source in places for source in node.all_input_nodes) == 1
 
 
 def _is_number(value: Any) -> bool:
@@ -238,7 +247,7 @@ def _asks_for_real(node: fx.Node, places: set[fx.Node]) -> bool:
         wanted = wanted.args[0]
     elif node.target != "type_as":
         return False
-    return isinstance(wanted, fx.Node) and wanted not in places
+    return isinstance(wanted, fx.Node) and not _is_in(wanted, places)
 
 
 def _counts_images(value: Any) -> bool:
@@ -255,3 +264,8 @@ def _counts_images(value: Any) -> bool:
         size = size.args[0]
         return isinstance(size, fx.Node) and (size.target == "size" or size.args[1:] == ("shape",))
     return isinstance(size, fx.Node) and size.target == "size" and size.args[1:] == (0,)
+
+
+def _is_in(value: Any, nodes: set[fx.Node]) -> bool:
+    """True for one of some values of the graph; arguments may be lists and slices."""
+    return isinstance(value, fx.Node) and value in nodes

@@ -152,12 +152,25 @@ class GivenBack(OnTokens):
         return x, x.argmax(1)
 
 
+class AmongAll(OnTokens):
+    """Rows of all images in one list, in which each image's begin after those before it."""
+
+    def read(self, x: Tensor) -> Tensor:
+        place = x.mean(-1).argmax(1) + torch.arange(x.size(0)) * 9
+        return x.reshape(-1, 6)[place, :][:, None]
+
+
+class Joined(OnTokens):
+    def read(self, x: Tensor) -> Tensor:
+        return x + torch.cat([x.argmax(1, keepdim=True), x.argmin(1, keepdim=True)], 1).max()
+
+
 class OverAll(OnTokens):
     def read(self, x: Tensor) -> Tensor:
         return x + (x.argmax() % 5).long() * 0
 
 
-@pytest.mark.parametrize("kind", [Shown, GivenBack, OverAll])
+@pytest.mark.parametrize("kind", [Shown, GivenBack, AmongAll, Joined, OverAll])
 def test_places_that_are_read_in_other_ways_are_refused_by_name(kind: Callable[[], OnTokens]) -> None:
     with pytest.raises(UnsupportedOperations, match=r"Tensor\.argmax.*\n.*\n.*leave it out"):
         convert(kind().eval(), RECIPE, torch.randn(3, 3, 6, 6))
