@@ -82,6 +82,10 @@ class SpikeTally:
         groups = self._groups.get(name)
         return len(groups) if groups is not None and groups.ndim > 1 else 1
 
+    def counts(self, name: str) -> bool:
+        """True where spikes of this layer are counted."""
+        return name in self._groups
+
     def add_steps(self, name: str, spikes: Tensor) -> None:
         """Add what one layer sends in T steps [T, B, C, ...]; a negative spike counts as one, too."""
         self.add_events(name, spikes.abs())

@@ -16,3 +16,11 @@ def room_for(values: Tensor, steps: int) -> Tensor:
     room = torch.empty(rows, dtype=values.dtype, device=values.device, memory_format=torch.channels_last)
     timed: Tensor = room.unflatten(0, shape[:2])
     return timed
+
+
+def flat(timed: Tensor) -> Tensor:
+    """[T, B, ...] as [T * B, ...]; a single image gets strides that say where its channels are."""
+    data = timed.flatten(0, 1)
+    if data.ndim == 4 and len(data) == 1 and data.stride(0) < data.numel():
+        data = data.as_strided(data.shape, (data.numel(), *data.stride()[1:]))
+    return data

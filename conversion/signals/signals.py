@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from conversion.signals.memory import flat
+
 
 @dataclass(frozen=True)
 class Signal:
@@ -114,7 +116,7 @@ class Spikes(Signal):
 
 def fold(timed: Tensor) -> Signal:
     """Signal from [T, B, ...]."""
-    return Signal(timed.flatten(0, 1), timed.shape[0])
+    return Signal(flat(timed), timed.shape[0])
 
 
 def signals_in(values: Any) -> list[Signal]:
