@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conversion.signals.memory import flat
+from conversion.signals.memory import flat, sum_over_time
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Total(Signal):
         if isinstance(signal, Total):
             return signal
         if isinstance(signal, Spikes):
-            sums = signal.counts.unflatten(0, (signal.steps, -1)).sum(0, dtype=torch.float32)
+            sums = sum_over_time(signal.counts.unflatten(0, (signal.steps, -1)), torch.float32)
             return cls(sums * signal.spike_value * (window // signal.steps), window)
-        return cls(signal.data * window if signal.steps == 1 else signal.timed.sum(0), window)
+        return cls(signal.data * window if signal.steps == 1 else sum_over_time(signal.timed), window)
 
     @property
     def mean(self) -> Signal:

@@ -23,6 +23,7 @@ from conversion.plan.plan import max_pool_of
 from conversion.plan.sums import Sums
 from conversion.pooling import MaxPool, running_sum
 from conversion.signals.coding import RATE, Changes
+from conversion.signals.memory import sum_over_time
 from conversion.signals.signals import (
     Signal,
     Total,
@@ -255,7 +256,7 @@ class TorchLayers:
             return Signal(pool(values.data), 1)
         pooled = self.pool_over_time(node, pool, values.timed)
         self._count_sent(name, pooled, self._fitted.spike_values[node])
-        return Total(pooled.sum(0), len(pooled)) if node in self._sums.senders else fold(pooled)
+        return Total(sum_over_time(pooled), len(pooled)) if node in self._sums.senders else fold(pooled)
 
     def _count_sent(self, name: str, sent: Tensor, spike_value: Tensor | None) -> None:
         """Count what a pool sends [T, B, ...]: in spikes of one size, or else events."""

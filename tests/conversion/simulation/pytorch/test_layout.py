@@ -19,7 +19,7 @@ from conversion.neurons import (
 )
 from conversion.neurons.base import Neuron
 from conversion.neurons.tracking import Tracking
-from conversion.signals.memory import room_for
+from conversion.signals.memory import room_for, sum_over_time
 from conversion.simulation.choice import use
 from conversion.simulation.pytorch.layers import TorchLayers
 
@@ -132,3 +132,16 @@ def test_channels_stay_last_from_layer_to_layer(recipe, monkeypatch):
     assert formats
     assert all(formats)
     assert sum(last.activity.spikes.values()) > 0
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 2, 5), (4, 2, 3, 5, 6), (1, 1, 3, 5, 6), (0, 2, 3, 4, 5), (3, 0, 3, 4, 5)]
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_sums_over_time_do_not_depend_on_memory(shape, last):
+    timed = torch.arange(float(torch.Size(shape).numel())).view(shape)
+    if last and len(shape) == 5:
+        timed = timed.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, shape[:2])
+    found = sum_over_time(timed, torch.float64)
+    assert found.dtype is torch.float64
+    assert torch.equal(found, timed.double().sum(0))
