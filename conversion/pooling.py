@@ -125,8 +125,13 @@ class LateralInhibition(Pooling):
         total = _cumulative(values, state)
         pooled = pool(flat(total)).unflatten(0, values.shape[:2])
         previous = state["pooled"] if state else torch.zeros_like(pooled[0])
-        increments = torch.diff(pooled, dim=0, prepend=previous.unsqueeze(0))
-        return increments, {"total": total[-1].clone(), "pooled": pooled[-1].clone()}
+        after = {"total": total[-1].clone(), "pooled": pooled[-1].clone()}
+        if pooled.requires_grad:
+            return torch.diff(pooled, dim=0, prepend=previous.unsqueeze(0)), after
+        for t in range(len(pooled) - 1, 0, -1):  # the last first: none is read after it was written
+            pooled[t] -= pooled[t - 1]
+        pooled[0] -= previous
+        return pooled, after
 
 
 @register
