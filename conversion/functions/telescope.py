@@ -6,6 +6,7 @@ pooling (Li and Zeng 2022, arXiv 2204.13271) is the case where F is homogeneous 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -92,6 +93,39 @@ class Telescope:
         self._value = _last(values)
         self.done += steps
         return fold(sent)
+
+    def next_elementwise(self, function: Callable[[Tensor], Tensor], now: Tensor) -> Tensor:
+        """The same for one step, [B, ...]; sums are added up in place. What it gives may be written over."""
+        if not self._sums:
+            self._sums = [torch.zeros_like(now)]
+        (sums,) = self._sums
+        sums += now
+        before = torch.zeros_like(now) if self._value is None else self._value * self.done
+        self.done += 1
+        self._value = function(sums / self.done)
+        sent: Tensor = (self._value * self.done).sub_(before)
+        return sent
+
+    def split(self, sizes: Sequence[int], like: Tensor) -> list[Telescope]:
+        """One for each part of the batch, for an operation on one signal; `join` puts them together.
+
+        Args:
+            sizes: images of each part.
+            like: a step of the signal, [B, ...].
+        """
+        if not self._sums:
+            self._sums = [torch.zeros_like(like)]
+        parts = [copy.copy(self) for _ in sizes]
+        values = [None] * len(sizes) if self._value is None else self._value.split(sizes)
+        for part, sums, value in zip(parts, self._sums[0].split(sizes), values, strict=True):
+            part._sums, part._value = [sums], value
+        return parts
+
+    def join(self, parts: Sequence[Telescope]) -> None:
+        """Go on from where the parts have come."""
+        self.done = parts[0].done
+        self._sums = [torch.cat([part._sums[0] for part in parts])]
+        self._value = torch.cat([part._value for part in parts])
 
     def _defined(self, value: Any) -> Any:
         """F where it is finite, else its last value: a denominator may be 0 before its first spike.

@@ -16,3 +16,19 @@ def room_for(values: Tensor, steps: int) -> Tensor:
     room = torch.empty(rows, dtype=values.dtype, device=values.device, memory_format=torch.channels_last)
     timed: Tensor = room.unflatten(0, shape[:2])
     return timed
+
+
+def flat(timed: Tensor) -> Tensor:
+    """[T, B, ...] as [T * B, ...]; a single image gets strides that say where its channels are."""
+    data = timed.flatten(0, 1)
+    if data.ndim == 4 and len(data) == 1 and data.stride(0) < data.numel():
+        data = data.as_strided(data.shape, (data.numel(), *data.stride()[1:]))
+    return data
+
+
+def sum_over_time(timed: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Sum of [T, B, ...] over time; where channels are last, in the order of memory, which is much faster."""
+    if timed.ndim != 5 or not len(timed) or not timed[0].is_contiguous(memory_format=torch.channels_last):
+        return timed.sum(0, dtype=dtype)
+    total: Tensor = timed.permute(0, 1, 3, 4, 2).sum(0, dtype=dtype).permute(0, 3, 1, 2)
+    return total
