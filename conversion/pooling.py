@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion.parts import Part, check, register
-from conversion.signals.memory import flat
+from conversion.signals.memory import differ, flat
 
 State = dict[str, Tensor]
 
@@ -128,10 +128,7 @@ class LateralInhibition(Pooling):
         after = {"total": total[-1].clone(), "pooled": pooled[-1].clone()}
         if pooled.requires_grad:
             return torch.diff(pooled, dim=0, prepend=previous.unsqueeze(0)), after
-        for t in range(len(pooled) - 1, 0, -1):  # the last first: none is read after it was written
-            pooled[t] -= pooled[t - 1]
-        pooled[0] -= previous
-        return pooled, after
+        return differ(pooled, previous), after
 
 
 @register

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conversion.signals.memory import room_for
+from conversion.signals.memory import differ, room_for
 from conversion.signals.signals import (
     Signal,
     fold,
@@ -169,11 +169,7 @@ class Telescope:
 
     def _increments(self, values: Tensor, before: Tensor) -> Tensor:
         """Increments t F(mean) - (t - 1) F(mean before) of next steps, [T, B, ...], after a last value."""
-        sent = self._counted(len(values), values) * values
-        for step in range(len(sent) - 1, 0, -1):  # the last first: none is read after it was written
-            sent[step] -= sent[step - 1]
-        sent[0] -= self.done * before
-        return sent
+        return differ(self._counted(len(values), values) * values, self.done * before)
 
 
 def _last(values: Tensor) -> Tensor:

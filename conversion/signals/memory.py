@@ -32,3 +32,16 @@ def sum_over_time(timed: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         return timed.sum(0, dtype=dtype)
     total: Tensor = timed.permute(0, 1, 3, 4, 2).sum(0, dtype=dtype).permute(0, 3, 1, 2)
     return total
+
+
+def sum_of_steps(timed: Tensor, steps: int) -> Tensor:
+    """The same of T steps [T, B, ...]; [1, B, ...] stands for what does not change in them."""
+    return timed[0] * steps if len(timed) == 1 else sum_over_time(timed)
+
+
+def differ(timed: Tensor, before: Tensor) -> Tensor:
+    """Each step of [T, B, ...] less the one before, which is `before` [B, ...] of the first; written over."""
+    for step in range(len(timed) - 1, 0, -1):  # the last first: none is read after it was written
+        timed[step] -= timed[step - 1]
+    timed[0] -= before
+    return timed

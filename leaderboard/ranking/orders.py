@@ -16,9 +16,8 @@ score again, figures are compared as they stand. Ranks count as in sports: 1, 1,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Literal, get_args
 
 import numpy as np
@@ -101,11 +100,15 @@ def apart(first: Row, second: Row, order: Order = DEFAULT, limit: int = 1) -> bo
     known = all(row.resampled.is_known for row in both)
     if all(row.steps_within_1_point is None for row in both) and not known:
         return _metrics_apart(first, second)
-    names = [STEPS, order.model] if order.kind == "parity" else [order.model]
-    keys = ([row.resampled.drawn(PARITY_POINTS, row.until, name) for row in both] for name in names)
-    ends = ([row.resampled.metric(row.until) for row in both] for _ in range(1))
-    best_first = ([None if end is None else -end for end in each] for each in ends)
-    return _apart(chain(keys, best_first), stated[0] != stated[1])
+    return _apart(_keys_drawn(both, order), stated[0] != stated[1])
+
+
+def _keys_drawn(rows: Sequence[Row], order: Order) -> Iterator[list[FloatArray | None]]:
+    """What orders rows by parity or energy, on all draws: less is better, the first that differs decides."""
+    for name in [STEPS, order.model] if order.kind == "parity" else [order.model]:
+        yield [row.resampled.drawn(PARITY_POINTS, row.until, name) for row in rows]
+    ends = [row.resampled.metric(row.until) for row in rows]
+    yield [None if end is None else -end for end in ends]
 
 
 def area_of(row: Row, limit: int) -> float:

@@ -1,9 +1,7 @@
 """Places of values that only fetch values: functions of signals, exact in floating point."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -15,15 +13,6 @@ from conversion.functions import positions
 from conversion.functions.telescope import Telescope
 from conversion.signals.signals import fold
 
-
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-one_by_one, unit_by_unit = _beside("one_by_one"), _beside("unit_by_unit")
 RECIPE = {"preset": "tracking", "neuron": {"gamma": 15}}
 
 
@@ -103,7 +92,7 @@ class Ordered(OnTokens):
 
 @pytest.mark.parametrize("kind", [Pruned, PrunedByRows, Quantised, Experts, Sparse, Pixels, Ordered])
 def test_it_converts_counted_one_by_one_and_is_kept(
-    kind: Callable[[], OnTokens], tmp_path: Path, monkeypatch
+    kind: Callable[[], OnTokens], tmp_path: Path, monkeypatch, one_by_one, unit_by_unit
 ) -> None:
     torch.manual_seed(2)  # with it no two values of which one is chosen are close
     network, images = kind().eval().requires_grad_(False), torch.randn(3, 3, 6, 6)

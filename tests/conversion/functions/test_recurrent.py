@@ -1,9 +1,7 @@
 """Recurrent layers over tokens and rows of one image, stateless over time steps, convert and are counted."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -12,15 +10,6 @@ from torch import Tensor, nn
 from conversion import CaptureError, convert, load
 from conversion.functions.recurrent import PlainCell, PlainRecurrent
 
-
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-one_by_one, unit_by_unit = _beside("one_by_one"), _beside("unit_by_unit")
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 RECIPE = {"preset": "tracking", "neuron": {"gamma": 15}}
 
@@ -125,7 +114,7 @@ KINDS = (BothWays, Projected, SequenceFirst, Learned, Derived, Cells, Rows)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_converts_counted_one_by_one_and_is_kept(
-    kind: Callable[[], OnTokens], tmp_path: Path, monkeypatch
+    kind: Callable[[], OnTokens], tmp_path: Path, monkeypatch, one_by_one, unit_by_unit
 ) -> None:
     torch.manual_seed(0)
     network, images = kind(), torch.randn(3, 3, 4, 4)
