@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +102,17 @@ def run(
             finally:
                 early = outcome.interrupted or bool(outcome.stopped)
                 executor.shutdown(wait=not early, cancel_futures=early)
+    claims.sweep(_finished(plan, outcome))  # an owner may be killed between its result and its claim's end
     return outcome
+
+
+def _finished(plan: RunPlan, outcome: Outcome) -> Iterator[str]:
+    """Keys of the work of which there is a result."""
+    anns = AnnStore(plan.results)
+    for cell in (*outcome.skipped, *outcome.finished):
+        yield f"cell-{cell.id}"
+        if anns.path_of(cell.ann).is_file():
+            yield f"ann-{cell.ann.id}"
 
 
 def report_not_run(plan: RunPlan, watch: Watch, outcome: Outcome) -> None:

@@ -25,7 +25,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -138,6 +138,18 @@ class Claims:
         """All claims by key."""
         found = (self._read(path) for path in sorted(self.folder.glob("*.json")) if path.name[0] != ".")
         return {holding.key: holding for holding in found if holding is not None}
+
+    def sweep(self, keys: Iterable[str]) -> None:
+        """Remove the claims to these pieces of work whose owners are dead: nobody has to take them over."""
+        for key in keys:
+            path = self._path(key)
+            found = self._read(path)
+            if found is None or not found.stale:
+                continue
+            with suppress(OSError, Timeout), self._turn():
+                found = self._read(path)  # or that of a successor would go
+                if found is not None and found.stale:
+                    _remove(path)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"

@@ -51,6 +51,20 @@ def test_a_killed_owner_is_noticed_at_once(tmp_path: Path, start: Any, tools: An
         assert claims.find(KEY).owner.pid == os.getpid()
 
 
+def test_claims_of_the_dead_are_swept_and_no_others(tmp_path: Path, start: Any, tools: Any) -> None:
+    claims, other, process = Claims(tmp_path), KEY.replace("0", "f"), start("hold", tmp_path, KEY)
+    tools.wait_until(lambda: claims.find(KEY))
+    with claims.take(other, "alive"):
+        claims.sweep([KEY, other, "cell-of-nobody"])
+        assert set(claims.load()) == {KEY, other}
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        claims.sweep([other])
+        assert set(claims.load()) == {KEY, other}
+        claims.sweep([KEY, other])
+        assert list(claims.load()) == [other]
+
+
 def test_an_owner_elsewhere_is_dead_once_it_is_silent(tmp_path: Path) -> None:
     claims = Claims(tmp_path)
     claim = claims.take(KEY, "a cell")

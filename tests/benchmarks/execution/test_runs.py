@@ -60,6 +60,21 @@ def test_killed_three_times_and_finished(undisturbed: Any, tools: Any, start: An
     assert Claims(tmp_path).load() == {}
 
 
+def test_a_claim_to_a_finished_cell_goes_with_the_next_run(tools: Any, start: Any, tmp_path: Path) -> None:
+    """Its owner was killed after it had written the record."""
+    matrix = tools.matrix_of(seeds=[0], recipes=["opi"], time_steps=[1])
+    assert tools.run_matrix(matrix, tmp_path).failures == []
+    (cell,) = expand(matrix, None)
+    for key in (f"cell-{cell.id}", f"ann-{cell.ann.id}"):
+        holder = start("hold", tmp_path, key)
+        tools.wait_until(lambda key=key: Claims(tmp_path).find(key))
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.join()
+    assert len(Claims(tmp_path).load()) == 2
+    assert len(tools.run_matrix(matrix, tmp_path).skipped) == 1
+    assert Claims(tmp_path).load() == {}
+
+
 def test_a_training_goes_on_with_the_same_weights(tools: Any, start: Any, tmp_path: Path) -> None:
     matrix = tools.matrix_of(seeds=[0], recipes=["opi"], training={"epochs": 6, "batch_size": 64})
     killed, whole = tmp_path / "killed", tmp_path / "whole"
