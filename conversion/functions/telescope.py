@@ -17,6 +17,7 @@ from torch import Tensor
 from conversion.signals.memory import room_for
 from conversion.signals.signals import (
     Signal,
+    Told,
     fold,
     map_structure,
     over_time,
@@ -34,7 +35,7 @@ class Telescope:
 
     def __init__(self) -> None:
         self.done = 0
-        self._sums: list[Tensor] = []  # of each signal that arrives, [B, ...]
+        self._sums: list[Tensor | None] = []  # of each signal that arrives, [B, ...]; of `Told`, none
         self._value: Any = None  # F after the last step, in the function's structure; None: 0
 
     def advance(
@@ -52,7 +53,7 @@ class Telescope:
         """
         signals = signals_in([args, kwargs])
         decoded = self._decoded(signals, steps)
-        if together and len({(signal.shape[0], signal.data.ndim) for signal in signals}) == 1:
+        if together and len({(signal.shape[0], len(signal.shape)) for signal in signals}) == 1:
             return self._all_steps(function, args, kwargs, decoded)
         sent = []
         for step in range(steps):
@@ -77,21 +78,32 @@ class Telescope:
             before = map_structure(lambda values: torch.zeros_like(values[0]), Tensor, found)
         found = zip_structure(_finite, found, before)
 
-        increments = zip_structure(self._increments, found, before)
+        told = zip_structure(self._told, found, before)
         self._value = map_structure(_last, Tensor, found)
         self.done += steps
-        return map_structure(fold, Tensor, increments)
+        return told
 
     def advance_elementwise(
         self, function: Callable[[Tensor], Tensor], current: Signal, steps: int
     ) -> Signal:
         """The same for a function of single values of one signal, for all steps at once."""
         (decoded,) = self._decoded([current], steps)
-        values = function(decoded.flatten(0, 1)).view_as(decoded)
-        sent = self._increments(values, torch.zeros_like(values[0]) if self._value is None else self._value)
+        return self.follow(function(decoded.flatten(0, 1)).view_as(decoded))
+
+    def follow(self, values: Tensor) -> Signal:
+        """What is sent in the next steps so that it has said these values [T, B, ...] after each."""
+        before = torch.zeros_like(values[0]) if self._value is None else self._value
+        sent = self._increments(values, before, self.done)
         self._value = _last(values)
-        self.done += steps
+        self.done += len(values)
         return fold(sent)
+
+    def _told(self, values: Tensor, before: Tensor) -> Told:
+        """A signal that has said these values [T, B, ...] after the next steps."""
+        done = self.done
+        return Told(
+            values.flatten(0, 1), len(values), lambda: self._increments(values, before, done).flatten(0, 1)
+        )
 
     def _defined(self, value: Any) -> Any:
         """F where it is finite, else its last value: a denominator may be 0 before its first spike.
@@ -105,12 +117,20 @@ class Telescope:
     def _decoded(self, signals: Sequence[Signal], steps: int) -> list[Tensor]:
         """What each signal has said up to each of the next steps, [T, B, ...]."""
         before: Sequence[Tensor | None] = self._sums or [None] * len(signals)
-        sums = []
+        sums: list[Tensor | None] = []
         for index, (signal, last) in enumerate(zip(signals, before, strict=True)):
+            if isinstance(signal, Told):
+                sums.append(None)
+                continue
             timed = signal.timed.expand(steps, *signal.timed.shape[1:])
             sums.append(_running(self._weighted(index, timed), last))
-        self._sums = [_last(total) for total in sums]
-        return [self._mean(index, total) for index, total in enumerate(sums)]
+        self._sums = [None if total is None else _last(total) for total in sums]
+        return [
+            signal.said.unflatten(0, (steps, -1))  # type: ignore[attr-defined]
+            if total is None
+            else self._mean(index, total)
+            for index, (signal, total) in enumerate(zip(signals, sums, strict=True))
+        ]
 
     def _weighted(self, index: int, timed: Tensor) -> Tensor:
         """What is summed of a signal [T, B, ...]."""
@@ -118,12 +138,12 @@ class Telescope:
 
     def _mean(self, index: int, sums: Tensor) -> Tensor:
         """What a signal has decoded to by its sums up to each step, [T, B, ...]; they may be written over."""
-        counted = self._counted(len(sums), sums)
+        counted = self._counted(len(sums), sums, self.done)
         return sums / counted if sums.requires_grad else sums.div_(counted)
 
-    def _counted(self, steps: int, like: Tensor) -> Tensor:
-        """Number of each of the next steps, [T, 1, ...]."""
-        t = torch.arange(self.done + 1, self.done + steps + 1, dtype=like.dtype, device=like.device)
+    def _counted(self, steps: int, like: Tensor, done: int) -> Tensor:
+        """Number of each of the steps after `done`, [T, 1, ...]."""
+        t = torch.arange(done + 1, done + steps + 1, dtype=like.dtype, device=like.device)
         return t.view(-1, *[1] * (like.ndim - 1))
 
     def _sent(self, step: int, value: Any) -> Any:
@@ -133,12 +153,12 @@ class Telescope:
             return map_structure(partial(torch.mul, t), Tensor, value)
         return zip_structure(lambda now, before: t * now - (t - 1) * before, value, self._value)
 
-    def _increments(self, values: Tensor, before: Tensor) -> Tensor:
-        """Increments t F(mean) - (t - 1) F(mean before) of next steps, [T, B, ...], after a last value."""
-        sent = self._counted(len(values), values) * values
+    def _increments(self, values: Tensor, before: Tensor, done: int) -> Tensor:
+        """Increments t F(mean) - (t - 1) F(mean before) of steps [T, B, ...] after `done`."""
+        sent = self._counted(len(values), values, done) * values
         for step in range(len(sent) - 1, 0, -1):  # the last first: none is read after it was written
             sent[step] -= sent[step - 1]
-        sent[0] -= self.done * before
+        sent[0] -= done * before
         return sent
 
 
