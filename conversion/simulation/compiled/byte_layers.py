@@ -7,7 +7,6 @@ What does not fit the kernel runs as in PyTorch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -42,6 +41,7 @@ from conversion.simulation.fused.firing import (
     SIZES,
     Firing,
     firing_of,
+    given,
     without_bias,
 )
 from conversion.simulation.fused.fusion import Fusion
@@ -415,7 +415,7 @@ class ByteLayers:
         if fusion is not None and fusion.telescoped is not None:
             return fusion.telescoped.firing
         firing = firing_of(without_bias(layer.neuron), layer.capped)
-        return replace(firing, given=True) if firing is not None and told else firing
+        return given(firing) if firing is not None and told else firing
 
     def population(
         self,

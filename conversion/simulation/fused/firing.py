@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 
@@ -120,14 +121,21 @@ class Telescoped:
     ceiling: float = math.inf
 
 
+@cache
+def given(firing: Firing) -> Firing:
+    """The same neurons where F of all that has arrived is what they get, not a current."""
+    return replace(firing, given=True)
+
+
+@cache
 def telescoped(neuron: Neuron, function: Elementwise) -> Telescoped | None:
     """How the kernels fire a neuron behind a telescoped function; None if they do not."""
     plain = firing_of(neuron)
     if plain is None:
         return None
-    given = Telescoped(function, replace(plain, given=True))
+    outside = Telescoped(function, given(plain))
     if plain.kind != ROUNDING:
-        return given
+        return outside
     tracking = replace(plain, kind=TRACKING, states=("v", "arrived", "answer"))
     match function:
         case Elementwise("relu"):
@@ -137,7 +145,7 @@ def telescoped(neuron: Neuron, function: Elementwise) -> Telescoped | None:
         case Elementwise("hardtanh", (0 | 0.0, float() | int() as high)):
             states = (*tracking.states, "ceiling")
             return Telescoped(function, replace(tracking, kind=BOUNDED, states=states), float(high))
-    return given
+    return outside
 
 
 def firing_of(neuron: Neuron, capped: bool = False) -> Firing | None:
