@@ -7,14 +7,12 @@ What does not fit the kernel runs as in PyTorch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from conversion.costs.tally import SpikeTally
-from conversion.functions.differential import DifferentialTelescope
 from conversion.graph.nodes import operation_of
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.plan.layer import SpikingLayer
@@ -29,14 +27,13 @@ from conversion.signals.signals import (
     zip_structure,
 )
 from conversion.simulation.compiled.buffers import Buffers
+from conversion.simulation.compiled.hearing import Hearing
 from conversion.simulation.compiled.layers import Summand, Synapses, channels_last, filled, run_layer
 from conversion.simulation.compiled.pooling import can_pool, pool_bytes
 from conversion.simulation.compiled.population import Population
 from conversion.simulation.compiled.prepared import Prepared
-from conversion.simulation.compiled.rows import Rows, carried
+from conversion.simulation.compiled.rows import inflow
 from conversion.simulation.fused.firing import (
-    ESTIMATES,
-    MEANS,
     MOST_IN_BYTES,
     SIZES,
     Firing,
@@ -91,8 +88,7 @@ class ByteLayers:
         self._coding = self._plan.neuron.coding
         self._signed = prepared.least < 0
         self._populations: dict[fx.Node, Population] = {}
-        self._arrived: dict[tuple[fx.Node, int], Population] = {}  # sums of what functions wait for
-        self._rows: dict[fx.Node, Rows] = {}
+        self._hearing = Hearing(reference, self._coding, buffers)
 
     @property
     def _spike_values(self) -> dict[fx.Node, Tensor | None]:
@@ -223,7 +219,8 @@ class ByteLayers:
                 if told:
                     said = summands[0].value.data
                 else:
-                    said = self._means(node, shape, steps, drive, summands, layout_of(shape))
+                    layout = layout_of(shape)
+                    said = self._hearing.means(node, 0, shape, steps, shape, layout, summands, drive)
                 answer = Signal(between.function(said), steps)
                 summands, drive = [self.summand(answer, layer.threshold, node)], None
                 threshold = layer.threshold
@@ -262,24 +259,19 @@ class ByteLayers:
         told = self._told(layer, fusion, values)
         if not told and isinstance(arriving, Told):
             arriving = Signal(arriving.data, arriving.steps)
-        if node not in self._rows:
-            self._rows[node] = Rows.of(carried(arriving))
-        rows = self._rows[node]
+        rows = self._hearing.rows(node, arriving)
         threshold = rows.spread(layer.threshold)
         value = rows.signal(arriving)
         shape = list(value.shape)
         if between is not None and not between.firing.inside:
-            if not told:
-                inflow = [_summand(value, torch.ones(1, 1), shape[1])]
-                said = self._means(node, shape, steps, None, inflow, rows.state, rows)
-            else:
-                said = value.data
-            # slopes of a PReLU belong to channels
-            value = Signal(rows(between.function(rows.back(said))), steps)
-        summands = [_summand(value, threshold, shape[1])]
+            said = (
+                arriving if isinstance(arriving, Told) else self._hearing.told(node, 0, arriving, rows, steps)
+            )
+            value = Signal(rows(between.function(said.said)), steps)
+        summands = [inflow(value, threshold)]
         if layer.offset is not None:
             offset = Signal(rows(layer.offset.expand(shape[0], *rows.shape)), 1)
-            summands.append(_summand(offset, threshold, shape[1]))
+            summands.append(inflow(offset, threshold))
         firing = self.firing(layer, fusion, told)
         assert firing is not None
         there = [shape[0], *rows.shape]
@@ -298,6 +290,12 @@ class ByteLayers:
         self.add_to_tally(name, events, sent, None if firing.counted == SIZES else layer)
         return sent
 
+    def _heard(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> dict[fx.Node, Any]:
+        """The values that a function reads, with what they have said so far."""
+        if self._progress.before is not None or self._plan.method.initial.steps:
+            return values
+        return self._hearing.heard(node, values, self._progress.constant, steps)
+
     def _told(self, layer: SpikingLayer, fusion: Fusion, values: dict[fx.Node, Any]) -> bool:
         """True where all that flows in is known by what it has said, and nothing is added to it."""
         if fusion.synapses is not None or layer.offset is not None or self._progress.before is not None:
@@ -305,63 +303,6 @@ class ByteLayers:
         if fusion.telescoped is not None and (fusion.telescoped.firing.inside or len(fusion.addends) > 1):
             return False
         return all(isinstance(values[addend], Told) for addend in fusion.addends)
-
-    def _means(
-        self,
-        node: fx.Node,
-        shape: list[int],
-        steps: int,
-        drive: tuple[Spikes, Synapses] | None,
-        summands: list[Summand],
-        layout: Layout,
-        rows: Rows | None = None,
-        index: int = 0,
-    ) -> Tensor:
-        """What has been said in each step by all that flows in: its mean so far, or what it decodes to.
-
-        Args:
-            node: what hears it.
-            shape: of one step of it, in the kernel.
-            steps: T.
-            drive: as for `run_layer`.
-            summands: likewise.
-            layout: of a state.
-            rows: where the kernel has rows.
-            index: which of the signals that the node reads.
-        """
-        place = (node, index)
-        if place not in self._arrived:
-            telescope = self.reference.telescope(node)
-            zeros = layout("arrived", torch.zeros(shape if rows is None else (shape[0], *rows.shape)))
-            if isinstance(telescope, DifferentialTelescope):
-                assert telescope.rest is not None
-                there = layout("rest", telescope.rest[index])
-                self._arrived[place] = Population(Firing(ESTIMATES), [zeros, there], coding=self._coding)
-            else:
-                self._arrived[place] = Population(Firing(MEANS), [zeros])
-        means, _ = run_layer(shape, steps, drive, summands, self._arrived[place], self._buffers)
-        return means
-
-    def _heard(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> dict[fx.Node, Any]:
-        """The values that a function reads, with what they have said so far."""
-        if self._progress.before is not None or self._plan.method.initial.steps:
-            return values
-        arriving = signals_in(fx.map_arg([node.args, node.kwargs], lambda source: values[source]))
-        heard = dict(values)
-        for source in node.all_input_nodes:
-            value = values[source]
-            plain = isinstance(value, Signal) and not isinstance(value, Told)
-            if source in self._progress.constant or not plain:
-                continue
-            index = next(i for i, signal in enumerate(arriving) if signal is value)
-            if source not in self._rows:
-                self._rows[source] = Rows.of(carried(value))
-            rows = self._rows[source]
-            there = rows.signal(value)
-            inflow = [_summand(there, torch.ones(1, 1), there.shape[1])]
-            said = self._means(node, list(there.shape), steps, None, inflow, rows.state, rows, index)
-            heard[source] = Told(rows.back(said), steps, partial(_data, value))
-        return heard
 
     def dense(self, node: fx.Node, source: Signal) -> Signal:
         """Output of a layer with weights for a signal that is no spikes, in PyTorch."""
@@ -471,18 +412,6 @@ class ByteLayers:
 
 def _said(value: Signal) -> Signal:
     return Signal(value.said, value.steps) if isinstance(value, Told) else value
-
-
-def _data(value: Signal) -> Tensor:
-    return value.data
-
-
-def _summand(value: Signal, threshold: Tensor, width: int) -> Summand:
-    """A value of rows, in thresholds [1, width] or [1, 1]."""
-    scale = (1.0 / threshold.flatten()).expand(width)
-    if isinstance(value, Spikes):
-        scale = scale * value.spike_value.flatten().expand(width)
-    return Summand(value, scale.contiguous())
 
 
 def channel_offset(layer: SpikingLayer) -> Tensor | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from conversion.signals.signals import Signal, Spikes, Told
-from conversion.simulation.compiled.layers import channels_last, filled
+from conversion.simulation.compiled.layers import Summand, channels_last, filled
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,15 @@ class Rows:
         """A state of neurons [B, ...] as the kernel has it, [B, 1, 1, F]."""
         rows = self(state)
         return channels_last(rows, filled(rows.shape[1])).clone()
+
+
+def inflow(value: Signal, threshold: Tensor) -> Summand:
+    """A value of rows [T * B, F] in thresholds [1, F] or [1, 1]."""
+    width = value.shape[1]
+    scale = (1.0 / threshold.flatten()).expand(width)
+    if isinstance(value, Spikes):
+        scale = scale * value.spike_value.flatten().expand(width)
+    return Summand(value, scale.contiguous())
 
 
 def carried(value: Signal) -> Tensor:

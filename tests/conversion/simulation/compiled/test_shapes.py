@@ -74,6 +74,20 @@ class Squeezed(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Constant(nn.Module):
+    """Functions of the image itself, which does not change, and of what linear layers make of it."""
+
+    def __init__(self, function=F.silu):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(3, 6), nn.Linear(6, 6), nn.Linear(6, 4)
+        self.function = function
+
+    def forward(self, x):
+        x = F.layer_norm(x, (9, 6)).permute(0, 2, 3, 1)
+        x = self.function(self.second(self.function(self.first(x))))
+        return self.head(torch.softmax(self.second(x), -1).mean((1, 2)))
+
+
 def readouts(network, recipe, backend, schedule=None, **options):
     """With powers of two as thresholds and short fractions as weights, so that both round alike."""
     generator = torch.Generator().manual_seed(0)
@@ -89,7 +103,7 @@ def readouts(network, recipe, backend, schedule=None, **options):
         return list(snn.simulate(images, (1, 3, 20), **options))
 
 
-@pytest.mark.parametrize("network", [Attention, LastAxis, Squeezed])
+@pytest.mark.parametrize("network", [Attention, LastAxis, Squeezed, Constant])
 @pytest.mark.parametrize("recipe", ["snm", "dcgs", "tracking", "ecmt"])
 @pytest.mark.parametrize("schedule", [None, Schedule(2, 5, BYTES), Schedule(3, 7, TABLES)], ids=str)
 def test_networks_agree_with_plain_operations_to_the_last_spike(network, recipe, schedule):
