@@ -9,32 +9,47 @@ something is wrong. Needs git, and SpikeMark without PyTorch.
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 FOLDER = "leaderboard/reference/submitted"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.zip")  # what no shell and no Markdown reads otherwise
 SPIKEMARK = [sys.executable, "-m", "benchmarks.cli"]
 LONGEST = 60_000  # characters of a comment
 
 
 def git(*arguments: str) -> bytes:
-    """What git answers."""
-    return subprocess.run(["git", *arguments], check=True, capture_output=True).stdout
+    """What git answers; ends where it cannot."""
+    done = subprocess.run(["git", *arguments], check=False, capture_output=True)
+    if done.returncode:
+        why = done.stderr.decode(errors="replace").strip()
+        sys.exit(f"git {arguments[0]} failed: {why}\nIs --base a branch of this clone? `git fetch` gets it.")
+    return done.stdout
 
 
 def changed(base: str) -> dict[str, str]:
     """Path -> what became of it since the branch left `base`: "A" added, "M" changed, "D" removed."""
-    fields = git("diff", "--name-status", "--no-renames", "-z", f"{base}...HEAD").decode().split("\0")
+    answer = git("diff", "--name-status", "--no-renames", "-z", f"{base}...HEAD")
+    fields = answer.decode(errors="surrogateescape").split("\0")
     return {path: what for what, path in zip(fields[::2], fields[1::2], strict=False)}
 
 
 def judge(path: str, what: str, base: str, out: Path) -> tuple[bool, str]:
     """Whether an archive is sound, and what to say of it in Markdown."""
+    folder, _, name = path.rpartition("/")
+    if folder != FOLDER or NAME.fullmatch(name) is None:
+        shown = ascii(path).translate({ord(sign): "?" for sign in "`<>|@"})
+        return False, (
+            f"`{shown}` is not sound yet: archives lie in `{FOLDER}/` itself, and their names are letters, "
+            "digits, `.`, `_` and `-`, ending in `.zip`. Name it after your lab."
+        )
     if what == "D":
         return False, f"`{path}` is removed: say why, a maintainer has to agree."
     words = [*SPIKEMARK, "validate", path, "--difference", str(out / "difference.md")]
-    if what == "M":
+    if what != "A":
         before = out / "base.zip"
         before.write_bytes(git("show", f"{base}:{path}"))
         words += ["--base", str(before)]
@@ -47,6 +62,48 @@ def judge(path: str, what: str, base: str, out: Path) -> tuple[bool, str]:
     return done.returncode == 0, f"`{path}` {answer}.\n\n```text\n{said}\n```\n\n{board}"
 
 
+def judge_each(archives: dict[str, str], base: str, out: Path) -> list[tuple[bool, str]]:
+    """Judge one archive after the other, each beside those that were found sound; the others lie aside.
+
+    An archive that cannot be read would stop the check of all others, and the page.
+    """
+    aside = out / "aside"
+    aside.mkdir(parents=True, exist_ok=True)
+    places = {path: aside / str(number) for number, path in enumerate(sorted(archives))}
+    for path, place in places.items():
+        place.unlink(missing_ok=True)
+        if os.path.lexists(path):
+            Path(path).rename(place)
+    found = []
+    for path, place in places.items():
+        if os.path.lexists(place):
+            place.rename(path)
+        sound, said = judge(path, archives[path], base, out)
+        found.append((sound, said))
+        if not sound and os.path.lexists(path):
+            Path(path).rename(place)
+    return found
+
+
+def put_back(archives: dict[str, str], out: Path) -> None:
+    """Undo what `judge_each` moved."""
+    for number, path in enumerate(sorted(archives)):
+        place = out / "aside" / str(number)
+        if os.path.lexists(place):
+            place.rename(path)
+    if (out / "aside").is_dir():
+        (out / "aside").rmdir()
+
+
+def write_page(path: Path, nothing: Path) -> None:
+    """The page of all archives that lie in the repository now; where it fails, the reason is said."""
+    words = [*SPIKEMARK, "leaderboard", "--html", str(path)]
+    references_are_enough = {**os.environ, "SPIKEMARK_RESULTS": str(nothing)}
+    done = subprocess.run(words, check=False, capture_output=True, text=True, env=references_are_enough)
+    if done.returncode:
+        print(f"the page was not written: {done.stderr.strip()}", file=sys.stderr)
+
+
 def main() -> None:
     """Judge, write, and end with the right code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -56,10 +113,16 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     files = changed(options.base)
     archives = {
-        path: what for path, what in files.items() if path.startswith(f"{FOLDER}/") and path.endswith(".zip")
+        path: what
+        for path, what in files.items()
+        if path.startswith(f"{FOLDER}/") and path.lower().endswith(".zip")
     }
     others = sorted(set(files) - set(archives))
-    found = [judge(path, what, options.base, options.out) for path, what in sorted(archives.items())]
+    try:
+        found = judge_each(archives, options.base, options.out)
+        write_page(options.out / "leaderboard.html", options.out / "nothing")  # with what is sound
+    finally:
+        put_back(archives, options.out)
     parts = [text for _, text in found] or ["No archive of records is added or changed here."]
     if archives and others:
         parts.append(
@@ -69,11 +132,6 @@ def main() -> None:
     if len(comment) > LONGEST:
         comment = comment[:LONGEST] + "\n\n(cut)"
     (options.out / "comment.md").write_text(comment + "\n", encoding="utf-8")
-    page = str(options.out / "leaderboard.html")
-    empty = str(options.out / "nothing")
-    subprocess.run(
-        [*SPIKEMARK, "leaderboard", "--results", empty, "--html", page], check=False, capture_output=True
-    )
     print(comment)
     if not all(sound for sound, _ in found) or (archives and others):
         sys.exit(1)

@@ -16,6 +16,7 @@ from conversion.costs.activity import Active
 from conversion.costs.synapses import Connectivity
 from conversion.costs.waiting import numbers
 from conversion.signals.coding import Coding
+from conversion.signals.memory import sum_over_time
 from conversion.signals.signals import Signal, map_structure, zip_structure
 
 
@@ -103,7 +104,7 @@ def item_of(of_images: Any, key: Any) -> Any:
 def summed(steps: int, weights: Tensor | None, signal: Signal) -> Tensor:
     """Sum of an output over the steps of a chunk."""
     if weights is None:
-        return signal.data * steps if signal.steps == 1 else signal.timed.sum(0)
+        return signal.data * steps if signal.steps == 1 else sum_over_time(signal.timed)
     weights = weights.to(signal.data)
     if signal.steps == 1:
         unchanging: Tensor = signal.data * weights.sum()

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion.parts import Part, check, register
+from conversion.signals.memory import differ, flat
 
 State = dict[str, Tensor]
 
@@ -122,10 +123,12 @@ class LateralInhibition(Pooling):
     def scan(self, pool: MaxPool, values: Tensor, state: State) -> tuple[Tensor, State]:
         """o_t = maxpool(C_t) - maxpool(C_{t-1})."""
         total = _cumulative(values, state)
-        pooled = pool(total.flatten(0, 1)).unflatten(0, values.shape[:2])
+        pooled = pool(flat(total)).unflatten(0, values.shape[:2])
         previous = state["pooled"] if state else torch.zeros_like(pooled[0])
-        increments = torch.diff(pooled, dim=0, prepend=previous.unsqueeze(0))
-        return increments, {"total": total[-1].clone(), "pooled": pooled[-1].clone()}
+        after = {"total": total[-1].clone(), "pooled": pooled[-1].clone()}
+        if pooled.requires_grad:
+            return torch.diff(pooled, dim=0, prepend=previous.unsqueeze(0)), after
+        return differ(pooled, previous), after
 
 
 @register
@@ -143,11 +146,19 @@ class Gate(Pooling):
     def scan(self, pool: MaxPool, values: Tensor, state: State) -> tuple[Tensor, State]:
         """Value at the argmax of the cumulative input."""
         total = _cumulative(values, state)
-        winners = pool.winners(total.flatten(0, 1))
-        now = values.flatten(0, 1)
-        spatial = winners.ndim - 2
-        gated = now.flatten(-spatial).gather(-1, winners.flatten(-spatial)).view_as(winners)
+        winners = pool.winners(flat(total))
+        now = flat(values)
+        gated = _at(now, winners)
         return gated.unflatten(0, values.shape[:2]), {"total": total[-1].clone()}
+
+
+def _at(values: Tensor, positions: Tensor) -> Tensor:
+    """Values [N, C, ...] at flat positions [N, C, ...] of their maps; channels stay last in memory."""
+    spatial = values.ndim - 2
+    if spatial == 2 and positions.is_contiguous(memory_format=torch.channels_last):
+        rows, maps = values.movedim(1, -1).flatten(1, 2), positions.movedim(1, -1)
+        return rows.gather(1, maps.flatten(1, 2)).view_as(maps).movedim(-1, 1)
+    return values.flatten(-spatial).gather(-1, positions.flatten(-spatial)).view_as(positions)
 
 
 @register
@@ -168,7 +179,7 @@ class PerStep(Pooling):
 
     def scan(self, pool: MaxPool, values: Tensor, state: State) -> tuple[Tensor, State]:
         """o_t = maxpool(x_t)."""
-        return pool(values.flatten(0, 1)).unflatten(0, values.shape[:2]), state
+        return pool(flat(values)).unflatten(0, values.shape[:2]), state
 
 
 @register

@@ -62,8 +62,16 @@ WORK: dict[str, Work] = {
     **dict.fromkeys(("qcfs", "integeractivation", "hardshrink", "threshold", "chosen", "compared"), NOTHING),
     **dict.fromkeys(("runningmaximum", "runningminimum", "sortedvalues", "largestvalues"), NOTHING),
     **dict.fromkeys(("valueat", "middlevalue", "amax"), NOTHING),  # what compares
-    **dict.fromkeys(("copysign", "heaviside"), NOTHING),
+    **dict.fromkeys(("placeoflargest", "placeofsmallest", "placesinorder", "placesofmost"), NOTHING),
+    **dict.fromkeys(
+        ("taken", "takenalong", "rowstaken", "lookedup", "asonehot", "put"), NOTHING
+    ),  # what fetches
+    **dict.fromkeys(("copysign", "heaviside", "clampmax"), NOTHING),
     **dict.fromkeys(("fmod", "remainder", "mod", "floordivide", "floordiv"), Work(1, 2)),
+    **dict.fromkeys(("quotient", "rest"), Work(1, 2)),  # of places
+    **dict.fromkeys(
+        ("fakequantizepertensoraffine", "fakequantizeperchannelaffine"), Work(0, 2)
+    ),  # there and back
     **dict.fromkeys(("floatpower", "lgamma", "gammaln", "digamma", "entr", "erfcx", "ndtr", "ndtri"), LINE),
     **dict.fromkeys(("i0", "i0e", "i1", "i1e", "logndtr"), LINE),
     "xlog1py": LINE + Work(0, 1),

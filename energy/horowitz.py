@@ -13,6 +13,7 @@ every access costs half, operations stay.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 
 ADD_FP32_PJ = 0.9
@@ -28,6 +29,7 @@ MULTIPLY_INT8_PJ = 0.2
 ACCESS_PJ = ((0, 0.0), (8 * 1024, 10.0), (32 * 1024, 20.0), (1024 * 1024, 100.0))
 
 
+@lru_cache(maxsize=4096)  # the layers of a network are asked for again and again
 def access_pj(size: float) -> float:
     """Energy of one access of full width to a memory of `size` bytes."""
     for (low, energy_low), (high, energy_high) in pairwise(ACCESS_PJ):

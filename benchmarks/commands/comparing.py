@@ -54,7 +54,7 @@ def compare(
         render_folders(*compare_folders(*folders), console)
         return
     loaded, origins = with_shipped([results], with_references, may_be_empty=not results_named())
-    boards = choice.of(at_limit(rank(loaded.records, origins), limit))
+    boards = choice.of(at_limit(rank(loaded.records, origins, leaders=True), limit, leaders=True))
     try:
         pairs = compare_recipes(boards, first, second)
     except ValueError as error:

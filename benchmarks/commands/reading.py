@@ -150,7 +150,7 @@ def show(
     from leaderboard import StoreError, load_published, only_groups, rank, render
     from leaderboard.costs.order import has_figures
     from leaderboard.published import select_published
-    from leaderboard.ranking.boards import at_limit
+    from leaderboard.ranking.boards import at_limit, ordered_by
     from leaderboard.statistics.energies import completed
 
     wanted = cast("tuple[Group, ...]", groups)
@@ -165,12 +165,14 @@ def show(
             records = [completed(record, [chosen]) for record in loaded.records]
             loaded = replace(loaded, records=records)
         order = order_of(by, model)
-        boards = only_groups(rank(loaded.records, origins, order), wanted)
+        # Where tables of some boards are all that is shown, the others need no more than their leaders.
+        some = output == "table" and html is None and plots is None and not wanted and not choice.names_boards
+        boards = only_groups(rank(loaded.records, origins, order, leaders=some), wanted)
         if not boards:
             stop(f"no records of {' or '.join(groups)} recipes in {results}; leave out --group to see all")
         boards = choice.of(boards)
         published = select_published(load_published(), groups=wanted)
-        limited = at_limit(boards, limit, order)
+        limited = at_limit(boards, limit, order, leaders=some)
         if not limited:
             stop(f"no network in {results} was read out within {limit:g} time steps; raise --t")
         if model is not None and not has_figures(limited, model):
@@ -181,6 +183,7 @@ def show(
             opened = choice.opened(limited)
             shown = {id(board) for board in opened}
             others = [board for board in limited if id(board) not in shown]
+            opened = ordered_by(opened, order, limit) if some else opened
             render(opened, console, published, model, order, limit, others)
             if others:
                 say("--dataset, --network, --task or --all shows their tables.")

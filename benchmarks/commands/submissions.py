@@ -34,6 +34,7 @@ def validate(archive: Path, base: Path | None, difference: Path | None) -> None:
     with code 1 where something is wrong.
     """
     from leaderboard import StoreError, rank
+    from leaderboard.files.atomic import write_text_atomically
     from leaderboard.reference.board_difference import board_difference
     from leaderboard.reference.shipped import HERE, SUBMITTED, archives, load_shipped, records_of
     from leaderboard.reference.submissions import problems, read_submission
@@ -49,23 +50,25 @@ def validate(archive: Path, base: Path | None, difference: Path | None) -> None:
         before = [] if base is None else read_submission(base)
         found = problems(records, known, before, knows)
         shipped = load_shipped(layers=False)
+        for line in found[:SHOWN]:
+            say(f"wrong: {printable(line)}", err=True)
+        if len(found) > SHOWN:
+            say(f"and {len(found) - SHOWN} more", err=True)
+        ours = {record.cell_id for record in records}
+        tasks = {record.task for record in [*records, *before]}  # no other board can change
+        kept = [each for each in shipped.records if each.task in tasks and each.cell_id not in ours]
+        boards = rank([*kept, *records], shipped.origins | dict.fromkeys(ours, "claimed"))
+        if difference is not None:
+            earlier = rank(kept, shipped.origins)
+            write_text_atomically(difference, board_difference(earlier, boards) + "\n")
     except StoreError as error:
         stop(str(error))
-    for line in found[:SHOWN]:
-        say(f"wrong: {printable(line)}", err=True)
-    if len(found) > SHOWN:
-        say(f"and {len(found) - SHOWN} more", err=True)
-    ours = {record.cell_id for record in records}
-    kept = [record for record in shipped.records if record.cell_id not in ours]
-    boards = rank([*kept, *records], shipped.origins | dict.fromkeys(ours, "claimed"))
-    if difference is not None:
-        earlier = rank(kept, shipped.origins)
-        difference.write_text(board_difference(earlier, boards) + "\n", encoding="utf-8")
     for board in boards:
         rows = [row for row in board.rows if any(record.cell_id in ours for record in row.records)]
         for row in rows:
             say(f"{printable(board.title)}: {printable(row.label)}, {row.division} division, {row.group}")
     if found:
-        say(f"{len(found)} things are wrong with {printable(archive)}", err=True)
+        things = "1 thing is" if len(found) == 1 else f"{len(found)} things are"
+        say(f"{things} wrong with {printable(archive)}", err=True)
         sys.exit(1)
-    say(f"sound: {len(records)} records")
+    say(f"sound: {len(records)} record{'' if len(records) == 1 else 's'}")

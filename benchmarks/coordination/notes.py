@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from benchmarks.coordination.kinds import Kind
 from leaderboard.files.atomic import write_text_atomically
 from leaderboard.files.plain_files import LARGE, read_as
 from leaderboard.records.fields import LONGEST_TEXT, Text
@@ -27,6 +28,7 @@ class NotedCell:
     id: Id
     ann: Id
     title: Text
+    kind: Kind | None = None  # None: noted by an older SpikeMark
 
 
 @dataclass(frozen=True)

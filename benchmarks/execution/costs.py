@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from benchmarks.cells import AnnSpec, Cell
+from benchmarks.coordination.kinds import Kind
 from benchmarks.data import evaluation_data, training_data
-from benchmarks.execution.times import in_words
+from benchmarks.execution.remaining import Left, Measured
 from datamodules import DataModule
 
 BACKWARD = 2  # ANN forwards that a backward pass costs, by operations
@@ -15,7 +16,6 @@ RECORD_BYTES = 30_000  # of a record, besides a bit for each image and read-out
 TRACKED_BYTES = 32_000  # of an offline run of W&B
 PAGE_BYTES = 5_000_000  # of the leaderboard's page, most of it the plots' own code
 BASE64 = 4 / 3
-CLOSE = 3  # entries of a key that says data set, network, and the recipe or how it is fitted
 CHECKPOINTS = 4  # times the weights on disk while training: two checkpoints with momentum, old and new
 
 
@@ -65,40 +65,19 @@ def record_bytes(cell: Cell, images: int) -> int:
     return round(RECORD_BYTES + images / 8 * BASE64 * (1 + len(cell.settings.time_steps))) + tracked
 
 
-@dataclass(frozen=True)
-class Left:
-    """What is still to be waited for.
-
-    Attributes:
-        seconds: where all that runs at once goes on to run.
-        at_least: it may be more: a cell is of a kind that has not been measured, or runs longer than others.
-    """
-
-    seconds: float
-    at_least: bool
-
-    def __str__(self) -> str:
-        if self.at_least and self.seconds < 1:
-            return "longer than cells before"
-        return f"{'at least' if self.at_least else 'about'} {in_words(self.seconds)} left"
-
-
-@dataclass
 class Seconds:
-    """Measured seconds of cells, and what they say of others."""
+    """Measured seconds of cells, and what they say of others; see `remaining.Measured`."""
 
-    _found: dict[tuple[str | bool, ...], list[float]] = field(default_factory=dict)  # for each forward
+    def __init__(self) -> None:
+        self._measured = Measured()
 
     def add(self, cell: Cell, seconds: float) -> None:
         """A cell took so long."""
-        for key in _keys(cell):
-            self._found.setdefault(key, []).append(seconds / _forwards_an_image(cell))
+        self._measured.add(kind_of(cell), seconds)
 
     def remaining(self, cells: Iterable[Cell]) -> float | None:
         """Seconds of work in cells, from the cells that are most like them; None before any was measured."""
-        if not self._found:
-            return None
-        return sum(self._of(cell)[0] for cell in cells)
+        return self._measured.remaining(map(kind_of, cells))
 
     def left(self, cells: Iterable[Cell], elapsed: Mapping[str, float], at_once: int) -> Left | None:
         """What is left of cells that run or wait; None before any was measured, or where there are none.
@@ -108,43 +87,24 @@ class Seconds:
             elapsed: cell id -> seconds that it has run so far.
             at_once: how many run at a time, where there are so many.
         """
-        waiting = list(cells)
-        if not self._found or not waiting:
-            return None
-        single, at_least = [], False
-        for cell in waiting:
-            expected, alike = self._of(cell)
-            ran = elapsed.get(cell.id, 0.0)
-            single.append(max(expected - ran, 0.0))
-            at_least |= ran > expected or not alike
-        shared = sum(single) / min(max(at_once, 1), len(single))
-        return Left(max(shared, *single), at_least)
+        return self._measured.left([(cell.id, kind_of(cell)) for cell in cells], elapsed, at_once)
 
-    def _of(self, cell: Cell) -> tuple[float, bool]:
-        """Seconds of a cell, and whether cells fitted as it is were measured on its network."""
-        key = next(key for key in _keys(cell) if key in self._found)
-        rates = self._found[key]
-        return sum(rates) / len(rates) * _forwards_an_image(cell), len(key) == CLOSE
+
+def kind_of(cell: Cell) -> Kind:
+    """What of a cell says how long it takes."""
+    return Kind(
+        cell.dataset,
+        cell.network,
+        cell.recipe.name,
+        cell.recipe.needs_time_steps,
+        _forwards_an_image(cell),
+    )
 
 
 def _forwards_an_image(cell: Cell) -> int:
     """Of a cell's test, in ANN forwards: what is fitted for each T is simulated for each T, too."""
     steps = cell.settings.time_steps
     return 1 + (sum(steps) if cell.recipe.needs_time_steps else steps[-1])
-
-
-def _keys(cell: Cell) -> list[tuple[str | bool, ...]]:
-    """What to look a cell up by, the closest first; the last one is everything.
-
-    A fit for each T costs many times a fit for all, so cells of the two kinds say little of each other.
-    """
-    return [
-        (cell.dataset, cell.network, cell.recipe.name),
-        (cell.dataset, cell.network, cell.recipe.needs_time_steps),
-        (cell.dataset, cell.network),
-        (cell.network,),
-        (),
-    ]
 
 
 def _bytes_of(spec: AnnSpec, data: DataModule) -> int:

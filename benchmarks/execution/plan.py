@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.anns import AnnStore
 from benchmarks.cells import Cell
 from benchmarks.coordination.notes import NotedCell, Notes
-from benchmarks.execution.costs import Seconds
+from benchmarks.execution.costs import Seconds, kind_of
 from benchmarks.execution.jobs import Job
 from leaderboard import ResultStore
 from leaderboard.store.failures import Failure, FailureStore
@@ -73,5 +73,5 @@ def note(plan: RunPlan, matrix: str, cells: Iterable[Cell], at_once: int | None)
     Raises:
         StoreError: the folder cannot be written.
     """
-    listed = [NotedCell(cell.id, cell.ann.id, cell.title) for cell in cells]
+    listed = [NotedCell(cell.id, cell.ann.id, cell.title, kind_of(cell)) for cell in cells]
     return Notes(plan.results).write(matrix, listed, at_once)

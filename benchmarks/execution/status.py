@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks.coordination.claims import Claims, Holding
-from benchmarks.coordination.notes import Note, Notes
+from benchmarks.coordination.kinds import Kind
+from benchmarks.coordination.notes import Note, NotedCell, Notes
+from benchmarks.execution.remaining import Left, Measured
 from benchmarks.execution.times import in_words
 from benchmarks.output import printable
 from leaderboard.files.plain_files import LARGEST, read_plain
@@ -18,6 +22,8 @@ from leaderboard.store.failures import Failure, FailureStore
 
 SHOWN = 5  # failures
 LONGEST = 1e9  # seconds of a cell
+FEW = 5  # records of a kind that are read for their seconds
+_ANY = Kind("", "", "", fitted_for_t=False, forwards=1)  # of cells that an older SpikeMark noted
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Status:
     failed_cells: int
     running: list[tuple[Holding, int]]  # with how many cells wait for it; 0 for a cell
     dead: list[Holding]  # claims whose owner is gone
-    left: float | None  # seconds, from measured cells and what runs now
+    left: Left | None  # of cells that run or wait; None before any was measured
 
 
 def statuses(results: Path) -> list[Status]:
@@ -58,7 +64,7 @@ def lines(status: Status) -> list[str]:
     parts = [f"{status.done} of {status.cells} cells done", f"{len(status.running)} running"]
     parts.append(f"{status.failed_cells} failed")
     if waiting and status.left is not None:
-        parts.append(f"about {in_words(status.left)} left")
+        parts.append(str(status.left))
     text = [f"{status.matrix}: {', '.join(parts)}"]
     for holding, cells in status.running:
         text.append(_running(holding) + (f"; {cells} cell(s) wait for it" if cells else ""))
@@ -88,12 +94,8 @@ def _status(note: Note, results: Path, claims: dict[str, Holding], failures: dic
     failed = {id_: failures[id_] for cell in undone for id_ in (cell.id, cell.ann) if id_ in failures}
     failed_cells = sum(cell.id in failures or cell.ann in failures for cell in undone)
     running = [(holding, cells) for holding, cells in held if not holding.stale]
-    seconds = [_seconds(records / f"{cell.id}.json") for cell in done[-20:]]
-    known = [one for one in seconds if one is not None]
-    left = None
-    if known:
-        at_once = len(running) or note.at_once or 1
-        left = sum(known) / len(known) * (len(undone) - failed_cells) / at_once
+    to_run = [cell for cell in undone if cell.id not in failed and cell.ann not in failed]
+    at_once = len(running) or note.at_once or 1
     return Status(
         note.matrix,
         len(note.cells),
@@ -102,8 +104,37 @@ def _status(note: Note, results: Path, claims: dict[str, Holding], failures: dic
         failed_cells,
         running,
         [holding for holding, _ in held if holding.stale],
-        left,
+        _left(_measured(done, records), to_run, claims, at_once),
     )
+
+
+def _measured(done: Sequence[NotedCell], records: Path) -> Measured:
+    """What cells took: of each kind the last few."""
+    measured, looked = Measured(), Counter[Kind]()
+    for cell in reversed(done):
+        kind = cell.kind or _ANY
+        if looked[kind] < FEW:
+            looked[kind] += 1
+            seconds = _seconds(records / f"{cell.id}.json")
+            if seconds is not None:
+                measured.add(kind, seconds)
+    return measured
+
+
+def _left(
+    measured: Measured, cells: Sequence[NotedCell], claims: Mapping[str, Holding], at_once: int
+) -> Left | None:
+    now = time.time()
+    found = {cell.id: claims.get(f"cell-{cell.id}") for cell in cells}
+    elapsed = {
+        id_: now - holding.since
+        for id_, holding in found.items()
+        if holding is not None and not holding.stale
+    }
+    left = measured.left([(cell.id, cell.kind or _ANY) for cell in cells], elapsed, at_once)
+    # A network that is being trained makes its cells wait, and nobody knows for how long.
+    trains = any(f"ann-{cell.ann}" in claims for cell in cells)
+    return replace(left, at_least=True) if left is not None and trains else left
 
 
 def _seconds(record: Path) -> float | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from conversion.signals.memory import flat, sum_over_time
+
 _AT_ONCE = 64  # channels that are held in float64 while they are summed
 
 
@@ -82,6 +84,10 @@ class SpikeTally:
         groups = self._groups.get(name)
         return len(groups) if groups is not None and groups.ndim > 1 else 1
 
+    def counts(self, name: str) -> bool:
+        """True where spikes of this layer are counted."""
+        return name in self._groups
+
     def add_steps(self, name: str, spikes: Tensor) -> None:
         """Add what one layer sends in T steps [T, B, C, ...]; a negative spike counts as one, too."""
         self.add_events(name, spikes.abs())
@@ -89,8 +95,8 @@ class SpikeTally:
     def add_events(self, name: str, events: Tensor) -> None:
         """The same where nothing is negative."""
         if name in self._groups:
-            by_frame = events.unflatten(1, (-1, self.frames(name)))
-            self.add(name, by_frame.sum((0, 1)).flatten(0, 1))
+            by_frame = flat(events).unflatten(0, (-1, self.frames(name)))
+            self.add(name, sum_over_time(by_frame).flatten(0, 1))
 
     def add(self, name: str, counts: Tensor) -> None:
         """Add spikes of one layer, summed over time and images: [C, ...], or [F * C, ...] of F frames."""

@@ -6,6 +6,7 @@ pooling (Li and Zeng 2022, arXiv 2204.13271) is the case where F is homogeneous 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conversion.signals.memory import room_for
+from conversion.signals.memory import differ, room_for
 from conversion.signals.signals import (
     Signal,
     Told,
@@ -105,6 +106,43 @@ class Telescope:
             values.flatten(0, 1), len(values), lambda: self._increments(values, before, done).flatten(0, 1)
         )
 
+    def next_elementwise(self, function: Callable[[Tensor], Tensor], now: Tensor) -> Tensor:
+        """The same for one step, [B, ...]; sums are added up in place. What it gives may be written over."""
+        sums = self._sum_of(now)
+        sums += now
+        before = torch.zeros_like(now) if self._value is None else self._value * self.done
+        self.done += 1
+        self._value = function(sums / self.done)
+        sent: Tensor = (self._value * self.done).sub_(before)
+        return sent
+
+    def split(self, sizes: Sequence[int], like: Tensor) -> list[Telescope]:
+        """One for each part of the batch, for an operation on one signal; `join` puts them together.
+
+        Args:
+            sizes: images of each part.
+            like: a step of the signal, [B, ...].
+        """
+        parts = [copy.copy(self) for _ in sizes]
+        values = [None] * len(sizes) if self._value is None else self._value.split(sizes)
+        for part, sums, value in zip(parts, self._sum_of(like).split(sizes), values, strict=True):
+            part._sums, part._value = [sums], value
+        return parts
+
+    def join(self, parts: Sequence[Telescope]) -> None:
+        """Go on from where the parts have come."""
+        self.done = parts[0].done
+        self._sums = [torch.cat([sums for part in parts for sums in part._sums if sums is not None])]
+        self._value = torch.cat([part._value for part in parts])
+
+    def _sum_of(self, like: Tensor) -> Tensor:
+        """Sum so far of the only signal that arrives, [B, ...]."""
+        (sums,) = self._sums or [None]
+        if sums is None:
+            sums = torch.zeros_like(like)
+            self._sums = [sums]
+        return sums
+
     def _defined(self, value: Any) -> Any:
         """F where it is finite, else its last value: a denominator may be 0 before its first spike.
 
@@ -155,11 +193,7 @@ class Telescope:
 
     def _increments(self, values: Tensor, before: Tensor, done: int) -> Tensor:
         """Increments t F(mean) - (t - 1) F(mean before) of steps [T, B, ...] after `done`."""
-        sent = self._counted(len(values), values, done) * values
-        for step in range(len(sent) - 1, 0, -1):  # the last first: none is read after it was written
-            sent[step] -= sent[step - 1]
-        sent[0] -= done * before
-        return sent
+        return differ(self._counted(len(values), values, done) * values, done * before)
 
 
 def _last(values: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """torch.nn's transformers as what they are made of: attention, perceptrons and norms, written out.
 
 torch runs an encoder layer in eval mode as one kernel, and checks shapes in ways that cannot be traced.
+Recurrent layers, which torch runs as one kernel, too, are exchanged here with them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from conversion.functions.attention import PlainAttention
+from conversion.functions.recurrent import PlainCell, PlainRecurrent
 
 
 class PlainEncoderLayer(nn.Module):
@@ -183,19 +185,24 @@ class PlainTransformer(nn.Module):
         return result
 
 
-# What replaces which, an attention first: it is part of all others.
+# What replaces which; their parts have the same names.
 _PLAIN: tuple[tuple[type[nn.Module], type[nn.Module]], ...] = (
-    (nn.MultiheadAttention, PlainAttention),
     (nn.TransformerEncoderLayer, PlainEncoderLayer),
     (nn.TransformerDecoderLayer, PlainDecoderLayer),
     (nn.TransformerEncoder, PlainEncoder),
     (nn.TransformerDecoder, PlainDecoder),
     (nn.Transformer, PlainTransformer),
 )
+# The same for what has no parts of its own.
+_WHOLE: tuple[tuple[type[nn.Module], type[nn.Module]], ...] = (
+    (nn.MultiheadAttention, PlainAttention),
+    *((kind, PlainRecurrent) for kind in (nn.LSTM, nn.GRU, nn.RNN)),
+    *((kind, PlainCell) for kind in (nn.LSTMCell, nn.GRUCell, nn.RNNCell)),
+)
 
 
 def written_out(network: nn.Module) -> nn.Module:
-    """A network with every attention and transformer of torch.nn written out; changed in place.
+    """A network with every attention, transformer and recurrent layer of torch.nn written out, in place.
 
     What a network derives from them with a forward of its own is left as it is, but for its parts; see
     `plain_forwards`.
@@ -203,13 +210,14 @@ def written_out(network: nn.Module) -> nn.Module:
     Returns:
         The network itself, or what replaces it.
     """
-    for original, plain in _PLAIN:
+    for original, plain in (*_WHOLE, *_PLAIN):
         if isinstance(network, original) and type(network).forward is original.forward:
             return plain(network).train(False)
     inside = list(network.named_children())
-    if isinstance(network, nn.MultiheadAttention):
-        network.written_out = PlainAttention(network).train(False)
-        inside = []
+    for original, plain in _WHOLE:
+        if isinstance(network, original):
+            network.written_out = plain(network).train(False)
+            inside = []
     for name, child in inside:
         setattr(network, name, written_out(child))
     return network
@@ -221,16 +229,17 @@ def plain_forwards() -> Iterator[None]:
 
     Networks are those of `written_out`.
     """
-    kept = {original: original.forward for original, _ in _PLAIN}
+    kept = {original: original.forward for original, _ in (*_WHOLE, *_PLAIN)}
     try:
-        for original, plain in _PLAIN[1:]:
-            original.forward = plain.forward  # their parts have the same names
-        nn.MultiheadAttention.forward = _forward_of_part  # type: ignore[assignment, method-assign]
+        for original, plain in _PLAIN:
+            original.forward = plain.forward
+        for original, _ in _WHOLE:
+            original.forward = _forward_of_part
         yield
     finally:
         for original, forward in kept.items():
             original.forward = forward
 
 
-def _forward_of_part(attention: Any, *args: Any, **kwargs: Any) -> Any:
-    return attention.written_out(*args, **kwargs)
+def _forward_of_part(part: Any, *args: Any, **kwargs: Any) -> Any:
+    return part.written_out(*args, **kwargs)

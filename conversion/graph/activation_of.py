@@ -36,8 +36,9 @@ def activation_of(captured: fx.GraphModule, node: fx.Node, operation: str) -> Ac
         low, high = argument(node, "min_val", 1, -1.0), argument(node, "max_val", 2, 1.0)
         return *_bounded(low, high, operation), 0.0
     if name.startswith("cl"):  # clamp and its forms
-        high = None if "clamp_min" in name else argument(node, "max", 2)
-        return *_bounded(argument(node, "min", 1), high, operation), 0.0
+        low = None if "clamp_max" in name else argument(node, "min", 1)
+        high = None if "clamp_min" in name else argument(node, "max", 1 if "clamp_max" in name else 2)
+        return *_bounded(low, high, operation), 0.0
     if node.target in CALLS:
         raise Refusal(f"{operation} with parameters that are no numbers", "use constant parameters")
     slope = _slope(captured, node, operation)

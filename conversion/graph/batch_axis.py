@@ -29,9 +29,14 @@ _AXES: dict[str, tuple[str, int, Any]] = {
     **dict.fromkeys(("cumsum", "cumprod", "logcumsumexp", "gather", "unfold"), ("dim", 1, 1)),
     **dict.fromkeys(("running_maximum", "running_minimum", "middle_value"), ("dim", 1, 1)),
     **dict.fromkeys(("sorted_values",), ("dim", 1, -1)),
+    **dict.fromkeys(
+        ("place_of_largest", "place_of_smallest", "places_in_order", "taken", "put"), ("dim", 1, -1)
+    ),
+    **dict.fromkeys(("places_of_most", "taken_along"), ("dim", 2, -1)),
     **dict.fromkeys(("largest_values", "value_at"), ("dim", 2, -1)),
     **dict.fromkeys(("repeat_interleave", "take_along_dim"), ("dim", 2, None)),
     "norm": ("dim", 2, None),
+    "fake_quantize_per_channel_affine": ("axis", 3, 0),
     "normalize": ("dim", 2, 1),
     "glu": ("dim", 1, -1),
     "flatten": ("start_dim", 1, 0),

@@ -30,6 +30,7 @@ from conversion.graph.kinds import kinds_of
 from conversion.graph.nodes import stand_for
 from conversion.graph.operations import OUT_OF_PLACE
 from conversion.graph.plain_nodes import Captured
+from conversion.graph.raw_operators import write_publicly
 from conversion.graph.relays import insert_relays
 from conversion.graph.rewriting import rewrite, shapes_of
 from conversion.graph.spellings import spell_alike
@@ -70,6 +71,7 @@ def capture(network: nn.Module, path: str = "", images: Tensor | None = None) ->
         captured = _traced(twin, path, images)
     without_hooks(captured)
     _open_dataclasses(captured)
+    write_publicly(captured)
     _fill_what_is_empty(captured)
     _remove_in_place_effects(captured)
     captured.graph.eliminate_dead_code()
@@ -182,6 +184,11 @@ def _explain(error: Exception, network: nn.Module, path: str) -> str:
     place = f"{where.filename}:{where.lineno}: {where.line}" if where else "an unknown statement"
     paths = [f"{path}.{part}".lstrip(".") for part in _traceable_parts(network)[:_PARTS_NAMED]]
     parts = f" Parts that trace: {', '.join(paths)}." if paths else ""
+    if "vmap" in str(error):
+        return (
+            f"torch.fx cannot trace {type(network).__name__}: torch.vmap runs its function on tensors of its "
+            f"own; write it for the whole batch, or convert a submodule without it\n  at {place}"
+        )
     return (
         f"torch.fx cannot trace {type(network).__name__}: {error}\n"
         f"  at {place}\n"

@@ -22,6 +22,7 @@ from torch import fx
 
 from conversion.functions.additions import added_at, scattered
 from conversion.functions.attention import multi_head_attention
+from conversion.functions.deformed import deformed
 from conversion.graph.equations import plain_sum
 from conversion.graph.nodes import write_as
 from conversion.graph.stand_ins import Formless, Sized, Sizes, is_signal, rank_of, shape_of
@@ -273,6 +274,14 @@ def _affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> An
     return turned.transpose(1, 2).unflatten(1, tuple(space))
 
 
+def _deform_conv2d(input: Any, weight: Any, offset: Any, mask: Any, bias: Any, *settings: Any) -> Any:
+    """torchvision's deformable convolution, with weights that are constant."""
+    if is_signal(weight):
+        raise Formless
+    kernel = tuple(shape_of(weight)[2:])
+    return deformed(input, weight, offset, mask, bias, *settings, kernel=kernel)
+
+
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple | range) else [value]
 
@@ -322,6 +331,7 @@ FORMS: dict[Any, Callable[..., Any]] = {
     F.conv_transpose2d: _convolution(F.conv_transpose2d, _TRANSPOSED),
     F.conv_transpose3d: _convolution(F.conv_transpose3d, _TRANSPOSED),
     F.affine_grid: _affine_grid,
+    "torchvision::deform_conv2d": _deform_conv2d,
     "sum_to_size": _sum_to_size,
     torch.constant_pad_nd: _constant_pad,
     **dict.fromkeys((torch.narrow_copy, "narrow_copy"), _narrow),
@@ -346,7 +356,7 @@ def write_out_forms(
     for node in list(captured.graph.nodes):
         if node not in signals or node.op not in ("call_function", "call_method"):
             continue
-        form = FORMS.get(node.target)
+        form = FORMS.get(_key_of(node.target))
         if form is None:
             continue
         try:
@@ -355,3 +365,9 @@ def write_out_forms(
             continue  # it is told with all that has no role
         with suppress(Formless, NotImplementedError):
             write_as(node, form, lambda one, tracer: Sized(one, tracer, sizes))
+
+
+def _key_of(target: Any) -> Any:
+    """What `FORMS` has for a target: itself, or for an operator of another library its name."""
+    packet = getattr(target, "overloadpacket", target)
+    return getattr(packet, "_qualified_op_name", target)

@@ -66,7 +66,7 @@ def find_layout(captured: fx.GraphModule, images: Tensor) -> Layout:
                 constant.add(index)
         elif not joins:
             moved.add(index)
-            if _same(first, second):
+            if _same(first, second) and together.shape != first.shape:  # else it depends on their number
                 constant.add(index)
             axis = _axis_of_images(first, second, together)
             if axis is not None:

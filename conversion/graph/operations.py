@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from conversion.functions import additions, attention, choices, elementwise, ordered
+from conversion.functions import additions, attention, choices, deformed, elementwise, ordered, positions
 from conversion.functions.relay import relay
 from conversion.graph.activations import TrainedActivation
 from conversion.graph.forms import FORMS
@@ -97,6 +97,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((F.relu, torch.relu, torch.relu_, F.relu_, F.relu6), Kind.NEURON),
     **dict.fromkeys((F.hardtanh, F.hardtanh_, torch.clamp, torch.clamp_), Kind.NEURON),
     **dict.fromkeys((torch.clamp_min, torch.clamp_min_, torch.clip, torch.clip_), Kind.NEURON),
+    **dict.fromkeys((torch.clamp_max, torch.clamp_max_), Kind.NEURON),
     **dict.fromkeys((F.leaky_relu, F.leaky_relu_, F.prelu, torch.prelu), Kind.NEURON),
     **dict.fromkeys((F.max_pool1d, F.max_pool2d, F.max_pool3d), Kind.POOLING),
     **dict.fromkeys((torch.max_pool1d, torch.max_pool2d, torch.max_pool3d), Kind.POOLING),
@@ -140,13 +141,16 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
     **dict.fromkeys((torch.amin, torch.norm, torch.linalg.norm, torch.linalg.vector_norm), Kind.FUNCTION),
     **dict.fromkeys((torch.std, torch.var, torch.logsumexp, torch.prod), Kind.FUNCTION),
     **dict.fromkeys((torch.var_mean, torch.std_mean, torch.aminmax), Kind.FUNCTION),
-    **dict.fromkeys((F.grid_sample, F.pairwise_distance), Kind.FUNCTION),
+    **dict.fromkeys((F.grid_sample, F.pairwise_distance, deformed.sampled_at), Kind.FUNCTION),
     **dict.fromkeys((getattr(torch.special, name) for name in _SPECIAL), Kind.FUNCTION),
     **dict.fromkeys((operator.mod, operator.floordiv, torch.amax), Kind.FUNCTION),
+    torch.fake_quantize_per_tensor_affine: Kind.FUNCTION,
+    torch.fake_quantize_per_channel_affine: Kind.FUNCTION,
     **dict.fromkeys((getattr(torch, name) for name in _OF_VALUES), Kind.FUNCTION),
     **dict.fromkeys((choices.compared, choices.chosen), Kind.FUNCTION),
     **dict.fromkeys((ordered.running_maximum, ordered.running_minimum), Kind.FUNCTION),
     **dict.fromkeys((ordered.sorted_values, ordered.largest_values, ordered.value_at), Kind.FUNCTION),
+    **dict.fromkeys(positions.FUNCTIONS, Kind.FUNCTION),
     **dict.fromkeys((ordered.middle_value, torch.cumprod, torch.logcumsumexp), Kind.FUNCTION),
     **dict.fromkeys((choices.written, torch.repeat_interleave, torch.tile), Kind.ROUTING),
     **dict.fromkeys((torch.rot90, torch.gather, torch.take_along_dim, torch.ravel), Kind.ROUTING),
@@ -162,7 +166,7 @@ FUNCTIONS: dict[Callable[..., Any], Kind] = {
 
 METHODS: dict[str, Kind] = {
     **dict.fromkeys(("relu", "relu_", "clamp", "clamp_", "clamp_min", "clamp_min_"), Kind.NEURON),
-    **dict.fromkeys(("clip", "clip_"), Kind.NEURON),
+    **dict.fromkeys(("clip", "clip_", "clamp_max", "clamp_max_"), Kind.NEURON),
     "matmul": Kind.WEIGHTED,
     **dict.fromkeys(("mul", "mul_", "multiply", "multiply_", "neg", "neg_", "negative"), Kind.SCALE),
     **dict.fromkeys(("div", "div_", "divide", "divide_", "true_divide"), Kind.SCALE),
@@ -251,6 +255,10 @@ _SUBMODULE = 'convert a submodule without it, convert(..., submodule="path")'
 _READ_OUT = "leave it out of the network and apply it to the read-out"
 
 ADVICE: dict[str, str] = {
+    **dict.fromkeys(
+        ("fractionalmaxpool2d", "fractionalmaxpool3d", "fractional_max_pool2d", "fractional_max_pool3d"),
+        "use max pooling, or adaptive max pooling: its windows are drawn at random, in eval mode, too",
+    ),
     **dict.fromkeys(("argmax", "argmin", "argsort", "sort", "topk"), _READ_OUT),
 }
 DEFAULT_ADVICE = f"use operations that depend on the signals of one time step alone, or {_SUBMODULE}"

@@ -79,6 +79,7 @@ def sort_into_roles(captured: fx.GraphModule, images: Tensor | None = None) -> d
     nameless: set[fx.Node] = set()  # results of refused operations
     dynamic: set[fx.Node] = set()
     along: dict[fx.Node, Refusal] = {}  # operations along the first axis, which may be right
+    elsewhere_made: dict[fx.Node, Refusal] = {}  # constants for each image, along another axis than the first
     used: dict[str, int] = {}
     layout = None if images is None else find_layout(captured, images)
     moved = layout.moved if layout else frozenset()
@@ -96,9 +97,22 @@ def sort_into_roles(captured: fx.GraphModule, images: Tensor | None = None) -> d
             if layout is not None and node in layout.batched:
                 name, operation = _unique(_name_of(node), used), function_name(node.target)
                 roles[node] = Role(Kind.CONSTANT, name, operation)
-            elif node in moved:
+            elif node in moved:  # right where what is taken of it has its images in the first axis
+                name, operation = _unique(_name_of(node), used), function_name(node.target)
+                roles[node] = Role(Kind.CONSTANT, name, operation, moved=True)
                 advice = "make constants with one entry for each image in their first axis"
-                refused.append(Refusal(f"{function_name(node.target)} of the batch size", advice).at(node))
+                refusal = Refusal(f"{operation} of the batch size", advice)
+                refusal.node = node
+                origins = (
+                    elsewhere_made[source] for source in node.all_input_nodes if source in elsewhere_made
+                )
+                elsewhere_made[node] = next(origins, refusal)
+            continue
+        made = [elsewhere_made[source] for source in node.all_input_nodes if source in elsewhere_made]
+        if made:
+            refused += [one.at(node) for one in made]
+            nameless.add(node)
+            dynamic.add(node)
             continue
         try:
             kind, operation = kind_of(captured, node, inputs)
@@ -117,7 +131,8 @@ def sort_into_roles(captured: fx.GraphModule, images: Tensor | None = None) -> d
                 refusal.node = node
                 along[node] = refusal
             sources = [source for source in inputs if source in moved]
-            if sources and node not in along and kind not in _MOVABLE and kind is not Kind.SHAPE:
+            misread = sources and node not in along and kind not in _MOVABLE and kind is not Kind.SHAPE
+            if misread and (along or not _is_told(sources[0], nameless)):
                 raise _blamed(node, sources[0], moved, along)
         except Refusal as refusal:
             if node.target is not operator.getitem or node.args[0] not in nameless:  # told already
@@ -166,6 +181,19 @@ def _feeds_last_axis(node: fx.Node, roles: Mapping[fx.Node, Role]) -> bool:
 _MOVABLE = frozenset({Kind.ROUTING, Kind.SCALE, Kind.SUM, Kind.SPREAD, Kind.FUNCTION})
 
 
+def _is_told(source: fx.Node, nameless: Collection[fx.Node]) -> bool:
+    """True where a value comes from an operation that is refused: what it does to images is not known."""
+    pending, seen = [source], set[fx.Node]()
+    while pending:
+        current = pending.pop()
+        if current in nameless:
+            return True
+        if current not in seen:
+            seen.add(current)
+            pending += current.all_input_nodes
+    return False
+
+
 def _blamed(
     node: fx.Node, source: fx.Node, moved: Collection[fx.Node], along: Mapping[fx.Node, Refusal]
 ) -> Refusal:
@@ -180,7 +208,14 @@ def _blamed(
             pending += current.all_input_nodes
     if node.op == "output":
         return Refusal("the output for one image depends on the other images of its batch", INDEPENDENT)
-    return Refusal(f"{function_name(node.target)} of images that depend on each other", INDEPENDENT)
+    return Refusal(f"{_operation(node)} of images that depend on each other", INDEPENDENT)
+
+
+def _operation(node: fx.Node) -> str:
+    """What an operation is called in a message; of a module, the name of its class."""
+    if node.op == "call_module" and node.graph.owning_module is not None:
+        return f"torch.nn.{type(node.graph.owning_module.get_submodule(str(node.target))).__name__}"
+    return function_name(node.target)
 
 
 def _check_constants(kind: Kind, operation: str, node: fx.Node, roles: Mapping[fx.Node, Role]) -> None:

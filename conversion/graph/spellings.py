@@ -5,6 +5,8 @@
 * The minimum over axes (the values of ``min``) is ``amin``, and what gives values and their places is a
   function of the values where no place is read; ``x.mT`` is a transposition.
 * What is a sum, a product or a move of what it reads is written out, see `conversion.graph.forms`.
+* Parameters of activations that are tensors are numbers, see `conversion.graph.numbers`.
+* Places of values that only fetch values are numbers, see `conversion.graph.positions`.
 * Scaled dot products of attention are products and a softmax. A matrix of constants times a signal is a
   signal times constants.
 * Comparisons of signals, and choices by them, are functions in floating point, see
@@ -28,7 +30,9 @@ from conversion.graph.complexes import write_in_real_numbers
 from conversion.graph.einsums import write_out_sums
 from conversion.graph.forms import write_out_forms
 from conversion.graph.nodes import Adding, attribute, write_as
+from conversion.graph.numbers import write_numbers
 from conversion.graph.operations import ATTRIBUTES, METHODS, Kind
+from conversion.graph.positions import write_places
 from conversion.graph.refusal import argument
 from conversion.graph.rewriting import shapes_of
 
@@ -49,6 +53,8 @@ def spell_alike(captured: fx.GraphModule, images: Tensor | None = None) -> None:
     for node in list(captured.graph.nodes):
         if node.target is F.scaled_dot_product_attention:
             write_as(node, scaled_dot_product)
+    write_numbers(captured, _signals(captured.graph))
+    write_places(captured, _signals(captured.graph))
     truths: set[fx.Node] = set()  # what comparisons of signals give
     for node in list(captured.graph.nodes):
         spelled = _spelled(node, truths)

@@ -50,12 +50,26 @@ class PlainTracer(fx.Tracer):
 
     record_stack_traces = True
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._own: dict[nn.Module, dict[str, Any]] = {}  # parameters of modules before the network runs
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Keep torch.nn modules and trained activations whole; look inside everything else."""
-        return isinstance(m, TrainedActivation) or super().is_leaf_module(m, module_qualified_name)
+        """Keep torch.nn modules and trained activations whole; look inside everything else.
+
+        One whose parameters the network's code has exchanged, as `torch.func.functional_call` does, is the
+        function of other weights than its own here, and is looked into.
+        """
+        if isinstance(m, TrainedActivation):
+            return True
+        own = self._own.get(m)
+        if own is not None and any(one is not m._parameters.get(name) for name, one in own.items()):
+            return False
+        return super().is_leaf_module(m, module_qualified_name)
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """Graph of a network; see `torch.fx.Tracer.trace`."""
+        self._own = {m: dict(m._parameters) for m in root.modules()} if isinstance(root, nn.Module) else {}
         with sizes_seen(self), tensors_seen(), scripts_seen(), compiled_seen(), nothing_wrapped():
             return super().trace(root, concrete_args)
 
@@ -251,7 +265,9 @@ class SizedTracer(PlainTracer):
             return one
         if isinstance(one, tuple) and isinstance(two, tuple) and len(one) == len(two):
             return tuple(
-                a if a == b else self.create_proxy("call_function", operator.getitem, (proxy, index), {})
+                a
+                if _is_plain([a]) and a == b
+                else self.create_proxy("call_function", operator.getitem, (proxy, index), {})
                 for index, (a, b) in enumerate(zip(one, two, strict=True))
             )
         return proxy

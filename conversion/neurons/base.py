@@ -13,7 +13,7 @@ holds for every rate-coded neuron that does not take spikes back for free (see `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import ClassVar, Literal
 
 import torch
@@ -41,6 +41,7 @@ class Neuron(Part):
     bounded: ClassVar[bool] = True  # sends `max_per_step` thresholds a step on average at most
     approximates: ClassVar[bool] = False  # does other functions by coefficients that are fitted to a layer
     most_time_steps: ClassVar[int | None] = None  # largest T that it can run; None: any
+    written_over: ClassVar[tuple[str, ...]] = ()  # entries of its state that `step_into` writes over
 
     @property
     def coding(self) -> Coding:
@@ -181,11 +182,48 @@ class Neuron(Part):
         Returns:
             Spikes [T, B, ...] and the state after the last step; `state` itself is left as it was.
         """
-        spikes = room_for(current, steps)
-        constant = current.shape[0] == 1
+        spikes, constant = room_for(current, steps), current.shape[0] == 1
+        if current.requires_grad:  # gradients do not flow into what is written over
+            for t in range(steps):
+                spikes[t], state = self.step(current[0 if constant else t], state)
+            return spikes, state
+        state = self.owned(state, current[0])
         for t in range(steps):
-            spikes[t], state = self.step(current[0 if constant else t], state)
+            state = self.advance(current[0 if constant else t], state, spikes[t])
         return spikes, state
+
+    def owned(self, state: State, like: Tensor) -> State:
+        """The same state in memory of its own, where `advance` writes over it.
+
+        Args:
+            state: of neurons.
+            like: a current of one step, [B, ...].
+        """
+        if not _steps_into(type(self)):
+            return state
+        return state | {key: torch.empty_like(like).copy_(state[key]) for key in self.written_over}
+
+    def advance(self, current: Tensor, state: State, spikes: Tensor) -> State:
+        """One time step as `step` has it, with fewer passes over memory where the neuron knows how.
+
+        Args:
+            current: as in `step`; may be the memory of `spikes`, else it is left as it was.
+            state: from `owned`, or from the step before.
+            spikes: where they are written, [B, ...].
+
+        Returns:
+            The next state.
+        """
+        if _steps_into(type(self)):
+            self.step_into(current, state, spikes)
+            return state
+        sent, state = self.step(current, state)
+        spikes.copy_(sent)
+        return state
+
+    def step_into(self, current: Tensor, state: State, spikes: Tensor) -> None:
+        """`step`, with spikes and the next state written into memory that is given; see `advance`."""
+        raise NotImplementedError
 
     @property
     def needs_sum_alone(self) -> bool:
@@ -221,18 +259,37 @@ def by_channel(values: tuple[float, ...], ndim: int, dtype: torch.dtype, device:
     return torch.tensor(values, dtype=dtype, device=device).view(1, -1, *[1] * (ndim - 2))
 
 
-def burst_scan(current: Tensor, steps: int, state: State, gamma: int) -> tuple[Tensor, State]:
-    """`Neuron.scan` of neurons with v += x;  s = clamp(floor(v), 0, gamma);  v -= s, written in place."""
-    spikes, constant = room_for(current, steps), current.shape[0] == 1
-    v = torch.empty_like(current[0]).copy_(state["v"])
-    for t in range(steps):
-        v += current[0 if constant else t]
-        if gamma == 1:
-            torch.ge(v, 1, out=spikes[t])
-        else:
-            torch.floor(v, out=spikes[t]).clamp_(0, gamma)
-        v -= spikes[t]
-    return spikes, {"v": v}
+def _steps_into(kind: type) -> bool:
+    """True where `step_into` does what `step` does: a class with a step of its own does not inherit it."""
+    for cls in kind.__mro__:
+        if "step_into" in vars(cls):
+            return cls is not Neuron
+        if "step" in vars(cls):
+            return False
+    return False
+
+
+@cache
+def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """1, ready to be compared with."""
+    with torch.inference_mode(False):
+        return torch.ones((), dtype=dtype, device=device)
+
+
+def burst_into(current: Tensor, state: State, spikes: Tensor, gamma: int) -> None:
+    """`Neuron.step_into` of neurons with v += x;  s = clamp(floor(v), 0, gamma);  v -= s."""
+    v = state["v"]
+    v += current
+    fire_into(v, gamma, spikes)
+    v -= spikes
+
+
+def fire_into(v: Tensor, gamma: int, spikes: Tensor) -> None:
+    """Write what `fire` gives."""
+    if gamma == 1:
+        torch.ge(v, _one(v.dtype, v.device), out=spikes)
+    else:
+        torch.floor(v, out=spikes).clamp_(0, gamma)
 
 
 def fire(v: Tensor, gamma: int) -> Tensor:

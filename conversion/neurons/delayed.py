@@ -10,6 +10,7 @@ from torch import Tensor
 
 from conversion.neurons.base import Alphabet, Neuron, State, fire
 from conversion.parts import check, register
+from conversion.signals.memory import sum_over_time
 
 
 @register
@@ -61,7 +62,7 @@ class DelaySpike(Neuron):
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Spikes of one whole window; see `Neuron.scan`."""
         wait, constant = self.delay(steps), current.shape[0] == 1
-        v = state["v"] + (current[0] * wait if constant else current[:wait].sum(0))
+        v = state["v"] + (current[0] * wait if constant else sum_over_time(current[:wait]))
         spikes = torch.empty((steps, *current.shape[1:]), dtype=current.dtype, device=current.device)
         for t in range(steps):
             if t + wait < steps:

@@ -12,6 +12,10 @@ from conversion.neurons.base import Alphabet, Neuron, State
 from conversion.parts import check, register, searched
 from conversion.signals.coding import DIFFERENTIAL, Coding
 
+EXPONENTS = {  # of floats, with the integers that have their bits
+    torch.float32: (torch.int32, 0x7F800000),
+    torch.float64: (torch.int64, 0x7FF0000000000000),
+}
 ROUNDING = 1e-4  # of a level: sums of 1 / t miss whole numbers by so little
 
 
@@ -20,6 +24,7 @@ class _Differential(Neuron):
     """Base: everything but how far below zero the output may go."""
 
     bounded: ClassVar[bool] = False  # changes add up to any estimate
+    written_over: ClassVar[tuple[str, ...]] = ("v", "input", "output")
     levels: int = searched(4, 1, 8)  # number of levels
     share: float = 0.75  # of a level that makes it fire
 
@@ -65,6 +70,38 @@ class _Differential(Neuron):
         spikes = self._fire(v, self._below(step * sent), room)
         following = {"input": received + change / step, "output": sent + spikes / step}
         return spikes, state | following | {"v": v - spikes, "step": step}
+
+    def step_into(self, current: Tensor, state: State, spikes: Tensor) -> None:
+        """The step, in place; floats of 16 bits round in between, so they take it as it is."""
+        if spikes.dtype not in EXPONENTS:
+            sent, after = self.step(current, state)
+            spikes.copy_(sent)
+            state.update(after)
+            return
+        v, received, sent = state["v"], state["input"], state["output"]
+        state["step"] = step = state["step"] + 1
+        change = torch.sub(current, state["rest"], out=spikes)
+        v += change
+        v += received
+        v -= sent
+        received.addcdiv_(change, step)
+        reached = torch.abs(v, out=spikes).div_(self.share)
+        most = self._below(step * sent)
+        if most is not None:
+            most += ROUNDING
+            reached = torch.where(v < 0, torch.minimum(reached, most, out=most), reached)
+        if "most" in state:
+            room = (state["most"] - sent).mul_(step).add_(ROUNDING)
+            reached = torch.where(v > 0, torch.minimum(reached, room, out=room), reached)
+        torch.copysign(self._level(reached), v, out=spikes)
+        sent.addcdiv_(spikes, step)
+        v -= spikes
+
+    def _level(self, reached: Tensor) -> Tensor:
+        """The largest of the levels 0, 1, 2, 4, ... that is reached; what is given is written over."""
+        whole, mask = EXPONENTS[reached.dtype]
+        reached.relu_().view(whole).bitwise_and_(mask)  # leaves the power of two
+        return torch.threshold_(reached.clamp_(max=self.max_per_step), 0.75, 0.0)
 
     def _below(self, sent: Tensor) -> Tensor | None:
         """Largest level that may be sent with a negative sign, from what was sent so far; None: any."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from conversion.neurons.base import Alphabet, Neuron, State, burst_scan, fire
+from conversion.neurons.base import Alphabet, Neuron, State, burst_into, fire
 from conversion.parts import check, register, searched
 
 
@@ -20,6 +20,7 @@ class IntegrateAndFire(Neuron):
     """
 
     name: ClassVar[str] = "integrate-and-fire"
+    written_over: ClassVar[tuple[str, ...]] = ("v",)
 
     @property
     def alphabet(self) -> Alphabet:
@@ -42,11 +43,9 @@ class IntegrateAndFire(Neuron):
         spikes = fire(v, 1)
         return spikes, {"v": v - spikes}
 
-    def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
-        """The steps, in place; those of a class that is derived from this one, as it has them."""
-        if type(self) is not IntegrateAndFire:
-            return super().scan(current, steps, state)
-        return burst_scan(current, steps, state, 1)
+    def step_into(self, current: Tensor, state: State, spikes: Tensor) -> None:
+        """The step, in place."""
+        burst_into(current, state, spikes, 1)
 
     def events(self, spikes: Tensor) -> Tensor:
         """Spikes; none is negative."""
@@ -62,6 +61,7 @@ class Burst(Neuron):
     """
 
     name: ClassVar[str] = "burst"
+    written_over: ClassVar[tuple[str, ...]] = ("v",)
     gamma: int = searched(5, 2, 20)  # most spikes in one step
 
     def __post_init__(self) -> None:
@@ -93,11 +93,9 @@ class Burst(Neuron):
         spikes = fire(v, self.gamma)
         return spikes, {"v": v - spikes}
 
-    def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
-        """The steps, in place; those of a class that is derived from this one, as it has them."""
-        if type(self) is not Burst:
-            return super().scan(current, steps, state)
-        return burst_scan(current, steps, state, self.gamma)
+    def step_into(self, current: Tensor, state: State, spikes: Tensor) -> None:
+        """The step, in place."""
+        burst_into(current, state, spikes, self.gamma)
 
     def events(self, spikes: Tensor) -> Tensor:
         """Spikes, one by one; none is negative."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.neurons.base import Alphabet, Neuron, State, burst_into, fire
 from conversion.neurons.rounding import Rounding
 from conversion.parts import check, register, searched
 
@@ -31,6 +31,7 @@ class MultiThreshold(Neuron):
     """
 
     name: ClassVar[str] = "multi-threshold"
+    written_over: ClassVar[tuple[str, ...]] = ("v",)
     levels: int = searched(4, 1, 8)  # number of thresholds
 
     def __post_init__(self) -> None:
@@ -51,6 +52,10 @@ class MultiThreshold(Neuron):
         v = state["v"] + current
         spikes = fire(v, self.max_per_step)
         return spikes, {"v": v - spikes}
+
+    def step_into(self, current: Tensor, state: State, spikes: Tensor) -> None:
+        """The step, in place."""
+        burst_into(current, state, spikes, self.max_per_step)
 
     def events(self, spikes: Tensor) -> Tensor:
         """One event a threshold that fired: the number of ones in binary."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from conversion.neurons.base import Alphabet, Neuron, State, by_channel
 from conversion.parts import check, register
+from conversion.signals.memory import sum_of_steps
 
 
 @register
@@ -66,7 +67,7 @@ class Parallel(Neuron):
 
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Spikes of one whole window; see `Neuron.scan`."""
-        return self.window(current[0] * steps if current.shape[0] == 1 else current.sum(0), steps, state)
+        return self.window(sum_of_steps(current, steps), steps, state)
 
     def window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """The equation above; see `Neuron.window`."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from conversion.neurons.base import Alphabet, Neuron, State
 from conversion.parts import check, register
+from conversion.signals.memory import sum_of_steps
 
 # Odd 32-bit constants of the hash "lowbias32" (Wellons 2018), and one for each thing that is hashed.
 _MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
@@ -76,7 +77,7 @@ class TwoPhase(Neuron):
 
     def scan(self, current: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Spikes of one whole window; see `Neuron.scan`."""
-        return self.window(current[0] * steps if current.shape[0] == 1 else current.sum(0), steps, state)
+        return self.window(sum_of_steps(current, steps), steps, state)
 
     def window(self, total: Tensor, steps: int, state: State) -> tuple[Tensor, State]:
         """Spikes at random; see `Neuron.window`."""

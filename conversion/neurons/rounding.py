@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from conversion.neurons.base import Neuron, State
@@ -14,6 +15,7 @@ class Rounding(Neuron):
 
     rectifies: ClassVar[bool] = False
     leaky: ClassVar[bool] = True
+    written_over: ClassVar[tuple[str, ...]] = ("v",)
 
     @property
     def least_per_step(self) -> int:
@@ -30,3 +32,10 @@ class Rounding(Neuron):
         v = state["v"] + current
         spikes = v.floor().clamp_(-self.max_per_step, self.max_per_step)
         return spikes, {"v": v - spikes}
+
+    def step_into(self, current: Tensor, state: State, spikes: Tensor) -> None:
+        """The step, in place."""
+        v = state["v"]
+        v += current
+        torch.floor(v, out=spikes).clamp_(-self.max_per_step, self.max_per_step)
+        v -= spikes

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from conversion.neurons.base import Alphabet, Neuron, State, fire
-from conversion.neurons.two_sided import TwoSided, owed
+from conversion.neurons.base import Alphabet, Neuron, State, fire, fire_into
+from conversion.neurons.two_sided import TwoSided, owed, owed_into
 from conversion.parts import check, register, searched
 
 
@@ -37,6 +37,7 @@ class Signed(Neuron):
     """
 
     name: ClassVar[str] = "signed"
+    written_over: ClassVar[tuple[str, ...]] = ("v", "sent")
     gamma: int = searched(1, 1, 8)  # most spikes sent in one step
     lower: float = searched(-1.0, -1.0, 0.0)  # membrane at which spikes are taken back
     back: int = 1  # most spikes taken back in one step
@@ -75,3 +76,14 @@ class Signed(Neuron):
         v = state["v"] + current
         spikes = fire(v, self.gamma) - torch.minimum(owed(v, self.lower, self.back), state["sent"])
         return spikes, {"v": v - spikes, "sent": state["sent"] + spikes}
+
+    def step_into(self, current: Tensor, state: State, spikes: Tensor) -> None:
+        """The step, in place."""
+        v, sent = state["v"], state["sent"]
+        v += current
+        back = owed_into(v, self.lower, self.back, torch.empty_like(v))
+        torch.minimum(back, sent, out=back)
+        fire_into(v, self.gamma, spikes)
+        spikes -= back
+        v -= spikes
+        sent += spikes

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from conversion.neurons.base import Alphabet, Neuron, State, fire
+from conversion.neurons.base import Alphabet, Neuron, State, fire, fire_into
 from conversion.parts import check, register, searched
 
 
@@ -33,6 +34,7 @@ class TwoSided(Neuron):
     """
 
     name: ClassVar[str] = "two-sided"
+    written_over: ClassVar[tuple[str, ...]] = ("v",)
     rectifies: ClassVar[bool] = False
     leaky: ClassVar[bool] = True
     gamma: int = searched(1, 1, 8)  # most spikes of either sign in one step
@@ -68,6 +70,15 @@ class TwoSided(Neuron):
         spikes = fire(v, self.gamma) - owed(v, self.lower, self.gamma)
         return spikes, {"v": v - spikes}
 
+    def step_into(self, current: Tensor, state: State, spikes: Tensor) -> None:
+        """The step, in place."""
+        v = state["v"]
+        v += current
+        back = owed_into(v, self.lower, self.gamma, torch.empty_like(v))
+        fire_into(v, self.gamma, spikes)
+        spikes -= back
+        v -= spikes
+
 
 def owed(v: Tensor, lower: float, most: int) -> Tensor:
     """Negative spikes of a membrane: the fewest that lift it above `lower`, `most` at most.
@@ -76,3 +87,12 @@ def owed(v: Tensor, lower: float, most: int) -> Tensor:
     """
     count = (-v).ceil() if lower == 0 else (lower - v).floor() + 1
     return count.clamp_(0, most)
+
+
+def owed_into(v: Tensor, lower: float, most: int, room: Tensor) -> Tensor:
+    """The same, written into `room`."""
+    if most == 1:  # one spike as soon as any is owed
+        return (torch.lt if lower == 0 else torch.le)(v, lower, out=room)
+    if lower == 0:
+        return torch.neg(v, out=room).ceil_().clamp_(0, most)
+    return torch.sub(lower, v, out=room).floor_().add_(1).clamp_(0, most)

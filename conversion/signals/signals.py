@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from conversion.signals.memory import flat, sum_over_time
+
 
 @dataclass(frozen=True)
 class Signal:
@@ -61,9 +63,9 @@ class Total(Signal):
         if isinstance(signal, Total):
             return signal
         if isinstance(signal, Spikes):
-            sums = signal.counts.unflatten(0, (signal.steps, -1)).sum(0, dtype=torch.float32)
+            sums = sum_over_time(signal.counts.unflatten(0, (signal.steps, -1)), torch.float32)
             return cls(sums * signal.spike_value * (window // signal.steps), window)
-        return cls(signal.data * window if signal.steps == 1 else signal.timed.sum(0), window)
+        return cls(signal.data * window if signal.steps == 1 else sum_over_time(signal.timed), window)
 
     @property
     def mean(self) -> Signal:
@@ -145,7 +147,7 @@ class Spikes(Signal):
 
 def fold(timed: Tensor) -> Signal:
     """Signal from [T, B, ...]."""
-    return Signal(timed.flatten(0, 1), timed.shape[0])
+    return Signal(flat(timed), timed.shape[0])
 
 
 def signals_in(values: Any) -> list[Signal]:

@@ -67,29 +67,32 @@ class Known:
     """What many records share, computed once for networks with the same counts."""
 
     def __init__(self) -> None:
-        self._networks: dict[str, Network] = {}  # by cell
-        self._opponents: dict[tuple[str, Network, int], dict[str, float]] = {}
+        self._networks: dict[str, tuple[int, Network]] = {}  # by cell
+        self._numbers: dict[Network, int] = {}  # comparing counts of a whole network takes long
+        self._opponents: dict[tuple[str, int, int], dict[str, float]] = {}
         self._silent: dict[tuple[object, ...], float] = {}
 
-    def network(self, record: Record) -> Network:
-        """Counts of a record."""
+    def network(self, record: Record) -> tuple[int, Network]:
+        """Counts of a record, and a number that they alone have."""
         if record.cell_id not in self._networks:
-            self._networks[record.cell_id] = network_of(record)
+            network = network_of(record)
+            number = self._numbers.setdefault(network, len(self._numbers))
+            self._networks[record.cell_id] = number, network
         return self._networks[record.cell_id]
 
-    def opponents(self, model: EnergyModel, network: Network, bits: int) -> dict[str, float]:
+    def opponents(self, model: EnergyModel, network: tuple[int, Network], bits: int) -> dict[str, float]:
         """Opponent -> picojoules an image."""
-        key = (model.name, network, bits)
+        key = (model.name, network[0], bits)
         if key not in self._opponents:
-            self._opponents[key] = opponents(model, network, bits)
+            self._opponents[key] = opponents(model, network[1], bits)
         return self._opponents[key]
 
-    def silent(self, model: EnergyModel, network: Network, run: Run) -> float:
+    def silent(self, model: EnergyModel, network: tuple[int, Network], run: Run) -> float:
         """Picojoules an image if no neuron fired."""
         evaluated = frozenset(run.functions.items())
-        key = (model.name, network, run.t, run.alphabet, run.max_per_step, evaluated)
+        key = (model.name, network[0], run.t, run.alphabet, run.max_per_step, evaluated)
         if key not in self._silent:
-            self._silent[key] = silent_energy(model, network, run)
+            self._silent[key] = silent_energy(model, network[1], run)
         return self._silent[key]
 
 
@@ -175,4 +178,4 @@ def _of_run(record: Record, point: Point, model: str, known: Known) -> dict[str,
         return {}
     network, bits = known.network(record), bits_of(record, point)
     against, silent = known.opponents(found, network, bits), known.silent(found, network, run)
-    return break_even(found, network, run, bits, against, silent)
+    return break_even(found, network[1], run, bits, against, silent)

@@ -28,6 +28,7 @@ from leaderboard.ranking import glance, wording
 from leaderboard.ranking.families import Family, Origin, differ_by_seed, families, origin_of
 from leaderboard.ranking.orders import DEFAULT, Order, ranked
 from leaderboard.ranking.rows import Row, last_within, pool_by_seed, row_of
+from leaderboard.ranking.shared_gaps import SharedGaps
 from leaderboard.records.record import Group, Record
 from leaderboard.statistics.figures import snn_minus_snn
 
@@ -62,7 +63,11 @@ class Board:
 
 
 def rank(
-    records: Iterable[Record], origins: Mapping[str, Origin] | None = None, order: Order = DEFAULT
+    records: Iterable[Record],
+    origins: Mapping[str, Origin] | None = None,
+    order: Order = DEFAULT,
+    *,
+    leaders: bool = False,
 ) -> list[Board]:
     """Rank every record; of several records of one cell the newest stands, one's own before all.
 
@@ -70,6 +75,7 @@ def rank(
         records: one's own and references.
         origins: cell id -> where its record comes from, from `leaderboard.reference`; others are one's own.
         order: what ranks the rows of a group.
+        leaders: rank the first two rows of a group alone, as `orders.ranked` does.
 
     Returns:
         Boards by task, data set, network. Rows by group (binary, multi-level, retrained, baseline), then in
@@ -79,12 +85,16 @@ def rank(
     newest: dict[str, Record] = {}
     for record in sorted(records, key=lambda r: r.provenance.created):
         newest[record.cell_id] = record
-    return [_board(family, known, order) for family in families(newest.values(), known)]
+    return [_board(family, known, order, leaders) for family in families(newest.values(), known)]
 
 
-def ordered_by(boards: Iterable[Board], order: Order) -> list[Board]:
-    """The same boards with rows ranked by something else."""
-    return [replace(board, rows=_in_groups(board.rows, order, longest_of(board))) for board in boards]
+def ordered_by(boards: Iterable[Board], order: Order, limit: float | None = None) -> list[Board]:
+    """The same boards with rows ranked by something else; `limit`: of time steps, that the rows are at."""
+    return [replace(board, rows=_in_groups(board.rows, order, _longest(board, limit))) for board in boards]
+
+
+def _longest(board: Board, limit: float | None) -> int:
+    return longest_of(board) if limit is None else max(1, int(limit))
 
 
 def longest_of(board: Board) -> int:
@@ -106,11 +116,13 @@ def only_recipe(boards: Iterable[Board], name: str) -> list[Board]:
     return _only(boards, lambda row: row.method == name)
 
 
-def at_limit(boards: Iterable[Board], limit: float | None, order: Order = DEFAULT) -> list[Board]:
+def at_limit(
+    boards: Iterable[Board], limit: float | None, order: Order = DEFAULT, *, leaders: bool = False
+) -> list[Board]:
     """Boards as they stand when no network may run more than `limit` time steps; None: no limit.
 
     Every row is read out at its last read-out within the limit, and ranked anew in `order`; rows without one
-    are left out. Without a limit, boards stay as they are.
+    are left out. Without a limit, boards stay as they are. `leaders`: as for `rank`.
     """
     if limit is None:
         return list(boards)
@@ -123,7 +135,7 @@ def at_limit(boards: Iterable[Board], limit: float | None, order: Order = DEFAUL
                 shorter = row_of(row.records, until, row.resampled)
                 rows.append(replace(shorter, label=row.label, own_ann=row.own_ann, origin=row.origin))
         if rows:
-            limited.append(replace(board, rows=_in_groups(rows, order, max(1, int(limit)))))
+            limited.append(replace(board, rows=_in_groups(rows, order, _longest(board, limit), leaders)))
     return limited
 
 
@@ -151,20 +163,21 @@ def _only(boards: Iterable[Board], kept: Callable[[Row], bool]) -> list[Board]:
     return [board for board in chosen if board.rows]
 
 
-def _board(family: Family, origins: Mapping[str, Origin], order: Order) -> Board:
+def _board(family: Family, origins: Mapping[str, Origin], order: Order, leaders: bool) -> Board:
     members = family.records
     anns = _reference_anns(members)
     first = members[0]
     values = [ann.metrics[first.metric] for ann in (r.ann for r in anns)]
     models = set.intersection(*(set(r.ann.energy_pj) for r in anns)) if anns else set()
     reference = {record.ann.checkpoint_sha256 for record in anns}
+    gaps = SharedGaps(members)
     rows = [
         replace(
             row,
             own_ann=any(r.ann.checkpoint_sha256 not in reference for r in row.records),
             origin=_origin(row, origins),
         )
-        for row in _tell_apart([row_of(pool) for pool in pool_by_seed(members)])
+        for row in _tell_apart([row_of(pool, shared=gaps) for pool in pool_by_seed(members)])
     ]
     board = Board(
         task=first.task,
@@ -179,7 +192,7 @@ def _board(family: Family, origins: Mapping[str, Origin], order: Order) -> Board
         rows=tuple(rows),
         benchmark_version=first.benchmark_version,
     )
-    return replace(board, rows=_in_groups(rows, order, longest_of(board)))
+    return replace(board, rows=_in_groups(rows, order, longest_of(board), leaders))
 
 
 def _origin(row: Row, origins: Mapping[str, Origin]) -> Origin:
@@ -188,9 +201,9 @@ def _origin(row: Row, origins: Mapping[str, Origin]) -> Origin:
     return max((origin_of(record, origins) for record in row.records), key=weight.index)
 
 
-def _in_groups(rows: Sequence[Row], order: Order, limit: int) -> tuple[Row, ...]:
+def _in_groups(rows: Sequence[Row], order: Order, limit: int, leaders: bool = False) -> tuple[Row, ...]:
     groups = [[row for row in rows if row.group == group] for group in GROUPS]
-    return tuple(row for members in groups for row in ranked(members, order, limit))
+    return tuple(row for members in groups for row in ranked(members, order, limit, leaders=leaders))
 
 
 def _ties(row: Row, first: Row) -> bool:

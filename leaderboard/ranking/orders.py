@@ -15,7 +15,8 @@ score again, figures are compared as they stand. Ranks count as in sports: 1, 1,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -53,28 +54,38 @@ class Order:
 DEFAULT = Order()
 
 
-def ranked(rows: Sequence[Row], order: Order = DEFAULT, limit: int | None = None) -> list[Row]:
+def ranked(
+    rows: Sequence[Row], order: Order = DEFAULT, limit: int | None = None, *, leaders: bool = False
+) -> list[Row]:
     """The rows of one group, best first, with their ranks.
 
     Args:
         rows: of one group; baselines are ordered and get no rank.
         order: what ranks them.
         limit: T up to which areas are taken; None: the longest of these rows.
+        leaders: rank the first two rows alone, which says who leads and whether others share the lead: boards
+            that are only named need no more, and comparing all rows may take long.
     """
     longest = limit or max((int(row.final_t_total) for row in rows), default=1)
     members = sorted(rows, key=lambda row: _key(row, order, longest))
-    found: list[Row] = []
+    places: list[int | None] = []
     leader: Row | None = None
+    told = 0  # rows with a rank
     for place, row in enumerate(members, start=1):
-        if row.group == "baseline" or (order.kind == "energy" and order.value(row, longest) is None):
-            found.append(replace(row, rank=None, tied=False))
+        unknown = order.kind == "energy" and order.value(row, longest) is None
+        if row.group == "baseline" or unknown or (leaders and told == 2):
+            places.append(None)
         elif leader is not None and not apart(leader, row, order, longest):
-            found.append(replace(row, rank=leader.rank))
+            places.append(next(known for known in reversed(places) if known is not None))
         else:
-            leader = replace(row, rank=place)
-            found.append(leader)
-    shared = [row.rank for row in found]
-    return [replace(row, tied=row.rank is not None and shared.count(row.rank) > 1) for row in found]
+            leader = row
+            places.append(place)
+        told += places[-1] is not None
+    sharing = Counter(places)
+    return [
+        replace(row, rank=place, tied=place is not None and sharing[place] > 1)
+        for row, place in zip(members, places, strict=True)
+    ]
 
 
 def apart(first: Row, second: Row, order: Order = DEFAULT, limit: int = 1) -> bool:
@@ -84,16 +95,20 @@ def apart(first: Row, second: Row, order: Order = DEFAULT, limit: int = 1) -> bo
     if order.kind == "area":
         drawn = [_area_drawn(row, limit) for row in (first, second)]
         return _apart([drawn], area_of(first, limit) != area_of(second, limit))
-    stated = [_parity(row, order) for row in (first, second)]
-    ends = [row.resampled.metric(row.until) for row in (first, second)]
-    if all(row.steps_within_1_point is None for row in (first, second)) and any(end is None for end in ends):
+    both = (first, second)
+    stated = [_parity(row, order) for row in both]
+    known = all(row.resampled.is_known for row in both)
+    if all(row.steps_within_1_point is None for row in both) and not known:
         return _metrics_apart(first, second)
-    names = [STEPS, order.model] if order.kind == "parity" else [order.model]
-    keys = [
-        [row.resampled.drawn(PARITY_POINTS, row.until, name) for row in (first, second)] for name in names
-    ]
-    best_first = [None if end is None else -end for end in ends]
-    return _apart([*keys, best_first], stated[0] != stated[1])
+    return _apart(_keys_drawn(both, order), stated[0] != stated[1])
+
+
+def _keys_drawn(rows: Sequence[Row], order: Order) -> Iterator[list[FloatArray | None]]:
+    """What orders rows by parity or energy, on all draws: less is better, the first that differs decides."""
+    for name in [STEPS, order.model] if order.kind == "parity" else [order.model]:
+        yield [row.resampled.drawn(PARITY_POINTS, row.until, name) for row in rows]
+    ends = [row.resampled.metric(row.until) for row in rows]
+    yield [None if end is None else -end for end in ends]
 
 
 def area_of(row: Row, limit: int) -> float:
@@ -163,22 +178,31 @@ def _metrics_told_apart(first: Row, second: Row) -> bool:
     return first.metric != second.metric if difference is None else difference.excludes_zero
 
 
-def _apart(keys: Sequence[Sequence[FloatArray | None]], as_stated: bool) -> bool:
+def _apart(keys: Iterable[Sequence[FloatArray | None]], as_stated: bool) -> bool:
     """Whether one of two rows is ahead on almost all draws.
 
     Args:
         keys: figures of both on the same draws, [R] each, the first that differs decides; less is better.
+            No more of them are asked for than it takes to know.
         as_stated: the answer where nothing was drawn.
     """
-    known = [(one, other) for one, other in keys if one is not None and other is not None]
-    if not known or keys[0][0] is None or keys[0][1] is None:
-        return as_stated
-    draws = min(min(len(one), len(other)) for one, other in known)
-    equal: BoolArray = np.ones(draws, dtype=np.bool_)
-    ahead, behind = np.zeros(draws, dtype=np.bool_), np.zeros(draws, dtype=np.bool_)
-    for one, other in known:
+    equal: BoolArray | None = None
+    ahead = behind = draws = 0
+    for one, other in keys:
+        if one is None or other is None:
+            if equal is None:
+                return as_stated
+            continue
+        if equal is None:
+            draws = min(len(one), len(other))
+            equal = np.ones(draws, dtype=np.bool_)
         left, right = one[:draws], other[:draws]
-        ahead |= equal & (left < right)
-        behind |= equal & (left > right)
+        ahead += int(np.count_nonzero(equal & (left < right)))
+        behind += int(np.count_nonzero(equal & (left > right)))
         equal &= left == right
-    return bool(max(ahead.mean(), behind.mean()) >= AHEAD)
+        open_ = int(np.count_nonzero(equal))
+        if max(ahead, behind) / draws >= AHEAD:
+            return True
+        if (max(ahead, behind) + open_) / draws < AHEAD:
+            return False
+    return as_stated if equal is None else False

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.records.record import Point, Record
-from leaderboard.scores.base import FloatArray
-from leaderboard.statistics.figures import ROUNDING, ann_scores, energy_ratio, readouts, snn_scores
+from leaderboard.ranking.shared_gaps import Gaps, SharedGaps
+from leaderboard.records.record import Record
+from leaderboard.scores.base import FloatArray, IntArray
+from leaderboard.statistics.figures import ROUNDING, energy_ratio, readouts, snn_scores
 from leaderboard.statistics.intervals import LEVEL
-from leaderboard.statistics.resampling import resampled, resampled_gaps
 
 CHEAP_WORK = 20_000  # table entries; metrics that cost more have intervals at the last read-out alone
 STEPS = ""  # among the names of energy models: time steps
@@ -46,6 +46,91 @@ class ParityInterval:
     energy: dict[str, Bounds]
 
 
+@dataclass(frozen=True)
+class _Figures:
+    """Time steps (under STEPS) and energies at parity of a row, pooled over its runs.
+
+    On most of the R draws a row is at parity at one of very few read-outs, so figures are computed for the
+    U cases that occur.
+    """
+
+    names: dict[str, int]  # the row of `values`
+    values: FloatArray  # [names, U]; infinite where parity is never reached
+    case: IntArray  # of each draw [R]
+    draws: IntArray  # of each case [U]
+
+    def drawn(self, name: str) -> FloatArray:
+        """One figure on every draw [R]."""
+        found: FloatArray = self.values[self.names[name]][self.case]
+        return found
+
+    def bounds(self, level: float) -> dict[str, Bounds]:
+        """Figures that occur, never a mean of a finite and an infinite one: the inverted distribution."""
+        order = np.argsort(self.values, axis=1)
+        up_to = np.cumsum(self.draws[order], axis=1)
+        number = len(self.case)
+        ends = []
+        for tail in ((1 - level) / 2, (1 + level) / 2):
+            place = max(math.ceil(round(tail * number, 6)) - 1, 0)
+            at = np.count_nonzero(up_to <= place, axis=1)
+            ends.append(self.values[np.arange(len(order)), order[np.arange(len(order)), at]].tolist())
+        return {
+            name: Bounds(*(bound if math.isfinite(bound) else None for bound in (ends[0][i], ends[1][i])))
+            for name, i in self.names.items()
+        }
+
+
+class _Run:
+    """One record of a row on the resampled test sets."""
+
+    def __init__(self, record: Record, gaps: Gaps) -> None:
+        self.record = record
+        self.gaps = gaps
+        known = readouts(record)
+        self._place = {point.t: place for place, point in enumerate(known, start=1)}
+        self._firsts: dict[float, IntArray] = {}
+        figures: dict[str, list[float | None]] = {STEPS: [point.t_total for point in known]}
+        figures |= {name: [energy_ratio(record, p, name) for p in known] for name in record.ann.energy_pj}
+        self._tables = {name: np.array([*of, np.inf], dtype=np.float64) for name, of in figures.items()}
+
+    def number_of(self, until: int | None) -> int:
+        """How many read-outs count."""
+        return len(self._place) if until is None else self._place[until]
+
+    def figures(self, until: int | None) -> dict[str, FloatArray]:
+        """Figures that are known up to `until`, by name: at each read-out, infinity at the end [T + 1]."""
+        number = self.number_of(until)
+        return {name: table for name, table in self._tables.items() if not np.isnan(table[:number]).any()}
+
+    def first(self, points: float, until: int | None) -> IntArray:
+        """Place of the first read-out [R] from which the gap stays within `points`; T where there is none."""
+        if until is None and points not in self._firsts:
+            return self._last_first(points)
+        if points not in self._firsts:
+            within = self.gaps.shares >= -points / 100 - ROUNDING  # [T, R]
+            total = len(within)
+            firsts = np.empty(within.shape, dtype=np.min_scalar_type(total))
+            lasting = np.zeros(within.shape[1], dtype=np.int64)  # for how many read-outs it has been within
+            for place, here in enumerate(within, start=1):
+                lasting = (lasting + 1) * here
+                firsts[place - 1] = np.where(lasting > 0, place - lasting, total)
+            self._firsts[points] = firsts
+        found: IntArray = self._firsts[points][self.number_of(until) - 1]
+        return found
+
+    def _last_first(self, points: float) -> IntArray:
+        """The same up to the last read-out: early ones are looked at where they can matter."""
+        total = len(self._place)
+        found: IntArray = np.full(len(self.gaps.ann), total, dtype=np.int64)
+        lasting = np.ones(len(found), dtype=np.bool_)
+        for place in reversed(range(total)):
+            lasting &= self.gaps.share(place) >= -points / 100 - ROUNDING
+            if not lasting.any():
+                break
+            found[lasting] = place
+        return found
+
+
 class ResampledParity:
     """Parity of runs that differ by nothing but seed, on resampled test images.
 
@@ -54,12 +139,14 @@ class ResampledParity:
 
     Args:
         records: the runs, see `rows.pool_by_seed`.
+        shared: gaps of these records and of others on their board.
     """
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    def __init__(self, records: Sequence[Record], shared: SharedGaps | None = None) -> None:
         self._records = records
-        self._at: dict[tuple[float, int | None], list[dict[str, FloatArray]]] = {}
-        self._pooled: dict[tuple[float, int | None], dict[str, FloatArray]] = {}
+        self._shared = shared or SharedGaps(records)
+        self._until: int | None = None  # that `_figures` are of; those of all limits would fill the memory
+        self._figures: dict[float, _Figures | None] = {}
         self._intervals: dict[tuple[float, int | None, float], ParityInterval] = {}
         self._ends: dict[int | None, FloatArray | None] = {}
         self.kept: dict[
@@ -79,13 +166,13 @@ class ResampledParity:
         Returns:
             None where a record lacks its outcomes, or scoring them again and again would take long.
         """
-        figures = self._figures(points, until)
-        if not figures:
-            return None
         key = points, until, level
         if key not in self._intervals:
-            bounds = {model: _bounds(values, level) for model, values in sorted(figures.items())}
-            self._intervals[key] = ParityInterval(bounds.pop(STEPS), bounds)
+            figures = self._figures_of(points, until)
+            if figures is None:
+                return None
+            bounds = figures.bounds(level)
+            self._intervals[key] = ParityInterval(bounds.pop(STEPS), dict(sorted(bounds.items())))
         return self._intervals[key]
 
     def drawn(self, points: float, until: int | None, name: str = STEPS) -> FloatArray | None:
@@ -93,50 +180,44 @@ class ResampledParity:
 
         None where `interval` is None, or a record has no figure under the model.
         """
-        return self._figures(points, until).get(name)
+        figures = self._figures_of(points, until)
+        return None if figures is None or name not in figures.names else figures.drawn(name)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the runs can be looked at on resampled test images; where not, there is no `interval`."""
+        return bool(self._runs)
 
     def metric(self, until: int | None) -> FloatArray | None:
         """Metric [R] at the last read-out that counts, mean over runs; None as for `interval`."""
-        if until in self._ends:
-            return self._ends[until]
-        found = [
-            gaps[[point.t for point in readouts(record)].index(until) if until is not None else -1] + ann
-            for record, gaps, ann in self._gaps
-        ]
-        shared = min(map(len, found), default=0)
-        mean: FloatArray | None = np.mean([each[:shared] for each in found], axis=0) if found else None
-        self._ends[until] = mean
-        return mean
+        if until not in self._ends:
+            found = [run.gaps.share(run.number_of(until) - 1) + run.gaps.ann for run in self._runs]
+            shared = min(map(len, found), default=0)
+            self._ends[until] = np.mean([each[:shared] for each in found], axis=0) if found else None
+        return self._ends[until]
 
     def metrics(self) -> list[tuple[Record, FloatArray]] | None:
         """Of every run, its metric at each read-out [T, R]; None as for `interval`."""
-        if not self._gaps:
+        if not self._runs:
             return None
-        return [(record, gaps + ann) for record, gaps, ann in self._gaps]
+        return [(run.record, run.gaps.shares + run.gaps.ann) for run in self._runs]
 
     @cached_property
-    def _gaps(self) -> list[tuple[Record, FloatArray, FloatArray]]:
-        """Run by run, metric minus the ANN's at every read-out [T, R], and the ANN's metric [R]."""
+    def _runs(self) -> list[_Run]:
+        """Every run on the resampled test images; empty as soon as one has no outcomes."""
         if not is_cheap(self._records):
             return []
-        drawn = [(record, _drawn(record)) for record in self._records]
-        known = [(record, *found) for record, found in drawn if found is not None]
-        return known if len(known) == len(drawn) else []
+        gaps = [(record, self._shared.of(record)) for record in self._records]
+        known = [_Run(record, found) for record, found in gaps if found is not None]
+        return known if len(known) == len(gaps) else []
 
-    def _figures(self, points: float, until: int | None) -> dict[str, FloatArray]:
-        """Time steps and energies at parity [R], pooled over runs, that all runs have."""
-        key = points, until
-        if key not in self._pooled:
-            runs = self._at_parity(points, until)
-            names = set.intersection(*(set(each) for each in runs)) if runs else set()
-            self._pooled[key] = {name: _pooled([each[name] for each in runs]) for name in names}
-        return self._pooled[key]
-
-    def _at_parity(self, points: float, until: int | None) -> list[dict[str, FloatArray]]:
-        key = points, until
-        if key not in self._at:
-            self._at[key] = [_at_parity(record, gaps, points, until) for record, gaps, _ in self._gaps]
-        return self._at[key]
+    def _figures_of(self, points: float, until: int | None) -> _Figures | None:
+        if until != self._until:
+            self._figures.clear()
+            self._until = until
+        if points not in self._figures:
+            self._figures[points] = _pooled(self._runs, points, until) if self._runs else None
+        return self._figures[points]
 
 
 def is_cheap(records: Sequence[Record]) -> bool:
@@ -147,57 +228,30 @@ def is_cheap(records: Sequence[Record]) -> bool:
     )
 
 
-def _drawn(record: Record) -> tuple[FloatArray, FloatArray] | None:
-    """Gap to the ANN at every read-out [T, R] and the ANN's metric [R], on the same R draws."""
-    ann = ann_scores(record)
-    curve = [snn_scores(record, point.t) for point in readouts(record)]
-    found = [each for each in curve if each is not None]
-    if ann is None or len(found) < len(curve):
-        return None
-    if ann.right is not None and all(each.right is not None for each in found):
-        return resampled_gaps(ann, found)
-    drawn = resampled([ann, *found])
-    shared = min(map(len, drawn))
-    first, *others = (each[:shared] for each in drawn)
-    return np.stack(others) - first, first
-
-
-def _at_parity(record: Record, gaps: FloatArray, points: float, until: int | None) -> dict[str, FloatArray]:
-    """Energy at parity [R] by model, and time steps under STEPS; infinite where parity is never reached."""
-    known = readouts(record)
-    while until is not None and known[-1].t != until:
-        known.pop()
-    within = gaps[: len(known)] >= -points / 100 - ROUNDING  # [read-outs, R]
-    stays = np.logical_and.accumulate(within[::-1])[::-1]
-    first = np.where(stays[-1], stays.argmax(0), len(known))
-    figures: dict[str, list[float | None]] = {STEPS: [point.t_total for point in known]}
-    figures |= {model: [energy_ratio(record, p, model) for p in known] for model in _models(record, known)}
-    return {
-        name: np.array([*values, np.inf], dtype=np.float64)[first]
-        for name, values in figures.items()
-        if None not in values
-    }
-
-
-def _models(record: Record, points: Sequence[Point]) -> set[str]:
-    return set(record.ann.energy_pj).intersection(*(point.energy_pj for point in points))
-
-
-def _pooled(runs: Sequence[FloatArray]) -> FloatArray:
-    """Median over runs, infinite as soon as one is; [R]."""
-    shared = min(map(len, runs))
-    stacked = np.sort(np.stack([run[:shared] for run in runs]), axis=0)  # faster than a median of few
+def _pooled(runs: Sequence[_Run], points: float, until: int | None) -> _Figures:
+    """Median over runs, infinite as soon as one is, of the figures that all runs have."""
+    firsts = [run.first(points, until) for run in runs]
+    shared = min(map(len, firsts))
+    case, read = np.zeros(shared, dtype=np.int64), np.zeros((0, 1), dtype=np.int64)
+    for first in firsts:
+        # A case is a case of the runs before this one, and a read-out of this one.
+        places = int(first.max()) + 1
+        case = case * places + first[:shared]
+        cases = np.flatnonzero(np.bincount(case))
+        number = np.zeros(int(cases[-1]) + 1, dtype=np.int64)
+        number[cases] = np.arange(len(cases))
+        case = number[case]
+        read = np.vstack([read[:, cases // places], cases % places])
+    tables = [run.figures(until) for run in runs]
+    names = [name for name in tables[0] if all(name in table for table in tables)]
+    figures = np.stack(
+        [np.stack([table[name] for name in names])[:, at] for table, at in zip(tables, read, strict=True)]
+    )
+    if len(runs) > 1:
+        figures = np.sort(figures, axis=0)  # faster than a median of few
     low, high = (len(runs) - 1) // 2, len(runs) // 2
-    if len(runs) == 1:
-        return runs[0]
-    pooled: FloatArray = np.where(np.isinf(stacked[-1]), np.inf, (stacked[low] + stacked[high]) / 2)
-    return pooled
-
-
-def _bounds(values: FloatArray, level: float) -> Bounds:
-    """Figures that occur, never a mean of a finite and an infinite one: the inverted distribution."""
-    ordered = np.sort(values)
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    places = [max(math.ceil(round(tail * len(ordered), 6)) - 1, 0) for tail in tails]
-    low, high = (float(ordered[place]) for place in places)
-    return Bounds(*(bound if math.isfinite(bound) else None for bound in (low, high)))
+    # The mean of two infinities is one, of a single run its own figure.
+    values = figures[0] if len(runs) == 1 else (figures[low] + figures[high]) / 2
+    values = np.where(np.isinf(figures[-1]), np.inf, values)
+    names_at = {name: place for place, name in enumerate(names)}
+    return _Figures(names_at, values, case, np.bincount(case, minlength=read.shape[1]))

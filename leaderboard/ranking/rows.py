@@ -26,6 +26,7 @@ import numpy as np
 
 from leaderboard.ranking.families import OWN, Origin
 from leaderboard.ranking.parity_intervals import ResampledParity
+from leaderboard.ranking.shared_gaps import SharedGaps
 from leaderboard.records.record import Alphabet, Group, Record
 from leaderboard.statistics.figures import (
     energy_ratio,
@@ -76,7 +77,6 @@ class Row:
     final_averaged: float  # output steps averaged there, T of most papers
     metric: float
     metric_std: float | None  # None for a single run
-    interval: Interval | None  # 95 %; None if outcomes were not recorded
     ann_metric: float  # of the network this recipe started from
     gap_points: float  # metric minus ann_metric, percentage points
     steps_within_1_point: float | None
@@ -125,6 +125,15 @@ class Row:
         """Mean over runs; None where a record does not say."""
         return _mean_or_none([record.provenance.wall_time_s.get("convert") for record in self.records])
 
+    @property
+    def interval(self) -> Interval | None:
+        """Of `metric`, 95 %; None if outcomes were not recorded."""
+        kept, key = self.resampled.kept, ("interval", self.until)
+        if key not in kept:
+            kept[key] = pooled_interval(self.records, self.until)
+        found: Interval | None = kept[key]
+        return found
+
     @cached_property
     def gap_interval(self) -> Interval | None:
         """Of `gap_points`, 95 %, percentage points; None if outcomes were not recorded."""
@@ -157,13 +166,19 @@ def pool_by_seed(records: Iterable[Record]) -> list[list[Record]]:
     return list(pools.values())
 
 
-def row_of(pool: Sequence[Record], until: int | None = None, resampled: ResampledParity | None = None) -> Row:
+def row_of(
+    pool: Sequence[Record],
+    until: int | None = None,
+    resampled: ResampledParity | None = None,
+    shared: SharedGaps | None = None,
+) -> Row:
     """Summarise one pool; the module docstring has the rules.
 
     Args:
         pool: records that differ by nothing but seed.
         until: the read-out that takes the place of the final one, in every record; None: each one's last.
         resampled: of the same pool, where there is one already.
+        shared: gaps of the pool and of others on its board.
     """
     first = pool[0]
     finals = [final_point(r) if until is None else next(p for p in r.curve if p.t == until) for r in pool]
@@ -186,7 +201,6 @@ def row_of(pool: Sequence[Record], until: int | None = None, resampled: Resample
         final_averaged=_mean([output_steps(point) for point in finals]),
         metric=metric,
         metric_std=float(np.std(metrics, ddof=1)) if len(pool) > 1 else None,
-        interval=pooled_interval(pool, until),
         ann_metric=ann_metric,
         gap_points=100 * (metric - ann_metric),
         steps_within_1_point=median_over_runs([None if p is None else p.t_total for _, p in near]),
@@ -200,7 +214,7 @@ def row_of(pool: Sequence[Record], until: int | None = None, resampled: Resample
         synops=_mean([sum(point.synops.values()) for point in finals]),
         records=tuple(pool),
         until=until,
-        resampled=resampled or ResampledParity(pool),
+        resampled=resampled or ResampledParity(pool, shared),
     )
 
 

@@ -37,6 +37,11 @@ def in_markdown(text: str) -> str:
     return re.sub(r"[\\`*|\[\]~_<>]", r"\\\g<0>", plain(text))
 
 
+def in_figure(text: str) -> str:
+    """The same where matplotlib takes nothing for mathematics."""
+    return plain(text).replace("$", r"\$")
+
+
 def spikes(row: Row) -> str:
     """What a spike can be and how many a neuron sends in a step, e.g. "burst ≤5"."""
     if row.alphabet == "none":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
@@ -20,10 +20,14 @@ def board_difference(before: Sequence[Board], after: Sequence[Board]) -> str:
         before: without the submission.
         after: with it.
     """
-    old = {board.title: {row.label: row for row in board.rows} for board in before}
+    # By cell, as a row gets another label where another of its name stands beside it.
+    old = {
+        board.title: {record.cell_id: row for row in board.rows for record in row.records} for board in before
+    }
     parts = []
     for board in after:
-        lines = [_line(row, old.get(board.title, {}).get(row.label)) for row in board.rows]
+        known = old.get(board.title, {})
+        lines = [_line(row, _known(row, known)) for row in board.rows]
         changed = [line for line in lines if line is not None]
         if changed:
             head = "| # | before | recipe | group | division | T to parity | metric | origin |"
@@ -32,6 +36,10 @@ def board_difference(before: Sequence[Board], after: Sequence[Board]) -> str:
             title = f"### {_text(board.title)}{'' if board.title in old else ' (new board)'}"
             parts.append("\n".join([title, "", *sentences, "", head, rule, *changed]))
     return "\n\n".join(parts) if parts else "No row is new and no rank changes."
+
+
+def _known(row: Row, old: Mapping[str, Row]) -> Row | None:
+    return next((old[each.cell_id] for each in row.records if each.cell_id in old), None)
 
 
 def _line(row: Row, before: Row | None) -> str | None:

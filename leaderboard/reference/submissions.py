@@ -14,6 +14,7 @@ from pathlib import Path
 
 import energy
 from energy import NotMeasured
+from leaderboard.files.atomic import StoreError
 from leaderboard.ranking.rows import row_of
 from leaderboard.records.record import Point, Record
 from leaderboard.reference.fitness import KnowsCommit, unfit
@@ -23,6 +24,7 @@ from leaderboard.store.archive import unpack
 from leaderboard.store.results import ResultStore
 
 ROOM = 1e-3  # relative; figures are sums and means of many floats
+LONGEST_NAME = 100  # characters of a name, in a row of a board
 SMALL_RATE = 1e-6  # spikes of a neuron and step; one spike in a million steps
 COUNTED = (
     "binary",
@@ -35,10 +37,15 @@ def read_submission(archive: Path) -> list[Record]:
     """The records of an archive, after everything that `spikemark import` looks at.
 
     Raises:
-        StoreError: it is damaged, forged, too large, or a record in it is not sound; says which.
+        StoreError: it is damaged, forged, too large, or a record in it is not sound; says which, and how to
+            write it anew.
     """
     with tempfile.TemporaryDirectory() as folder:
-        unpack(archive, Path(folder))
+        try:
+            unpack(archive, Path(folder))
+        except StoreError as error:
+            again = "To write it anew, where its results folder is: spikemark export --out ARCHIVE"
+            raise StoreError(f"{error}\n{again}") from error
         return ResultStore(folder).load().records
 
 
@@ -66,11 +73,29 @@ def problems(
 def _of_one(record: Record, known: Mapping[str, str], knows: KnowsCommit) -> Iterator[str]:
     if why := unfit(record, knows):
         yield why
+    yield from _names(record)
     if record.cell_id in known:
         yield f"is in {known[record.cell_id]} already; leave it out"
     if not record.provenance.data.get("test"):
         yield "does not say which test images it was measured on"
     yield from implausible(record)
+
+
+def _names(record: Record) -> Iterator[str]:
+    """Names that a row of a board cannot show."""
+    names = {
+        "dataset": record.dataset,
+        "network": record.network,
+        "method.name": record.method.name,
+        "method.label": record.method.label,
+    }
+    for field, name in names.items():
+        if not name.strip():
+            yield f"{field} is empty; say a name in the matrix"
+        elif not name.isprintable():
+            yield f"{field} holds signs that cannot be seen; say a plain name in the matrix"
+        elif len(name) > LONGEST_NAME:
+            yield f"{field} has {len(name)} characters, more than {LONGEST_NAME}; shorten it in the matrix"
 
 
 def implausible(record: Record) -> Iterator[str]:

@@ -13,6 +13,7 @@ from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
 from leaderboard.ranking.parity_ratios import parity_ratios
 from leaderboard.ranking.rows import PARITY_POINTS
+from leaderboard.ranking.wording import in_figure
 from leaderboard.records.record import Group
 from leaderboard.reports.plots import COLOURS, MARKERS
 
@@ -49,7 +50,7 @@ def draw_fewer_steps(board: Board, claimed: float) -> Figure | None:
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlabel(f"time steps to parity within {PARITY_POINTS:g} point; hollow: not in its run")
-    axes.set_yticks(range(len(ends)), [_text(label) for label, _, _ in ends], fontsize=7)
+    axes.set_yticks(range(len(ends)), [in_figure(label) for label, _, _ in ends], fontsize=7)
     axes.invert_yaxis()
     groups = list(dict.fromkeys(rows[label].group for label, _, _ in ends))
     for group in groups:
@@ -76,14 +77,14 @@ def draw_less_energy(board: Board, claimed: float) -> Figure | None:
         costs = [row.energy_at_parity.get(model) or nan for model in models]
         look = {"color": "0.75", "marker": "."}
         if place < len(COLOURS):
-            look = {"color": COLOURS[place], "marker": MARKERS[place], "label": _text(row.label)}
+            look = {"color": COLOURS[place], "marker": MARKERS[place], "label": in_figure(row.label)}
         axes.plot(costs, range(len(models)), linestyle="none", markersize=4, **look)
     axes.axvline(claimed, color="black", linestyle="--", linewidth=1)
     axes.axvline(1, color="0.6", linewidth=0.8)
     axes.set_title(f"claim: {claimed:g} times the ANN's energy (dashed)", fontsize=7, loc="left")
     axes.set_xscale("log")
     axes.set_xlabel(f"energy at parity within {PARITY_POINTS:g} point, × ANN under the same model")
-    axes.set_yticks(range(len(models)), list(map(_text, models)), fontsize=7)
+    axes.set_yticks(range(len(models)), list(map(in_figure, models)), fontsize=7)
     axes.invert_yaxis()
     axes.legend(frameon=False, fontsize=6.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -94,7 +95,7 @@ def _figure(board: Board, size: tuple[float, float]) -> tuple[Figure, Any]:
 
     figure = new_figure(figsize=size, layout="constrained")
     figure.suptitle(
-        f"{_text(board.title)}: {wording.plain(wording.heading(board, in_full=True))}", fontsize=8
+        f"{in_figure(board.title)}: {in_figure(wording.heading(board, in_full=True))}", fontsize=8
     )
     axes = figure.add_subplot()
     axes.tick_params(labelsize=7)
@@ -102,8 +103,3 @@ def _figure(board: Board, size: tuple[float, float]) -> tuple[Figure, Any]:
     axes.grid(axis="x", color="0.92", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
-
-
-def _text(text: str) -> str:
-    """A name that matplotlib does not take for mathematics."""
-    return wording.plain(text).replace("$", r"\$")

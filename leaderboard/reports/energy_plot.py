@@ -16,6 +16,7 @@ from leaderboard.costs.order import models_of
 from leaderboard.costs.precision import LEGEND, mark
 from leaderboard.ranking import wording
 from leaderboard.ranking.boards import Board
+from leaderboard.ranking.wording import in_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,13 +40,13 @@ def draw_models(board: Board) -> Figure | None:
     drawn = [*rows, *([] if opponent is None else [opponent])]
     size = (1.6 + 0.62 * len(models) * len(panels), 1.5 + 0.22 * len(drawn))
     figure = new_figure(figsize=size, layout="constrained")
-    figure.suptitle(_text(board.title), fontsize=8)
+    figure.suptitle(in_figure(board.title), fontsize=8)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (title, against) in zip(axes, panels, strict=True):
         values = [[_ratio(row, model, against) for model in models] for row in drawn]
         _panel(axis, title, values, [[mark(row.row(model), model) for model in models] for row in drawn])
-        axis.set_xticks(range(len(models)), map(_text, models), rotation=40, ha="left", fontsize=6.5)
-    labels = [f"{_text(row.label)} ({wording.spikes(row.rows[0])})" for row in drawn]
+        axis.set_xticks(range(len(models)), map(in_figure, models), rotation=40, ha="left", fontsize=6.5)
+    labels = [f"{in_figure(row.label)} ({wording.spikes(row.rows[0])})" for row in drawn]
     axes[0].set_yticks(range(len(drawn)), labels, fontsize=6.5)
     if any(mark(row.row(model), model) for row in drawn for model in models):
         figure.supxlabel(LEGEND, fontsize=5.5)
@@ -77,7 +78,3 @@ def _panel(
     axis.grid(False)
     for side in axis.spines.values():
         side.set_visible(False)
-
-
-def _text(text: str) -> str:
-    return wording.plain(text).replace("$", r"\$")

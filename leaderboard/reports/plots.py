@@ -210,7 +210,7 @@ def _legend(axes: Any) -> None:
 
 def _text(text: str) -> str:
     """A name that matplotlib does not take for mathematics, short enough to fit."""
-    text = wording.plain(text).replace("$", r"\$")
+    text = wording.in_figure(text)
     return text if len(text) <= 60 else text[:59] + "…"
 
 

@@ -8,6 +8,7 @@ kilobytes. What follows the last hit of a class is left out, as no precision dep
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,7 +21,10 @@ from leaderboard.scores.packing import counts, pack, unpack
 RECALLS = {"101-point": np.linspace(0, 1, 101), "11-point": np.linspace(0, 1, 11)}
 INTERPOLATIONS = (*RECALLS, "all-point")
 MOST_CLASSES = 2**16  # detections name their class in 16 bits
-MOST_AT_ONCE = 200_000  # table entries; more of them fall out of the processor's cache
+MOST_AT_ONCE = 100_000  # table entries; more of them fall out of the processor's cache
+# Of few images with many detections of a class each, a product of matrices counts faster than sums do.
+FEW_IMAGES = 256
+MANY_EACH = 4
 _TINY = np.spacing(1)  # keeps precision defined before the first detection, as in pycocotools
 
 
@@ -53,51 +57,124 @@ class AveragePrecision:
         A class counts in a resampled test set if an object of it was drawn.
         """
         totals = weights @ self.objects  # [R, K]
-        draws = weights.astype(np.int32)  # half the memory to walk through
+        # Test sets stand side by side, so that sums over detections run over all of them at once.
+        draws = np.ascontiguousarray(weights.T.astype(np.int32))  # [N, R]
         sums = np.zeros(len(weights))
         for label in range(self.objects.shape[1]):
             start, end = np.searchsorted(self.label, [label, label + 1])
             here = slice(int(start), int(end))
             drawn = np.flatnonzero(totals[:, label])
-            at_once = max(1, MOST_AT_ONCE // max(1, self.thresholds * (here.stop - here.start)))
+            hits = [found for bit in range(self.thresholds) if (found := self._hits(here, bit)) is not None]
+            at_once = max(1, MOST_AT_ONCE // max(1, here.stop - here.start))
             for first in range(0, len(drawn), at_once):
-                rows = drawn[first : first + at_once]
-                sums[rows] += self._class_precision(here, draws[rows], totals[rows, label])
+                sets = drawn[first : first + at_once]
+                sums[sets] += self._class_precision(here, hits, draws[:, sets], totals[sets, label])
         present = (totals > 0).sum(1)
         means: FloatArray = np.divide(sums, present, out=np.zeros_like(sums), where=present > 0)
         return means
 
-    def _class_precision(
-        self, here: slice, draws: npt.NDArray[np.int32], totals: npt.NDArray[np.int64]
-    ) -> FloatArray:
-        """Average precision [R] of the detections of one class; `totals` [R] objects of it were drawn."""
-        # Between hits precision only falls, so no more than the hits are looked at.
-        hit = np.flatnonzero(self.hits[here])
+    def _hits(self, here: slice, bit: int) -> _Hits | None:
+        """Hits of one class at one threshold; None where there are none."""
+        hit = np.flatnonzero(self.hits[here] >> bit & 1)
         if not len(hit):
-            return np.zeros(len(draws))
-        bits = np.arange(self.thresholds, dtype=np.uint16)[:, None]
-        drawn = draws[:, None, self.image[here]]  # [R, 1, detections]
-        ignored = self.ignored[here]
-        counted = (1 - (ignored >> bits & 1)).astype(np.int32) * drawn if ignored.any() else drawn
-        seen = np.cumsum(counted, 2, dtype=np.int32)[..., hit]
-        good = (self.hits[here][hit] >> bits & 1).astype(np.int32)
-        true = np.cumsum(good * drawn[..., hit], 2, dtype=np.int32)  # [R, thresholds, hits]
-        precision = true / (seen + _TINY)
-        envelope = np.maximum.accumulate(precision[..., ::-1], 2)[..., ::-1]
-        if self.interpolation == "all-point":
-            recall = true / totals[:, None, None]
-            gained = np.diff(recall, axis=2, prepend=0.0)
-        else:
-            # A level of recall takes the precision of the first detection that reaches it.
-            levels = RECALLS[self.interpolation]
-            numbers, which = np.unique(totals, return_inverse=True)  # few totals occur, each in many draws
-            passed = np.zeros((len(numbers), int(numbers[-1]) + 1), dtype=np.int32)
-            for row, n in zip(passed, numbers, strict=True):
-                row[: n + 1] = np.searchsorted(levels, np.arange(n + 1) / n, side="right")
-            reached = passed[which[:, None, None], true]
-            gained = np.diff(reached, axis=2, prepend=0) / len(levels)
-        precisions: FloatArray = (envelope * gained).sum(2).mean(1)
-        return precisions
+            return None
+        image, counted = self.image[here], 1 - (self.ignored[here] >> bit & 1).astype(np.int32)
+        images = len(self.objects)
+        if images > FEW_IMAGES or MANY_EACH * images > len(image):
+            return _Hits(hit, image[hit], counted if not counted.all() else None)
+        # How many detections of each image there are up to each hit; exact up to 2 ** 24.
+        numbers = np.arange(images)
+        seen = np.cumsum((image[:, None] == numbers) * counted[:, None], 0, dtype=np.float32)[hit]
+        true = np.cumsum(image[hit][:, None] == numbers, 0, dtype=np.float32)
+        return _Hits(hit, image[hit], None, (seen, true))
+
+    def _class_precision(
+        self, here: slice, hits: Sequence[_Hits], draws: npt.NDArray[np.int32], totals: npt.NDArray[np.int64]
+    ) -> FloatArray:
+        """Average precision [R] of the detections of one class; `totals` [R] objects of it were drawn.
+
+        `hits` are those at each threshold; `draws` [N, R] says how often each test set has each image.
+        """
+        sums = np.zeros(draws.shape[1])
+        steps = _Recall(self.interpolation, totals)
+        single = draws.astype(np.float32) if any(each.up_to for each in hits) else None
+        drawn = draws[self.image[here]] if any(each.up_to is None for each in hits) else draws
+        everything: npt.NDArray[np.int32] | None = None
+        for each in hits:
+            # Between hits precision only falls, so no more than the hits are looked at.
+            found = draws[each.image]  # [hits, R]
+            seen: npt.NDArray[np.float32 | np.int32]
+            true: npt.NDArray[np.float32 | np.int32]
+            if each.up_to is not None and single is not None:
+                seen, true = (counts @ single for counts in each.up_to)
+            else:
+                if each.counted is not None:
+                    seen = np.cumsum(drawn * each.counted[:, None], 0, dtype=np.int32)[each.place]
+                else:
+                    everything = np.cumsum(drawn, 0, dtype=np.int32) if everything is None else everything
+                    seen = everything[each.place]
+                true = np.cumsum(found, 0, dtype=np.int32)
+            envelope = true / np.add(seen, _TINY, dtype=np.float64)
+            np.maximum.accumulate(envelope[::-1], 0, out=envelope[::-1])
+            sums += steps.area(envelope, found, true)
+        return sums / self.thresholds
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """Detections of one class that find an object at one threshold."""
+
+    place: npt.NDArray[np.intp]  # among the detections of the class
+    image: npt.NDArray[np.int64]
+    counted: npt.NDArray[np.int32] | None  # which detections of the class count; None: all, or see `up_to`
+    # Of each image up to each hit, detections that count, and hits [hits, N].
+    up_to: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
+
+
+class _Recall:
+    """How much of the area under a curve of precision each hit is worth.
+
+    Args:
+        interpolation: one of `INTERPOLATIONS`.
+        totals: objects in each of R test sets.
+    """
+
+    def __init__(self, interpolation: str, totals: npt.NDArray[np.int64]) -> None:
+        self._totals = totals
+        self._levels = RECALLS.get(interpolation)
+        if self._levels is None:
+            return
+        # A level of recall takes the precision of the first detection that reaches it.
+        numbers, which = np.unique(totals, return_inverse=True)  # few totals occur, each in many test sets
+        width = int(numbers[-1]) + 1
+        passed = np.zeros((len(numbers), width), dtype=np.int32)
+        for row, n in zip(passed, numbers, strict=True):
+            row[: n + 1] = np.searchsorted(self._levels, np.arange(n + 1) / n, side="right")
+        self._passed, self._start = passed.ravel(), (which * width).astype(np.int32)
+
+    def area(
+        self,
+        envelope: FloatArray,
+        found: npt.NDArray[np.int32],
+        true: npt.NDArray[np.float32 | np.int32],
+    ) -> FloatArray:
+        """Area [R] under precision that only falls [hits, R].
+
+        Args:
+            envelope: the precision.
+            found: objects that each hit finds [hits, R].
+            true: objects that are found up to each hit [hits, R].
+        """
+        if self._levels is None:
+            return _summed(envelope, found) / self._totals
+        reached = self._passed[self._start + true.astype(np.int32)]
+        return _summed(envelope, np.diff(reached, axis=0, prepend=0)) / len(self._levels)
+
+
+def _summed(values: FloatArray, weights: npt.NDArray[np.int32]) -> FloatArray:
+    """Weighted sums [R] over the first axis."""
+    total: FloatArray = np.einsum("hr,hr->r", values, weights.astype(np.float64))
+    return total
 
 
 def average_precision(common: str | None, text: str, count: int) -> AveragePrecision:

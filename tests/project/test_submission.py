@@ -82,3 +82,50 @@ def test_the_address_of_the_repository_is_the_same_everywhere() -> None:
         found = set(re.findall(r"https://github\.com/([\w-]+)/spikemark\b", text))
         assert found == {owner}, name
     assert f"site_url: {DOCS}/" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_an_archive_that_cannot_be_read_stops_no_other(
+    branch: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is judged beside the sound ones alone, and everything lies where it lay in the end."""
+    folder = branch / script.FOLDER
+    (folder / "another.zip").write_bytes(b"sound")
+    seen = []
+
+    def judged(path: str, *_: object) -> tuple[bool, str]:
+        seen.append((Path(path).name, sorted(each.name for each in folder.glob("*.zip"))))
+        return "another" in path, path
+
+    monkeypatch.setattr(script, "judge", judged)
+    archives = {f"{script.FOLDER}/{name}.zip": "A" for name in ("new", "another")} | {
+        f"{script.FOLDER}/old.zip": "D"
+    }
+    found = script.judge_each(archives, "main", branch / "out")
+    assert [sound for sound, _ in found] == [True, False, False]
+    assert seen == [
+        ("another.zip", ["another.zip"]),
+        ("new.zip", ["another.zip", "new.zip"]),
+        ("old.zip", ["another.zip"]),
+    ]
+    script.put_back(archives, branch / "out")
+    assert (folder / "new.zip").read_bytes() == b"no archive ``` at all"
+    assert sorted(each.name for each in folder.glob("*.zip")) == ["another.zip", "new.zip"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.zip", "`x`.zip", "-x.zip", "sub/x.zip", "@all.zip", "ü.zip", "x.ZIP", ".zip"]
+)
+def test_names_that_mean_something_else_elsewhere_are_refused(
+    script: ModuleType, tmp_path: Path, name: str
+) -> None:
+    sound, said = script.judge(f"{script.FOLDER}/{name}", "A", "main", tmp_path)
+    assert not sound
+    assert "Name it after your lab" in said
+    assert said.isascii()
+    assert said.count("`") % 2 == 0
+    assert "@" not in said
+
+
+def test_an_unknown_base_is_one_sentence(branch: Path, script: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="Is --base a branch of this clone"):
+        script.changed("origin/nosuch")

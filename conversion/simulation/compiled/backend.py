@@ -81,7 +81,7 @@ class Compiled(Backend):
             if len(part) < schedule.images:  # what is left of a batch may be better off otherwise
                 tables = uses_tables(len(part), schedule.chunk, prepared.precision, planes)
             progress = WalkState()
-            reference = TorchLayers(prepared.fitted, part, progress, tally, on_sums=True)
+            reference = TorchLayers(prepared.fitted, part, progress, tally, in_short=True)
             in_bytes = ByteLayers(prepared, reference, progress, tally, buffers)
             runner: LayerRunner = in_bytes
             if tables and packs(prepared, len(part)):

@@ -11,7 +11,6 @@ from torch import Tensor
 from conversion.costs.tally import SpikeTally
 from conversion.plan.fitted import Fitted
 from conversion.simulation.backend import (
-    CACHE_BYTES,
     Backend,
     FittingRunner,
     Precision,
@@ -25,6 +24,9 @@ from conversion.simulation.pytorch.layers import NAME, TorchLayers
 from conversion.simulation.walk import Walk, WalkState
 
 FLOAT = 4  # bytes
+LAYER_BYTES = (
+    32 * 2**20
+)  # of one layer in one chunk: neurons work on blocks of it, convolutions gain by batches
 
 
 class PyTorch(Backend):
@@ -37,10 +39,10 @@ class PyTorch(Backend):
         return True
 
     def schedules(self, fitted: Fitted, images: Tensor, chunk: int, precision: Precision) -> list[Schedule]:
-        """As many images as a processor's cache holds, and neighbours; all of them on other devices."""
+        """As many images as keep a layer at `LAYER_BYTES`, and neighbours; all of them on other devices."""
         if images.device.type != "cpu" or not len(images):
             return [Schedule(len(images) or 1, chunk, NAME)]
-        together = images_in_cache(fitted.plan, images, chunk, FLOAT, CACHE_BYTES)
+        together = images_in_cache(fitted.plan, images, chunk, FLOAT, LAYER_BYTES)
         return neighbours(Schedule(together, chunk, NAME), len(images), chunk)
 
     def start(
@@ -49,7 +51,7 @@ class PyTorch(Backend):
         """A walk for each part; on a CPU channels are last in memory, where convolutions are fastest."""
         if parts and parts[0].ndim == 4 and parts[0].device.type == "cpu":
             parts = [part.contiguous(memory_format=torch.channels_last) for part in parts]
-        return [walk(prepared, part, tally, on_sums=True) for part in parts]
+        return [walk(prepared, part, tally, in_short=True) for part in parts]
 
     def fitting(self, fitted: Fitted, images: Tensor, progress: WalkState) -> FittingRunner:
         """In PyTorch's operations."""
@@ -60,14 +62,14 @@ class PyTorch(Backend):
         return footprint(fitted, values, {})
 
 
-def walk(fitted: Fitted, images: Tensor, tally: SpikeTally | None = None, on_sums: bool = False) -> Walk:
+def walk(fitted: Fitted, images: Tensor, tally: SpikeTally | None = None, in_short: bool = False) -> Walk:
     """One batch of images on its way through PyTorch's operations.
 
     Args:
         fitted: what runs.
         images: analog input [B, ...].
         tally: counts spikes; None where they are not needed.
-        on_sums: run on sums what counts only by its sum over the window.
+        in_short: only what is sent is asked for; see `TorchLayers`.
     """
     progress = WalkState()
-    return Walk(fitted.plan, TorchLayers(fitted, images, progress, tally, on_sums), progress)
+    return Walk(fitted.plan, TorchLayers(fitted, images, progress, tally, in_short), progress)

@@ -25,6 +25,7 @@ from conversion.plan.plan import max_pool_of
 from conversion.plan.sums import Sums
 from conversion.pooling import MaxPool, running_sum
 from conversion.signals.coding import RATE, Changes
+from conversion.signals.memory import sum_over_time
 from conversion.signals.signals import (
     Signal,
     Told,
@@ -35,6 +36,7 @@ from conversion.signals.signals import (
     signals_in,
     zip_structure,
 )
+from conversion.simulation.pytorch import stepping
 from conversion.simulation.walk import WalkState
 
 NAME = "pytorch"  # of this backend, and of its only kernel
@@ -49,7 +51,8 @@ class TorchLayers:
         images: analog input [B, ...], shown in every step or as the neuron's coding has it.
         progress: shared with the walk.
         tally: counts spikes; None where they are not needed.
-        on_sums: run what counts only by its sum over the window once, on sums; see `conversion.plan.sums`.
+        in_short: only what is sent is asked for, so layers may fire step by step; and what counts only by its
+            sum over the window is run once, on sums; see `conversion.plan.sums`.
     """
 
     def __init__(
@@ -58,16 +61,17 @@ class TorchLayers:
         images: Tensor,
         progress: WalkState,
         tally: SpikeTally | None = None,
-        on_sums: bool = False,
+        in_short: bool = False,
     ) -> None:
         self._fitted = fitted
         self._plan = fitted.plan
         self._images = images
         self._progress = progress
         self._tally = tally
-        self._sums = fitted.sums if on_sums else Sums()
+        self._sums, self._in_short = (fitted.sums if in_short else Sums()), in_short
         self._coding = fitted.plan.neuron.coding
         self._pools: dict[fx.Node, MaxPool] = {}
+        self._over = stepping.read_once(fitted.plan)
         self.factors: dict[fx.Node, Tensor] = {}  # of all spikes of a layer
         self._at_rest: dict[fx.Node, tuple[Tensor, ...]] = {}  # inputs and output of pools at rest
 
@@ -127,10 +131,34 @@ class TorchLayers:
 
     def neuron(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         """What a layer of neurons sends for an input current, both in units of the activation."""
-        threshold = self._fitted.layers[name].threshold
+        layer = self._fitted.layers[name]
         if node in self._sums:
             return self._of_window(node, name, current, steps)
-        return fold(self.spikes(node, name, current, steps) * threshold)
+        plain = self._in_short and self._progress.before is None and node not in self.factors
+        if plain and not isinstance(current, Told) and stepping.can_step(layer, current.data):
+            return self._in_steps(node, name, current, steps)
+        return fold(self.spikes(node, name, current, steps) * layer.threshold)
+
+    def _in_steps(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
+        """The same, step by step."""
+        self._progress.ran[name] = NAME
+        layer, function, telescope = self._fitted.layers[name], self._plan.telescoped(node), None
+        if function is not None and isinstance(self._coding, Changes):
+            current = self.telescope(node).advance_elementwise(function, current, steps)
+        elif function is not None:
+            telescope = self.telescope(node), function
+        timed = current.timed
+        state = self._progress.states.get(node)
+        if state is None:
+            state = layer.start(timed[0])
+        counts = self._tally is not None and self._tally.counts(name)
+        kept = node.all_input_nodes[0] in self._progress.constant
+        over = not kept and node in self._over
+        sent = stepping.send(layer, timed, steps, state, telescope, counts, over)
+        self._progress.states[node] = sent.state
+        if sent.events is not None:
+            self.count(name, sent.events[None])
+        return fold(sent.values)
 
     def _of_window(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         """What neurons send that need their current's sum alone; its sum, where that is all that counts."""
@@ -238,7 +266,7 @@ class TorchLayers:
             return Signal(pool(values.data), 1)
         pooled = self.pool_over_time(node, pool, values.timed)
         self._count_sent(name, pooled, self._fitted.spike_values[node])
-        return Total(pooled.sum(0), len(pooled)) if node in self._sums.senders else fold(pooled)
+        return Total(sum_over_time(pooled), len(pooled)) if node in self._sums.senders else fold(pooled)
 
     def _count_sent(self, name: str, sent: Tensor, spike_value: Tensor | None) -> None:
         """Count what a pool sends [T, B, ...]: in spikes of one size, or else events."""
@@ -247,7 +275,7 @@ class TorchLayers:
         if spike_value is None or self._coding is not RATE or not self._plan.neuron.integral:
             self.count(name, (sent != 0).to(sent.dtype))
         else:
-            self.count(name, (sent / spike_value).round().abs())
+            self.count(name, (sent / spike_value).round_().abs_())
 
     def _unpool(self, node: fx.Node, name: str, args: Any) -> Signal:
         """Values where the running maximum of another signal is: U_t - U_{t-1} with U_t of sums up to t.

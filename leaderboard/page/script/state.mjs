@@ -31,7 +31,11 @@ export const UNSAID = "not said"; // how much of a network spikes, where its rec
 export const state = {};
 
 export function opening() {
-  const first = data.boards.reduce((best, board) => (board.rows.length > best.rows.length ? board : best));
+  // As in the terminal: a board with records of one's own, where there is one.
+  const own = data.boards.filter((board) => board.rows.some((row) => row.origin === "own"));
+  const first = (own.length ? own : data.boards).reduce((best, board) =>
+    board.rows.length > best.rows.length ? board : best,
+  );
   return {
     task: first.task,
     dataset: first.dataset,

@@ -12,11 +12,14 @@ import yaml
 from click.testing import CliRunner
 
 import spikemark_plugins
+from benchmarks.cells import expand
 from benchmarks.cli import main
+from benchmarks.matrix import load
 from benchmarks.plugins.new import write_package
 from conversion import recipes
 from conversion.parts import _REGISTRY
 from datamodules import registry as datasets
+from leaderboard.reference.shipped import load_shipped
 from lightning_modules.networks import registry as networks
 
 NAMES = {"recipe": "my-recipe", "network": "my_net", "dataset": "my_bars"}
@@ -70,6 +73,16 @@ def test_all_three_together_reach_the_leaderboard(installed, tmp_path):
         if (record := json.loads(path.read_text()))["method"]["name"] == "my-recipe"
     )
     assert record["provenance"]["versions"]["my-recipe"] == "0.1.0"
+
+
+def test_a_recipe_trains_the_network_of_references(installed):
+    """Then its rows stand among them, on one board: the template says of training what they say."""
+    (matrix,) = installed.glob("my-recipe/matrix.yaml")
+    cells = expand(load(matrix), None)
+    references = [r for r in load_shipped(layers=False).records if r.method.ann_untouched]
+    assert {json.dumps(cell.config["ann"], sort_keys=True) for cell in cells} <= {
+        json.dumps(record.config["ann"], sort_keys=True) for record in references
+    }
 
 
 @pytest.mark.parametrize("kind", NAMES)

@@ -14,7 +14,7 @@ from conversion.graph.operations import FUNCTIONS, METHODS, MODULES, NEURON_MODU
 from energy.functions import WORK, plain_name
 
 # Models that charge functions have no figure of networks with these.
-UNKNOWN = {"affinegrid", "bilinear", "cdist", "gridsample", "lppool1d", "lppool2d"}
+UNKNOWN = {"affinegrid", "bilinear", "cdist", "gridsample", "lppool1d", "lppool2d", "sampledat"}
 
 
 def names_of(kind: Kind) -> set[str]:

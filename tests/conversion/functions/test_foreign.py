@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
 
@@ -12,10 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion import convert, load
-
-_SPEC = importlib.util.spec_from_file_location("one_by_one", Path(__file__).parent / "one_by_one.py")
-one_by_one = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(one_by_one)
 
 pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
 RECIPE = {"preset": "tracking", "neuron": {"gamma": 15}}
@@ -311,7 +306,7 @@ def test_it_converts_and_comes_closer(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_operations_are_those_counted_one_by_one(name: str, monkeypatch) -> None:
+def test_operations_are_those_counted_one_by_one(name: str, monkeypatch, one_by_one) -> None:
     network, images = built(name)
     snn = convert(network, RECIPE, images)
     found, readout = one_by_one.counted(snn, images, 3, monkeypatch)

@@ -1,11 +1,9 @@
 """Ways of writing networks that people use today: what they wrote converts, is counted, and is kept."""
 
-import importlib.util
 import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,16 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion import UnsupportedOperations, convert, load
-
-
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-one_by_one, unit_by_unit = _beside("one_by_one"), _beside("unit_by_unit")
 
 RECIPE = {"preset": "tracking", "neuron": {"gamma": 15}}
 
@@ -311,7 +299,9 @@ def built(name: str) -> tuple[nn.Module, Tensor]:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_it_converts_counted_one_by_one_and_is_kept(name: str, tmp_path: Path, monkeypatch) -> None:
+def test_it_converts_counted_one_by_one_and_is_kept(
+    name: str, tmp_path: Path, monkeypatch, one_by_one, unit_by_unit
+) -> None:
     network, images = built(name)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     snn = convert(network, RECIPE, images)

@@ -281,7 +281,7 @@ class ConstantAcross(Base):
     """Its constant holds the images of a batch in the second axis."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.features(x) + torch.zeros(2, x.size(0)).sum()
+        return self.features(x) + torch.ones(2, x.size(0)).sum()
 
 
 class MeanOverImages(Base):
@@ -298,7 +298,7 @@ class PoolingAcross(Base):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (ConstantAcross, "torch.zeros of the batch size"),
+        (ConstantAcross, "torch.ones of the batch size"),
         (MeanOverImages, "Tensor.mean over the batch axis"),
         (PoolingAcross, "Tensor.transpose over the batch axis"),
     ],

@@ -106,7 +106,7 @@ def test_spikes_that_were_not_loaded_are_not_zero(make: Make) -> None:
 def test_every_output_has_the_model_beside_operations(boards: list[Board]) -> None:
     text = markdown_report(boards, command="x", model="memory-int8")
     assert "| energy, operations | energy, memory-int8 |" in text
-    for heading in ("Verdicts under every energy model", "Break-even", "Model `skip-zeros-int8`"):
+    for heading in ("Verdicts under every energy model", "Break-even", "Model `memory-int8`"):
         assert heading in text
     assert "energy, operations-int8" in markdown_report(boards, command="x")
     assert r"($\times$ ANN), memory-int8" in to_latex(boards, "memory-int8")

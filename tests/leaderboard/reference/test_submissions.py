@@ -118,3 +118,38 @@ def test_points_without_counts_are_not_judged(make: Make) -> None:
     point = Point(t=1, t_total=1, metrics={"top1": 0.5}, spikes={}, rates={}, synops={}, energy_pj={})
     record = make({1: 0.5}, group="baseline")
     assert list(implausible(record.model_copy(update={"curve": [point]}))) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "why"),
+    [
+        ("", "is empty"),
+        (" \t", "is empty"),
+        ("a\x1b[2J", "holds signs that cannot be seen"),
+        ("a\u202eb", "holds signs that cannot be seen"),
+        ("a" * 101, "has 101 characters, more than 100"),
+    ],
+)
+def test_names_that_no_row_can_show_are_named(make: Make, label: str, why: str) -> None:
+    record = sound(make)
+    named = record.model_copy(update={"method": record.method.model_copy(update={"label": label})})
+    (line,) = problems([named], {})
+    assert f"method.label {why}" in line
+    assert "in the matrix" in line
+    assert problems([sound(make, label="recipe \u03b3 = 2, " + "a" * 85)], {}) == []
+
+
+def test_a_refused_archive_comes_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "lab.zip").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"lab\.zip .*\n.*spikemark export --out"):
+        read_submission(tmp_path / "lab.zip")
+
+
+def test_a_row_that_gets_another_label_is_not_new(make: Make) -> None:
+    old = make({4: 0.9}, label="twin")
+    method = old.method.model_copy(update={"parts": {"scale": {"name": "other"}}})
+    new = make({4: 0.3}, label="twin").model_copy(update={"method": method, "cell_id": "f" * 16})
+    (lines,) = board_difference(rank([old]), rank([old, new])).split("### ")[1:]
+    rows = [line for line in lines.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert len(rows) == 1
+    assert "new" in rows[0]

@@ -165,3 +165,24 @@ def test_more_classes_than_detections_can_name_are_refused() -> None:
         average_precision(
             encode_objects(np.zeros((1, 10**6)), 1, "101-point"), encode_matches([], [], [], []), 1
         )
+
+
+@pytest.mark.parametrize("interpolation", ["101-point", "11-point", "all-point"])
+@pytest.mark.parametrize("few", [0, 256])
+def test_both_ways_of_counting_are_those_of_copies(
+    monkeypatch: pytest.MonkeyPatch, interpolation: str, few: int
+) -> None:
+    """Sums over detections and products of matrices: each against images that are there so many times."""
+    monkeypatch.setattr("leaderboard.scores.detections.MANY_EACH", 0)
+    monkeypatch.setattr("leaderboard.scores.detections.FEW_IMAGES", few)
+    monkeypatch.setattr("leaderboard.scores.detections.MOST_AT_ONCE", 40)
+    rows, objects = random_detections(5)
+    generator = np.random.default_rng(6)
+    weights = generator.integers(0, 3, (7, len(objects)))
+    found = scores_of(rows, objects, interpolation).score(weights)
+    for times, value in zip(weights, found, strict=True):
+        copies = [(image, copy) for image, n in enumerate(times) for copy in range(n)]
+        again = [(new, *row[1:]) for new, (old, _) in enumerate(copies) for row in rows if row[0] == old]
+        repeated = objects[[old for old, _ in copies]]
+        expected = scores_of(again, repeated, interpolation).score(np.ones((1, len(copies)), np.int64))[0]
+        assert value == pytest.approx(expected, abs=1e-12)

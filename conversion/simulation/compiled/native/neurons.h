@@ -162,7 +162,8 @@ INLINE vec said(const neurons *n, vec state[MAX_STATES], vec current, int64_t t,
 INLINE vec received(const neurons *n, const vec state[MAX_STATES], vec *answer, vec value, int64_t t) {
     const vec before = *answer;
     *answer = n->weights ? value : (float)(n->done + t + 1) * value;
-    return n->weights ? state[REST] + (*answer - before) / n->weights[t] : *answer - before;
+    if (!n->weights) return *answer - before;
+    return state[n->kind == BIPOLAR ? AT_REST : REST] + (*answer - before) / n->weights[t];
 }
 
 /* Negative spikes of a membrane: the fewest that lift it above the bound. */

@@ -472,8 +472,8 @@ def test_training_mode_changes_nothing(images):
 def test_images_that_take_turns_give_what_they_give_together(compiled, images, monkeypatch):
     network = short_fractions(Branchy())
     together = simulate(network, "burst", images, compiled)
-    for room in ("compiled.schedule", "pytorch.backend"):
-        monkeypatch.setattr(f"conversion.simulation.{room}.CACHE_BYTES", 1)  # one image at a time
+    for limit in ("compiled.schedule.CACHE_BYTES", "pytorch.backend.LAYER_BYTES"):
+        monkeypatch.setattr(f"conversion.simulation.{limit}", 1)  # one image at a time
     snn = convert(network, "burst", images)
     with use("compiled" if compiled else "pytorch"):
         assert backend_for(images).schedules(snn.fitted, images, 16, "float32")[0].images == 1

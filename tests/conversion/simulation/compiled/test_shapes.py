@@ -104,7 +104,7 @@ def readouts(network, recipe, backend, schedule=None, **options):
 
 
 @pytest.mark.parametrize("network", [Attention, LastAxis, Squeezed, Constant])
-@pytest.mark.parametrize("recipe", ["snm", "dcgs", "tracking", "ecmt"])
+@pytest.mark.parametrize("recipe", ["snm", "dcgs", "tracking", "ecmt", "st-bif"])
 @pytest.mark.parametrize("schedule", [None, Schedule(2, 5, BYTES), Schedule(3, 7, TABLES)], ids=str)
 def test_networks_agree_with_plain_operations_to_the_last_spike(network, recipe, schedule):
     fast = readouts(network(), recipe, "compiled", schedule)
@@ -120,8 +120,8 @@ def test_networks_agree_with_plain_operations_to_the_last_spike(network, recipe,
 
 
 @pytest.mark.usefixtures("multiplier")
-@pytest.mark.parametrize("recipe", ["snm", "dcgs", "tracking"])
-@pytest.mark.parametrize("function", [F.gelu, torch.tanh], ids=["gelu", "tanh"])
+@pytest.mark.parametrize("recipe", ["snm", "dcgs", "tracking", "ecmt", "st-bif"])
+@pytest.mark.parametrize("function", [F.gelu, torch.tanh, F.leaky_relu], ids=["gelu", "tanh", "leaky_relu"])
 def test_functions_agree_behind_both_multipliers_and_in_any_chunks(recipe, function):
     fast = readouts(LastAxis(function), recipe, "compiled", chunk=3)
     plain = readouts(LastAxis(function), recipe, "pytorch")

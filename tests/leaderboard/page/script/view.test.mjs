@@ -266,3 +266,10 @@ test("parity that was not reached, not known, or means nothing is told apart", (
   assert.equal(stepBounds(found("ptq"), [1, 2]), "");
   assert.equal(located("nobody"), null);
 });
+
+test("the page opens on a board with records of one's own, where there is one", () => {
+  assert.equal(opening().network, "a");
+  assert.equal(opening().dataset, "one"); // the most rows
+  data.boards[2].rows[0].origin = "own";
+  assert.equal(opening().dataset, "two");
+});
