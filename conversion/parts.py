@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
@@ -95,7 +96,7 @@ def build_part(kind: str, spec: str | Mapping[str, Any], base: Part | None = Non
         RecipeError: unknown part, unknown parameter, or a value the part refuses.
     """
     if not isinstance(spec, str | Mapping):
-        raise RecipeError(f"{kind} must be a name or a mapping of parameters, got {spec!r}")
+        raise RecipeError(f"{kind} must be a name or a mapping of parameters, got {reprlib.repr(spec)}")
     values = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = values.pop("name", base.name if base else None)
     cls = _find(kind, name)

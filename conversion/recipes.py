@@ -6,6 +6,7 @@ a mapping, into a `Recipe`; every override of a preset shows in its label.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -262,7 +263,8 @@ def recipe_from(spec: str | Mapping[str, Any] | Recipe) -> Recipe:
     if isinstance(spec, Recipe):
         return spec
     if not isinstance(spec, str | Mapping):
-        raise RecipeError(f"a recipe is a preset's name, a mapping or a Recipe, got {spec!r}")
+        got = "images, which come after it" if hasattr(spec, "shape") else reprlib.repr(spec)
+        raise RecipeError(f"a recipe is a preset's name, a mapping or a Recipe, got {got}")
     values = {"preset": spec} if isinstance(spec, str) else dict(spec)
     name = values.pop("preset", None)
     if not isinstance(name, str) or name not in _PRESETS:

@@ -18,6 +18,7 @@ from torch import Tensor
 from conversion.signals.memory import differ, room_for
 from conversion.signals.signals import (
     Signal,
+    Told,
     fold,
     map_structure,
     over_time,
@@ -35,7 +36,7 @@ class Telescope:
 
     def __init__(self) -> None:
         self.done = 0
-        self._sums: list[Tensor] = []  # of each signal that arrives, [B, ...]
+        self._sums: list[Tensor | None] = []  # of each signal that arrives, [B, ...]; of `Told`, none
         self._value: Any = None  # F after the last step, in the function's structure; None: 0
 
     def advance(
@@ -53,7 +54,7 @@ class Telescope:
         """
         signals = signals_in([args, kwargs])
         decoded = self._decoded(signals, steps)
-        if together and len({(signal.shape[0], signal.data.ndim) for signal in signals}) == 1:
+        if together and len({(signal.shape[0], len(signal.shape)) for signal in signals}) == 1:
             return self._all_steps(function, args, kwargs, decoded)
         sent = []
         for step in range(steps):
@@ -78,27 +79,36 @@ class Telescope:
             before = map_structure(lambda values: torch.zeros_like(values[0]), Tensor, found)
         found = zip_structure(_finite, found, before)
 
-        increments = zip_structure(self._increments, found, before)
+        told = zip_structure(self._told, found, before)
         self._value = map_structure(_last, Tensor, found)
         self.done += steps
-        return map_structure(fold, Tensor, increments)
+        return told
 
     def advance_elementwise(
         self, function: Callable[[Tensor], Tensor], current: Signal, steps: int
     ) -> Signal:
         """The same for a function of single values of one signal, for all steps at once."""
         (decoded,) = self._decoded([current], steps)
-        values = function(decoded.flatten(0, 1)).view_as(decoded)
-        sent = self._increments(values, torch.zeros_like(values[0]) if self._value is None else self._value)
+        return self.follow(function(decoded.flatten(0, 1)).view_as(decoded))
+
+    def follow(self, values: Tensor) -> Signal:
+        """What is sent in the next steps so that it has said these values [T, B, ...] after each."""
+        before = torch.zeros_like(values[0]) if self._value is None else self._value
+        sent = self._increments(values, before, self.done)
         self._value = _last(values)
-        self.done += steps
+        self.done += len(values)
         return fold(sent)
+
+    def _told(self, values: Tensor, before: Tensor) -> Told:
+        """A signal that has said these values [T, B, ...] after the next steps."""
+        done = self.done
+        return Told(
+            values.flatten(0, 1), len(values), lambda: self._increments(values, before, done).flatten(0, 1)
+        )
 
     def next_elementwise(self, function: Callable[[Tensor], Tensor], now: Tensor) -> Tensor:
         """The same for one step, [B, ...]; sums are added up in place. What it gives may be written over."""
-        if not self._sums:
-            self._sums = [torch.zeros_like(now)]
-        (sums,) = self._sums
+        sums = self._sum_of(now)
         sums += now
         before = torch.zeros_like(now) if self._value is None else self._value * self.done
         self.done += 1
@@ -113,19 +123,25 @@ class Telescope:
             sizes: images of each part.
             like: a step of the signal, [B, ...].
         """
-        if not self._sums:
-            self._sums = [torch.zeros_like(like)]
         parts = [copy.copy(self) for _ in sizes]
         values = [None] * len(sizes) if self._value is None else self._value.split(sizes)
-        for part, sums, value in zip(parts, self._sums[0].split(sizes), values, strict=True):
+        for part, sums, value in zip(parts, self._sum_of(like).split(sizes), values, strict=True):
             part._sums, part._value = [sums], value
         return parts
 
     def join(self, parts: Sequence[Telescope]) -> None:
         """Go on from where the parts have come."""
         self.done = parts[0].done
-        self._sums = [torch.cat([part._sums[0] for part in parts])]
+        self._sums = [torch.cat([sums for part in parts for sums in part._sums if sums is not None])]
         self._value = torch.cat([part._value for part in parts])
+
+    def _sum_of(self, like: Tensor) -> Tensor:
+        """Sum so far of the only signal that arrives, [B, ...]."""
+        (sums,) = self._sums or [None]
+        if sums is None:
+            sums = torch.zeros_like(like)
+            self._sums = [sums]
+        return sums
 
     def _defined(self, value: Any) -> Any:
         """F where it is finite, else its last value: a denominator may be 0 before its first spike.
@@ -139,12 +155,20 @@ class Telescope:
     def _decoded(self, signals: Sequence[Signal], steps: int) -> list[Tensor]:
         """What each signal has said up to each of the next steps, [T, B, ...]."""
         before: Sequence[Tensor | None] = self._sums or [None] * len(signals)
-        sums = []
+        sums: list[Tensor | None] = []
         for index, (signal, last) in enumerate(zip(signals, before, strict=True)):
+            if isinstance(signal, Told):
+                sums.append(None)
+                continue
             timed = signal.timed.expand(steps, *signal.timed.shape[1:])
             sums.append(_running(self._weighted(index, timed), last))
-        self._sums = [_last(total) for total in sums]
-        return [self._mean(index, total) for index, total in enumerate(sums)]
+        self._sums = [None if total is None else _last(total) for total in sums]
+        return [
+            signal.said.unflatten(0, (steps, -1))  # type: ignore[attr-defined]
+            if total is None
+            else self._mean(index, total)
+            for index, (signal, total) in enumerate(zip(signals, sums, strict=True))
+        ]
 
     def _weighted(self, index: int, timed: Tensor) -> Tensor:
         """What is summed of a signal [T, B, ...]."""
@@ -152,12 +176,12 @@ class Telescope:
 
     def _mean(self, index: int, sums: Tensor) -> Tensor:
         """What a signal has decoded to by its sums up to each step, [T, B, ...]; they may be written over."""
-        counted = self._counted(len(sums), sums)
+        counted = self._counted(len(sums), sums, self.done)
         return sums / counted if sums.requires_grad else sums.div_(counted)
 
-    def _counted(self, steps: int, like: Tensor) -> Tensor:
-        """Number of each of the next steps, [T, 1, ...]."""
-        t = torch.arange(self.done + 1, self.done + steps + 1, dtype=like.dtype, device=like.device)
+    def _counted(self, steps: int, like: Tensor, done: int) -> Tensor:
+        """Number of each of the steps after `done`, [T, 1, ...]."""
+        t = torch.arange(done + 1, done + steps + 1, dtype=like.dtype, device=like.device)
         return t.view(-1, *[1] * (like.ndim - 1))
 
     def _sent(self, step: int, value: Any) -> Any:
@@ -167,9 +191,9 @@ class Telescope:
             return map_structure(partial(torch.mul, t), Tensor, value)
         return zip_structure(lambda now, before: t * now - (t - 1) * before, value, self._value)
 
-    def _increments(self, values: Tensor, before: Tensor) -> Tensor:
-        """Increments t F(mean) - (t - 1) F(mean before) of next steps, [T, B, ...], after a last value."""
-        return differ(self._counted(len(values), values) * values, self.done * before)
+    def _increments(self, values: Tensor, before: Tensor, done: int) -> Tensor:
+        """Increments t F(mean) - (t - 1) F(mean before) of steps [T, B, ...] after `done`."""
+        return differ(self._counted(len(values), values, done) * values, done * before)
 
 
 def _last(values: Tensor) -> Tensor:

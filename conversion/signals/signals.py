@@ -73,6 +73,37 @@ class Total(Signal):
         return Signal(self.data / self.window, 1)
 
 
+class Told(Signal):
+    """A signal known by what it has said so far: its mean, or what a receiver decodes, after each step.
+
+    An affine operation of the signal is the same operation of what it has said, so nobody has to sum up
+    again what a function sends. The values of single steps are computed where somebody asks.
+
+    Attributes:
+        said: [T * B, ...].
+    """
+
+    said: Tensor
+    _values: Callable[[], Tensor]
+
+    def __init__(self, said: Tensor, steps: int, values: Callable[[], Tensor]) -> None:
+        for name, value in (("said", said), ("steps", steps), ("_values", values)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def data(self) -> Tensor:
+        """Values of each step, [T * B, ...]."""
+        if "data" not in self.__dict__:
+            self.__dict__["data"] = self._values()
+        found: Tensor = self.__dict__["data"]
+        return found
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape in one time step, [B, ...]."""
+        return torch.Size((self.said.shape[0] // self.steps, *self.said.shape[1:]))
+
+
 class Spikes(Signal):
     """A signal of spikes that all stand for the same value: small integers times this value.
 

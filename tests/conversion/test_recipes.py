@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from conversion import Recipe, recipe_from, recipe_names
 from conversion.errors import RecipeError
@@ -126,6 +127,8 @@ def test_caller_keeps_the_mapping() -> None:
     ("spec", "message"),
     [
         (5, "a recipe is a preset's name, a mapping or a Recipe, got 5"),
+        (torch.zeros(3, 8, 8), "a mapping or a Recipe, got images, which come after it$"),
+        (list(range(999)), r"a mapping or a Recipe, got \[0, 1, 2, 3, 4, 5, \.\.\.\]$"),
         ({"preset": ["opi"]}, "unknown recipe"),
         ({"preset": "opi", "neuron": 5}, "neuron must be a name or a mapping of parameters, got 5"),
     ],

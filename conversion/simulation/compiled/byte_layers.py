@@ -17,19 +17,28 @@ from conversion.graph.nodes import operation_of
 from conversion.graph.operations import SHAPE_ARGUMENTS, Kind
 from conversion.plan.layer import SpikingLayer
 from conversion.signals.coding import RATE
-from conversion.signals.signals import Signal, Spikes, Total, map_structure, signals_in, zip_structure
+from conversion.signals.signals import (
+    Signal,
+    Spikes,
+    Told,
+    Total,
+    map_structure,
+    signals_in,
+    zip_structure,
+)
 from conversion.simulation.compiled.buffers import Buffers
+from conversion.simulation.compiled.hearing import Hearing
 from conversion.simulation.compiled.layers import Summand, Synapses, channels_last, filled, run_layer
 from conversion.simulation.compiled.pooling import can_pool, pool_bytes
 from conversion.simulation.compiled.population import Population
 from conversion.simulation.compiled.prepared import Prepared
+from conversion.simulation.compiled.rows import inflow
 from conversion.simulation.fused.firing import (
-    MEANS,
     MOST_IN_BYTES,
     SIZES,
     Firing,
-    Telescoped,
     firing_of,
+    given,
     without_bias,
 )
 from conversion.simulation.fused.fusion import Fusion
@@ -79,9 +88,7 @@ class ByteLayers:
         self._coding = self._plan.neuron.coding
         self._signed = prepared.least < 0
         self._populations: dict[fx.Node, Population] = {}
-        self._arrived: dict[
-            fx.Node, Population
-        ] = {}  # sums of currents, where a function waits for their mean
+        self._hearing = Hearing(reference, self._coding, buffers)
 
     @property
     def _spike_values(self) -> dict[fx.Node, Tensor | None]:
@@ -102,6 +109,9 @@ class ByteLayers:
         fusion = self.prepared.fusions.get(node)
         if fusion is not None:
             return self.fused(node, fusion, values, steps)
+        role = self._plan.roles.get(node)
+        if role is not None and role.kind is Kind.FUNCTION:
+            return self.reference.evaluate(node, self._heard(node, values, steps), steps)
         if node in self.prepared.sums.readers:
             return self.reference.evaluate(node, values, steps)
         source = values[node.all_input_nodes[0]] if node in self.prepared.synapses else None
@@ -115,7 +125,6 @@ class ByteLayers:
             moved = self.moved(node, values)
             if moved is not None:
                 return moved
-        role = self._plan.roles.get(node)
         if role is not None and role.kind is Kind.POOLING:
             sent = self.pool(node, role.name, self.arriving(node, values))
             return Total.of(sent, steps) if node in self.prepared.sums.senders else sent
@@ -178,12 +187,16 @@ class ByteLayers:
 
     def fused(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
         """A neuron layer with everything that flows into it."""
+        if fusion.shapeless:
+            return self._in_rows(node, fusion, values, steps)
         name = self._plan.roles[node].name
         layer = self.prepared.fitted.layers[name]
         between = fusion.telescoped
         outside = between is not None and not between.firing.inside
         threshold = torch.ones(1) if outside else layer.threshold  # units of what is summed
-        summands = [self.summand(values[addend], threshold, node) for addend in fusion.addends]
+        told = self._told(layer, fusion, values)
+        addends = [_said(values[addend]) if told else values[addend] for addend in fusion.addends]
+        summands = [self.summand(addend, threshold, node) for addend in addends]
         drive: tuple[Spikes, Synapses] | None = None
         if fusion.synapses is not None:
             source = values[fusion.synapses.all_input_nodes[0]]
@@ -198,12 +211,18 @@ class ByteLayers:
         if layer.offset is not None and bias is None:
             constant = layer.offset.expand(shape).contiguous()
             summands.append(self.summand(Signal(constant, 1), threshold, node))
-        firing = self.firing(layer) if between is None else between.firing
+        firing = self.firing(layer, fusion, told)
         if firing is not None:
             neurons = self.population(node, shape, layer, fusion, firing, layout_of(shape))
             bias = more_bias(bias, neurons.next_bias(steps))
             if between is not None and outside:
-                summands, drive = [self._answer(node, between, shape, steps, drive, summands)], None
+                if told:
+                    said = summands[0].value.data
+                else:
+                    layout = layout_of(shape)
+                    said = self._hearing.means(node, 0, shape, steps, shape, layout, summands, drive)
+                answer = Signal(between.function(said), steps)
+                summands, drive = [self.summand(answer, layer.threshold, node)], None
                 threshold = layer.threshold
             value = threshold.flatten() if self._carrier(layer) is torch.float32 else None
             spikes, counts = run_layer(shape, steps, drive, summands, neurons, self._buffers, bias, value)
@@ -219,29 +238,71 @@ class ByteLayers:
                 return Signal(self._mean(sent), 1)  # everything that follows is affine: the mean is enough
             return sent
         currents, _ = run_layer(shape, steps, drive, summands, None, self._buffers, bias)
-        fired = self.reference.fire(node, name, currents.unflatten(0, (steps, -1)), steps)
+        if between is None:
+            fired = self.reference.fire(node, name, currents.unflatten(0, (steps, -1)), steps)
+        else:  # at rest
+            fired = self.reference.spikes(node, name, Signal(currents, steps), steps)
         self._progress.ran[name] = SUMMED_IN_BYTES
         carrier = self._carrier(layer)
         if carrier is torch.float32:
             return Signal((fired * threshold).flatten(0, 1), steps)
         return Spikes(fired.flatten(0, 1).to(carrier), steps, threshold, self._signed)
 
-    def _answer(
-        self,
-        node: fx.Node,
-        between: Telescoped,
-        shape: list[int],
-        steps: int,
-        drive: tuple[Spikes, Synapses] | None,
-        summands: list[Summand],
-    ) -> Summand:
-        """F(mean current so far) in every step, for a function that the kernel does not know."""
-        if node not in self._arrived:
-            zeros = layout_of(shape)("arrived", torch.zeros(shape))
-            self._arrived[node] = Population(Firing(MEANS), [zeros])
-        means, _ = run_layer(shape, steps, drive, summands, self._arrived[node], self._buffers)
-        answer = Signal(between.function(means), steps)
-        return self.summand(answer, self.prepared.fitted.layers[self._plan.roles[node].name].threshold, node)
+    def _in_rows(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
+        """Neurons of any shape."""
+        if self._progress.before is not None:
+            at_rest: Signal = self.reference.evaluate(node, values, steps)
+            return at_rest
+        name, between = self._plan.roles[node].name, fusion.telescoped
+        layer = self.prepared.fitted.layers[name]
+        arriving: Signal = values[fusion.addends[0]]
+        told = self._told(layer, fusion, values)
+        if not told and isinstance(arriving, Told):
+            arriving = Signal(arriving.data, arriving.steps)
+        rows = self._hearing.rows(node, arriving)
+        threshold = rows.spread(layer.threshold)
+        value = rows.signal(arriving)
+        shape = list(value.shape)
+        if between is not None and not between.firing.inside:
+            said = (
+                arriving if isinstance(arriving, Told) else self._hearing.told(node, 0, arriving, rows, steps)
+            )
+            value = Signal(rows(between.function(said.said)), steps)
+        summands = [inflow(value, threshold)]
+        if layer.offset is not None:
+            offset = Signal(rows(layer.offset.expand(shape[0], *rows.shape)), 1)
+            summands.append(inflow(offset, threshold))
+        firing = self.firing(layer, fusion, told)
+        assert firing is not None
+        there = [shape[0], *rows.shape]
+        neurons = self.population(node, there, layer, fusion, firing, rows.state)
+        in_floats = self._carrier(layer) is torch.float32
+        of_one = threshold.flatten() if in_floats else None
+        spikes, counts = run_layer(shape, steps, None, summands, neurons, self._buffers, None, of_one)
+        assert counts is not None
+        self._progress.ran[name] = BYTES
+        events = rows.back(counts[None])[0]
+        if in_floats:
+            as_floats = Signal(rows.back(spikes), steps)
+            self.add_to_tally(name, events, as_floats, layer)
+            return as_floats
+        sent = Spikes(rows.back(spikes), steps, layer.threshold, self._signed)
+        self.add_to_tally(name, events, sent, None if firing.counted == SIZES else layer)
+        return sent
+
+    def _heard(self, node: fx.Node, values: dict[fx.Node, Any], steps: int) -> dict[fx.Node, Any]:
+        """The values that a function reads, with what they have said so far."""
+        if self._progress.before is not None or self._plan.method.initial.steps:
+            return values
+        return self._hearing.heard(node, values, self._progress.constant, steps)
+
+    def _told(self, layer: SpikingLayer, fusion: Fusion, values: dict[fx.Node, Any]) -> bool:
+        """True where all that flows in is known by what it has said, and nothing is added to it."""
+        if fusion.synapses is not None or layer.offset is not None or self._progress.before is not None:
+            return False
+        if fusion.telescoped is not None and (fusion.telescoped.firing.inside or len(fusion.addends) > 1):
+            return False
+        return all(isinstance(values[addend], Told) for addend in fusion.addends)
 
     def dense(self, node: fx.Node, source: Signal) -> Signal:
         """Output of a layer with weights for a signal that is no spikes, in PyTorch."""
@@ -282,10 +343,20 @@ class ByteLayers:
         mean: Tensor = sums.movedim(-1, 1) / spikes.steps * spikes.spike_value
         return mean
 
-    def firing(self, layer: SpikingLayer) -> Firing | None:
-        """How the kernel fires these neurons; None if it does not, as in steps before the read-out."""
-        fires = self._progress.before is None
-        return firing_of(without_bias(layer.neuron), layer.capped) if fires else None
+    def firing(self, layer: SpikingLayer, fusion: Fusion | None = None, told: bool = False) -> Firing | None:
+        """How the kernel fires these neurons; None if it does not, as in steps before the read-out.
+
+        Args:
+            layer: of neurons.
+            fusion: with what flows into it; None where that is known to be a current.
+            told: what flows in is known by what it has said.
+        """
+        if self._progress.before is not None:
+            return None
+        if fusion is not None and fusion.telescoped is not None:
+            return fusion.telescoped.firing
+        firing = firing_of(without_bias(layer.neuron), layer.capped)
+        return given(firing) if firing is not None and told else firing
 
     def population(
         self,
@@ -306,7 +377,7 @@ class ByteLayers:
                 state = (
                     state | {"ceiling": ceiling} | dict.fromkeys(("arrived", "answer"), torch.zeros(shape))
                 )
-            self._populations[node] = Population.of(firing, state, layout, layer.neuron)
+            self._populations[node] = Population.of(firing, state, layout, layer.neuron, self._coding)
         return self._populations[node]
 
     def summand(self, value: Signal, threshold: Tensor, node: fx.Node) -> Summand:
@@ -337,6 +408,10 @@ class ByteLayers:
         self._progress.ran[name] = PYTORCH
         self.reference.count(name, pooled.abs())
         return Spikes(pooled.flatten(0, 1).to(values.counts.dtype), values.steps, spike_value, self._signed)
+
+
+def _said(value: Signal) -> Signal:
+    return Signal(value.said, value.steps) if isinstance(value, Told) else value
 
 
 def channel_offset(layer: SpikingLayer) -> Tensor | None:

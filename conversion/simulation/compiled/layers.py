@@ -16,7 +16,7 @@ from conversion.simulation.compiled.buffers import Buffers
 from conversion.simulation.compiled.native import byte_lanes, has_tiles, kernel
 from conversion.simulation.compiled.native.structures import CHANNEL_MULTIPLE, Addend, LayerJob
 from conversion.simulation.compiled.population import Population
-from conversion.simulation.fused.firing import MEANS, MOST_IN_BYTES
+from conversion.simulation.fused.firing import MOST_IN_BYTES
 from conversion.simulation.fused.fixed_point import WEIGHT_BYTES, FixedPoint, fixed_point
 from conversion.simulation.fused.fusion import is_depthwise
 
@@ -248,7 +248,7 @@ def run_layer(
         varies = signal.steps > 1 or steps == 1
         scale = pointer(F.pad(summand.scale, more).contiguous())
         layer.add[index] = Addend(pointer(values), scale, one_step if varies else 0, is_spikes)
-    fires = neurons is not None and neurons.firing.kind != MEANS
+    fires = neurons is not None and neurons.firing.fires
     kind = torch.float32
     if neurons is not None and fires and value is None:
         kind = torch.uint8 if neurons.firing.most > MOST_IN_BYTES else torch.int8

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from conversion.neurons import Neuron, State, TimedBias
+from conversion.signals.coding import RATE, Coding
 from conversion.simulation.compiled.native import structures
 from conversion.simulation.fused.firing import Firing
 
@@ -23,12 +24,17 @@ class Population:
             updated in place.
         done: time steps so far.
         bias: in thresholds, [steps that have one, C]: of the steps that come; None where there is none.
+        coding: of what arrives, where its meaning counts: with a function, or where it is to be decoded.
+        answer: what was said last, where `firing.given`, like a state.
     """
 
     firing: Firing
     states: list[Tensor]
     done: int = 0
     bias: Tensor | None = None
+    coding: Coding = RATE
+    answer: Tensor | None = None
+    _weights: Tensor | None = None  # of the steps that run
 
     @classmethod
     def of(
@@ -37,6 +43,7 @@ class Population:
         state: State,
         layout: Callable[[str, Tensor], Tensor],
         neuron: Neuron | None = None,
+        coding: Coding = RATE,
     ) -> Population:
         """Neurons in a state of `Neuron.start`.
 
@@ -45,12 +52,17 @@ class Population:
             state: of all of them.
             layout: gives each entry as the kernel wants it.
             neuron: what they are, where it may have a bias for each step.
+            coding: of what arrives.
         """
         done = int(state["step"]) if "step" in state else 0
         bias = None
         if isinstance(neuron, TimedBias) and neuron.bias:
             bias = torch.tensor(neuron.bias)[int(state["now"]) :]
-        return cls(firing, [layout(name, state[name]) for name in firing.states], done, bias)
+        states = [layout(name, state[name]) for name in firing.states]
+        answer = None
+        if firing.given:  # where changes are sent, the function of what arrived at rest
+            answer = layout("answer", state.get("rest", torch.zeros_like(state["v"])))
+        return cls(firing, states, done, bias, coding, answer)
 
     def next_bias(self, steps: int) -> Tensor | None:
         """Bias of the next steps, [T, C] or [T, 1]; None: they have none. Each step is asked for once."""
@@ -66,4 +78,10 @@ class Population:
         passed.most, passed.back, passed.bound = firing.most, firing.back, firing.bound
         passed.counted = firing.counted
         passed.state[: len(self.states)] = [state.data_ptr() for state in self.states]
+        if self.answer is not None:
+            passed.answer = self.answer.data_ptr()
+        weights = self.coding.weights(self.done, steps)
+        if weights is not None:
+            self._weights = weights.float()
+            passed.weights = self._weights.data_ptr()
         self.done += steps

@@ -88,4 +88,5 @@ def limits_here() -> Limits:
         telescopes=True,
         grouped=True,
         tokens=True,
+        shapeless=True,
     )

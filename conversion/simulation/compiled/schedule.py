@@ -27,8 +27,9 @@ from conversion.simulation.compiled.byte_layers import BYTES
 from conversion.simulation.compiled.lanes import VECTOR, fits_planes, lanes_for, planes_of
 from conversion.simulation.compiled.native import byte_lanes, has_synapses, has_tables, has_tiles
 from conversion.simulation.compiled.table_layers import TABLES
-from conversion.simulation.fused.firing import carriers_of, firing_of, range_of, without_bias
+from conversion.simulation.fused.firing import carriers_of, firing_of, range_of, telescoped, without_bias
 
+FLOAT = 4  # bytes
 _INDEX_BYTES = 1 / 3  # of a spike in the table kernel
 # Processor time of the table kernel, for one plane in full registers, over that of the byte kernel, measured
 # with ResNet-20 for processors with AVX-512 (16 lanes) and AVX2; each further plane takes as long again.
@@ -75,6 +76,23 @@ def _mixes(fitted: Fitted) -> bool:
     )
 
 
+def evenly(images: int, most: int) -> int:
+    """Images in each part of a batch, at most `most`: parts that are alike take each other's memory."""
+    parts = -(-images // most)
+    return -(-images // parts) if parts > 1 else most
+
+
+def value_bytes(fitted: Fitted) -> float:
+    """Mean size of what a layer hands on: bytes, and floats every other time where PyTorch has functions."""
+    plan = fitted.plan
+    outside = bool(plan.nodes_of(Kind.FUNCTION))
+    for node in plan.nodes_of(Kind.NEURON):
+        function, layer = plan.telescoped(node), fitted.layers[plan.roles[node].name]
+        between = None if function is None else telescoped(layer.neuron, function)
+        outside |= function is not None and (between is None or not between.firing.inside)
+    return (1 + FLOAT) / 2 if outside else 1
+
+
 def fits_tables(images: int, planes: int) -> bool:
     """True where sums can be looked up: a register holds the images, and planes of bits the spikes."""
     return 0 < images <= VECTOR and planes > 0 and has_tables() and has_synapses()
@@ -99,7 +117,8 @@ def by_rule(fitted: Fitted, images: Tensor, chunk: int, precision: Precision) ->
     if uses_tables(min(lanes, len(images)), chunk, precision, planes):
         return Schedule(lanes, chunk, TABLES)
     budget = CACHE_BYTES * (2 if has_tiles() else 1)  # layers are done so fast that calling them counts
-    together = images_in_cache(fitted.plan, images, chunk, 1, budget)
+    together = images_in_cache(fitted.plan, images, chunk, value_bytes(fitted), budget)
+    together = evenly(len(images), together)
     tables = uses_tables(min(together, len(images)), chunk, precision, planes)
     return Schedule(together, chunk, TABLES if tables else BYTES)
 

@@ -15,7 +15,7 @@ from torch import Tensor, fx
 from conversion.graph.operations import Kind
 from conversion.plan.plan import Plan
 from conversion.signals.coding import RATE
-from conversion.signals.signals import Signal, Spikes, map_structure, signals_in
+from conversion.signals.signals import Signal, Spikes, Told, map_structure, signals_in
 from conversion.simulation.compiled.byte_layers import SILENT, ByteLayers, channel_offset, more_bias
 from conversion.simulation.compiled.lane_moves import move
 from conversion.simulation.compiled.lanes import (
@@ -110,6 +110,8 @@ class TableLayers:
         role = self._plan.roles.get(node)
         if role is not None and role.kind is Kind.POOLING:
             return self._pool(node, role.name, self._bytes.arriving(node, values))
+        if role is not None and role.kind is Kind.FUNCTION:
+            return self._bytes.evaluate(node, values, steps)
         return self._bytes.reference.evaluate(node, values, steps)
 
     def _moved(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
@@ -144,10 +146,12 @@ class TableLayers:
     def _fused(self, node: fx.Node, fusion: Fusion, values: dict[fx.Node, Any], steps: int) -> Signal:
         name = self._plan.roles[node].name
         layer = self._prepared.fitted.layers[name]
-        firing = self._bytes.firing(layer) if fusion.telescoped is None else fusion.telescoped.firing
+        firing = self._bytes.firing(layer, fusion)
         whole = fusion.synapses is None or self._prepared.synapses[fusion.synapses].whole
         fits = firing is not None and firing.inside and firing.in_tables and not layer.capped
         there = self._plan.shapes[node]
+        told = any(isinstance(values[addend], Told) for addend in fusion.addends)
+        fits = fits and not told and not fusion.shapeless
         whole = whole and len(there) != 3 and there[1] % CHANNEL_MULTIPLE == 0
         if firing is None or not fits or not whole:  # groups of few channels have few sums to look up
             return self._bytes.fused(node, fusion, values, steps)

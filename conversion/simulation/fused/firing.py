@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 
@@ -29,9 +30,8 @@ from conversion.neurons import (
 )
 
 BINARY, BURST, SIGNED, CALIBRATED, LEAKY, DIFFERENTIAL = range(1, 7)  # kinds in neurons.h
-ROUNDING, TRACKING, BOUNDED, MEANS, TWO_SIDED, CAPPED, BIPOLAR = range(7, 14)
-OF_SUM, GIVEN = range(2)  # variants of TRACKING
-NEAREST_LEVEL = 2  # added to a variant of ROUNDING, TRACKING or BOUNDED: powers of two alone are sent
+ROUNDING, TRACKING, BOUNDED, MEANS, TWO_SIDED, CAPPED, BIPOLAR, ESTIMATES = range(7, 15)
+NEAREST_LEVEL = 1  # variant of ROUNDING, TRACKING or BOUNDED: powers of two alone are sent
 ONE_SIGN, BOTH_SIGNS = range(2)  # variants of DIFFERENTIAL and CAPPED
 # How spikes are counted: by their size, each once, by the ones of their binary digits.
 SIZES, ONES, DIGITS = range(3)
@@ -72,6 +72,7 @@ class Firing:
         variant: of a kind that has several.
         states: entries of the neuron's state that are kept, in the order of neurons.h.
         counted: how spikes are counted: `SIZES`, `ONES` or `DIGITS`.
+        given: what arrives is F of all that has arrived so far, not a current.
     """
 
     kind: int
@@ -81,16 +82,22 @@ class Firing:
     variant: int = 0
     states: tuple[str, ...] = ("v",)
     counted: int = SIZES
+    given: bool = False
+
+    @property
+    def fires(self) -> bool:
+        """False for those that only say what has arrived."""
+        return self.kind not in (MEANS, ESTIMATES)
 
     @property
     def inside(self) -> bool:
         """True where the kernel does all that follows the sum of currents, also a telescoped function."""
-        return self.kind != TRACKING or self.variant % NEAREST_LEVEL != GIVEN
+        return not self.given
 
     @property
     def in_tables(self) -> bool:
         """True where the table kernel fires them, too."""
-        return self.kind in IN_TABLES and self.counted == SIZES
+        return self.kind in IN_TABLES and self.counted == SIZES and not self.given
 
 
 def _carrier(least: int, most: int) -> torch.dtype:
@@ -114,11 +121,21 @@ class Telescoped:
     ceiling: float = math.inf
 
 
+@cache
+def given(firing: Firing) -> Firing:
+    """The same neurons where F of all that has arrived is what they get, not a current."""
+    return replace(firing, given=True)
+
+
+@cache
 def telescoped(neuron: Neuron, function: Elementwise) -> Telescoped | None:
     """How the kernels fire a neuron behind a telescoped function; None if they do not."""
     plain = firing_of(neuron)
-    if plain is None or plain.kind != ROUNDING:
+    if plain is None:
         return None
+    outside = Telescoped(function, given(plain))
+    if plain.kind != ROUNDING:
+        return outside
     tracking = replace(plain, kind=TRACKING, states=("v", "arrived", "answer"))
     match function:
         case Elementwise("relu"):
@@ -128,7 +145,7 @@ def telescoped(neuron: Neuron, function: Elementwise) -> Telescoped | None:
         case Elementwise("hardtanh", (0 | 0.0, float() | int() as high)):
             states = (*tracking.states, "ceiling")
             return Telescoped(function, replace(tracking, kind=BOUNDED, states=states), float(high))
-    return Telescoped(function, replace(tracking, variant=tracking.variant + GIVEN))
+    return outside
 
 
 def firing_of(neuron: Neuron, capped: bool = False) -> Firing | None:

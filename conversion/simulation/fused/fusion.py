@@ -18,7 +18,7 @@ from conversion.functions.elementwise import Elementwise
 from conversion.graph.operations import Kind
 from conversion.plan.fitted import Fitted
 from conversion.plan.plan import Plan
-from conversion.simulation.fused.firing import Telescoped, telescoped
+from conversion.simulation.fused.firing import Telescoped, firing_of, telescoped
 
 _ADDITIONS = (operator.add, torch.add, "add")
 
@@ -34,6 +34,7 @@ class Limits:
         telescopes: neurons behind telescoped functions fire in them, see `firing.telescoped`.
         grouped: they add up convolutions with groups, too.
         tokens: values [B, L, C], with channels last, run in them, too.
+        shapeless: neurons of any shape fire in them, whatever their thresholds are.
     """
 
     synapses: bool
@@ -42,6 +43,7 @@ class Limits:
     telescopes: bool = False
     grouped: bool = False
     tokens: bool = False
+    shapeless: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,19 @@ class Fusion:
     addends: tuple[fx.Node, ...]  # values added to its output
     absorbed: frozenset[fx.Node]  # operations that are not run on their own
     telescoped: Telescoped | None = None  # what comes between the sum and the neurons
+    shapeless: bool = False  # each neuron has a threshold of its own, as if it were a channel
 
 
 def find_fusions(fitted: Fitted, limits: Limits) -> dict[fx.Node, Fusion]:
     """Fusion of every neuron layer whose shape the kernels can run."""
     plan = fitted.plan
-    return {
-        node: fusion
-        for node in plan.nodes_of(Kind.NEURON)
-        if has_kernel_shape(fitted, node, limits) and (fusion := _fusion(fitted, limits, node)) is not None
-    }
+    fusions: dict[fx.Node, Fusion] = {}
+    for node in plan.nodes_of(Kind.NEURON):
+        find = _fusion if has_kernel_shape(fitted, node, limits) else _shapeless
+        fusion = find(fitted, limits, node)
+        if fusion is not None:
+            fusions[node] = fusion
+    return fusions
 
 
 def has_kernel_shape(fitted: Fitted, node: fx.Node, limits: Limits) -> bool:
@@ -154,16 +159,22 @@ def _fusion(fitted: Fitted, limits: Limits, neuron: fx.Node) -> Fusion | None:
     return Fusion(synapses, addends, frozenset(absorbed | ({synapses} if synapses else set())), between)
 
 
+def _shapeless(fitted: Fitted, limits: Limits, neuron: fx.Node) -> Fusion | None:
+    """Neurons alone, of any shape: with their thresholds in order, all that they need is their current."""
+    layer = fitted.layers[fitted.plan.roles[neuron].name]
+    function = fitted.plan.telescoped(neuron)
+    between = None if function is None else _telescoped(fitted, neuron, function)
+    fires = firing_of(layer.neuron, layer.capped) is not None and (function is None or between is not None)
+    if not fires or not limits.shapeless:
+        return None
+    return Fusion(None, (neuron.all_input_nodes[0],), frozenset(), between, shapeless=True)
+
+
 def _telescoped(fitted: Fitted, neuron: fx.Node, function: Elementwise) -> Telescoped | None:
     """Neurons behind a function, where nothing comes in between: no offset, no steps before the read-out."""
     layer = fitted.layers[fitted.plan.roles[neuron].name]
     method = fitted.plan.method
-    if (
-        layer.offset is not None
-        or layer.capped
-        or method.initial.steps
-        or fitted.plan.neuron.coding.needs_rest
-    ):
+    if layer.offset is not None or layer.capped or method.initial.steps:
         return None
     return telescoped(layer.neuron, function)
 

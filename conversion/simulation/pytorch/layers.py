@@ -6,7 +6,9 @@ Any device, any precision of PyTorch, any neuron: what other backends are tested
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from functools import partial
+from itertools import count
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -26,6 +28,7 @@ from conversion.signals.coding import RATE, Changes
 from conversion.signals.memory import sum_over_time
 from conversion.signals.signals import (
     Signal,
+    Told,
     Total,
     fold,
     map_structure,
@@ -108,7 +111,8 @@ class TorchLayers:
             return self.pool(node, role.name, signals_in([args, kwargs])[0])
         if role.kind is Kind.SHAPE:
             signal = signals_in([args, kwargs])[0]
-            return shape_answer(node, signal.shape, args[1:], kwargs, signal.data)
+            like = signal.said if isinstance(signal, Told) else signal.data
+            return shape_answer(node, signal.shape, args[1:], kwargs, like)
         if role.kind is Kind.WEIGHTED:
             self._progress.ran[role.name] = NAME
         if role.kind is Kind.CONSTANT:
@@ -131,7 +135,7 @@ class TorchLayers:
         if node in self._sums:
             return self._of_window(node, name, current, steps)
         plain = self._in_short and self._progress.before is None and node not in self.factors
-        if plain and stepping.can_step(layer, current.data):
+        if plain and not isinstance(current, Told) and stepping.can_step(layer, current.data):
             return self._in_steps(node, name, current, steps)
         return fold(self.spikes(node, name, current, steps) * layer.threshold)
 
@@ -140,9 +144,9 @@ class TorchLayers:
         self._progress.ran[name] = NAME
         layer, function, telescope = self._fitted.layers[name], self._plan.telescoped(node), None
         if function is not None and isinstance(self._coding, Changes):
-            current = self._telescope(node).advance_elementwise(function, current, steps)
+            current = self.telescope(node).advance_elementwise(function, current, steps)
         elif function is not None:
-            telescope = self._telescope(node), function
+            telescope = self.telescope(node), function
         timed = current.timed
         state = self._progress.states.get(node)
         if state is None:
@@ -209,9 +213,11 @@ class TorchLayers:
     def received(self, node: fx.Node, name: str, current: Signal, steps: int) -> Signal:
         """What a layer of neurons turns into spikes: its current, or increments of t F(mean current)."""
         function = self._plan.telescoped(node)
+        if function is None and isinstance(current, Told) and self._fitted.layers[name].offset is None:
+            return self.telescope(node).follow(current.said.unflatten(0, (steps, -1)))
         if function is None:
             return current
-        return self._telescope(node).advance_elementwise(function, current, steps)
+        return self.telescope(node).advance_elementwise(function, current, steps)
 
     def _function(self, node: fx.Node, args: Any, kwargs: Any, steps: int) -> Any:
         """Signals of a telescoped operation; a constant where nothing that arrives changes over time."""
@@ -219,9 +225,13 @@ class TorchLayers:
         if all(source in self._progress.constant for source in node.all_input_nodes):
             return _constant(operation, args, kwargs)
         together = not self._plan.roles[node].moved
-        return self._telescope(node).advance(operation, args, kwargs, steps, together)
+        sent = self.telescope(node).advance(operation, args, kwargs, steps, together)
+        if not self._plan.method.initial.steps:
+            return sent
+        return map_structure(lambda told: Signal(told.data, told.steps), Told, sent)
 
-    def _telescope(self, node: fx.Node) -> Telescope:
+    def telescope(self, node: fx.Node) -> Telescope:
+        """State of a function, or of that before a layer of neurons."""
         if node not in self._progress.telescopes:
             coding = self._coding
             new = DifferentialTelescope(coding) if isinstance(coding, Changes) else Telescope()
@@ -328,6 +338,8 @@ class TorchLayers:
 def _sum(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Add or subtract; a constant operand is broadcast over time instead of repeated."""
     signals = signals_in([args, kwargs])
+    if all(isinstance(signal, Told) for signal in signals):
+        return _affine(operation, None, args, kwargs)
     steps = max(signal.steps for signal in signals)
     if len({signal.data.ndim for signal in signals}) > 1 or len(signals) < 2:
         return _affine(operation, None, args, kwargs)
@@ -380,14 +392,34 @@ def _step_by_step(operation: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 
 def _affine(operation: Callable[..., Any], node: fx.Node | None, args: Any, kwargs: Any) -> Any:
-    """Run an affine operation on all time steps at once."""
-    steps = max(signal.steps for signal in signals_in([args, kwargs]))
+    """Run an affine operation on all time steps at once; on what signals have said, where all are `Told`."""
+    signals = signals_in([args, kwargs])
+    steps = max(signal.steps for signal in signals)
     if node is not None and node.target in SHAPE_ARGUMENTS:
         args = (args[0], *with_time(args[1:], args[0].steps))
         kwargs = {key: with_time((value,), args[0].steps)[0] for key, value in kwargs.items()}
-    args, kwargs = map_structure(lambda signal: signal.over(steps).data, Signal, (args, kwargs))
-    result = operation(*args, **kwargs)
+
+    def on(values: Callable[[Signal], Tensor]) -> Any:
+        found_args, found_kwargs = map_structure(values, Signal, (args, kwargs))
+        return operation(*found_args, **found_kwargs)
+
+    if all(isinstance(signal, Told) for signal in signals):
+        return _told(lambda: on(lambda signal: signal.data), on(lambda told: cast(Told, told).said), steps)
+    result = on(lambda signal: signal.over(steps).data)
     return map_structure(lambda tensor: Signal(tensor, steps), Tensor, result)
+
+
+def _told(values: Callable[[], Any], said: Any, steps: int) -> Any:
+    """Signals, in the structure of what they have said; their values are computed together, if at all."""
+    found: list[Tensor] = []
+    places = count()
+
+    def value(place: int) -> Tensor:
+        if not found:
+            map_structure(found.append, Tensor, values())
+        return found[place]
+
+    return map_structure(lambda tensor: Told(tensor, steps, partial(value, next(places))), Tensor, said)
 
 
 def with_time(shape: tuple[Any, ...], rows: int, written_for: int = 1) -> tuple[Any, ...]:

@@ -13,7 +13,8 @@
 
 #include "vectors.h"
 
-/* NONE: currents are what is asked for; MEANS: what has arrived, averaged over time. */
+/* NONE: currents are what is asked for; MEANS: what has arrived, averaged over time; ESTIMATES: the same where changes
+ * of an estimate arrive. */
 enum {
     NONE,
     BINARY,
@@ -28,7 +29,8 @@ enum {
     MEANS,
     TWO_SIDED,
     CAPPED, /* DIFFERENTIAL with an upper bound */
-    BIPOLAR
+    BIPOLAR,
+    ESTIMATES
 };
 
 #define MAX_STATES 5
@@ -41,6 +43,7 @@ enum {
 /* Of that of DIFFERENTIAL and CAPPED: estimates of what has come and gone, current at rest, bound of what goes. */
 enum { INPUT = 1, OUTPUT, REST, MOST };
 enum { AT_REST = 2 }; /* of that of BIPOLAR, after SENT: current at rest */
+enum { CHANGED, FROM }; /* of that of ESTIMATES: weighted changes, and what arrived at rest */
 
 typedef struct {
     int64_t kind;
@@ -54,11 +57,14 @@ typedef struct {
     int32_t variant; /* see below; BIPOLAR: minus the least sum of what is sent */
     int64_t counted; /* how spikes are counted */
     float *state[MAX_STATES]; /* in and out; each as the output in one time step */
+    float
+        *answer; /* likewise, or none: what arrives is F of all that has arrived so far, not a current; with it, t F in
+                      the last step, or F where changes are sent */
+    const float *weights; /* of each of these steps, where changes of an estimate are sent; else none */
 } neurons;
 
 enum { FIX, CONS, CODE };
-enum { OF_SUM, GIVEN }; /* F(mean) follows from the sum of currents, or is what arrives in place of a current */
-#define NEAREST_LEVEL 2 /* added to that of ROUNDING, TRACKING and BOUNDED: powers of two alone are sent */
+enum { WHOLE, NEAREST_LEVEL }; /* of ROUNDING, TRACKING and BOUNDED: any whole number is sent, or powers of two alone */
 enum { ONE_SIGN, BOTH_SIGNS }; /* of DIFFERENTIAL and CAPPED: what was sent stays at or above zero, or does not */
 enum { SIZES, ONES, DIGITS }; /* counted by size, each once, or by the ones of their binary digits */
 
@@ -71,13 +77,14 @@ INLINE int states_of(int64_t kind) {
         case BOUNDED: return 4;
         case BIPOLAR:
         case TRACKING: return 3;
+        case ESTIMATES:
         case SIGNED: return 2;
         default: return 1;
     }
 }
 
 /* 1 where neurons fire; else values are written. */
-INLINE int fires(int64_t kind) { return kind != NONE && kind != MEANS; }
+INLINE int fires(int64_t kind) { return kind != NONE && kind != MEANS && kind != ESTIMATES; }
 
 /* Ones of the binary digits of whole numbers of at most 16: sums of single digits, of pairs, fours and eights. */
 INLINE vec ones_of(vec numbers) {
@@ -128,24 +135,35 @@ INLINE vec nearest_level(vec v, float most) {
 
 /* Spikes of both signs that bring the membrane to within what rounding leaves. */
 INLINE vec rounded(const neurons *n, vec v) {
-    if (n->variant >= NEAREST_LEVEL) return unless_silent(v, nearest_level(v, n->most));
+    if (n->variant == NEAREST_LEVEL) return unless_silent(v, nearest_level(v, n->most));
     return unless_silent(v, greatest(least(whole(v), all(n->most)), all(-n->back)));
 }
 
 /* t F(mean) after this step; its growth is what a tracking neuron receives. */
 INLINE vec answer(const neurons *n, vec state[MAX_STATES], vec current, int64_t t, const int kind) {
     const vec now = all((float)(n->done + t + 1)), zero = all(0);
-    if (kind == TRACKING && n->variant % NEAREST_LEVEL == GIVEN) return now * current;
     state[ARRIVED] += current;
     const vec mean = state[ARRIVED] / now;
     if (kind == BOUNDED) return greatest(now * least(mean, state[BOUND]), zero);
     return choose(above(mean, zero), now * mean, now * (mean * n->bound));
 }
 
-/* The mean of what has arrived up to step `t` of these; the only state is its sum. */
-INLINE vec mean_of(const neurons *n, vec *arrived, vec current, int64_t t) {
-    *arrived += current;
-    return *arrived / all((float)(n->done + t + 1));
+/* What has been said up to step `t` of these: the mean of what has arrived, or the estimate. */
+INLINE vec said(const neurons *n, vec state[MAX_STATES], vec current, int64_t t, const int kind) {
+    if (kind == ESTIMATES) {
+        state[CHANGED] += (current - state[FROM]) * n->weights[t];
+        return state[FROM] + state[CHANGED];
+    }
+    state[0] += current;
+    return state[0] / all((float)(n->done + t + 1));
+}
+
+/* What makes a receiver hear `value` after step `t` of these, which says all that has arrived so far. */
+INLINE vec received(const neurons *n, const vec state[MAX_STATES], vec *answer, vec value, int64_t t) {
+    const vec before = *answer;
+    *answer = n->weights ? value : (float)(n->done + t + 1) * value;
+    if (!n->weights) return *answer - before;
+    return state[n->kind == BIPOLAR ? AT_REST : REST] + (*answer - before) / n->weights[t];
 }
 
 /* Negative spikes of a membrane: the fewest that lift it above the bound. */

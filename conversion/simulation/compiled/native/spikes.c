@@ -128,8 +128,14 @@ INLINE void fire_tile(
             vec state[MAX_STATES];
             const int states = states_of(kind == SOME_KIND ? l->neurons.kind : kind);
             for (int s = 0; s < states; s++) state[s] = load(l->neurons.state[s] + at + c);
-            const vec spikes = kind == SOME_KIND ? fire_some(&l->neurons, state, currents[i][k], t)
-                                                 : fire(&l->neurons, state, currents[i][k], t, kind);
+            vec current = currents[i][k];
+            if (l->neurons.answer) {
+                vec answer = load(l->neurons.answer + at + c);
+                current = received(&l->neurons, state, &answer, current, t);
+                store(l->neurons.answer + at + c, answer);
+            }
+            const vec spikes = kind == SOME_KIND ? fire_some(&l->neurons, state, current, t)
+                                                 : fire(&l->neurons, state, current, t, kind);
             for (int s = 0; s < states; s++) store(l->neurons.state[s] + at + c, state[s]);
             store(l->counts + place + c, load(l->counts + place + c) + events(&l->neurons, spikes));
             send(l, to + c, channel + k * LANES, spikes);
@@ -149,15 +155,17 @@ ONCE(DIFFERENTIAL)
 ONCE(TRACKING)
 ONCE(SOME_KIND)
 
-/* Write the means of what has arrived at some neighbouring pixels. */
-static __attribute__((noinline)) void write_means(
-    vec currents[TILE][2], const layer *l, int64_t at, int64_t to, int64_t t, int64_t pixels, int vectors) {
+/* Write what has been said so far at some neighbouring pixels. */
+INLINE void write_said(
+    vec currents[TILE][2], const layer *l, int64_t at, int64_t to, int64_t t, int64_t pixels, int vectors,
+    const int kind) {
     for (int64_t i = 0; i < pixels; i++)
         for (int k = 0; k < vectors; k++) {
             const int64_t c = i * l->outputs + k * LANES;
-            vec arrived = load(l->neurons.state[0] + at + c);
-            store(l->currents + to + c, mean_of(&l->neurons, &arrived, currents[i][k], t));
-            store(l->neurons.state[0] + at + c, arrived);
+            vec state[MAX_STATES];
+            for (int s = 0; s < states_of(kind); s++) state[s] = load(l->neurons.state[s] + at + c);
+            store(l->currents + to + c, said(&l->neurons, state, currents[i][k], t, kind));
+            store(l->neurons.state[0] + at + c, state[0]);
         }
 }
 
@@ -194,7 +202,8 @@ INLINE void finish(
         case CALIBRATED: fire_CALIBRATED(currents, l, channel, place, at, to, t, pixels, vectors); break;
         case DIFFERENTIAL: fire_DIFFERENTIAL(currents, l, channel, place, at, to, t, pixels, vectors); break;
         case TRACKING: fire_TRACKING(currents, l, channel, place, at, to, t, pixels, vectors); break;
-        case MEANS: write_means(currents, l, at, to, t, pixels, vectors); break;
+        case MEANS: write_said(currents, l, at, to, t, pixels, vectors, MEANS); break;
+        case ESTIMATES: write_said(currents, l, at, to, t, pixels, vectors, ESTIMATES); break;
         default: fire_SOME_KIND(currents, l, channel, place, at, to, t, pixels, vectors);
     }
 }

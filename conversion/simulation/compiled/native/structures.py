@@ -34,6 +34,7 @@ class Neurons(ctypes.Structure):
         ("variant", ctypes.c_int32),
         *_numbers("counted"),
         ("state", ctypes.c_void_p * MAX_STATES),
+        *_pointers("answer", "weights"),
     )
 
 

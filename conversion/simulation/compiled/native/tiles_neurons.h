@@ -13,11 +13,13 @@ INLINE void settle(
     const int64_t apart = digits ? l->outputs : LANES;
     int64_t channel[NEIGHBOURS];
     const int states = kind == NONE ? 0 : states_of(kind == SOME_KIND ? l->neurons.kind : kind);
-    vec state[NEIGHBOURS][MAX_STATES], counted[NEIGHBOURS];
+    vec state[NEIGHBOURS][MAX_STATES], counted[NEIGHBOURS], answers[NEIGHBOURS];
+    float *answer = fires(kind) ? l->neurons.answer : 0;
     for (int i = 0; i < registers; i++) {
         channel[i] = digits ? place % l->outputs : (place + i * LANES) % l->outputs;
         counted[i] = all(0);
         for (int s = 0; s < states; s++) state[i][s] = load(l->neurons.state[s] + at + i * apart);
+        if (answer) answers[i] = load(answer + at + i * apart);
     }
     const vec scale = digits ? load(l->scale + channel[0]) : all(0);
     for (int64_t step = 0; step < steps; step++) {
@@ -43,10 +45,11 @@ INLINE void settle(
         const int64_t to = (t + step) * l->images * map + at;
         for (int i = 0; i < registers; i++) {
             if (!fires(kind)) {
-                if (kind == MEANS) currents[i] = mean_of(&l->neurons, &state[i][0], currents[i], t + step);
+                if (kind != NONE) currents[i] = said(&l->neurons, state[i], currents[i], t + step, kind);
                 store(l->currents + to + i * apart, currents[i]);
                 continue;
             }
+            if (answer) currents[i] = received(&l->neurons, state[i], &answers[i], currents[i], t + step);
             if (kind == BINARY) {
                 const mask fires = fire_binary(&state[i][MEMBRANE], currents[i]);
                 counted[i] = add_where(fires, counted[i], all(1));
@@ -64,6 +67,7 @@ INLINE void settle(
         float *counts = l->counts + place + i * apart;
         if (fires(kind)) store(counts, load(counts) + counted[i]);
         for (int s = 0; s < states; s++) store(l->neurons.state[s] + at + i * apart, state[i][s]);
+        if (answer) store(answer + at + i * apart, answers[i]);
     }
 }
 
@@ -90,7 +94,10 @@ INLINE void settle_all(
         SETTLE(CALIBRATED)
         SETTLE(DIFFERENTIAL)
         SETTLE(TRACKING)
+        SETTLE(ROUNDING)
+        SETTLE(TWO_SIDED)
         SETTLE(MEANS)
+        SETTLE(ESTIMATES)
 #undef SETTLE
         default:
             for (int64_t i = 0; i < registers; i++)
