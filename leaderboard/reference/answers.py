@@ -2,7 +2,7 @@
 
 answers.json holds who shares a rank, and the intervals of last read-outs, each under a hash of the records
 that it follows from (`ranking.kept_answers`). An answer that is missing is computed. The file is renewed by
-`spikemark reference --update`, or by `python -m leaderboard.reference.answers`; a test computes all answers anew.
+`spikemark reference --update`, or by `python -m leaderboard.reference.answers`; a test computes them anew.
 """
 
 from __future__ import annotations
