@@ -129,7 +129,7 @@ class _Run:
     def _last_first(self, points: float) -> IntArray:
         """The same up to the last read-out: early ones are looked at where they can matter."""
         total = len(self._place)
-        found: IntArray = np.full(len(self.gaps.ann), total, dtype=np.int64)
+        found: IntArray = np.full(self.gaps.draws, total, dtype=np.int64)
         lasting = np.ones(len(found), dtype=np.bool_)
         for place in reversed(range(total)):
             lasting &= self.gaps.share(place) >= -points / 100 - ROUNDING

@@ -61,7 +61,7 @@ def encode_outcomes(outcomes: npt.ArrayLike) -> str:
     return base64.b64encode(np.packbits(values.astype(np.bool_)).tobytes()).decode("ascii")
 
 
-@lru_cache(maxsize=4096)  # boards compare all pairs of rows; ten thousand images take 10 kB
+@lru_cache(maxsize=1024)  # boards compare all pairs of rows; ten thousand images take 10 kB
 def decode_outcomes(text: str, count: int) -> BoolArray:
     """Unpack what `encode_outcomes` packed.
 
