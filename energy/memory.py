@@ -166,19 +166,19 @@ class MemoryModel(EnergyModel):
     def spiking(self, network: Network, run: Run) -> Breakdowns:
         """Layers with weights, then layers that send spikes."""
         words = INT8 if self.weight_bits == 8 else WordWidths()
+        queue = self._queue(run)
         found = {}
         for layer in network.layers:
             synops = run.synops.get(layer.name, 0.0)
             outputs = known(layer.outputs, layer.name, "outputs")
             energy = self._membranes(layer, synops, run.t)
             if layer.drive in ("spikes", "mixed"):
-                energy += self._events(layer, run, synops, words)
+                energy = self._events(layer, run, synops, words, queue, energy)
             if layer.drive != "spikes":
                 runs = run.t if layer.drive == "current" else 1
                 held = Breakdown(inputs_outputs=run.t * outputs * self._access(outputs, words.output))
                 energy += self._dense(layer, words, layer.macs, None).times(runs) + held
             found[layer.name] = energy
-        queue = self._queue(run)
         for source in network.units:
             n = run.spikes.get(source, 0.0)
             found[source] = Breakdown(neurons=n * ADD_INT32_PJ, inputs_outputs=n * queue)
@@ -256,8 +256,13 @@ class MemoryModel(EnergyModel):
             + mask,
         )
 
-    def _events(self, layer: Layer, run: Run, synops: float, words: WordWidths) -> Breakdown:
-        """Spikes on their way through the synapses of a layer, without the membranes they end at."""
+    def _events(
+        self, layer: Layer, run: Run, synops: float, words: WordWidths, queue: float, ends: Breakdown
+    ) -> Breakdown:
+        """Spikes from their `queue` through the synapses of a layer to the membranes that they end at.
+
+        Boards of many records ask for this a million times, so `ends` is filled up, not added to another.
+        """
         weights, owned = (
             known(layer.weights, layer.name, "weights"),
             known(layer.biases, layer.name, "biases"),
@@ -273,11 +278,13 @@ class MemoryModel(EnergyModel):
             operations += synops * words.multiply_pj
         size = (weights * words.weight + owned * words.bias) / 8
         return Breakdown(
+            neurons=ends.neurons,
+            membrane=ends.membrane,
             operations=operations,
             addressing=synops * ADD_INT32_PJ + arrivals * located,
             weights=(synops + bias_reads * words.bias / words.weight)
             * self._access(weights, words.weight, of=size),
-            inputs_outputs=arrivals * self._queue(run),
+            inputs_outputs=arrivals * queue,
         )
 
     def _membranes(self, layer: Layer, synops: float, t: float) -> Breakdown:

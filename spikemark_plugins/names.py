@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LIKENESS = 0.65  # of two names, from 0 to 1, from which on one is proposed: one wrong letter in three
+
 
 def closest(name: object, valid: Iterable[str]) -> str | None:
     """The valid name that is most like the given one; None where none is like it."""
-    found = difflib.get_close_matches(str(name), list(valid), n=1)
+    found = difflib.get_close_matches(str(name), list(valid), n=1, cutoff=LIKENESS)
     return found[0] if found else None
 
 

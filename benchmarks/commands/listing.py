@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,12 @@ import click
 from benchmarks.commands.options import RESULTS, stop
 from benchmarks.commands.reading import GROUP_NAMES
 from benchmarks.output import printable, say, screen
+from spikemark_plugins.names import did_you_mean
 
 if TYPE_CHECKING:
     from benchmarks.commands.descriptions import Description
+
+_NAME = re.compile(r"[A-Za-z][\w.-]*")  # of a recipe; all else is YAML
 
 
 @click.command(name="list")
@@ -34,13 +38,17 @@ def describe(recipe: str, results: Path) -> None:
 
     RECIPE is a preset's name, or a mapping as matrices have it, e.g. "{preset: burst, neuron: {gamma: 10}}".
     Shows its parts with parameters and search ranges, its spikes and fairness group, what it needs before
-    it can convert, what was measured in RESULTS, and what papers report.
+    it can convert, what was measured in RESULTS, and what papers report. Of a network or a data set: the line
+    that `spikemark list` has of it.
     """
     from benchmarks.commands.descriptions import known_recipe, show, show_known
     from leaderboard import StoreError
 
     console = screen()
-    chosen = known_recipe(recipe) or _composed(recipe)
+    chosen = known_recipe(recipe) or _other(recipe)
+    if isinstance(chosen, str):
+        say(printable(chosen))
+        return
     try:
         show(chosen, console)
         show_known(chosen.name, results, console)
@@ -48,8 +56,17 @@ def describe(recipe: str, results: Path) -> None:
         stop(str(error))
 
 
-def _composed(recipe: str) -> Description:
-    """A recipe that is no preset of our own; what its parts are is known to PyTorch's half alone."""
+def _other(recipe: str) -> Description | str:
+    """What is no preset of our own: a line of a network or data set, or a recipe read with PyTorch."""
+    from benchmarks.commands.descriptions import catalogue
+
+    known = catalogue("recipes")
+    if known is not None and _NAME.fullmatch(recipe):  # a name, and none of those that there are
+        for kind, what in (("networks", "network"), ("datasets", "data set")):
+            found = (catalogue(kind) or {}).get(recipe)
+            if found is not None:
+                return f"{recipe}: a {what}. {found}"
+        stop(f"unknown recipe {recipe!r}{did_you_mean(recipe, sorted(known))}")
     from benchmarks.commands.describing import described, parse
     from conversion import RecipeError
 

@@ -11,7 +11,6 @@ import click
 from benchmarks.commands.options import DATA_ROOT, RESULTS, stop
 from benchmarks.commands.reading import show
 from benchmarks.errors import AnnError, ExecutionError, MatrixError
-from benchmarks.execution.fork_server import warm_up
 from benchmarks.output import printable, say, screen
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ def run(
     try:
         found = locate(matrix)
         if where["workers"] and not (dry_run or where["slurm"] or where["scheduler"]):
+            from benchmarks.execution.fork_server import warm_up
+
             warm_up()
         chosen = load(found)
     except MatrixError as error:

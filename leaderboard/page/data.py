@@ -30,7 +30,7 @@ from leaderboard.ranking.rows import (
     pooled_interval,
 )
 from leaderboard.reference.agreement import Reproductions
-from leaderboard.statistics.energies import layer_energies
+from leaderboard.statistics.energies import layer_energies, network_of
 from leaderboard.statistics.figures import (
     final_point,
     parity_point,
@@ -94,7 +94,8 @@ def _board(
     details: list[Data],
 ) -> Data:
     limits = limits_of(board)
-    stages = [Stage.of(at_limit([board], limit)[0], orders, limit) for limit in limits]
+    # Stages rank rows themselves, so that nobody has to before.
+    stages = [Stage.of(at_limit([board], limit, leaders=True)[0], orders, limit) for limit in limits]
     stages.append(Stage.of(board, orders, None))
     ratios = {each.label: str(each) for each in parity_ratios(board)}
     ties = ties_of(board)
@@ -172,7 +173,8 @@ def _energy_of_layers(row: Row, models: Sequence[str]) -> Data | None:
     record = row.records[0]
     reached = parity_point(record, PARITY_POINTS)
     point = reached or final_point(record)
-    known = {model: found for model in models if (found := layer_energies(record, point, model))}
+    network = network_of(record)
+    known = {model: found for model in models if (found := layer_energies(record, point, model, network))}
     names = list(dict.fromkeys(name for found in known.values() for name in found))
     if not names:
         return None

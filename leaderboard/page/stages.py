@@ -34,6 +34,9 @@ class Stage:
             for row in each.rows:
                 places[key_of(row)].append((row.rank, row.tied))
         longest = limit or longest_of(board)
+        for row in board.rows:  # what was drawn is at hand for one limit at a time
+            for points in (PARITY_POINTS, CLOSE_PARITY_POINTS):
+                row.resampled.interval(points, row.until)
         said = [winners(each, order, longest) for each, order in zip(ranked, orders, strict=True)]
         return cls({key_of(row): row for row in board.rows}, places, said, longest)
 

@@ -170,7 +170,7 @@ def _board(family: Family, origins: Mapping[str, Origin], order: Order, leaders:
     values = [ann.metrics[first.metric] for ann in (r.ann for r in anns)]
     models = set.intersection(*(set(r.ann.energy_pj) for r in anns)) if anns else set()
     reference = {record.ann.checkpoint_sha256 for record in anns}
-    gaps = SharedGaps(members)
+    gaps = SharedGaps(members, singly=leaders)
     rows = [
         replace(
             row,

@@ -23,6 +23,8 @@ from typing import Literal, get_args
 import numpy as np
 
 import energy
+from leaderboard.ranking import kept_answers
+from leaderboard.ranking.families import OWN
 from leaderboard.ranking.parity_intervals import STEPS
 from leaderboard.ranking.rows import PARITY_POINTS, Row
 from leaderboard.scores.base import BoolArray, FloatArray
@@ -96,10 +98,19 @@ def apart(first: Row, second: Row, order: Order = DEFAULT, limit: int = 1) -> bo
         drawn = [_area_drawn(row, limit) for row in (first, second)]
         return _apart([drawn], area_of(first, limit) != area_of(second, limit))
     both = (first, second)
+    if order.kind == "energy" or any(row.origin == OWN or row.until is not None for row in both):
+        return _parity_apart(both, order)
+    question = f"apart by parity, then {order.model}"
+    return bool(
+        kept_answers.answer(question, [row.records for row in both], lambda: _parity_apart(both, order))
+    )
+
+
+def _parity_apart(both: tuple[Row, Row], order: Order) -> bool:
     stated = [_parity(row, order) for row in both]
     known = all(row.resampled.is_known for row in both)
     if all(row.steps_within_1_point is None for row in both) and not known:
-        return _metrics_apart(first, second)
+        return _metrics_apart(*both)
     return _apart(_keys_drawn(both, order), stated[0] != stated[1])
 
 

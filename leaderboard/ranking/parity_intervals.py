@@ -91,16 +91,24 @@ class _Run:
         self._firsts: dict[float, IntArray] = {}
         figures: dict[str, list[float | None]] = {STEPS: [point.t_total for point in known]}
         figures |= {name: [energy_ratio(record, p, name) for p in known] for name in record.ann.energy_pj}
-        self._tables = {name: np.array([*of, np.inf], dtype=np.float64) for name, of in figures.items()}
+        self._table = np.array([[*of, np.inf] for of in figures.values()], dtype=np.float64)
+        self._rows = {name: row for row, name in enumerate(figures)}
+        # Up to how many read-outs each is known.
+        self._known = {name: of.index(None) if None in of else len(of) for name, of in figures.items()}
 
     def number_of(self, until: int | None) -> int:
         """How many read-outs count."""
         return len(self._place) if until is None else self._place[until]
 
-    def figures(self, until: int | None) -> dict[str, FloatArray]:
-        """Figures that are known up to `until`, by name: at each read-out, infinity at the end [T + 1]."""
+    def names(self, until: int | None) -> list[str]:
+        """Figures that are known up to `until`."""
         number = self.number_of(until)
-        return {name: table for name, table in self._tables.items() if not np.isnan(table[:number]).any()}
+        return [name for name, known in self._known.items() if known >= number]
+
+    def figures(self, names: Sequence[str]) -> FloatArray:
+        """Figures at each read-out, infinity at the end [names, T + 1]."""
+        found: FloatArray = self._table[[self._rows[name] for name in names]]
+        return found
 
     def first(self, points: float, until: int | None) -> IntArray:
         """Place of the first read-out [R] from which the gap stays within `points`; T where there is none."""
@@ -121,7 +129,7 @@ class _Run:
     def _last_first(self, points: float) -> IntArray:
         """The same up to the last read-out: early ones are looked at where they can matter."""
         total = len(self._place)
-        found: IntArray = np.full(len(self.gaps.ann), total, dtype=np.int64)
+        found: IntArray = np.full(self.gaps.draws, total, dtype=np.int64)
         lasting = np.ones(len(found), dtype=np.bool_)
         for place in reversed(range(total)):
             lasting &= self.gaps.share(place) >= -points / 100 - ROUNDING
@@ -242,11 +250,9 @@ def _pooled(runs: Sequence[_Run], points: float, until: int | None) -> _Figures:
         number[cases] = np.arange(len(cases))
         case = number[case]
         read = np.vstack([read[:, cases // places], cases % places])
-    tables = [run.figures(until) for run in runs]
-    names = [name for name in tables[0] if all(name in table for table in tables)]
-    figures = np.stack(
-        [np.stack([table[name] for name in names])[:, at] for table, at in zip(tables, read, strict=True)]
-    )
+    known = [run.names(until) for run in runs]
+    names = [name for name in known[0] if all(name in others for others in known[1:])]
+    figures = np.stack([run.figures(names)[:, at] for run, at in zip(runs, read, strict=True)])
     if len(runs) > 1:
         figures = np.sort(figures, axis=0)  # faster than a median of few
     low, high = (len(runs) - 1) // 2, len(runs) // 2

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from leaderboard.ranking import kept_answers
 from leaderboard.ranking.families import OWN, Origin
 from leaderboard.ranking.parity_intervals import ResampledParity
 from leaderboard.ranking.shared_gaps import SharedGaps
@@ -130,9 +131,20 @@ class Row:
         """Of `metric`, 95 %; None if outcomes were not recorded."""
         kept, key = self.resampled.kept, ("interval", self.until)
         if key not in kept:
-            kept[key] = pooled_interval(self.records, self.until)
+            kept[key] = self._interval()
         found: Interval | None = kept[key]
         return found
+
+    def _interval(self) -> Interval | None:
+        if self.origin == OWN or self.until is not None:
+            return pooled_interval(self.records, self.until)
+
+        def ends() -> list[float]:
+            found = pooled_interval(self.records)
+            return [] if found is None else [found.low, found.high]
+
+        known = kept_answers.answer("interval", [self.records], ends)
+        return Interval(*known) if isinstance(known, list) and known else None
 
     @cached_property
     def gap_interval(self) -> Interval | None:

@@ -5,6 +5,7 @@
 
     shipped              reads both, and says where each record comes from
     fitness              which records may be references
+    answers              what takes long to find out of them, kept in answers.json
     packing              writes the first kind, for `spikemark reference --update`
     agreement            whether a cell that was measured again is the same: `spikemark reproduce`
     submissions          what a submission has to be: `spikemark validate`

@@ -1,11 +1,13 @@
 """Reference records and submissions, as they lie in the package.
 
-They were checked when they came in (`packing`, `submissions`). Every file is parsed here all the same; where
-one is damaged, the installation is broken.
+They were checked when they came in (`packing`, `submissions`), and a test reads all of them with every check.
+Here only their schema is checked: scoring their outcomes again would take seconds. Where a file is damaged,
+the installation is broken.
 """
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +15,15 @@ from pathlib import Path
 
 from leaderboard.files.atomic import StoreError
 from leaderboard.ranking.families import Origin
+from leaderboard.ranking.kept_answers import remember
 from leaderboard.records.record import Record
 from leaderboard.reference.agreement import agreement
 from leaderboard.store.archive import BROKEN, KINDS
-from leaderboard.store.results import parse_record, without_layers
+from leaderboard.store.results import no_garbage, parse_record, without_layers
 
 HERE = Path(__file__).parent
 SUBMITTED = "submitted"
+ANSWERS = "answers.json"
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,16 @@ def load_shipped(folder: Path | None = None, *, layers: bool = True) -> Shipped:
         StoreError: an archive cannot be read, or holds a record that is not sound.
     """
     folder = folder or HERE
-    references = _by_cell(folder)
-    claimed = _by_cell(folder / SUBMITTED)
+    with no_garbage():
+        references, claimed = _by_cell(folder), _by_cell(folder / SUBMITTED)
     origins: dict[str, Origin] = dict.fromkeys(claimed, "claimed")
     origins |= dict.fromkeys(references, "reference")
     for cell_id in claimed.keys() & references.keys():
         agrees = agreement(claimed[cell_id], references[cell_id]).holds
         origins[cell_id] = "verified" if agrees else "reference"
     records = list({**claimed, **references}.values())
+    if (kept := folder / ANSWERS).exists():
+        remember(json.loads(kept.read_text(encoding="utf-8")))
     return Shipped(records if layers else [without_layers(record) for record in records], origins)
 
 
@@ -71,7 +77,7 @@ def records_of(archive: Path) -> Iterator[Record]:
     for name, content in contents_of(archive):
         match = KINDS["record"].fullmatch(name)
         if match is not None:
-            record = parse_record(content, match["id"])
+            record = parse_record(content, match["id"], checked=True)
             if isinstance(record, str):
                 raise StoreError(f"{archive}: {name}: {record}; install SpikeMark again")
             yield record

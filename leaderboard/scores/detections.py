@@ -9,7 +9,8 @@ kilobytes. What follows the last hit of a class is left out, as no precision dep
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ RECALLS = {"101-point": np.linspace(0, 1, 101), "11-point": np.linspace(0, 1, 11
 INTERPOLATIONS = (*RECALLS, "all-point")
 MOST_CLASSES = 2**16  # detections name their class in 16 bits
 MOST_AT_ONCE = 100_000  # table entries; more of them fall out of the processor's cache
+LONG = 128  # numbers in a row, from which on numpy accumulates faster row by row
 # Of few images with many detections of a class each, a product of matrices counts faster than sums do.
 FEW_IMAGES = 256
 MANY_EACH = 4
@@ -58,38 +60,51 @@ class AveragePrecision:
         """
         totals = weights @ self.objects  # [R, K]
         # Test sets stand side by side, so that sums over detections run over all of them at once.
-        draws = np.ascontiguousarray(weights.T.astype(np.int32))  # [N, R]
+        draws = np.ascontiguousarray(weights.T.astype(np.float64))  # [N, R]
         sums = np.zeros(len(weights))
         for label in range(self.objects.shape[1]):
             start, end = np.searchsorted(self.label, [label, label + 1])
             here = slice(int(start), int(end))
             drawn = np.flatnonzero(totals[:, label])
-            hits = [found for bit in range(self.thresholds) if (found := self._hits(here, bit)) is not None]
+            hits = self._hits(here)
             at_once = max(1, MOST_AT_ONCE // max(1, here.stop - here.start))
-            for first in range(0, len(drawn), at_once):
+            if any(each.up_to is None for each in hits):
+                at_once = max(8 * LONG, at_once)
+            for first in range(0, len(drawn) if hits else 0, at_once):
                 sets = drawn[first : first + at_once]
                 sums[sets] += self._class_precision(here, hits, draws[:, sets], totals[sets, label])
         present = (totals > 0).sum(1)
         means: FloatArray = np.divide(sums, present, out=np.zeros_like(sums), where=present > 0)
         return means
 
-    def _hits(self, here: slice, bit: int) -> _Hits | None:
-        """Hits of one class at one threshold; None where there are none."""
-        hit = np.flatnonzero(self.hits[here] >> bit & 1)
-        if not len(hit):
-            return None
-        image, counted = self.image[here], 1 - (self.ignored[here] >> bit & 1).astype(np.int32)
+    def _hits(self, here: slice) -> list[_Hits]:
+        """Hits of one class at every threshold that has some; what several thresholds share stands once."""
+        found: dict[tuple[bytes, bytes], _Hits] = {}
+        for bit in range(self.thresholds):
+            hit, ignored = self.hits[here] >> bit & 1, self.ignored[here] >> bit & 1
+            place = np.flatnonzero(hit)
+            if len(place):
+                key = hit.tobytes(), ignored.tobytes()
+                known = found.get(key) or self._hits_at(
+                    place, self.image[here], 1 - ignored.astype(np.float64)
+                )
+                found[key] = replace(known, times=known.times + 1)
+        return list(found.values())
+
+    def _hits_at(
+        self, place: npt.NDArray[np.intp], image: npt.NDArray[np.int64], counted: FloatArray
+    ) -> _Hits:
         images = len(self.objects)
         if images > FEW_IMAGES or MANY_EACH * images > len(image):
-            return _Hits(hit, image[hit], counted if not counted.all() else None)
+            return _Hits(place, image[place], None if counted.all() else counted)
         # How many detections of each image there are up to each hit; exact up to 2 ** 24.
         numbers = np.arange(images)
-        seen = np.cumsum((image[:, None] == numbers) * counted[:, None], 0, dtype=np.float32)[hit]
-        true = np.cumsum(image[hit][:, None] == numbers, 0, dtype=np.float32)
-        return _Hits(hit, image[hit], None, (seen, true))
+        seen = np.cumsum((image[:, None] == numbers) * counted[:, None], 0, dtype=np.float32)[place]
+        true = np.cumsum(image[place][:, None] == numbers, 0, dtype=np.float32)
+        return _Hits(place, image[place], None, (seen, true))
 
     def _class_precision(
-        self, here: slice, hits: Sequence[_Hits], draws: npt.NDArray[np.int32], totals: npt.NDArray[np.int64]
+        self, here: slice, hits: Sequence[_Hits], draws: FloatArray, totals: npt.NDArray[np.int64]
     ) -> FloatArray:
         """Average precision [R] of the detections of one class; `totals` [R] objects of it were drawn.
 
@@ -99,36 +114,49 @@ class AveragePrecision:
         steps = _Recall(self.interpolation, totals)
         single = draws.astype(np.float32) if any(each.up_to for each in hits) else None
         drawn = draws[self.image[here]] if any(each.up_to is None for each in hits) else draws
-        everything: npt.NDArray[np.int32] | None = None
+        everything: FloatArray | None = None
         for each in hits:
             # Between hits precision only falls, so no more than the hits are looked at.
             found = draws[each.image]  # [hits, R]
-            seen: npt.NDArray[np.float32 | np.int32]
-            true: npt.NDArray[np.float32 | np.int32]
+            seen: npt.NDArray[np.float32 | np.float64]
+            true: npt.NDArray[np.float32 | np.float64]
             if each.up_to is not None and single is not None:
                 seen, true = (counts @ single for counts in each.up_to)
             else:
                 if each.counted is not None:
-                    seen = np.cumsum(drawn * each.counted[:, None], 0, dtype=np.int32)[each.place]
+                    seen = _accumulated(np.add, drawn * each.counted[:, None])[each.place]
                 else:
-                    everything = np.cumsum(drawn, 0, dtype=np.int32) if everything is None else everything
+                    everything = _accumulated(np.add, drawn.copy()) if everything is None else everything
                     seen = everything[each.place]
-                true = np.cumsum(found, 0, dtype=np.int32)
+                true = _accumulated(np.add, found.copy())
             envelope = true / np.add(seen, _TINY, dtype=np.float64)
-            np.maximum.accumulate(envelope[::-1], 0, out=envelope[::-1])
-            sums += steps.area(envelope, found, true)
+            _accumulated(np.maximum, envelope[::-1])
+            sums += each.times * steps.area(envelope, found, true)
         return sums / self.thresholds
+
+
+def _accumulated(operation: np.ufunc, rows: FloatArray) -> FloatArray:
+    """`operation.accumulate` over rows, in place."""
+    if rows.shape[1] < LONG:
+        operation.accumulate(rows, 0, out=rows)
+    else:
+        for before, row in pairwise(rows):
+            operation(before, row, out=row)
+    return rows
 
 
 @dataclass(frozen=True)
 class _Hits:
-    """Detections of one class that find an object at one threshold."""
+    """Detections of one class that find an object at one threshold, or alike at several."""
 
     place: npt.NDArray[np.intp]  # among the detections of the class
     image: npt.NDArray[np.int64]
-    counted: npt.NDArray[np.int32] | None  # which detections of the class count; None: all, or see `up_to`
+    counted: (
+        FloatArray | None
+    )  # 1 for detections of the class that count, else 0; None: all do, or see `up_to`
     # Of each image up to each hit, detections that count, and hits [hits, N].
     up_to: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
+    times: int = 0  # at how many thresholds
 
 
 class _Recall:
@@ -147,16 +175,13 @@ class _Recall:
         # A level of recall takes the precision of the first detection that reaches it.
         numbers, which = np.unique(totals, return_inverse=True)  # few totals occur, each in many test sets
         width = int(numbers[-1]) + 1
-        passed = np.zeros((len(numbers), width), dtype=np.int32)
+        passed = np.zeros((len(numbers), width))
         for row, n in zip(passed, numbers, strict=True):
             row[: n + 1] = np.searchsorted(self._levels, np.arange(n + 1) / n, side="right")
-        self._passed, self._start = passed.ravel(), (which * width).astype(np.int32)
+        self._passed, self._start = passed.ravel(), which * width
 
     def area(
-        self,
-        envelope: FloatArray,
-        found: npt.NDArray[np.int32],
-        true: npt.NDArray[np.float32 | np.int32],
+        self, envelope: FloatArray, found: FloatArray, true: npt.NDArray[np.float32 | np.float64]
     ) -> FloatArray:
         """Area [R] under precision that only falls [hits, R].
 
@@ -167,13 +192,14 @@ class _Recall:
         """
         if self._levels is None:
             return _summed(envelope, found) / self._totals
-        reached = self._passed[self._start + true.astype(np.int32)]
-        return _summed(envelope, np.diff(reached, axis=0, prepend=0)) / len(self._levels)
+        reached = np.take(self._passed, self._start + true.astype(np.intp))
+        reached[1:] -= reached[:-1].copy()
+        return _summed(envelope, reached) / len(self._levels)
 
 
-def _summed(values: FloatArray, weights: npt.NDArray[np.int32]) -> FloatArray:
+def _summed(values: FloatArray, weights: FloatArray) -> FloatArray:
     """Weighted sums [R] over the first axis."""
-    total: FloatArray = np.einsum("hr,hr->r", values, weights.astype(np.float64))
+    total: FloatArray = np.einsum("hr,hr->r", values, weights)
     return total
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,7 @@ def encode_outcomes(outcomes: npt.ArrayLike) -> str:
     return base64.b64encode(np.packbits(values.astype(np.bool_)).tobytes()).decode("ascii")
 
 
+@lru_cache(maxsize=1024)  # boards compare all pairs of rows; ten thousand images take 10 kB
 def decode_outcomes(text: str, count: int) -> BoolArray:
     """Unpack what `encode_outcomes` packed.
 
@@ -74,7 +76,9 @@ def decode_outcomes(text: str, count: int) -> BoolArray:
         ValueError: not base64, or not as many bytes as `count` images need.
     """
     packed = np.frombuffer(_packed(text, count), dtype=np.uint8)
-    return np.unpackbits(packed, count=count).view(np.bool_)
+    outcomes = np.unpackbits(packed, count=count).view(np.bool_)
+    outcomes.flags.writeable = False  # others are given the same array
+    return outcomes
 
 
 def share_of(text: str, count: int) -> float:

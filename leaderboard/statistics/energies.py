@@ -19,7 +19,7 @@ MOST_LEVELS = 255  # of the quantised ANN, where its record does not say
 def network_of(record: Record) -> energy.Network:
     """Counts of a record that do not depend on time."""
     layers = tuple(
-        energy.Layer(**dict(layer) | {"sources": None if layer.sources is None else tuple(layer.sources)})
+        energy.Layer(**{**vars(layer), "sources": None if layer.sources is None else tuple(layer.sources)})
         for layer in record.layers
     )
     functions = None
@@ -81,8 +81,16 @@ def completed(record: Record, among: Iterable[EnergyModel] | None = None) -> Rec
     return record
 
 
-def layer_energies(record: Record, point: Point, model: str) -> dict[str, float] | None:
+def layer_energies(
+    record: Record, point: Point, model: str, network: energy.Network | None = None
+) -> dict[str, float] | None:
     """Layer -> picojoules an image: as the record states it, or else from its counts.
+
+    Args:
+        record: the record.
+        point: one of its read-outs.
+        model: name of an energy model.
+        network: `network_of` the record, where it is known already.
 
     Returns:
         None where neither has it.
@@ -90,17 +98,21 @@ def layer_energies(record: Record, point: Point, model: str) -> dict[str, float]
     if point.energy_layers_pj and model in point.energy_layers_pj:
         return point.energy_layers_pj[model]
     try:
-        parts = parts_of(record, point, model)
+        parts = parts_of(record, point, model, network)
     except (NotMeasured, UnknownModelError):  # of a record by a SpikeMark that had more models
         return None
     return {name: part.total for name, part in parts.items()}
 
 
-def parts_of(record: Record, point: Point, model: str) -> dict[str, Breakdown]:
-    """Layer -> where its energy goes.
+def parts_of(
+    record: Record, point: Point, model: str, network: energy.Network | None = None
+) -> dict[str, Breakdown]:
+    """Layer -> where its energy goes; arguments as for `layer_energies`.
 
     Raises:
         NotMeasured: the record lacks a count that the model needs.
         UnknownModelError: there is no such model.
     """
-    return energy.breakdown(energy.by_name(model), network_of(record), run_of(record, point))
+    return energy.breakdown(
+        energy.by_name(model), network_of(record) if network is None else network, run_of(record, point)
+    )

@@ -170,7 +170,7 @@ def _paired(
     right = [scores for scores in second if scores is not None]
     if not left or len(left) < len(first) or not right or len(right) < len(second):
         return None
-    prints = {r.provenance.data["test"] for r in records if "test" in r.provenance.data}
+    prints = {data["test"] for r in records if "test" in (data := r.provenance.data)}
     sizes = {scores.count for scores in [*left, *right]}
     if len(prints) > 1 or len(sizes) > 1:
         cells = ", ".join(sorted({record.cell_id for record in records}))

@@ -86,7 +86,7 @@ def resampled(scores: Sequence[ImageScores], seed: int = 0) -> list[FloatArray]:
     if len(rights) < len(scores):
         return [_resampled(one, seed) for one in scores]
     images = scores[0].count
-    resamples = _resamples(images)
+    resamples = resamples_of(images)
     # Single precision holds counts up to 2 ** 24 exactly, and multiplies many times faster than integers.
     drawn = _draws(images, resamples, seed, np.float32) @ np.stack(rights, 1).astype(np.float32)
     return list(drawn.T.astype(np.float64) / images)
@@ -94,8 +94,8 @@ def resampled(scores: Sequence[ImageScores], seed: int = 0) -> list[FloatArray]:
 
 def resampled_gaps(
     ann: ImageScores, curve: Sequence[ImageScores], seed: int = 0
-) -> tuple[npt.NDArray[np.int16 | np.int32], FloatArray]:
-    """How many images more than the ANN are right [M, R], and the share that the ANN has [R], on R draws.
+) -> npt.NDArray[np.int16 | np.int32]:
+    """How many images more than the ANN are right [M, R] on R draws.
 
     The draws are those of `resampled`. Only images about which a network and the ANN disagree can move a
     gap, so only these are counted where they are few.
@@ -107,7 +107,7 @@ def resampled_gaps(
         seed: of the draws.
     """
     images = ann.count
-    drawn = _drawn_by_image(images, _resamples(images), seed)
+    drawn = _drawn_by_image(images, resamples_of(images), seed)
     reference = _right(ann)
     differences = np.stack([_right(one) for one in curve]).view(np.int8) - reference.view(np.int8)
     disagreed = differences.any(0)
@@ -121,7 +121,26 @@ def resampled_gaps(
         here = slice(start, start + at_once)
         # Single precision holds counts up to 2 ** 24 exactly, and multiplies many times faster than integers.
         gaps[here] = differences[here].astype(np.float32) @ moving
-    return gaps, (reference.astype(np.float32) @ drawn).astype(np.float64) / images
+    return gaps
+
+
+def resampled_gap(ann: ImageScores, scores: ImageScores, seed: int = 0) -> npt.NDArray[np.float32]:
+    """How many images more than the ANN are right [R], as `resampled_gaps` counts it for many.
+
+    For one read-out that is about as good as its ANN, so that few images have to be looked at.
+    """
+    drawn = _drawn_by_image(ann.count, resamples_of(ann.count), seed)
+    differences = _right(scores).view(np.int8) - _right(ann).view(np.int8)
+    moved = np.flatnonzero(differences)
+    gap: npt.NDArray[np.float32] = differences[moved].astype(np.float32) @ drawn[moved]
+    return gap
+
+
+def resampled_share(scores: ImageScores, seed: int = 0) -> FloatArray:
+    """Share of images that are right on R draws [R], those of `resampled`."""
+    drawn = _drawn_by_image(scores.count, resamples_of(scores.count), seed)
+    share: FloatArray = (_right(scores).astype(np.float32) @ drawn).astype(np.float64) / scores.count
+    return share
 
 
 def _right(scores: ImageScores) -> BoolArray:
@@ -130,7 +149,8 @@ def _right(scores: ImageScores) -> BoolArray:
     return right
 
 
-def _resamples(images: int) -> int:
+def resamples_of(images: int) -> int:
+    """How many test sets are drawn for a share of so many images."""
     return int(min(RESAMPLES, max(FEWEST_RESAMPLES, LARGEST_DRAWS / images)))
 
 

@@ -92,11 +92,6 @@ const RUN_COLUMNS = [
   column("Checkpoint", (run) => run.checkpoint.slice(0, 12)),
   numeric("Seconds", ({ origin }) => shown(origin.wall_time_s.cell)),
   numeric("Peak MiB", ({ origin }) => significant(origin.peak_memory_mib)),
-  column("Versions", ({ origin }) =>
-    Object.entries(origin.versions)
-      .map(([name, version]) => `${name} ${version}`)
-      .join(", "),
-  ),
 ];
 
 const SOURCE_COLUMNS = [
@@ -114,13 +109,20 @@ const LAYER_COLUMNS = [
   numeric("SynOps", (layer) => millions(layer.synops)),
 ];
 
+const versionsOf = ({ origin }) =>
+  Object.entries(origin.versions)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(", ");
+
 function origins(details) {
+  const versions = [...new Set(details.runs.map(versionsOf))];
   const conversion = details.conversion.map((text) => make("li", null, code(text)));
   const sources = details.sources.map((values) => named("source", values));
   const layers = details.layers.map((values) => named("layer", values));
   return section(
     "Where it comes from",
     table("Runs", RUN_COLUMNS, details.runs),
+    versions.map((text) => make("p", { class: "muted" }, `Versions: ${text}.`)),
     folded("What became of every layer", make("ol", { class: "plain" }, conversion)),
     folded("Spikes and synapses of every layer", [
       table("Layers that send spikes, at the last read-out", SOURCE_COLUMNS, sources),

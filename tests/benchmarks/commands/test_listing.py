@@ -57,20 +57,50 @@ def test_where_a_package_adds_recipes_all_are_asked_anew(monkeypatch):
     assert descriptions.catalogue("networks")
 
 
-@pytest.mark.parametrize(
-    "words", [["list", "recipes"], ["list", "networks"], ["list", "datasets"], ["describe", "spicalib"]]
-)
-def test_listing_and_describing_load_no_torch(words, tmp_path):
+HEAVY = {"torch", "torchvision", "scipy", "pandas", "matplotlib", "optuna", "pytorch_lightning", "wandb"}
+
+
+def loaded_by(tmp_path, *words):
+    """What a command prints, and which of `HEAVY` it loads."""
     code = (
         "import sys; from benchmarks.cli import main\n"
-        "try: main()\n"
-        "finally: assert not {'torch', 'torchvision', 'scipy', 'pandas'} & set(sys.modules)"
+        f"try: main()\nfinally: print('loaded:', *({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path, check=False
     )
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout) > 100
+    said = done.stderr.partition("loaded:")
+    assert said[1], done.stderr
+    return done.returncode, done.stdout + said[0], set(said[2].split())
+
+
+@pytest.mark.parametrize("what", ["recipes", "networks", "datasets", "matrices", "energy"])
+def test_listing_loads_nothing_heavy(what, tmp_path):
+    code, text, heavy = loaded_by(tmp_path, "list", what)
+    assert (code, heavy) == (0, set())
+    assert len(text) > 100
+
+
+@pytest.mark.parametrize("words", [["--help"], ["describe", "--help"], ["run", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(words, tmp_path):
+    assert loaded_by(tmp_path, *words)[::2] == (0, set())
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("spicalib", 0, "spike-calibrated"),
+        ("custom", 0, "neuron: "),
+        ("resnet20", 0, "resnet20: a network. ResNet-20"),
+        ("coco", 0, "coco: a data set. COCO 2017"),
+        ("spicalip", 1, "did you mean 'spicalib'?"),
+        ("nosuch", 1, "unknown recipe 'nosuch'. Valid: adafire"),
+    ],
+)
+def test_describing_by_name_loads_nothing_heavy(name, code, said, tmp_path):
+    found, text, heavy = loaded_by(tmp_path, "describe", name)
+    assert (found, heavy) == (code, set())
+    assert said in " ".join(text.split())
 
 
 def test_names_and_mappings_are_read_as_matrices_have_them():

@@ -13,7 +13,7 @@ from leaderboard.ranking.rows import row_of
 from leaderboard.ranking.winners import leading
 from leaderboard.records.record import Outcomes, Record
 from leaderboard.scores.proportions import encode_outcomes
-from leaderboard.statistics.resampling import resampled, resampled_gaps
+from leaderboard.statistics.resampling import resampled, resampled_gap, resampled_gaps, resampled_share
 
 Make = Callable[..., Record]
 
@@ -127,10 +127,12 @@ def test_gaps_on_draws_are_differences_of_shares_on_the_same_draws() -> None:
     texts = {t: encode_outcomes(right) for t, right in zip((1, 2), curve, strict=True)}
     outcomes = Outcomes(measure="top1", count=300, ann=encode_outcomes(ann), at=texts)
     scores = [outcomes.scores(text) for text in (outcomes.ann, *outcomes.at.values())]
-    gaps, share = resampled_gaps(scores[0], scores[1:])
+    gaps, share = resampled_gaps(scores[0], scores[1:]), resampled_share(scores[0])
     first, *others = resampled(scores)
     assert np.allclose(share, first)
     assert np.allclose(gaps / 300, np.stack(others) - first)
+    for one, gap in zip(scores[1:], gaps, strict=True):
+        assert np.array_equal(resampled_gap(scores[0], one), gap)
 
 
 def test_a_row_alone_is_first(make: Make) -> None:

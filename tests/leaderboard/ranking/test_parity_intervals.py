@@ -154,7 +154,7 @@ def test_gaps_counted_together_are_those_counted_alone(make: Make, monkeypatch: 
         monkeypatch.setattr("leaderboard.ranking.shared_gaps.MOST_AT_ONCE", most)
         shared = SharedGaps(records)
         for record in records:
-            together, alone = shared.of(record), SharedGaps([record]).of(record)
+            together, alone = shared.of(record), SharedGaps([record], singly=True).of(record)
             if together is None or alone is None:
                 assert record.outcomes is None
                 assert together is alone
@@ -162,3 +162,5 @@ def test_gaps_counted_together_are_those_counted_alone(make: Make, monkeypatch: 
             assert np.array_equal(together.shares, alone.shares)
             assert np.array_equal(together.ann, alone.ann)
             assert np.array_equal(together.share(1), together.shares[1])
+            assert np.array_equal(alone.share(1), together.shares[1])
+            assert together.draws == alone.draws == len(together.ann)
