@@ -18,6 +18,7 @@ from benchmarks.commands.reproducing import reproduce
 from benchmarks.commands.running import run, status, sync
 from benchmarks.commands.submissions import validate
 from benchmarks.commands.tuning import tune
+from benchmarks.idle_threads import sleep_soon
 from benchmarks.output.streams import Spikemark
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -37,6 +38,7 @@ def main() -> None:
       spikemark list recipes            what a matrix can name
       spikemark describe spicalib       what a recipe does, and what is known of it
     """  # noqa: D301 - click looks for the character that \b stands for
+    sleep_soon()
 
 
 for command in (

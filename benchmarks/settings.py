@@ -31,12 +31,16 @@ class TrainerSpec(Strict):
     `devices` and `strategy` are for training alone: several devices train one network together (by
     default with `ddp_spawn`), while a cell is always evaluated on one, the first. Many cells at once is
     what `spikemark run --workers` and its like are for.
+
+    `threads` bounds the CPU threads of a training or cell, for networks so small that more threads only wait
+    for each other; where there are fewer, or `spikemark run --threads` says fewer, it changes nothing.
     """
 
     accelerator: str = "auto"
     devices: int | str | list[int] = 1
     strategy: str = "auto"
     deterministic: bool | Literal["warn"] = False  # only kernels that repeat themselves; slower on GPUs
+    threads: int | None = Field(default=None, ge=1)
 
     @field_validator("strategy")
     @classmethod

@@ -28,6 +28,7 @@ from benchmarks.drawing import pictures_folder, shown_time_steps, write_pictures
 from benchmarks.errors import AnnError
 from benchmarks.evaluate import evaluate
 from benchmarks.execution.lost_workers import NotStarted
+from benchmarks.execution.threads import at_most
 from benchmarks.offline import remove_run
 from benchmarks.provenance import package_versions
 from benchmarks.quiet import hide_lightning_hints
@@ -99,7 +100,8 @@ def run_job(job: Job) -> Answer:
         if not job.results.is_dir():
             return Answer("failed", f"{Owner.here()} does not see the results folder {job.results}")
         try:
-            answer = _train(job) if job.train else _claimed(job)
+            with at_most(job.cell.settings.trainer.threads):
+                answer = _train(job) if job.train else _claimed(job)
         except StoreError as error:
             return Answer("unwritable", str(error))
         except Exception as error:

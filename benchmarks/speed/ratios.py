@@ -66,7 +66,13 @@ def geometric_mean(numbers: Sequence[float]) -> float:
 
 
 def row_of(
-    work: Work, recipe: str, time_steps: int, rounds: int, precisions: Iterable[Precision], others: bool
+    work: Work,
+    recipe: str,
+    time_steps: int,
+    rounds: int,
+    precisions: Iterable[Precision],
+    uncompiled: bool = True,
+    others: bool = True,
 ) -> Row:
     """Let contenders take turns and keep the least time of each: what neighbours of a core did is left out.
 
@@ -76,7 +82,8 @@ def row_of(
         time_steps: T.
         rounds: turns of each.
         precisions: of our weights.
-        others: let the uncompiled simulator and other packages take part, too.
+        uncompiled: let our simulator without kernels take part, in float32.
+        others: let other packages take part, too.
     """
     case = (work.name, recipe, len(work.images), time_steps)
     with warnings.catch_warnings():
@@ -86,7 +93,7 @@ def row_of(
         except ConversionError as error:
             return Row(*case, {}, {}, str(error).splitlines()[0])
     assert isinstance(snn, SpikingNetwork)
-    taking_part = _contenders(work, snn, precisions, others, binary=recipe == "opi")
+    taking_part = _contenders(work, snn, precisions, uncompiled, others and recipe == "opi")
     seconds = dict.fromkeys(taking_part, float("inf"))
     for turn in range(rounds + 1):
         for name, run in taking_part.items():
@@ -98,7 +105,7 @@ def row_of(
 
 
 def _contenders(
-    work: Work, snn: SpikingNetwork, precisions: Iterable[Precision], others: bool, binary: bool
+    work: Work, snn: SpikingNetwork, precisions: Iterable[Precision], uncompiled: bool, others: bool
 ) -> dict[str, Run]:
     network = work.network.to(memory_format=torch.channels_last)
     pixels = work.images.contiguous(memory_format=torch.channels_last)
@@ -107,11 +114,10 @@ def _contenders(
     for precision in precisions:
         if backend.runs(precision):
             found[precision] = _spikemark(snn, precision)
-    if others:
-        if backend.kernels:
-            found[UNCOMPILED] = _spikemark(snn, "float32", compiled=False)
-        if binary and find_spec("spikingjelly") is not None:
-            found |= _if_it_converts(work)
+    if uncompiled and backend.kernels:
+        found[UNCOMPILED] = _spikemark(snn, "float32", compiled=False)
+    if others and find_spec("spikingjelly") is not None:
+        found |= _if_it_converts(work)
     return found
 
 

@@ -75,7 +75,7 @@ def test_what_changes_the_result_changes_the_name(tiny, change):
     ("name", "place", "ann", "cell"),
     [
         ("quickstart", 0, "45190b9864f75926", "5c167e12a1cdf5e2"),
-        ("quickstart", -1, "b76cbf86c5f81d84", "9a8b0cf10bddd0d8"),
+        ("quickstart", -1, "ac354bc9654dd098", "a6e3ce71467c6532"),
         ("ablation_spicalib", 19, "676a46574bb58666", "c32e727d5c57396d"),
         ("cifar10_trained", 13, "e820242bec903c1c", "a304e0816395a0bb"),
         ("detection_headline", -1, "e2bd056267f750f6", "f960c5727cc3f79c"),
@@ -97,6 +97,7 @@ def test_a_cell_keeps_its_name_from_version_to_version(name, place, ann, cell):
         {"description": "other"},
         {"tracking": {"wandb": "online"}},
         {"trainer": {"devices": 2}},
+        {"trainer": {"threads": 1}},
         {"evaluation": {"calibration_images": 32, "test_images": 40, "batch_size": 5, "chunk": 2}},
         {"recipes": ["opi", "maxnorm"]},
     ],

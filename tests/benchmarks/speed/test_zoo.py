@@ -49,10 +49,43 @@ def row(**ratios):
     return Row("net", "opi", 4, 16, seconds, {})
 
 
-def test_what_is_slower_than_the_loop_by_more_than_noise_is_behind():
-    assert behind([row(float32=0.9, int16=3.0)], noise=0.85) == []
-    (line,) = behind([row(float32=0.5, int16=3.0)], noise=0.85)
-    assert "net, opi, 4 images, float32: 0.50" in line
+@pytest.mark.parametrize("noise", [0.85, 1.0])
+@pytest.mark.parametrize(
+    ("simulator", "times_slower"), [("float32", 1), ("int16", 1), ("int8", 1), ("uncompiled", 1.3)]
+)
+def test_a_simulator_is_behind_where_it_is_slower_than_allowed_by_more_than_noise(
+    simulator, times_slower, noise
+):
+    """Precisions as fast as the loop; uncompiled, the loop may be 1.3 times as fast."""
+    allowed = noise / times_slower
+    others = {"float32": 3.0, "int16": 3.0, "int8": 3.0, "uncompiled": 3.0}
+    assert behind([row(**others | {simulator: 1.01 * allowed})], noise) == []
+    (line,) = behind([row(**others | {simulator: 0.99 * allowed})], noise)
+    assert f"net, opi, 4 images, {simulator}: {0.99 * allowed:.2f} times" in line
+
+
+def test_every_simulator_of_a_row_is_judged():
+    slow = row(float32=0.1, int16=0.1, int8=2.0, uncompiled=0.1)
+    assert [line.split(", ")[3].split(":")[0] for line in behind([slow, slow])] == [
+        "float32",
+        "int16",
+        "uncompiled",
+    ] * 2
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_the_check_measures_the_uncompiled_simulator_and_fails_where_it_is_behind(monkeypatch, slow):
+    asked = []
+
+    def measured(work, recipe, time_steps, rounds, precisions, uncompiled, others):
+        asked.append((uncompiled, others))
+        return row(float32=2.0, uncompiled=0.3 if slow else 0.9)
+
+    monkeypatch.setattr("benchmarks.speed.__main__.row_of", measured)
+    done = CliRunner().invoke(main, ["--check", "--network", "small_vit"])
+    assert done.exit_code == slow, done.output
+    assert ("behind: net" in done.output) == slow
+    assert set(asked) == {(True, False)}
 
 
 def test_only_what_took_part_is_judged():
