@@ -74,7 +74,7 @@ def test_what_changes_the_result_changes_the_name(tiny, change):
 @pytest.mark.parametrize(
     ("name", "place", "ann", "cell"),
     [
-        ("quickstart", 0, "45190b9864f75926", "5c167e12a1cdf5e2"),
+        ("quickstart", 0, "45190b9864f75926", "c99e5a492b8a0ee7"),
         ("quickstart", -1, "ac354bc9654dd098", "a6e3ce71467c6532"),
         ("ablation_spicalib", 19, "676a46574bb58666", "c32e727d5c57396d"),
         ("cifar10_trained", 13, "e820242bec903c1c", "a304e0816395a0bb"),
