@@ -40,8 +40,9 @@ def test_every_worker_has_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatc
 STARTED_EARLY = """
 import os, sys
 from multiprocessing import forkserver
-from benchmarks.commands import running
-running.warm_up()
+from benchmarks import cli
+from benchmarks.execution import fork_server
+fork_server.warm_up()
 assert "torch" not in sys.modules
 from benchmarks.execution.pool import WorkerPool
 with WorkerPool(1, 1) as pool:
