@@ -110,9 +110,9 @@ def _finished(plan: RunPlan, outcome: Outcome) -> Iterator[str]:
     """Keys of the work of which there is a result."""
     anns = AnnStore(plan.results)
     for cell in (*outcome.skipped, *outcome.finished):
-        yield f"cell-{cell.id}"
+        yield Job(cell, plan.results).key
         if anns.path_of(cell.ann).is_file():
-            yield f"ann-{cell.ann.id}"
+            yield Job(cell, plan.results, train=True).key
 
 
 def report_not_run(plan: RunPlan, watch: Watch, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""How many CPU threads a job has."""
+"""How many CPU threads some work has."""
 
 from __future__ import annotations
 

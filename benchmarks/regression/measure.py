@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,6 +19,7 @@ from benchmarks.anns import AnnStore
 from benchmarks.cells import Cell, expand
 from benchmarks.data import evaluation_data, training_data
 from benchmarks.errors import RegressionError
+from benchmarks.execution.threads import at_most
 from benchmarks.quiet import hide_lightning_hints
 from benchmarks.runner import run
 from benchmarks.spec import Matrix
@@ -47,7 +47,7 @@ def measure(matrix: Matrix, results: Path, weights: Path, console: Console) -> B
         shutil.copytree(kept, results / "anns")
     hide_lightning_hints()
     cells = _one_cell_each(matrix)
-    with _one_thread():
+    with at_most(1):  # how sums are split among threads decides how they are rounded
         _train_in_half_precision(cells, results, console)
         outcome = run(matrix, None, results, console)
         if outcome.interrupted:
@@ -66,17 +66,6 @@ def keep_weights(results: Path, weights: Path) -> None:
         target = weights / "anns" / file.parent.name / file.name
         target.parent.mkdir(parents=True)
         shutil.copyfile(file, target)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """How sums are split among threads decides how they are rounded."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _one_cell_each(matrix: Matrix) -> list[Cell]:
